@@ -1,0 +1,1 @@
+"""idskit: learned network-intrusion detection on edge gateways."""

@@ -1,0 +1,1 @@
+"""Packets to flows: capture -> decode -> flow table -> profile."""

@@ -1,0 +1,70 @@
+"""The records that pass between the rooms of the flow engine: frames in, packets out.
+
+capture ──> Frames (bytes as captured) ──> decode ──> PACKET records ──> flow table
+
+Both are plain numpy arrays, so the same kernels walk a file's chunks and a ring's blocks in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# One captured frame inside a byte buffer.
+FRAME = np.dtype(
+    [
+        ("time_ns", "<i8"),  # since the epoch, as the capture says; not trusted to increase
+        ("offset", "<i8"),  # of the first byte in the buffer
+        ("captured", "<u4"),  # bytes present in the buffer
+        ("wire", "<u4"),  # bytes on the wire
+        ("link_type", "<u4"),  # LINKTYPE_ value (tcpdump.org registry), FCS bits removed
+    ],
+    align=True,
+)
+
+# One decoded IP packet. Numbers are in host byte order.
+PACKET = np.dtype(
+    [
+        ("time_us", "<i8"),  # nanoseconds truncated
+        (
+            "src_high",
+            "<u8",
+        ),  # IPv6 as two big-endian words; IPv4 is mapped (::ffff:a.b.c.d)
+        ("src_low", "<u8"),
+        ("dst_high", "<u8"),
+        ("dst_low", "<u8"),
+        ("sequence", "<u4"),  # TCP, else 0
+        ("acknowledgement", "<u4"),  # TCP, else 0
+        ("wire_bytes", "<u4"),  # frame length on the wire
+        ("captured_bytes", "<u4"),  # frame length in the capture
+        ("ip_bytes", "<u4"),  # IP total length as the header says (IPv6: 40 + payload length)
+        ("payload_bytes", "<u4"),  # after the transport header: bounded by IP length and by capture
+        ("padding_bytes", "<u4"),  # captured bytes after the end of the IP packet (link padding)
+        ("src_port", "<u2"),  # TCP, UDP, SCTP, else 0
+        ("dst_port", "<u2"),
+        ("window", "<u2"),  # TCP, unscaled, else 0
+        ("header_bytes", "<u2"),  # transport header: TCP data offset * 4, UDP 8, SCTP 12, else 0
+        ("vlan", "<u2"),  # outermost tag's VLAN identifier plus one, 0 untagged
+        ("protocol", "u1"),  # IP protocol number after IPv6 extension headers
+        ("ip_version", "u1"),  # 4 or 6
+        ("flags", "u1"),  # TCP flag byte: CWR ECE URG ACK PSH RST SYN FIN from bit 7 to bit 0
+        ("ttl", "u1"),  # time to live or hop limit
+        ("fragment", "u1"),  # 0 whole, 1 first fragment, 2 later fragment (no transport header)
+        ("icmp_type", "u1"),  # ICMP and ICMPv6, else 0
+        ("icmp_code", "u1"),
+    ],
+    align=True,
+)
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IANA protocol numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """A run of captured frames: ``records`` is (n,) FRAME, its offsets point into ``data``."""
+
+    data: NDArray[np.uint8]
+    records: NDArray[np.void]

@@ -1,0 +1,118 @@
+"""Learnable MFCC: window, DFT, mel filter bank and DCT, each trainable or fixed.
+
+After X. Liu, M. Sahidullah, T. Kinnunen, "Learnable MFCCs for speaker verification" (2021,
+arXiv 2102.10322): all four stages are linear maps initialised at their classical values; the window
+is kept smooth and symmetric by penalties and the filter bank non-negative.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# The paper's sampling rate (arXiv 2507.10622): up to 682 Hz the mel scale is close to linear, so
+# every filter of a small bank covers at least one bin.
+SAMPLE_RATE_HZ = 1365.0
+# Floor under the logarithm. A silent frame (all columns at their mean) sits at log(floor).
+POWER_FLOOR = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class MFCCSettings:
+    """Shape of the front end and which of its stages are trained."""
+
+    frames: int = 10  # the hop follows: ceil(signal length / frames)
+    window_hops: int = 3  # window length in hops
+    n_fft: int = 64
+    n_mels: int = 20
+    n_mfcc: int = 13
+    train_window: bool = True
+    train_dft: bool = True
+    train_mel: bool = True
+    train_dct: bool = True
+    window_penalty: float = 1e-3  # weight of the smoothness and symmetry penalties
+
+
+class LearnableMFCC(nn.Module):
+    """Signal (n, length) to MFCC image (n, n_mfcc, frames), standardised per position."""
+
+    def __init__(self, length: int, settings: MFCCSettings) -> None:
+        super().__init__()
+        self.length, self.settings = length, settings
+        self.hop = -(-length // settings.frames)
+        self.window_length = settings.window_hops * self.hop
+        self.n_fft = max(settings.n_fft, self.window_length)
+        self.frames = -(-length // self.hop)
+        overlap = self.window_length - self.hop
+        self.padding = (overlap // 2, self.frames * self.hop - length + overlap - overlap // 2)
+        cosine, sine = dft_maps(self.window_length, self.n_fft)
+        bank = mel_filter_bank(settings.n_mels, self.n_fft)
+        self._stage("window", torch.hamming_window(self.window_length), settings.train_window)
+        self._stage("cosine", cosine, settings.train_dft)
+        self._stage("sine", sine, settings.train_dft)
+        self._stage("mel", bank, settings.train_mel)
+        self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc), settings.train_dct)
+        self.standardise = nn.BatchNorm1d(settings.n_mfcc * self.frames, affine=False)
+
+    def _stage(self, name: str, initial: Tensor, trainable: bool) -> None:
+        if trainable:
+            self.register_parameter(name, nn.Parameter(initial))
+        else:
+            self.register_buffer(name, initial)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Compute the MFCC image (n, n_mfcc, frames) of signals (n, length)."""
+        coefficients = self.log_mel(signal) @ self.dct  # (n, frames, n_mfcc)
+        image = coefficients.transpose(1, 2)
+        return self.standardise(image.flatten(1)).unflatten(1, (-1, self.frames))
+
+    def log_mel(self, signal: Tensor) -> Tensor:
+        """Log mel powers (n, frames, n_mels)."""
+        framed = nn.functional.pad(signal, self.padding).unfold(1, self.window_length, self.hop)
+        maps = self.window[:, None] * torch.cat([self.cosine, self.sine], dim=1)
+        spectrum = framed @ maps  # (n, frames, 2 * bins), real parts then imaginary parts
+        real, imaginary = spectrum.chunk(2, dim=2)
+        power = real.square() + imaginary.square()
+        return (power @ self.filter_bank() + POWER_FLOOR).log()
+
+    def filter_bank(self) -> Tensor:
+        """Mel filter bank (bins, n_mels), non-negative whatever training did to it."""
+        return self.mel.clamp(min=0)
+
+    def penalty(self) -> Tensor:
+        """Squared second differences and asymmetry of the window, weighted."""
+        window = self.window
+        roughness = window.diff(n=2).square().sum()
+        asymmetry = (window - window.flip(0)).square().sum()
+        return self.settings.window_penalty * (roughness + asymmetry)
+
+
+def dft_maps(window_length: int, n_fft: int) -> tuple[Tensor, Tensor]:
+    """Real and imaginary DFT maps, each (window_length, n_fft // 2 + 1)."""
+    time = torch.arange(window_length, dtype=torch.float64)[:, None]
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)
+    angle = 2 * math.pi * time * bins / n_fft
+    return angle.cos().float(), angle.sin().neg().float()
+
+
+def mel_filter_bank(n_mels: int, n_fft: int) -> Tensor:
+    """Triangular filters (n_fft // 2 + 1, n_mels), equally spaced on the HTK mel scale."""
+    top = 2595 * math.log10(1 + SAMPLE_RATE_HZ / 2 / 700)
+    mels = torch.linspace(0, top, n_mels + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (mels / 2595) - 1)
+    bins = torch.linspace(0, SAMPLE_RATE_HZ / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+def dct_matrix(n_mels: int, n_mfcc: int) -> Tensor:
+    """Orthonormal DCT-II (n_mels, n_mfcc), applied as ``log_mel @ matrix``."""
+    time = torch.arange(n_mels, dtype=torch.float64)[:, None] + 0.5
+    order = torch.arange(n_mfcc, dtype=torch.float64)
+    matrix = (math.pi / n_mels * time * order).cos() * math.sqrt(2 / n_mels)
+    matrix[:, 0] /= math.sqrt(2)
+    return matrix.float()

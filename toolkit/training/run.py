@@ -1,0 +1,148 @@
+"""A training run on disk: what training writes and evaluation and export read.
+
+    RUN/run.json           every setting, schema, classes, threshold, data hashes, versions
+    RUN/model.safetensors  the network's weights and everything that was fitted
+    RUN/rows.safetensors   raw rows and labels for export: calibration (training rows, drawn per
+                           class) and held (validation rows)
+    RUN/metrics.json       what evaluation on the test rows gave
+
+Only JSON and safetensors: nothing here is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from idskit.errors import RunError
+from idskit.models.frontend import MFCCSettings
+from idskit.models.network import Network, NetworkSettings
+from idskit.models.preparation import Preparation
+from idskit.schema import Schema
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledRows:
+    """Raw rows and the index of their class."""
+
+    flows: NDArray[np.float32]  # (n, features)
+    labels: NDArray[np.int64]  # (n,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished training run.
+
+    ``facts`` is everything of run.json that is for people and the model's card: data set, protocol,
+    training settings, data hashes, versions, validation metrics.
+    """
+
+    network: Network
+    schema: Schema
+    classes: tuple[str, ...]  # the first is the benign one
+    threshold: float  # alert when 1 - P(benign) reaches it
+    facts: Mapping[str, Any]
+    calibration: LabelledRows
+    held: LabelledRows
+
+
+def save_run(run: Run, folder: Path) -> None:
+    """Write ``run`` into ``folder``, run.json last: a folder with run.json is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    preparation = run.network.preparation
+    document = {
+        "format": RUN_FORMAT,
+        "network": asdict(run.network.settings),
+        "preparation": {
+            "columns": preparation.columns,
+            "numbers": len(preparation.number_column),
+            "indicators": len(preparation.indicator_column),
+            "length": preparation.length,
+        },
+        "schema": json.loads(run.schema.to_json()),
+        "classes": list(run.classes),
+        "threshold": run.threshold,
+        "facts": dict(run.facts),
+    }
+    weights = {name: tensor.contiguous() for name, tensor in run.network.state_dict().items()}
+    rows = {
+        "calibration.flows": torch.from_numpy(run.calibration.flows),
+        "calibration.labels": torch.from_numpy(run.calibration.labels),
+        "held.flows": torch.from_numpy(run.held.flows),
+        "held.labels": torch.from_numpy(run.held.labels),
+    }
+    write_whole(folder / "model.safetensors", lambda path: save_file(weights, path))
+    write_whole(folder / "rows.safetensors", lambda path: save_file(rows, path))
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    write_whole(folder / "run.json", lambda path: path.write_text(text))
+
+
+def load_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        RunError: not a run, unfinished, damaged, or written by another version.
+    """
+    file = folder / "run.json"
+    if not file.is_file():
+        raise RunError(
+            f"{folder} was asked for as a training run, but it has no run.json: train first "
+            "(idskit train), or name the folder of a finished run"
+        )
+    try:
+        document = json.loads(file.read_text())
+        if document["format"] != RUN_FORMAT:
+            raise RunError(
+                f"{file} is of run format {document['format']}, this version reads {RUN_FORMAT}: "
+                "use the idskit that trained it, or train again"
+            )
+        settings = dict(document["network"])
+        settings["mfcc"] = MFCCSettings(**settings["mfcc"])
+        classes = tuple(map(str, document["classes"]))
+        network = Network(
+            Preparation(**document["preparation"]), len(classes), NetworkSettings(**settings)
+        )
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+        rows = load_file(folder / "rows.safetensors")
+        return Run(
+            network=network.eval(),
+            schema=Schema.from_json(json.dumps(document["schema"])),
+            classes=classes,
+            threshold=float(document["threshold"]),
+            facts=document["facts"],
+            calibration=_rows(rows, "calibration"),
+            held=_rows(rows, "held"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(
+            f"the training run in {folder} is damaged or half written ({detail}): train again"
+        ) from error
+
+
+def _rows(tensors: Mapping[str, torch.Tensor], part: str) -> LabelledRows:
+    return LabelledRows(
+        flows=tensors[f"{part}.flows"].numpy(), labels=tensors[f"{part}.labels"].numpy()
+    )
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then give it its final name."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write(partial)
+        os.replace(partial, path)  # noqa: PTH105 - atomic, and the same call everywhere
+    finally:
+        partial.unlink(missing_ok=True)
