@@ -1,0 +1,78 @@
+"""A small ONNX graph under construction: constants, nodes, and one file at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from idskit.detect.model_file import INPUT, OUTPUT
+
+# The oldest pair that has every operator used here: onnxruntime 1.18 and later load it.
+OPSET, IR_VERSION = 17, 8
+
+
+class Graph:
+    """Nodes in execution order and the constants they use, named by what they are."""
+
+    def __init__(self, columns: int, classes: int) -> None:
+        self.columns, self.classes = columns, classes
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+        self.convolutions: set[str] = set()  # products that carry the work: int8 candidates
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a constant; float64 is stored as float32."""
+        array = np.asarray(value, order="C")
+        self.constants[name] = array.astype(np.float32) if array.dtype == np.float64 else array
+        return name
+
+    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        node = helper.make_node(operator, inputs, [output], name=output, **attributes)
+        self.nodes.append(node)
+        return output
+
+    def gemm(
+        self, source: str, matrix: NDArray[Any], bias: NDArray[Any] | None, output: str
+    ) -> str:
+        """Add ``source @ matrix + bias`` for a source of two dimensions."""
+        inputs = [source, self.constant(f"{output}.weight", matrix)]
+        if bias is not None:
+            inputs.append(self.constant(f"{output}.bias", bias))
+        return self.node("Gemm", inputs, output)
+
+    def reshape(self, source: str, shape: tuple[int, ...], output: str) -> str:
+        """Reshape to (rows, *shape); -1 is left for the rows."""
+        target = self.constant(f"{output}.shape", np.array([-1, *shape], np.int64))
+        return self.node("Reshape", [source, target], output)
+
+    def model(
+        self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
+    ) -> onnx.ModelProto:
+        """Assemble the model; ``watch`` names inner values to give out as well."""
+        outputs = [
+            helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows", self.classes]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watch),
+        ]
+        graph = helper.make_graph(
+            self.nodes,
+            "idskit",
+            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", self.columns])],
+            outputs,
+            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="idskit",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        for key, value in sorted((metadata or {}).items()):
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, value
+        return model

@@ -1,0 +1,249 @@
+"""The trained network as an ONNX graph: everything linear merged, every convolution one matrix.
+
+    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ MaxPool, Relu ─ blocks ─ Gemm ─ Softmax
+                               scaling,        mel          DCT, standardisation,           classifier,
+                               codes, window,  bank         stem convolution and            temperature
+                               DFT                          batch norm
+
+A convolution on maps of a few pixels is one dense matrix without the padding's work
+(idskit.models.lowering), so a batch of flows becomes one large product. Matrices are composed in
+float64 and stored as float32. Maps are flattened channels first, as torch flattens them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from idskit.detect.model_file import INPUT, OUTPUT
+from idskit.export.graph import Graph
+from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
+from idskit.models.lowering import Size, dense_matrix
+from idskit.models.network import Network
+from idskit.models.preparation import Preparation
+from idskit.models.resnet import (
+    BasicBlock,
+    ChannelAttention,
+    ResNet18,
+    SmallConv2d,
+    SpatialAttention,
+)
+
+Matrix = NDArray[np.float64]
+
+
+@torch.no_grad()
+def lower(network: Network) -> Graph:
+    """Build the fp32 graph of a trained network: raw flows in, calibrated probabilities out."""
+    body = network.body
+    graph = Graph(network.preparation.columns, body.classifier.out_features)
+    values, matrix, bias = _preparation(graph, network.preparation)
+    log_mel = _log_mel(graph, network.frontend, values, matrix, bias)
+    maps = _stem(graph, network.frontend, body, log_mel)
+    for index, block in enumerate(body.blocks):
+        assert isinstance(block, BasicBlock)  # noqa: S101 - narrows the type, never user input
+        maps = _block(graph, f"block{index}", block, maps)
+    logits = _classifier(graph, body, network.temperature, maps)
+    graph.node("Softmax", [logits], OUTPUT, axis=1)
+    return graph
+
+
+def _numpy(tensor: Tensor) -> Matrix:
+    return tensor.detach().double().numpy()
+
+
+def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, Matrix]:
+    """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
+
+    Centring and scaling go into the matrix: limits are moved to the unscaled values instead.
+    """
+    columns = preparation.number_column.numpy()
+    source = INPUT
+    if not np.array_equal(columns, np.arange(preparation.columns)):
+        index = graph.constant("numbers.columns", columns)
+        source = graph.node("Gather", [INPUT, index], "numbers", axis=1)
+    if preparation.logarithm:
+        one = graph.constant("one", np.ones(1))
+        size = graph.node("Abs", [source], "size")
+        logarithm = graph.node("Log", [graph.node("Add", [size, one], "size_plus_1")], "log1p")
+        sign = graph.node("Sign", [source], "sign")
+        source = graph.node("Mul", [sign, logarithm], "signed_log1p")
+    center, scale = _numpy(preparation.center), _numpy(preparation.scale)
+    low = graph.constant("low", center + _numpy(preparation.low) / scale)
+    high = graph.constant("high", center + _numpy(preparation.high) / scale)
+    values = graph.node("Min", [graph.node("Max", [source, low], "above"), high], "clipped")
+    placement = _numpy(preparation.placement)
+    bias = -(center * scale) @ placement[: len(center)]
+    placement[: len(center)] *= scale[:, None]
+    if len(preparation.indicator_column):
+        index = graph.constant("codes.columns", preparation.indicator_column.numpy())
+        codes = graph.constant("codes.values", _numpy(preparation.indicator_code))
+        found = graph.node("Gather", [INPUT, index], "codes", axis=1)
+        equal = graph.node("Equal", [found, codes], "code_found")
+        indicators = graph.node("Cast", [equal], "indicators", to=1)
+        values = graph.node("Concat", [values, indicators], "prepared", axis=1)
+    return values, placement, bias
+
+
+def _log_mel(
+    graph: Graph, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
+) -> str:
+    """Window and DFT as one matrix with the preparation's, power, mel bank, logarithm."""
+    maps = frontend.window[:, None] * torch.cat([frontend.cosine, frontend.sine], dim=1)
+    identity = torch.eye(frontend.length, dtype=torch.float64)
+    framed = nn.functional.pad(identity, frontend.padding).unfold(
+        1, frontend.window_length, frontend.hop
+    )
+    spectrum_map = _numpy((framed @ maps.double()).flatten(1))  # (length, frames * 2 * bins)
+    spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
+    squares = graph.node("Mul", [spectrum, spectrum], "squares")
+    frames = graph.reshape(squares, (maps.shape[1],), "frames")  # (rows * frames, 2 * bins)
+    bank = _numpy(frontend.filter_bank())
+    floor = np.full(bank.shape[1], POWER_FLOOR)
+    mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")
+    log_mel = graph.node("Log", [mel], "log_mel")
+    return graph.reshape(log_mel, (frontend.frames * bank.shape[1],), "log_mel_flat")
+
+
+def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -> str:
+    """DCT, standardisation, stem convolution and batch norm as one matrix; max-pool and Relu."""
+    dct = _numpy(frontend.dct)  # (mels, coefficients)
+    eye = np.eye(frontend.frames)
+    cepstrum = np.einsum("mc,ts->tmcs", dct, eye).reshape(log_mel_size(frontend), -1)
+    scale, shift = _affine(frontend.standardise)
+    matrix, bias = _convolution(body.conv1, body.bn1)
+    bias = bias + shift @ matrix
+    stem = _product(graph, log_mel, ((cepstrum * scale) @ matrix, bias), "stem")
+    channels, (height, width) = body.conv1.out_channels, body.conv1.out_size
+    image = graph.reshape(stem, (channels, height, width), "stem_maps")
+    pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    # Relu after the pool: the same values, on a third of them, and the product stays free to fuse.
+    pooled = graph.node("Relu", [graph.node("MaxPool", [image], "pooled", **pool)], "pooled_relu")
+    first = body.blocks[0]
+    assert isinstance(first, BasicBlock)  # noqa: S101 - narrows the type, never user input
+    return graph.reshape(pooled, (channels * _pixels(first.conv1.size),), "pooled_flat")
+
+
+def log_mel_size(frontend: LearnableMFCC) -> int:
+    """Values in the flattened log mel spectrogram of one flow."""
+    return frontend.frames * frontend.settings.n_mels
+
+
+def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
+    inner = _product(graph, maps, _convolution(block.conv1, block.bn1), f"{name}.conv1")
+    inner = graph.node("Relu", [inner], f"{name}.relu1")
+    out = _product(graph, inner, _convolution(block.conv2, block.bn2), f"{name}.conv2")
+    channels, pixels = block.conv2.out_channels, _pixels(block.out_size)
+    if block.channel is not None:
+        out = _channel_attention(graph, f"{name}.channel", block.channel, out, pixels)
+    if block.spatial is not None:
+        out = _spatial_attention(graph, f"{name}.spatial", block.spatial, out, channels)
+    if block.shortcut is not None:
+        convolution, norm = block.shortcut
+        maps = _product(graph, maps, _convolution(convolution, norm), f"{name}.shortcut")
+    return graph.node("Relu", [graph.node("Add", [out, maps], f"{name}.sum")], f"{name}.out")
+
+
+def _channel_attention(
+    graph: Graph, name: str, attention: ChannelAttention, maps: str, pixels: int
+) -> str:
+    """Weights from each channel's mean and maximum; on one pixel the two are the map itself."""
+    squeeze, excite = _numpy(attention.squeeze.weight).T, _numpy(attention.excite.weight).T
+    channels = len(squeeze)
+    if pixels == 1:
+        hidden = graph.node("Relu", [graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze")],
+                            f"{name}.hidden")
+    else:
+        folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
+        reduced = {"axes": [2], "keepdims": 0}
+        mean = graph.node("ReduceMean", [folded], f"{name}.mean", **reduced)
+        peak = graph.node("ReduceMax", [folded], f"{name}.max", **reduced)
+        branches = [
+            graph.node("Relu", [graph.gemm(value, squeeze, None, f"{name}.squeeze_{kind}")],
+                       f"{name}.hidden_{kind}")
+            for kind, value in (("mean", mean), ("max", peak))
+        ]
+        hidden = graph.node("Add", branches, f"{name}.hidden")
+    weights = graph.node("Sigmoid", [graph.gemm(hidden, excite, None, f"{name}.excite")],
+                         f"{name}.weights")
+    if pixels == 1:
+        return graph.node("Mul", [maps, weights], f"{name}.scaled")
+    weights = graph.reshape(weights, (channels, 1), f"{name}.weights_folded")
+    scaled = graph.node("Mul", [folded, weights], f"{name}.scaled")
+    return graph.reshape(scaled, (channels * pixels,), f"{name}.flat")
+
+
+def _spatial_attention(
+    graph: Graph, name: str, attention: SpatialAttention, maps: str, channels: int
+) -> str:
+    """Weights from each pixel's mean and maximum over the channels."""
+    size = attention.convolution.size
+    pixels = _pixels(size)
+    kernel = _numpy(_dense(attention.convolution))  # (2 * pixels, pixels): means, then maxima
+    if pixels == 1:
+        # The mean over channels and its tap are one column; the maximum's tap is a factor.
+        average = np.full((channels, 1), 1 / channels) * kernel[0]
+        mean = graph.gemm(maps, average, None, f"{name}.mean")
+        peak = graph.node("ReduceMax", [maps], f"{name}.max", axes=[1], keepdims=1)
+        tap = graph.constant(f"{name}.tap", kernel[1])
+        logits = graph.node(
+            "Add", [mean, graph.node("Mul", [peak, tap], f"{name}.peak")], f"{name}.logits"
+        )
+        weights = graph.node("Sigmoid", [logits], f"{name}.weights")
+        return graph.node("Mul", [maps, weights], f"{name}.scaled")
+    folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
+    reduced = {"axes": [1], "keepdims": 0}
+    mean = graph.node("ReduceMean", [folded], f"{name}.mean", **reduced)
+    peak = graph.node("ReduceMax", [folded], f"{name}.max", **reduced)
+    summary = graph.node("Concat", [mean, peak], f"{name}.summary", axis=1)
+    logits = graph.gemm(summary, kernel, None, f"{name}.logits")
+    weights = graph.node("Sigmoid", [logits], f"{name}.weights")
+    weights = graph.reshape(weights, (1, pixels), f"{name}.weights_folded")
+    scaled = graph.node("Mul", [folded, weights], f"{name}.scaled")
+    return graph.reshape(scaled, (channels * pixels,), f"{name}.flat")
+
+
+def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) -> str:
+    """Mean over pixels, classifier and temperature as one matrix."""
+    last = body.blocks[-1]
+    assert isinstance(last, BasicBlock)  # noqa: S101 - narrows the type, never user input
+    pixels = _pixels(last.out_size)
+    weight = _numpy(body.classifier.weight).T / float(temperature)  # (channels, classes)
+    matrix = np.repeat(weight, pixels, axis=0) / pixels
+    return graph.gemm(maps, matrix, _numpy(body.classifier.bias) / float(temperature), "logits")
+
+
+def _product(graph: Graph, source: str, affine: tuple[Matrix, Matrix], name: str) -> str:
+    """A lowered convolution: the products that quantisation considers."""
+    graph.convolutions.add(name)
+    return graph.gemm(source, *affine, name)
+
+
+def _convolution(convolution: nn.Module, norm: nn.Module) -> tuple[Matrix, Matrix]:
+    """Dense matrix and bias of a convolution followed by its batch norm."""
+    assert isinstance(convolution, SmallConv2d)  # noqa: S101 - narrows the type
+    scale, shift = _affine(norm)
+    pixels = _pixels(convolution.out_size)
+    return _numpy(_dense(convolution)) * np.repeat(scale, pixels), np.repeat(shift, pixels)
+
+
+def _dense(convolution: SmallConv2d) -> Tensor:
+    stride, padding = int(convolution.stride[0]), int(convolution.padding[0])
+    return dense_matrix(convolution.weight.double(), convolution.size, stride, padding)
+
+
+def _affine(norm: nn.Module) -> tuple[Matrix, Matrix]:
+    """Scale and shift of a batch norm in evaluation."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)  # noqa: S101 - narrows the type
+    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101
+    scale = 1 / np.sqrt(_numpy(norm.running_var) + norm.eps)
+    if norm.affine:
+        scale = scale * _numpy(norm.weight)
+    shift = -_numpy(norm.running_mean) * scale
+    return scale, shift + (_numpy(norm.bias) if norm.affine else 0)
+
+
+def _pixels(size: Size) -> int:
+    return size[0] * size[1]

@@ -1,0 +1,157 @@
+"""Static int8: quantise and dequantise around the matrix products that carry the work.
+
+onnxruntime fuses `Q, DQ, Gemm` into integer products. Activations get one range each, seen on
+calibration rows that were drawn per class; weights get one scale a column. Only lowered
+convolutions are quantised, and of them only those with enough multiply-adds: for the front end,
+attention's small products and the classifier, converting costs more than it saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper
+
+from idskit.detect.model_file import INPUT
+from idskit.export.graph import Graph
+from idskit.export.target import Target
+
+# Multiply-adds a row below which a product stays float.
+MIN_PRODUCT = 2048
+CALIBRATION_BATCH = 256
+# Share of calibration values let go at each end of a range: a few extremes must not cost all the
+# others their resolution.
+TAIL = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Values an activation takes on the calibration rows."""
+
+    low: float
+    high: float
+
+
+def products(graph: Graph) -> tuple[onnx.NodeProto, ...]:
+    """The lowered convolutions worth quantising."""
+    return tuple(
+        node
+        for node in graph.nodes
+        if node.name in graph.convolutions
+        and graph.constants[node.input[1]].size >= MIN_PRODUCT
+    )
+
+
+def calibrate(graph: Graph, flows: NDArray[np.float32]) -> dict[str, Range]:
+    """Range of each product's input over raw calibration rows (n, features).
+
+    Two passes in batches, so memory does not grow with the rows: limits first, then a histogram
+    between them, from which ``TAIL`` of the values is let go at each end.
+    """
+    names = tuple(dict.fromkeys(node.input[0] for node in products(graph)))
+    inner = tuple(name for name in names if name != INPUT)
+    session = onnxruntime.InferenceSession(
+        graph.model(watch=inner).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+    def batches() -> Iterator[dict[str, NDArray[np.float32]]]:
+        for start in range(0, len(flows), CALIBRATION_BATCH):
+            rows = flows[start : start + CALIBRATION_BATCH]
+            values = session.run(list(inner), {INPUT: rows})
+            yield dict(zip(inner, values, strict=True)) | {INPUT: rows}
+
+    low = dict.fromkeys(names, np.inf)
+    high = dict.fromkeys(names, -np.inf)
+    for values in batches():
+        for name in names:
+            low[name] = min(low[name], float(values[name].min()))
+            high[name] = max(high[name], float(values[name].max()))
+    counts = {name: np.zeros(4096, np.int64) for name in names}
+    for values in batches():
+        for name in names:
+            span = (low[name], max(high[name], low[name] + 1e-6))
+            counts[name] += np.histogram(values[name], bins=4096, range=span)[0]
+    return {name: _trimmed(counts[name], low[name], high[name]) for name in names}
+
+
+def quantize(graph: Graph, ranges: dict[str, Range], target: Target) -> Graph:
+    """The same graph with its large products in int8 for ``target``."""
+    quantized = Graph(graph.columns, graph.classes)
+    quantized.constants = dict(graph.constants)
+    chosen = {node.output[0] for node in products(graph)}
+    scales: dict[str, float] = {}
+    for node in graph.nodes:
+        if node.output[0] not in chosen:
+            quantized.nodes.append(node)
+            continue
+        source, weight = node.input[0], node.input[1]
+        if source not in scales:
+            scales[source] = _quantize_activation(quantized, source, ranges[source], target)
+        column_scale = _quantize_weight(quantized, weight, target)
+        inputs = [f"{source}.dequantized", f"{weight}.dequantized"]
+        if len(node.input) > 2:
+            _quantize_bias(quantized, node.input[2], scales[source] * column_scale)
+            inputs.append(f"{node.input[2]}.dequantized")
+        quantized.nodes.append(helper.make_node("Gemm", inputs, [node.output[0]], name=node.name))
+    return quantized
+
+
+def _trimmed(counts: NDArray[np.int64], low: float, high: float) -> Range:
+    """The range between the two tails of a histogram over [low, high]."""
+    cumulative = np.cumsum(counts) / max(int(counts.sum()), 1)
+    edges = np.linspace(low, high, len(counts) + 1)
+    first = int(np.searchsorted(cumulative, TAIL, side="right"))
+    last = int(np.searchsorted(cumulative, 1 - TAIL, side="left"))
+    return Range(low=float(edges[first]), high=float(edges[min(last + 1, len(counts))]))
+
+
+def _quantize_activation(graph: Graph, name: str, found: Range, target: Target) -> float:
+    """Quantise and dequantise ``name``; returns its scale. Zero is always exact."""
+    low, high = min(found.low, 0.0), max(found.high, 0.0)
+    if target.signed_activations:
+        scale = max(-low, high) / 127 or 1.0
+        zero: NDArray[np.generic] = np.zeros((), np.int8)
+    else:
+        scale = (high - low) / 255 or 1.0
+        zero = np.array(np.clip(round(-low / scale), 0, 255), np.uint8)
+    pair = [
+        graph.constant(f"{name}.scale", np.array(scale, np.float32)),
+        graph.constant(f"{name}.zero", zero),
+    ]
+    integers = graph.node("QuantizeLinear", [name, *pair], f"{name}.quantized")
+    graph.node("DequantizeLinear", [integers, *pair], f"{name}.dequantized")
+    return float(np.float32(scale))
+
+
+def _quantize_weight(graph: Graph, name: str, target: Target) -> NDArray[np.float64]:
+    """Replace a constant (rows, columns) by int8 and one scale a column, which is returned."""
+    weight = graph.constants.pop(name).astype(np.float64)
+    limit = 63 if target.reduce_range else 127
+    scale = np.abs(weight).max(axis=0) / limit
+    scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
+    integers = np.clip(np.rint(weight / scale), -limit, limit).astype(np.int8)
+    _dequantize(graph, name, integers, scale, axis=1)
+    return scale
+
+
+def _quantize_bias(graph: Graph, name: str, scale: NDArray[np.float64]) -> None:
+    """Replace a constant by int32 in the scale of the product that it is added to."""
+    limits = np.iinfo(np.int32)
+    integers = np.clip(np.rint(graph.constants.pop(name) / scale), limits.min, limits.max)
+    _dequantize(graph, name, integers.astype(np.int32), scale, axis=0)
+
+
+def _dequantize(
+    graph: Graph, name: str, integers: NDArray[np.generic], scale: NDArray[np.float64], axis: int
+) -> None:
+    inputs = [
+        graph.constant(f"{name}.integers", integers),
+        graph.constant(f"{name}.scale", scale),
+        graph.constant(f"{name}.zero", np.zeros(len(scale), integers.dtype)),
+    ]
+    graph.node("DequantizeLinear", inputs, f"{name}.dequantized", axis=axis)
