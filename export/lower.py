@@ -1,9 +1,11 @@
 """The trained network as an ONNX graph: everything linear merged, every convolution one matrix.
 
-    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ MaxPool, Relu ─ blocks ─ Gemm ─ Softmax
-                               scaling,        mel          DCT, standardisation,           classifier,
-                               codes, window,  bank         stem convolution and            temperature
-                               DFT                          batch norm
+    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ pool ─ blocks ─ Gemm ─ Softmax
+
+    first Gemm   scaling and category codes, window, DFT
+    second       mel filter bank
+    third        DCT, standardisation, stem convolution, batch norm
+    last         mean over pixels, classifier, temperature
 
 A convolution on maps of a few pixels is one dense matrix without the padding's work
 (idskit.models.lowering), so a batch of flows becomes one large product. Matrices are composed in
@@ -11,6 +13,8 @@ float64 and stored as float32. Maps are flattened channels first, as torch flatt
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,8 +46,7 @@ def lower(network: Network) -> Graph:
     values, matrix, bias = _preparation(graph, network.preparation)
     log_mel = _log_mel(graph, network.frontend, values, matrix, bias)
     maps = _stem(graph, network.frontend, body, log_mel)
-    for index, block in enumerate(body.blocks):
-        assert isinstance(block, BasicBlock)  # noqa: S101 - narrows the type, never user input
+    for index, block in enumerate(body.basic_blocks):
         maps = _block(graph, f"block{index}", block, maps)
     logits = _classifier(graph, body, network.temperature, maps)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
@@ -110,8 +113,8 @@ def _log_mel(
 def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -> str:
     """DCT, standardisation, stem convolution and batch norm as one matrix; max-pool and Relu."""
     dct = _numpy(frontend.dct)  # (mels, coefficients)
-    eye = np.eye(frontend.frames)
-    cepstrum = np.einsum("mc,ts->tmcs", dct, eye).reshape(log_mel_size(frontend), -1)
+    frames = np.eye(frontend.frames)
+    cepstrum = np.einsum("mc,ts->tmcs", dct, frames).reshape(len(dct) * frontend.frames, -1)
     scale, shift = _affine(frontend.standardise)
     matrix, bias = _convolution(body.conv1, body.bn1)
     bias = bias + shift @ matrix
@@ -121,14 +124,8 @@ def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -
     pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     # Relu after the pool: the same values, on a third of them, and the product stays free to fuse.
     pooled = graph.node("Relu", [graph.node("MaxPool", [image], "pooled", **pool)], "pooled_relu")
-    first = body.blocks[0]
-    assert isinstance(first, BasicBlock)  # noqa: S101 - narrows the type, never user input
+    first = body.basic_blocks[0]
     return graph.reshape(pooled, (channels * _pixels(first.conv1.size),), "pooled_flat")
-
-
-def log_mel_size(frontend: LearnableMFCC) -> int:
-    """Values in the flattened log mel spectrogram of one flow."""
-    return frontend.frames * frontend.settings.n_mels
 
 
 def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
@@ -141,8 +138,8 @@ def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
     if block.spatial is not None:
         out = _spatial_attention(graph, f"{name}.spatial", block.spatial, out, channels)
     if block.shortcut is not None:
-        convolution, norm = block.shortcut
-        maps = _product(graph, maps, _convolution(convolution, norm), f"{name}.shortcut")
+        shortcut = _convolution(block.shortcut.conv, block.shortcut.bn)
+        maps = _product(graph, maps, shortcut, f"{name}.shortcut")
     return graph.node("Relu", [graph.node("Add", [out, maps], f"{name}.sum")], f"{name}.out")
 
 
@@ -153,21 +150,26 @@ def _channel_attention(
     squeeze, excite = _numpy(attention.squeeze.weight).T, _numpy(attention.excite.weight).T
     channels = len(squeeze)
     if pixels == 1:
-        hidden = graph.node("Relu", [graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze")],
-                            f"{name}.hidden")
+        hidden = graph.node(
+            "Relu", [graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze")], f"{name}.hidden"
+        )
     else:
         folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
         reduced = {"axes": [2], "keepdims": 0}
         mean = graph.node("ReduceMean", [folded], f"{name}.mean", **reduced)
         peak = graph.node("ReduceMax", [folded], f"{name}.max", **reduced)
         branches = [
-            graph.node("Relu", [graph.gemm(value, squeeze, None, f"{name}.squeeze_{kind}")],
-                       f"{name}.hidden_{kind}")
+            graph.node(
+                "Relu",
+                [graph.gemm(value, squeeze, None, f"{name}.squeeze_{kind}")],
+                f"{name}.hidden_{kind}",
+            )
             for kind, value in (("mean", mean), ("max", peak))
         ]
         hidden = graph.node("Add", branches, f"{name}.hidden")
-    weights = graph.node("Sigmoid", [graph.gemm(hidden, excite, None, f"{name}.excite")],
-                         f"{name}.weights")
+    weights = graph.node(
+        "Sigmoid", [graph.gemm(hidden, excite, None, f"{name}.excite")], f"{name}.weights"
+    )
     if pixels == 1:
         return graph.node("Mul", [maps, weights], f"{name}.scaled")
     weights = graph.reshape(weights, (channels, 1), f"{name}.weights_folded")
@@ -207,8 +209,7 @@ def _spatial_attention(
 
 def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) -> str:
     """Mean over pixels, classifier and temperature as one matrix."""
-    last = body.blocks[-1]
-    assert isinstance(last, BasicBlock)  # noqa: S101 - narrows the type, never user input
+    last = body.basic_blocks[-1]
     pixels = _pixels(last.out_size)
     weight = _numpy(body.classifier.weight).T / float(temperature)  # (channels, classes)
     matrix = np.repeat(weight, pixels, axis=0) / pixels
@@ -221,9 +222,8 @@ def _product(graph: Graph, source: str, affine: tuple[Matrix, Matrix], name: str
     return graph.gemm(source, *affine, name)
 
 
-def _convolution(convolution: nn.Module, norm: nn.Module) -> tuple[Matrix, Matrix]:
+def _convolution(convolution: SmallConv2d, norm: nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
     """Dense matrix and bias of a convolution followed by its batch norm."""
-    assert isinstance(convolution, SmallConv2d)  # noqa: S101 - narrows the type
     scale, shift = _affine(norm)
     pixels = _pixels(convolution.out_size)
     return _numpy(_dense(convolution)) * np.repeat(scale, pixels), np.repeat(shift, pixels)
@@ -234,14 +234,13 @@ def _dense(convolution: SmallConv2d) -> Tensor:
     return dense_matrix(convolution.weight.double(), convolution.size, stride, padding)
 
 
-def _affine(norm: nn.Module) -> tuple[Matrix, Matrix]:
+def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
     """Scale and shift of a batch norm in evaluation."""
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)  # noqa: S101 - narrows the type
-    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101
-    scale = 1 / np.sqrt(_numpy(norm.running_var) + norm.eps)
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = 1 / np.sqrt(_numpy(variance) + norm.eps)
     if norm.affine:
         scale = scale * _numpy(norm.weight)
-    shift = -_numpy(norm.running_mean) * scale
+    shift = -_numpy(mean) * scale
     return scale, shift + (_numpy(norm.bias) if norm.affine else 0)
 
 

@@ -42,8 +42,7 @@ def products(graph: Graph) -> tuple[onnx.NodeProto, ...]:
     return tuple(
         node
         for node in graph.nodes
-        if node.name in graph.convolutions
-        and graph.constants[node.input[1]].size >= MIN_PRODUCT
+        if node.name in graph.convolutions and graph.constants[node.input[1]].size >= MIN_PRODUCT
     )
 
 

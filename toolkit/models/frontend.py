@@ -39,6 +39,12 @@ class MFCCSettings:
 class LearnableMFCC(nn.Module):
     """Signal (n, length) to MFCC image (n, n_mfcc, frames), standardised per position."""
 
+    window: Tensor  # (window_length,)
+    cosine: Tensor  # (window_length, bins)
+    sine: Tensor  # (window_length, bins)
+    mel: Tensor  # (bins, n_mels)
+    dct: Tensor  # (n_mels, n_mfcc)
+
     def __init__(self, length: int, settings: MFCCSettings) -> None:
         super().__init__()
         self.length, self.settings = length, settings

@@ -24,6 +24,8 @@ class NetworkSettings:
 class Network(nn.Module):
     """preparation -> learnable MFCC -> ResNet-18 -> temperature -> softmax."""
 
+    temperature: Tensor  # (), fitted on validation rows
+
     def __init__(self, preparation: Preparation, classes: int, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -35,7 +37,7 @@ class Network(nn.Module):
             width=settings.width,
             attention=settings.attention,
         )
-        self.register_buffer("temperature", torch.ones(()))  # fitted on validation rows
+        self.register_buffer("temperature", torch.ones(()))
 
     def logits(self, signal: Tensor) -> Tensor:
         """Logits (n, classes), before the temperature, of prepared signals (n, length)."""

@@ -30,6 +30,16 @@ class Preparation(nn.Module):
     by one matrix, and the exporter merges that matrix with the front end's first one.
     """
 
+    logarithm: Tensor  # () bool
+    number_column: Tensor  # (numbers,) int64
+    center: Tensor  # (numbers,) float32, as are scale, low and high
+    scale: Tensor
+    low: Tensor  # clip limits, after scaling
+    high: Tensor
+    indicator_column: Tensor  # (indicators,) int64
+    indicator_code: Tensor  # (indicators,) float32
+    placement: Tensor  # (numbers + indicators, length) float32
+
     def __init__(self, *, columns: int, numbers: int, indicators: int, length: int) -> None:
         super().__init__()
         self.columns, self.length = columns, length
@@ -37,7 +47,7 @@ class Preparation(nn.Module):
         self.register_buffer("number_column", torch.zeros(numbers, dtype=torch.int64))
         self.register_buffer("center", torch.zeros(numbers))
         self.register_buffer("scale", torch.ones(numbers))
-        self.register_buffer("low", torch.zeros(numbers))  # clip limits, after scaling
+        self.register_buffer("low", torch.zeros(numbers))
         self.register_buffer("high", torch.zeros(numbers))
         self.register_buffer("indicator_column", torch.zeros(indicators, dtype=torch.int64))
         self.register_buffer("indicator_code", torch.zeros(indicators))

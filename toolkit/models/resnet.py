@@ -7,7 +7,7 @@ attention and then spatial attention (S. Woo et al., CBAM, ECCV 2018).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class SmallConv2d(nn.Conv2d):
         if self.size[0] * self.size[1] > DENSE_PIXELS:
             return super().forward(maps)
         matrix = dense_matrix(self.weight, self.size, int(self.stride[0]), int(self.padding[0]))
-        return (maps.flatten(1) @ matrix).unflatten(1, (self.out_channels, *self.out_size))
+        return (maps.flatten(1) @ matrix).reshape(-1, self.out_channels, *self.out_size)
 
 
 class ChannelAttention(nn.Module):
@@ -69,6 +69,19 @@ class SpatialAttention(nn.Module):
         return maps * self.convolution(summary).sigmoid()
 
 
+class Shortcut(nn.Module):
+    """A 1x1 convolution and batch norm, where a block changes size or channels."""
+
+    def __init__(self, ins: int, outs: int, *, size: Size, stride: int) -> None:
+        super().__init__()
+        self.conv = SmallConv2d(ins, outs, 1, size=size, stride=stride)
+        self.bn = nn.BatchNorm2d(outs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (n, in, height, width) to (n, out, height', width')."""
+        return self.bn(self.conv(maps))
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, attention, and the residual sum."""
 
@@ -84,11 +97,8 @@ class BasicBlock(nn.Module):
         both = attention == "both"
         self.channel = ChannelAttention(outs) if both or attention == "channel" else None
         self.spatial = SpatialAttention(self.out_size) if both or attention == "spatial" else None
-        self.shortcut = None
-        if stride != 1 or ins != outs:
-            self.shortcut = nn.Sequential(
-                SmallConv2d(ins, outs, 1, size=size, stride=stride), nn.BatchNorm2d(outs)
-            )
+        changes = stride != 1 or ins != outs
+        self.shortcut = Shortcut(ins, outs, size=size, stride=stride) if changes else None
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (n, in, height, width) to (n, out, height', width')."""
@@ -128,6 +138,11 @@ class ResNet18(nn.Module):
         """Compute logits (n, classes) of images (n, height, width)."""
         maps = self.pool(self.bn1(self.conv1(image[:, None])).relu())
         return self.classifier(self.blocks(maps).mean((2, 3)))
+
+    @property
+    def basic_blocks(self) -> tuple[BasicBlock, ...]:
+        """The eight blocks, in order."""
+        return tuple(cast(BasicBlock, block) for block in self.blocks)
 
     def _initialise(self) -> None:
         for module in self.modules():

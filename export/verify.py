@@ -1,0 +1,100 @@
+"""Prove the export: torch against fp32, fp32 against int8, on rows that training never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from idskit.detect.model_file import INPUT, OUTPUT, GoldenVectors
+from idskit.models.network import Network
+from idskit.training.metrics import attack_score, confusion_matrix, f1_scores
+from idskit.training.run import LabelledRows
+
+BATCH = 512
+GOLDEN_ROWS = 16
+# How far another machine's answer may be from the golden one. Float graphs differ by the order of
+# sums; in int8 such a difference can move a value across a rounding step.
+TOLERANCE = {"none": 1e-4, "int8": 5e-2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How the exported model answers on held rows, beside the model that it replaces."""
+
+    rows: int
+    max_difference: float  # of any probability
+    macro_f1_before: float
+    macro_f1_after: float
+    same_class: float  # share of rows with the same most probable class
+    same_verdict: float  # share of rows on the same side of the threshold
+    worst_class: str  # whose F1 fell most
+    worst_class_f1_drop: float
+
+    @property
+    def drop_points(self) -> float:
+        """Macro-F1 lost, in points of a hundred."""
+        return 100 * (self.macro_f1_before - self.macro_f1_after)
+
+
+def run_torch(network: Network, flows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of raw rows (n, features) in torch."""
+    with torch.inference_mode():
+        parts = [network(torch.from_numpy(part)).numpy() for part in _batches(flows)]
+    return np.concatenate(parts)
+
+
+def run_onnx(model: onnx.ModelProto, flows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of raw rows (n, features) in onnxruntime on the CPU."""
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return np.concatenate([session.run([OUTPUT], {INPUT: part})[0] for part in _batches(flows)])
+
+
+def _batches(flows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, max(len(flows), 1), BATCH):
+        yield flows[start : start + BATCH]
+
+
+def compare(
+    held: LabelledRows,
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    classes: tuple[str, ...],
+    threshold: float,
+) -> Agreement:
+    """Compare two answers (n, classes) for the same held rows."""
+    class_f1 = [
+        np.nan_to_num(f1_scores(confusion_matrix(held.labels, p.argmax(axis=1), len(classes))))
+        for p in (before, after)
+    ]
+    present = np.bincount(held.labels, minlength=len(classes)) > 0
+    drops = np.where(present, class_f1[0] - class_f1[1], -np.inf)
+    verdicts = [attack_score(p) >= threshold for p in (before, after)]
+    return Agreement(
+        rows=len(held.labels),
+        max_difference=float(np.abs(before - after).max()),
+        macro_f1_before=float(class_f1[0][present].mean()),
+        macro_f1_after=float(class_f1[1][present].mean()),
+        same_class=float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
+        same_verdict=float((verdicts[0] == verdicts[1]).mean()),
+        worst_class=classes[int(drops.argmax())],
+        worst_class_f1_drop=float(drops.max()),
+    )
+
+
+def golden_vectors(model: onnx.ModelProto, held: LabelledRows, quantize: str) -> GoldenVectors:
+    """A few held rows of every class with the model's answers, to replay on another machine."""
+    shares = [np.flatnonzero(held.labels == label) for label in np.unique(held.labels)]
+    each = max(GOLDEN_ROWS // len(shares), 1)
+    chosen = np.concatenate([share[:each] for share in shares])
+    flows = held.flows[chosen]
+    return GoldenVectors(
+        flows=flows, probabilities=run_onnx(model, flows), tolerance=TOLERANCE[quantize]
+    )
