@@ -51,6 +51,10 @@ class Graph:
         target = self.constant(f"{output}.shape", np.array([-1, *shape], np.int64))
         return self.node("Reshape", [source, target], output)
 
+    def readers(self, name: str) -> list[onnx.NodeProto]:
+        """Nodes that take ``name`` as an input."""
+        return [node for node in self.nodes if name in node.input]
+
     def model(
         self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
     ) -> onnx.ModelProto:

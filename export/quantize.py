@@ -38,12 +38,20 @@ class Range:
 
 
 def products(graph: Graph) -> tuple[onnx.NodeProto, ...]:
-    """The lowered convolutions worth quantising."""
-    return tuple(
-        node
-        for node in graph.nodes
-        if node.name in graph.convolutions and graph.constants[node.input[1]].size >= MIN_PRODUCT
-    )
+    """The lowered convolutions worth quantising, in order.
+
+    One whose Relu feeds a float product stays float as well: onnxruntime would fuse it with that
+    Relu into a float product of dequantised weights.
+    """
+    chosen: list[onnx.NodeProto] = []
+    for node in reversed(graph.nodes):
+        if node.name not in graph.convolutions:
+            continue
+        relus = {n.output[0] for n in graph.readers(node.output[0]) if n.op_type == "Relu"}
+        stays_integer = not relus or relus & {n.input[0] for n in chosen}
+        if stays_integer and graph.constants[node.input[1]].size >= MIN_PRODUCT:
+            chosen.append(node)
+    return tuple(reversed(chosen))
 
 
 def calibrate(graph: Graph, flows: NDArray[np.float32]) -> dict[str, Range]:
@@ -112,12 +120,10 @@ def _trimmed(counts: NDArray[np.int64], low: float, high: float) -> Range:
 def _quantize_activation(graph: Graph, name: str, found: Range, target: Target) -> float:
     """Quantise and dequantise ``name``; returns its scale. Zero is always exact."""
     low, high = min(found.low, 0.0), max(found.high, 0.0)
-    if target.signed_activations:
-        scale = max(-low, high) / 127 or 1.0
-        zero: NDArray[np.generic] = np.zeros((), np.int8)
-    else:
-        scale = (high - low) / 255 or 1.0
-        zero = np.array(np.clip(round(-low / scale), 0, 255), np.uint8)
+    scale = (high - low) / 255 or 1.0
+    kind = np.int8 if target.signed_activations else np.uint8
+    first = np.iinfo(kind).min  # a Relu's zero lands here, so onnxruntime can leave the Relu out
+    zero = np.array(first + np.clip(round(-low / scale), 0, 255), kind)
     pair = [
         graph.constant(f"{name}.scale", np.array(scale, np.float32)),
         graph.constant(f"{name}.zero", zero),

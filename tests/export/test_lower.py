@@ -1,0 +1,52 @@
+"""The lowered graph against torch, its independent oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from tests.export.conftest import make_run
+
+from idskit.export.lower import lower
+from idskit.export.verify import run_onnx, run_torch
+
+
+@pytest.mark.parametrize("attention", ["none", "channel", "spatial", "both"])
+@pytest.mark.parametrize("width", [8, 16])
+def test_graph_gives_torchs_probabilities(width, attention):
+    run = make_run(width=width, attention=attention)
+    flows = run.held.flows
+    expected = run_torch(run.network, flows)
+    assert expected.std() > 0.05, "a constant answer would prove nothing"
+    np.testing.assert_allclose(run_onnx(lower(run.network).model(), flows), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["onehot", "ordinal"])
+@pytest.mark.parametrize("scaling", ["log-standard", "standard", "minmax"])
+def test_preparation_is_folded_exactly(scaling, encoding):
+    run = make_run(scaling=scaling, encoding=encoding)
+    flows = run.held.flows
+    got = run_onnx(lower(run.network).model(), flows)
+    np.testing.assert_allclose(got, run_torch(run.network, flows), atol=1e-5)
+
+
+def test_values_far_outside_training_are_clipped_as_in_torch(run):
+    flows = run.held.flows.copy()
+    flows[:, :20] *= np.float32(1e30)
+    got = run_onnx(lower(run.network).model(), flows)
+    np.testing.assert_allclose(got, run_torch(run.network, flows), atol=1e-5)
+
+
+def test_graph_has_no_dead_node_and_no_shape_arithmetic(run):
+    model = lower(run.network).model()
+    onnx.checker.check_model(model, full_check=True)
+    used = {name for node in model.graph.node for name in node.input} | {"probabilities"}
+    assert all(set(node.output) & used for node in model.graph.node)
+    assert all(tensor.name in used for tensor in model.graph.initializer)
+    assert not {"Shape", "Conv", "BatchNormalization"} & {n.op_type for n in model.graph.node}
+
+
+def test_graph_loads_in_older_runtimes(run):
+    model = lower(run.network).model()
+    assert model.ir_version <= 10
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
