@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from idskit.detect.model_file import ModelCard
 from idskit.errors import DataError, GateRefused, IdskitError
@@ -18,6 +20,7 @@ from idskit.export.lower import lower
 from idskit.export.quantize import calibrate, products, quantize
 from idskit.export.target import Target, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
+from idskit.output import write_whole
 from idskit.training.run import LabelledRows, Run, load_run
 
 QUANTIZATIONS = ("none", "int8")
@@ -45,6 +48,44 @@ class ExportReport:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+    def show(self, console: Console) -> None:
+        """Print for people."""
+        table = Table(show_header=False, title=f"export of {escape(self.output)}")
+        for name, value in self._lines():
+            table.add_row(name, value)
+        console.print(table)
+        console.print(
+            f"{'written' if self.written else 'not written (dry run)'}: {escape(self.output)}",
+            highlight=False,
+        )
+
+    def _lines(self) -> list[tuple[str, str]]:
+        exact, drop = self.fp32_against_torch, self.int8_against_fp32
+        lines = [
+            ("precision", f"{'fp32' if drop is None else 'int8'} for {self.target}"),
+            ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
+            ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
+            ("held rows", f"{exact.rows:,} that training never saw"),
+            ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
+        ]
+        if drop is None:
+            return [*lines, ("macro-F1", f"{exact.macro_f1_after:.4f}")]
+        return [
+            *lines,
+            ("int8 products", f"{len(self.int8_products)} of {self._products()}"),
+            (
+                "macro-F1",
+                f"fp32 {drop.macro_f1_before:.4f}, int8 {drop.macro_f1_after:.4f} "
+                f"({-drop.drop_points:+.2f} points)",
+            ),
+            ("same class", f"{drop.same_class:.2%} of rows"),
+            ("same verdict", f"{drop.same_verdict:.2%} of rows"),
+            ("worst class", f"{drop.worst_class} ({-100 * drop.worst_class_f1_drop:+.2f} points)"),
+        ]
+
+    def _products(self) -> int:
+        return len(self.int8_products) + len(self.float_products)
 
 
 def export(
@@ -85,7 +126,8 @@ def export(
     model = model_graph.model(_card(model_graph, trained, quantize, facts).to_metadata())
     content = model.SerializeToString(deterministic=True)
     if not dry_run:
-        _write(output, content)
+        onnx.checker.check_model(content)
+        write_whole(output, lambda path: path.write_bytes(content))
     chosen = tuple(node.name for node in products(floats)) if quantize == "int8" else ()
     return ExportReport(
         output=str(output),
@@ -180,17 +222,3 @@ def _multiply_adds(graph: Graph, trained: Run) -> int:
         for node in graph.nodes
         if node.op_type == "Gemm"
     )
-
-
-def _write(output: Path, content: bytes) -> None:
-    onnx.checker.check_model(content)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, output)  # noqa: PTH105 - atomic
-    except OSError as error:
-        raise IdskitError(
-            f"{output} cannot be written: {error.strerror}; choose another place with -o"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from tests.export.conftest import make_run
+from tests.export.toy import make_run
 
 from idskit.export.lower import lower
 from idskit.export.verify import run_onnx, run_torch

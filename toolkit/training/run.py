@@ -12,8 +12,7 @@ Only JSON and safetensors: nothing here is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Preparation
+from idskit.output import write_whole
 from idskit.schema import Schema
 
 RUN_FORMAT = 1
@@ -136,13 +136,3 @@ def _rows(tensors: Mapping[str, torch.Tensor], part: str) -> LabelledRows:
     return LabelledRows(
         flows=tensors[f"{part}.flows"].numpy(), labels=tensors[f"{part}.labels"].numpy()
     )
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then give it its final name."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        os.replace(partial, path)  # noqa: PTH105 - atomic, and the same call everywhere
-    finally:
-        partial.unlink(missing_ok=True)

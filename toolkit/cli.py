@@ -1,0 +1,333 @@
+"""The command line: one verb a step of the path from packets to alerts.
+
+stdout is data, stderr is for people. Exit 0 fine, 1 error (one sentence), 2 usage, 3 a gate said
+no; a traceback only with --debug. Imports stay inside the verbs, so that each loads what it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from idskit.errors import IdskitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="idskit",
+    help="Learned network-intrusion detection on edge gateways.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelArgument = Annotated[
+    Path | None, typer.Argument(help="An .onnx file that idskit exported; the shipped one if none.")
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda: the device asked for, or an error.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads; all that this process may use if none.")
+]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE; - is stdout.")
+]
+Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
+
+
+@app.command()
+def extract(
+    capture: Annotated[Path, typer.Option("-r", "--read", help="A pcap or pcapng file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=".csv or .parquet; CSV on stdout if none.")
+    ] = None,
+    schema: Annotated[
+        str, typer.Option(help="gateway, cic-fixed, ...: which features.")
+    ] = "gateway",
+    json_file: Json = None,
+) -> None:
+    """Turn a capture into a table of flow features."""
+    from idskit.flows.extract import extract as extract_flows
+
+    statistics = extract_flows(capture, output, schema=schema)
+    statistics.show(_console())
+    _write_json(json_file, statistics.to_json())
+
+
+@app.command()
+def generate(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The capture to write (pcap).")],
+    packets: Annotated[int, typer.Option(min=1, help="About how many packets.")] = 10_000,
+    mix: Annotated[str, typer.Option(help="home, benign, mixed or flood.")] = "home",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write a synthetic capture and, beside it, the true label of every flow."""
+    from idskit.flows.generate import generate as generate_capture
+
+    made = generate_capture(output, packets=packets, mix=mix, seed=seed)
+    _console().print(
+        f"{made.packets:,} packets in {made.flows:,} flows ({made.attack_flows:,} of attacks) "
+        f"in {output}, labels in {made.labels}",
+        highlight=False,
+    )
+
+
+@app.command()
+def train(  # noqa: PLR0917 - one flag a setting
+    dataset: Annotated[str, typer.Argument(help="nsl-kdd or captures.")],
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")] = Path(
+        "runs/latest"
+    ),
+    protocol: Annotated[
+        str | None, typer.Option(help="official, honest or paper (with its leaks).")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="binary or family.")] = None,
+    model: Annotated[str | None, typer.Option(help="resnet18.")] = None,
+    frontend: Annotated[str | None, typer.Option(help="mfcc.")] = None,
+    scaling: Annotated[str | None, typer.Option(help="log-standard, standard or minmax.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="onehot or ordinal.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels: 64, 32, 16 or 8.")] = None,
+    attention: Annotated[str | None, typer.Option(help="none, channel, spatial or both.")] = None,
+    train_window: Annotated[bool | None, typer.Option(help="Learn the window.")] = None,
+    train_dft: Annotated[bool | None, typer.Option(help="Learn the DFT.")] = None,
+    train_mel: Annotated[bool | None, typer.Option(help="Learn the mel filter bank.")] = None,
+    train_dct: Annotated[bool | None, typer.Option(help="Learn the DCT.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most this many.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after this many epochs without gain.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the network's matrices.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="0 is off.")] = None,
+    mixup: Annotated[float | None, typer.Option(help="Beta parameter; 0 is off.")] = None,
+    class_balance: Annotated[
+        float | None, typer.Option(help="0: rows as they are; 1: classes weigh the same.")
+    ] = None,
+    false_positive_rate: Annotated[
+        float | None, typer.Option(help="Of benign validation rows; sets the threshold.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    threads: Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Train, measure beside LightGBM, and write a run folder."""
+    given = {k: v for k, v in locals().items() if v is not None}
+    _require_train()
+    from idskit.training.report import show_metrics
+    from idskit.training.settings import TrainingSettings
+    from idskit.training.train import train as train_run
+
+    for name in ("data", "output", "resume", "json_file"):
+        given.pop(name, None)
+    metrics = train_run(TrainingSettings(**given), data=data, output=output, resume=resume)
+    show_metrics(metrics, _console())
+    _console().print(f"run written to {output}", highlight=False)
+    _write_json(json_file, metrics)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or an .onnx file.")],
+    dataset: Annotated[str, typer.Argument(help="nsl-kdd or captures.")],
+    data: Data,
+    device: Device = "cpu",
+    threads: Threads = None,
+    json_file: Json = None,
+) -> None:
+    """Score a run or an exported file on the held-out test rows."""
+    _require_train()
+    from idskit.training.evaluate import evaluate as evaluate_model
+    from idskit.training.report import show_evaluation
+
+    result = evaluate_model(model, dataset, data=data, device=device, threads=threads)
+    show_evaluation(result, _console())
+    _write_json(json_file, result)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")] = Path("runs/latest"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path(
+        "model.onnx"
+    ),
+    quantize: Annotated[str, typer.Option(help="none or int8.")] = "none",
+    target: Annotated[
+        str, typer.Option(help="auto, x86-64, x86-64-vnni, arm64, rpi4, rpi5, jetson, ...")
+    ] = "auto",
+    max_drop: Annotated[
+        float, typer.Option(help="Points of macro-F1 int8 may lose, or exit 3.")
+    ] = 0.5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify and write nothing.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Fold, lower, quantise and verify a run: one .onnx file that needs only onnxruntime."""
+    from idskit.errors import require
+
+    for module in ("torch", "onnx", "safetensors"):
+        require(module, "export")
+    from idskit.export import export as export_run
+
+    report = export_run(
+        run,
+        output,
+        quantize=quantize,
+        target=target,
+        max_drop=max_drop,
+        dry_run=dry_run,
+    )
+    report.show(_console())
+    _write_json(json_file, report.to_json())
+
+
+@app.command()
+def inspect(
+    model: ModelArgument = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Replay the golden vectors on this machine.")
+    ] = False,
+    json_file: Json = None,
+) -> None:
+    """Show what a model file says about itself."""
+    from idskit.detect.inspect import inspect as inspect_model
+    from idskit.detect.inspect import require_verified
+
+    found = inspect_model(model, verify=verify)
+    found.show(_console())
+    _write_json(json_file, found.to_json())
+    if verify:
+        require_verified(found)
+
+
+@app.command()
+def detect(
+    model: ModelArgument = None,
+    capture: Annotated[
+        Path | None, typer.Option("-r", "--read", help="A pcap or pcapng file.")
+    ] = None,
+    flows: Annotated[
+        Path | None, typer.Option(help="A CSV or Parquet table of the model's features.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Alert at this score; the model's own if none.")
+    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Write an alert (EVE, one JSON a line, on stdout) for every flow that looks like an attack."""
+    from idskit.detect.run import detect as detect_flows
+
+    summary = detect_flows(
+        model,
+        capture=capture,
+        flows_table=flows,
+        output=sys.stdout,
+        device=device,
+        threads=threads,
+        threshold=threshold,
+    )
+    summary.show(_console())
+
+
+@app.command()
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help=".onnx files and run folders; the shipped if none.")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="offline, single-stream, pipeline; all if none.")
+    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch: Annotated[int | None, typer.Option(help="Flows a call; several sizes if none.")] = None,
+    capture: Annotated[
+        Path | None, typer.Option("-r", "--read", help="Capture of the pipeline scenario.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds, with wider spread.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Measure how fast models run on this machine."""
+    from idskit.bench.run import bench as bench_models
+
+    bench_models(
+        models or (),
+        scenario=scenario or (),
+        device=device,
+        threads=threads,
+        batch=batch,
+        capture=capture,
+        quick=quick,
+        json=json_file,
+        console=_console(),
+    )
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[  # noqa: ARG001 - read by main
+        bool, typer.Option("--debug", help="Show a traceback for every error.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("idskit"))
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error meant for people is one sentence on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in given if word != "--debug"]  # allowed anywhere
+    try:
+        app(words)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        known = isinstance(error, IdskitError)
+        kind = "" if known else f"unexpected {type(error).__name__}: "
+        hint = "" if known else " (run again with --debug and report it)"
+        typer.echo(f"idskit: {kind}{error}{hint}", err=True)
+        sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as shells report it
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _write_json(file: Path | None, document: Any) -> None:
+    """Write a document to ``file``, or to stdout for ``-``."""
+    if file is None:
+        return
+    text = document if isinstance(document, str) else json.dumps(document, indent=2)
+    if str(file) == "-":
+        typer.echo(text)
+        return
+    from idskit.output import write_whole
+
+    write_whole(file, lambda path: path.write_text(text + "\n"))
+
+
+def _require_train() -> None:
+    from idskit.errors import require
+
+    for module in ("torch", "pandas", "sklearn", "lightgbm", "matplotlib", "safetensors"):
+        require(module, "train")
+
+
+if __name__ == "__main__":
+    main()
