@@ -130,7 +130,7 @@ def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -
 
 def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
     inner = _product(graph, maps, _convolution(block.conv1, block.bn1), f"{name}.conv1")
-    inner = graph.node("Relu", [inner], f"{name}.relu1")
+    inner = _relu(graph, inner)
     out = _product(graph, inner, _convolution(block.conv2, block.bn2), f"{name}.conv2")
     channels, pixels = block.conv2.out_channels, _pixels(block.out_size)
     if block.channel is not None:
@@ -146,65 +146,59 @@ def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
 def _channel_attention(
     graph: Graph, name: str, attention: ChannelAttention, maps: str, pixels: int
 ) -> str:
-    """Weights from each channel's mean and maximum; on one pixel the two are the map itself."""
+    """Scale by weights from each channel's mean and maximum; on one pixel both are the map.
+
+    The mean is linear, so it is part of the squeeze's matrix; the excitation gives every pixel its
+    channel's weight, because a product of equal shapes is far faster than a broadcast one.
+    """
     squeeze, excite = _numpy(attention.squeeze.weight).T, _numpy(attention.excite.weight).T
-    channels = len(squeeze)
     if pixels == 1:
-        hidden = graph.node(
-            "Relu", [graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze")], f"{name}.hidden"
-        )
+        hidden = _relu(graph, graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze"))
     else:
+        channels = len(squeeze)
+        mean = np.repeat(squeeze, pixels, axis=0) / pixels
         folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-        reduced = {"axes": [2], "keepdims": 0}
-        mean = graph.node("ReduceMean", [folded], f"{name}.mean", **reduced)
-        peak = graph.node("ReduceMax", [folded], f"{name}.max", **reduced)
+        peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[2], keepdims=0)
         branches = [
-            graph.node(
-                "Relu",
-                [graph.gemm(value, squeeze, None, f"{name}.squeeze_{kind}")],
-                f"{name}.hidden_{kind}",
-            )
-            for kind, value in (("mean", mean), ("max", peak))
+            _relu(graph, graph.gemm(maps, mean, None, f"{name}.squeeze_mean")),
+            _relu(graph, graph.gemm(peak, squeeze, None, f"{name}.squeeze_max")),
         ]
         hidden = graph.node("Add", branches, f"{name}.hidden")
-    weights = graph.node(
-        "Sigmoid", [graph.gemm(hidden, excite, None, f"{name}.excite")], f"{name}.weights"
-    )
-    if pixels == 1:
-        return graph.node("Mul", [maps, weights], f"{name}.scaled")
-    weights = graph.reshape(weights, (channels, 1), f"{name}.weights_folded")
-    scaled = graph.node("Mul", [folded, weights], f"{name}.scaled")
-    return graph.reshape(scaled, (channels * pixels,), f"{name}.flat")
+    spread = np.repeat(excite, pixels, axis=1)
+    logits = graph.gemm(hidden, spread, None, f"{name}.excite")
+    return _scale(graph, name, maps, logits)
 
 
 def _spatial_attention(
     graph: Graph, name: str, attention: SpatialAttention, maps: str, channels: int
 ) -> str:
-    """Weights from each pixel's mean and maximum over the channels."""
-    size = attention.convolution.size
-    pixels = _pixels(size)
+    """Scale by weights from each pixel's mean and maximum over the channels."""
+    pixels = _pixels(attention.convolution.size)
     kernel = _numpy(_dense(attention.convolution))  # (2 * pixels, pixels): means, then maxima
+    of_mean, of_max = kernel[:pixels], kernel[pixels:]
     if pixels == 1:
-        # The mean over channels and its tap are one column; the maximum's tap is a factor.
-        average = np.full((channels, 1), 1 / channels) * kernel[0]
-        mean = graph.gemm(maps, average, None, f"{name}.mean")
+        mean = graph.node("ReduceMean", [maps], f"{name}.mean", axes=[1], keepdims=1)
         peak = graph.node("ReduceMax", [maps], f"{name}.max", axes=[1], keepdims=1)
-        tap = graph.constant(f"{name}.tap", kernel[1])
-        logits = graph.node(
-            "Add", [mean, graph.node("Mul", [peak, tap], f"{name}.peak")], f"{name}.logits"
-        )
-        weights = graph.node("Sigmoid", [logits], f"{name}.weights")
-        return graph.node("Mul", [maps, weights], f"{name}.scaled")
+        summary = graph.node("Concat", [mean, peak], f"{name}.summary", axis=1)
+        logits = graph.gemm(summary, np.repeat(kernel, channels, axis=1), None, f"{name}.logits")
+        return _scale(graph, name, maps, logits)
     folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-    reduced = {"axes": [1], "keepdims": 0}
-    mean = graph.node("ReduceMean", [folded], f"{name}.mean", **reduced)
-    peak = graph.node("ReduceMax", [folded], f"{name}.max", **reduced)
-    summary = graph.node("Concat", [mean, peak], f"{name}.summary", axis=1)
-    logits = graph.gemm(summary, kernel, None, f"{name}.logits")
+    peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[1], keepdims=0)
+    mean = graph.gemm(maps, np.tile(of_mean, (channels, 1)) / channels, None, f"{name}.of_mean")
+    tap = graph.constant(f"{name}.of_max", of_max)
+    logits = graph.node("Gemm", [peak, tap, mean], f"{name}.pixels")
+    spread = np.tile(np.eye(pixels), (1, channels))  # every channel gets its pixel's weight
+    return _scale(graph, name, maps, graph.gemm(logits, spread, None, f"{name}.logits"))
+
+
+def _relu(graph: Graph, source: str) -> str:
+    return graph.node("Relu", [source], f"{source}.relu")
+
+
+def _scale(graph: Graph, name: str, maps: str, logits: str) -> str:
+    """Multiply maps by sigmoid(logits), both (rows, channels * pixels)."""
     weights = graph.node("Sigmoid", [logits], f"{name}.weights")
-    weights = graph.reshape(weights, (1, pixels), f"{name}.weights_folded")
-    scaled = graph.node("Mul", [folded, weights], f"{name}.scaled")
-    return graph.reshape(scaled, (channels * pixels,), f"{name}.flat")
+    return graph.node("Mul", [maps, weights], f"{name}.scaled")
 
 
 def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) -> str:

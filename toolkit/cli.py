@@ -79,7 +79,7 @@ def generate(
 
 
 @app.command()
-def train(  # noqa: PLR0917 - one flag a setting
+def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     dataset: Annotated[str, typer.Argument(help="nsl-kdd or captures.")],
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")] = Path(
