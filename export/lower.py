@@ -94,15 +94,12 @@ def _log_mel(
     graph: Graph, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
 ) -> str:
     """Window and DFT as one matrix with the preparation's, power, mel bank, logarithm."""
-    maps = frontend.window[:, None] * torch.cat([frontend.cosine, frontend.sine], dim=1)
-    identity = torch.eye(frontend.length, dtype=torch.float64)
-    framed = nn.functional.pad(identity, frontend.padding).unfold(
-        1, frontend.window_length, frontend.hop
-    )
-    spectrum_map = _numpy((framed @ maps.double()).flatten(1))  # (length, frames * 2 * bins)
+    framing = frontend.framed(torch.eye(frontend.length)).double()
+    dft = frontend.windowed_dft().double()
+    spectrum_map = _numpy((framing @ dft).flatten(1))  # (length, frames * 2 * bins)
     spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
-    frames = graph.reshape(squares, (maps.shape[1],), "frames")  # (rows * frames, 2 * bins)
+    frames = graph.reshape(squares, (dft.shape[1],), "frames")  # (rows * frames, 2 * bins)
     bank = _numpy(frontend.filter_bank())
     floor = np.full(bank.shape[1], POWER_FLOOR)
     mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")

@@ -77,12 +77,20 @@ class LearnableMFCC(nn.Module):
 
     def log_mel(self, signal: Tensor) -> Tensor:
         """Log mel powers (n, frames, n_mels)."""
-        framed = nn.functional.pad(signal, self.padding).unfold(1, self.window_length, self.hop)
-        maps = self.window[:, None] * torch.cat([self.cosine, self.sine], dim=1)
-        spectrum = framed @ maps  # (n, frames, 2 * bins), real parts then imaginary parts
+        # (n, frames, 2 * bins), real parts then imaginary parts
+        spectrum = self.framed(signal) @ self.windowed_dft()
         real, imaginary = spectrum.chunk(2, dim=2)
         power = real.square() + imaginary.square()
         return (power @ self.filter_bank() + POWER_FLOOR).log()
+
+    def framed(self, signal: Tensor) -> Tensor:
+        """Overlapping frames (n, frames, window_length) of signals (n, length), zeros around."""
+        start = self.hop * torch.arange(self.frames)[:, None]
+        return nn.functional.pad(signal, self.padding)[:, start + torch.arange(self.window_length)]
+
+    def windowed_dft(self) -> Tensor:
+        """Window and DFT as one map (window_length, 2 * bins)."""
+        return self.window[:, None] * torch.cat([self.cosine, self.sine], dim=1)
 
     def filter_bank(self) -> Tensor:
         """Mel filter bank (bins, n_mels), non-negative whatever training did to it."""

@@ -19,6 +19,7 @@ Scaling = Literal["log-standard", "standard", "minmax"]
 Encoding = Literal["onehot", "ordinal"]
 SCALINGS: tuple[Scaling, ...] = ("log-standard", "standard", "minmax")
 ENCODINGS: tuple[Encoding, ...] = ("onehot", "ordinal")
+OFFSET = 1.0
 
 
 class Preparation(nn.Module):
@@ -59,8 +60,15 @@ class Preparation(nn.Module):
         if self.logarithm:
             numbers = numbers.sign() * numbers.abs().add(1).log()
         numbers = ((numbers - self.center) * self.scale).clamp(self.low, self.high)
+        if not len(self.indicator_column):
+            return numbers @ self.placement
         indicators = (flows[:, self.indicator_column] == self.indicator_code).to(numbers.dtype)
         return torch.cat([numbers, indicators], dim=1) @ self.placement
+
+    def signal_columns(self) -> Tensor:
+        """Which column of a raw row each place of the signal comes from: (length,) int64."""
+        columns = torch.cat([self.number_column, self.indicator_column])
+        return columns[self.placement.abs().argmax(dim=0)]
 
 
 def fit_preparation(
@@ -69,6 +77,7 @@ def fit_preparation(
     *,
     scaling: Scaling = "log-standard",
     encoding: Encoding = "onehot",
+    offset: float = OFFSET,
     clip: float = 8.0,
 ) -> Preparation:
     """Fit a preparation on training rows (n, features); constant number columns are dropped.
@@ -80,7 +89,10 @@ def fit_preparation(
             or ``minmax`` (to [0, 1], as in arXiv 2507.10622).
         encoding: ``onehot`` gives every category its own place in the signal, ``ordinal`` one
             place holding code / (categories - 1), as a label encoder followed by MinMax does.
-        clip: limit of a standardised value; minmax values are clipped to [0, 1].
+        offset: added to every standardised value. A power spectrum forgets the sign of its signal;
+            on a constant, a low value and a high one differ.
+        clip: limit of a standardised value, before the offset; minmax values, which have no sign,
+            are clipped to [0, 1] and get no offset.
 
     Raises:
         DataError: no column is left.
@@ -97,8 +109,9 @@ def fit_preparation(
         center, spread = values.min(axis=0), np.ptp(values, axis=0)
         low, high = 0.0, 1.0
     else:
-        center, spread = values.mean(axis=0), values.std(axis=0)
-        low, high = -clip, clip
+        spread = values.std(axis=0)
+        center = values.mean(axis=0) - offset * spread
+        low, high = offset - clip, offset + clip
 
     codes = [(i, code) for i in nominal for code in range(len(schema.features[i].categories))]
     rows: list[tuple[int, int, float]] = []  # (row of placement, sort key of the column, weight)

@@ -31,10 +31,11 @@ class SmallConv2d(nn.Conv2d):
         super().__init__(ins, outs, kernel, stride=stride, padding=padding, bias=False)
         self.size = size
         self.out_size = output_size(size, kernel, stride, padding)
+        self.dense = size[0] * size[1] <= DENSE_PIXELS
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve (n, in, height, width) maps."""
-        if self.size[0] * self.size[1] > DENSE_PIXELS:
+        if not self.dense:
             return super().forward(maps)
         matrix = dense_matrix(self.weight, self.size, int(self.stride[0]), int(self.padding[0]))
         return (maps.flatten(1) @ matrix).reshape(-1, self.out_channels, *self.out_size)

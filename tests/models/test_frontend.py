@@ -1,0 +1,114 @@
+"""The learnable MFCC against torch's STFT and scipy's DCT."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+
+from idskit.models.frontend import (
+    POWER_FLOOR,
+    SAMPLE_RATE_HZ,
+    LearnableMFCC,
+    MFCCSettings,
+    dct_matrix,
+    mel_filter_bank,
+)
+
+STAGES = ("window", "dft", "mel", "dct")
+
+
+def make_signals(length: int) -> torch.Tensor:
+    return torch.randn(5, length, generator=torch.Generator().manual_seed(0))
+
+
+def torch_powers(frontend: LearnableMFCC, signals: torch.Tensor) -> torch.Tensor:
+    """Power spectra (n, frames, bins) by torch.stft, which centres a short window in n_fft."""
+    spare = frontend.n_fft - frontend.window_length
+    padded = torch.nn.functional.pad(signals, frontend.padding)
+    padded = torch.nn.functional.pad(padded, (spare // 2, spare - spare // 2))
+    spectrum = torch.stft(
+        padded,
+        frontend.n_fft,
+        hop_length=frontend.hop,
+        win_length=frontend.window_length,
+        window=torch.hamming_window(frontend.window_length),
+        center=False,
+        return_complex=True,
+    )
+    return spectrum.abs().square().transpose(1, 2)
+
+
+@pytest.mark.parametrize("length", [41, 78, 119, 200])
+def test_untrained_log_mel_is_that_of_torch_stft(length: int):
+    frontend = LearnableMFCC(length, MFCCSettings())
+    signals = make_signals(length)
+    bank = mel_filter_bank(frontend.settings.n_mels, frontend.n_fft)
+    expected = (torch_powers(frontend, signals) @ bank + POWER_FLOOR).log()
+    assert torch.allclose(frontend.log_mel(signals), expected, atol=1e-4)
+
+
+def test_untrained_cepstrum_is_scipys_dct_of_the_log_mel():
+    frontend = LearnableMFCC(78, MFCCSettings()).eval()
+    signals = make_signals(78)
+    log_mel = frontend.log_mel(signals).detach().numpy()
+    expected = scipy.fft.dct(log_mel, type=2, norm="ortho", axis=2)[:, :, :13]
+    image = frontend(signals).detach().numpy()  # fresh running statistics: mean 0, variance 1
+    assert np.allclose(image.transpose(0, 2, 1), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dct_matrix_is_scipys_dct_of_the_identity():
+    expected = scipy.fft.dct(np.eye(20), type=2, norm="ortho", axis=1)[:, :13]
+    assert np.allclose(dct_matrix(20, 13).numpy(), expected, atol=1e-6)
+
+
+def test_mel_filters_are_triangles_between_equally_spaced_mels():
+    top = 2595 * np.log10(1 + SAMPLE_RATE_HZ / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, 22) / 2595) - 1)
+    bins = np.linspace(0, SAMPLE_RATE_HZ / 2, 33)
+    triangles = [np.interp(bins, edges[i : i + 3], [0, 1, 0]) for i in range(20)]
+    assert np.allclose(mel_filter_bank(20, 64).numpy().T, triangles, atol=1e-5)
+
+
+def test_every_filter_covers_a_bin():
+    assert (mel_filter_bank(20, 64).sum(dim=0) > 0).all()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_fixed_stage_is_not_a_parameter(stage: str):
+    frontend = LearnableMFCC(78, MFCCSettings(**{f"train_{stage}": False}))
+    names = {"dft": {"cosine", "sine"}}.get(stage, {stage})
+    assert names.isdisjoint(dict(frontend.named_parameters()))
+    assert names <= set(dict(frontend.named_buffers()))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_trained_stage_receives_a_gradient(stage: str):
+    frontend = LearnableMFCC(78, MFCCSettings())
+    frontend(make_signals(78)).square().sum().backward()
+    name = "cosine" if stage == "dft" else stage
+    assert frontend.get_parameter(name).grad.abs().sum() > 0
+
+
+def test_filter_bank_stays_non_negative():
+    frontend = LearnableMFCC(78, MFCCSettings())
+    with torch.no_grad():
+        frontend.mel.sub_(0.5)
+    assert (frontend.filter_bank() >= 0).all()
+
+
+def test_penalty_grows_when_the_window_becomes_rough_or_lopsided():
+    smooth, rough = (LearnableMFCC(78, MFCCSettings()) for _ in range(2))
+    with torch.no_grad():
+        rough.window[3] += 0.5
+    assert rough.penalty() > smooth.penalty()
+
+
+def test_image_is_standardised_per_position_in_training():
+    frontend = LearnableMFCC(78, MFCCSettings())
+    signals = torch.randn(400, 78, generator=torch.Generator().manual_seed(1))
+    image = frontend(signals)
+    assert image.shape == (400, 13, frontend.frames)
+    assert image.mean(dim=0).abs().max() < 1e-4
+    assert (image.std(dim=0) - 1).abs().max() < 0.01

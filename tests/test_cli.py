@@ -1,0 +1,115 @@
+"""The command line as its users meet it: exit codes, streams, and one sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from idskit.cli import main
+from idskit.errors import GateRefused, IdskitError
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "idskit.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_path():
+    out = run("--help").stdout
+    verbs = ["extract", "generate", "train", "evaluate", "export", "inspect", "detect", "bench"]
+    places = [out.index(f" {verb} ") for verb in verbs]
+    assert places == sorted(places)
+
+
+def test_version():
+    assert run("--version").stdout.strip().count(".") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["extract"], ["bench", "--batch", "many"], ["detect", "--nope"]]
+)
+def test_usage_errors_exit_2(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["extract", "-r", "missing.pcap"], "missing.pcap: no such file"),
+        (["detect", "missing.onnx", "-r", "x.pcap"], "missing.onnx"),
+        (["detect"], "capture"),
+        (["export", "missing-run"], "train first"),
+        (["inspect", "missing.onnx"], "missing.onnx"),
+        (["train", "nsl-kdd", "--data", "missing"], "missing"),
+        (["train", "no-such-set", "--data", "."], "no-such-set"),
+        (["bench", "missing.onnx"], "missing.onnx"),
+        (["extract", "-r", "missing.pcap", "--schema", "no-such"], "no-such"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_1(arguments, sentence, tmp_path):
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert sentence in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir()), "nothing half-written is left behind"
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = run("--debug", "extract", "-r", "missing.pcap", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_a_gate_exits_3(monkeypatch, capsys):
+    def refuse(_words):
+        raise GateRefused("no")
+
+    monkeypatch.setattr("idskit.cli.app", refuse)
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == "idskit: no\n"
+
+
+def test_an_unexpected_error_is_said_as_such(monkeypatch, capsys):
+    def fail(_words):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("idskit.cli.app", fail)
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 1
+    assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+    assert not issubclass(ZeroDivisionError, IdskitError)
+
+
+def test_generate_extract_and_detect_on_a_capture(tmp_path):
+    capture = tmp_path / "home.pcap"
+    assert run("generate", "-o", capture, "--packets", 2000, "--seed", 3).returncode == 0
+    table = run("extract", "-r", capture)
+    assert table.returncode == 0, table.stderr
+    header, *rows = table.stdout.splitlines()
+    assert header.count(",") == rows[0].count(",")
+    found = run("detect", "-r", capture)
+    assert found.returncode == 0, found.stderr
+    alerts = [json.loads(line) for line in found.stdout.splitlines()]
+    assert alerts
+    assert all(alert["event_type"] == "alert" for alert in alerts)
+
+
+def test_json_on_stdout_is_only_json():
+    result = run("inspect", "--json", "-")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["classes"][0] == "benign"
