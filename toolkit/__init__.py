@@ -1,1 +1,76 @@
-"""idskit: learned network-intrusion detection on edge gateways."""
+"""idskit: learned network-intrusion detection on edge gateways.
+
+>>> from idskit import Detector, open_flows
+>>> detector = Detector.load("ids.int8.onnx")  # doctest: +SKIP
+>>> with open_flows("capture.pcap", detector.schema) as flows:  # doctest: +SKIP
+...     for batch in flows.batches():
+...         for alert in detector.alerts(batch):
+...             print(alert.to_eve())
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from idskit.errors import (
+    CaptureError,
+    DataError,
+    DeviceError,
+    GateRefused,
+    IdskitError,
+    MissingExtra,
+    ModelError,
+    RunError,
+    SchemaError,
+)
+
+if TYPE_CHECKING:
+    from idskit.detect.alert import Alert
+    from idskit.detect.detector import Detector
+    from idskit.flows.reader import FlowBatch, open_flows
+    from idskit.schema import Schema
+
+__all__ = [
+    "Alert",
+    "CaptureError",
+    "DataError",
+    "Detector",
+    "DeviceError",
+    "FlowBatch",
+    "GateRefused",
+    "IdskitError",
+    "MissingExtra",
+    "ModelError",
+    "RunError",
+    "Schema",
+    "SchemaError",
+    "__version__",
+    "open_flows",
+]
+
+# Loaded when first asked for: a command line that only prints its help pays for none of them.
+_LAZY = {
+    "Alert": "idskit.detect.alert",
+    "Detector": "idskit.detect.detector",
+    "FlowBatch": "idskit.flows.reader",
+    "Schema": "idskit.schema",
+    "open_flows": "idskit.flows.reader",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("idskit")
+    elif name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

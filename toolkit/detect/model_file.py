@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +150,40 @@ def read_model(path: Path) -> bytes:
     return content
 
 
+@dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """What the graph of a model file is made of."""
+
+    opset: int | None  # of the default operator domain
+    operators: Counter[str]  # how many nodes of each type, subgraphs left out
+
+    @property
+    def precision(self) -> str:
+        """``int8`` where values are quantised, else ``fp32``."""
+        quantised = any(re.search("quantize|qlinear|integer", n, re.I) for n in self.operators)
+        return "int8" if quantised else "fp32"
+
+
+def graph_facts(content: bytes) -> GraphFacts:
+    """Read the facts of a model's bytes that ``read_model`` has checked, without onnx."""
+    opset, operators = None, Counter[str]()
+    for field, value in _fields(memoryview(content)):
+        if field == _OPSET_IMPORT and isinstance(value, memoryview):
+            imported = dict(_fields(value))
+            if not imported.get(_OPSET_DOMAIN):
+                opset = imported.get(_OPSET_VERSION)
+        if field == _MODEL_GRAPH and isinstance(value, memoryview):
+            operators += Counter(_operators(value))
+    return GraphFacts(opset=opset if isinstance(opset, int) else None, operators=operators)
+
+
+def _operators(graph: memoryview) -> Iterator[str]:
+    for field, node in _fields(graph):
+        if field == _GRAPH_NODE and isinstance(node, memoryview):
+            kind = dict(_fields(node)).get(_NODE_OP_TYPE, b"")
+            yield bytes(kind).decode(errors="replace") if isinstance(kind, memoryview) else ""
+
+
 def _encode(array: NDArray[np.float32]) -> str:
     return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
 
@@ -168,6 +204,9 @@ _CHILDREN = {
     _TENSOR: {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # in TensorProto
+_MODEL_GRAPH, _OPSET_IMPORT = 7, 8  # in ModelProto
+_GRAPH_NODE, _NODE_OP_TYPE = 1, 4  # in GraphProto, in NodeProto
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2  # in OperatorSetIdProto
 _MAX_DEPTH = 16
 
 

@@ -1,0 +1,212 @@
+"""What can be measured: an exported file in onnxruntime, or a training run in eager torch.
+
+All backends take raw rows and give probabilities, so the same weights can be compared in each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.model_file import INPUT, OUTPUT, graph_facts, read_model
+from idskit.detect.session import usable_processors
+from idskit.errors import DeviceError, IdskitError, require
+from idskit.schema import Schema
+
+Rows = NDArray[np.float32]
+NOISE = 0.05  # standard deviation of the factor that numbers are multiplied by
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Which model was measured."""
+
+    name: str
+    sha256: str
+    precision: str
+    opset: int | None  # None where there is no ONNX graph
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """What ran it: asked for and used are the same, or there would have been an error."""
+
+    backend: str
+    provider_asked: str
+    provider_used: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """What the exporter saw on held rows; benchmarks do not measure it again."""
+
+    macro_f1: float
+    delta: float  # against the model before lowering or quantisation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A loaded model that is ready to be measured."""
+
+    model: ModelFacts
+    execution: Execution
+    schema: Schema
+    infer: Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
+    sample: Rows  # real rows that the model file or the run carries
+    detector: Detector | None  # None for backends that cannot detect
+    accuracy: Accuracy | None  # None where the model does not say
+    init_ms: float  # from the file to a session
+    first_ms: float  # first inference, one row
+
+    @property
+    def name(self) -> str:
+        """Model and backend, for tables."""
+        return f"{self.model.name} ({self.execution.backend})"
+
+
+def open_candidate(
+    path: Path | None, *, device: str = "cpu", threads: int | None = None
+) -> Candidate:
+    """Load what is to be measured.
+
+    Args:
+        path: an ONNX file, the folder of a training run (measured in eager torch), or None for
+            the shipped model.
+        device: ``cpu`` or ``cuda``.
+        threads: of one inference; all usable processors when None.
+
+    Raises:
+        ModelError, RunError, DeviceError, MissingExtra: as loading says.
+    """
+    if path is None:
+        with shipped_model() as shipped:
+            return open_candidate(shipped, device=device, threads=threads)
+    if path.is_dir():
+        return _torch_candidate(path, device=device, threads=threads)
+    return _onnx_candidate(path, device=device, threads=threads)
+
+
+def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Rows:
+    """Rows (count, features) drawn from real ones, their numbers varied by some per cent.
+
+    Zeros stay zero, signs stay, and a nominal column keeps its codes.
+
+    Raises:
+        IdskitError: ``sample`` is empty.
+    """
+    if not len(sample):
+        raise IdskitError(
+            "the model carries no golden vectors to make input rows from: export it again"
+        )
+    random = np.random.default_rng(seed)
+    rows = sample[random.integers(len(sample), size=count)]
+    factors = np.exp(random.normal(0, NOISE, rows.shape))
+    nominal = [i for i, feature in enumerate(schema.features) if feature.categories]
+    factors[:, nominal] = 1
+    return (rows * factors).astype(np.float32)
+
+
+def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidate:
+    content = read_model(path)
+    start = time.perf_counter()
+    detector = Detector.load(path, device=device, threads=threads)
+    init_ms = (time.perf_counter() - start) * 1e3
+    facts = graph_facts(content)
+    session = detector.session
+
+    def infer(rows: Rows) -> object:
+        return session.run([OUTPUT], {INPUT: rows})[0]
+
+    return Candidate(
+        model=ModelFacts(
+            name=path.stem,
+            sha256=detector.sha256,
+            precision=facts.precision,
+            opset=facts.opset,
+            bytes=len(content),
+        ),
+        execution=Execution(
+            backend="onnxruntime",
+            provider_asked=device,
+            provider_used=detector.provider,
+            threads=detector.threads,
+        ),
+        schema=detector.schema,
+        infer=infer,
+        sample=detector.card.golden.flows,
+        detector=detector,
+        accuracy=_accuracy(detector.card.facts.get("export")),
+        init_ms=init_ms,
+        first_ms=_first_ms(infer, detector.card.golden.flows),
+    )
+
+
+def _accuracy(report: Any) -> Accuracy | None:
+    """Read the exporter's report in a model's card."""
+    try:
+        seen = report["int8_against_fp32"] or report["fp32_against_torch"]
+        before, after = float(seen["macro_f1_before"]), float(seen["macro_f1_after"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Accuracy(macro_f1=after, delta=after - before)
+
+
+def _torch_candidate(folder: Path, *, device: str, threads: int | None) -> Candidate:
+    torch = require("torch", "train")
+    require("safetensors", "train")
+    from idskit.training.run import load_run
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
+            "torch built for CUDA (pytorch.org), or use device cpu"
+        )
+    start = time.perf_counter()
+    torch.set_num_threads(threads or usable_processors())
+    run = load_run(folder)
+    network = run.network.to(device)
+    init_ms = (time.perf_counter() - start) * 1e3
+
+    def infer(rows: Rows) -> object:
+        with torch.inference_mode():
+            return network(torch.from_numpy(rows).to(device)).cpu().numpy()
+
+    weights = (folder / "model.safetensors").read_bytes()
+    return Candidate(
+        model=ModelFacts(
+            name=folder.name,
+            sha256=hashlib.sha256(weights).hexdigest(),
+            precision="fp32",
+            opset=None,
+            bytes=len(weights),
+        ),
+        execution=Execution(
+            backend="torch eager",
+            provider_asked=device,
+            provider_used=str(next(network.parameters()).device),
+            threads=torch.get_num_threads(),
+        ),
+        schema=run.schema,
+        infer=infer,
+        sample=run.held.flows,
+        detector=None,
+        accuracy=None,
+        init_ms=init_ms,
+        first_ms=_first_ms(infer, run.held.flows),
+    )
+
+
+def _first_ms(infer: Callable[[Rows], object], sample: Rows) -> float:
+    start = time.perf_counter()
+    infer(sample[:1])
+    return (time.perf_counter() - start) * 1e3

@@ -1,0 +1,180 @@
+"""The pipeline scenario: packets of a capture in, alert lines out.
+
+Everything that ``idskit detect`` does is timed, and split into what it takes to extract flows, to
+infer, and to write alerts.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TextIO
+
+import numpy as np
+
+from idskit.bench.backends import Candidate
+from idskit.bench.machine import reset_peak_rss, sensors
+from idskit.bench.measure import Timing, doubts, latency_ms
+from idskit.bench.result import Result, RunFacts, Split
+from idskit.bench.scenarios import Settings
+from idskit.detect.detector import Detector
+from idskit.detect.run import BATCH
+from idskit.errors import SchemaError
+from idskit.flows.generate import generate
+from idskit.flows.profiles import NAMES
+from idskit.flows.reader import open_flows
+
+MIX = "mixed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How often which capture is read.
+
+    Args:
+        count: passes that are timed; one more, before them, compiles and warms up.
+        packets: of the generated capture.
+    """
+
+    count: int
+    packets: int
+
+
+QUICK_PASSES = Passes(count=5, packets=100_000)
+FULL_PASSES = Passes(count=9, packets=1_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pass:
+    """One reading of the capture, times in nanoseconds."""
+
+    packets: int
+    flows: int
+    extract_ns: int
+    infer_ns: int
+    post_ns: int
+
+    @property
+    def ns(self) -> int:
+        return self.extract_ns + self.infer_ns + self.post_ns
+
+
+def obstacle(candidate: Candidate) -> str | None:
+    """Why a candidate cannot take part, or None."""
+    if candidate.detector is None:
+        return f"{candidate.name} only infers: a pipeline needs an exported .onnx file"
+    if candidate.schema.name not in NAMES:
+        return (
+            f"{candidate.name} reads schema {candidate.schema.name}, which no capture gives: a "
+            f"pipeline needs a model of {', '.join(NAMES)}"
+        )
+    return None
+
+
+def pipeline(
+    candidates: Sequence[Candidate], settings: Settings, capture: Path | None, passes: Passes
+) -> list[Result]:
+    """Packets a second of every candidate, one pass of each in turn.
+
+    Args:
+        candidates: without an ``obstacle``.
+        settings: seed and memory at the start.
+        capture: what is read; a generated one when None.
+        passes: how often, and how large a generated capture is.
+
+    Raises:
+        CaptureError: the capture cannot be read.
+        SchemaError: the capture holds no flows, or a model is of another version's schema.
+    """
+    with _capture(capture, passes, settings) as (path, words), Path(os.devnull).open("w") as sink:
+        detectors = [candidate.detector for candidate in candidates if candidate.detector]
+        reset_peak_rss()
+        warmups = [_read(detector, path, sink) for detector in detectors]
+        taken = [[_read(d, path, sink) for d in detectors] for _ in range(passes.count)]
+    return [
+        _result(candidate, mine, warmup, settings, words)
+        for candidate, warmup, mine in zip(
+            candidates, warmups, zip(*taken, strict=True), strict=True
+        )
+    ]
+
+
+@contextmanager
+def _capture(given: Path | None, passes: Passes, settings: Settings) -> Iterator[tuple[Path, str]]:
+    """The capture to read, and what it is in words."""
+    if given is not None:
+        yield given, f"capture {given.name}"
+        return
+    with TemporaryDirectory(prefix="idskit-bench-") as folder:
+        path = Path(folder) / "generated.pcap"
+        made = generate(path, packets=passes.packets, mix=MIX, seed=settings.seed)
+        yield path, f"generated capture, mix {MIX}, {made.packets} packets"
+
+
+def _read(detector: Detector, path: Path, sink: TextIO) -> _Pass:
+    clock = time.perf_counter_ns
+    extract = infer = post = 0
+    begin = clock()
+    with open_flows(path, detector.schema) as flows:
+        batches = flows.batches(BATCH)
+        while (batch := next(batches, None)) is not None:
+            extracted = clock()
+            probabilities = detector.probabilities(batch.features)
+            inferred = clock()
+            for alert in detector.judge(probabilities, batch.flows):
+                sink.write(alert.to_eve() + "\n")
+            end = clock()
+            extract += extracted - begin
+            infer += inferred - extracted
+            post += end - inferred
+            begin = end
+        found = flows.statistics
+    extract += clock() - begin
+    if not found.flows:
+        raise SchemaError(f"{path} holds no flows, so nothing can be measured: take another one")
+    return _Pass(
+        packets=found.packets, flows=found.flows, extract_ns=extract, infer_ns=infer, post_ns=post
+    )
+
+
+def _result(
+    candidate: Candidate,
+    passes: Sequence[_Pass],
+    warmup: _Pass,
+    settings: Settings,
+    words: str,
+) -> Result:
+    timing = Timing(rounds=tuple(np.array([one.ns], np.int64) for one in passes))
+    extract, infer, post = np.median(
+        [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
+    )
+    return Result(
+        model=candidate.model,
+        execution=candidate.execution,
+        run=RunFacts(
+            scenario="pipeline",
+            batch=BATCH,
+            rounds=len(passes),
+            duration_s=float(timing.calls.sum()) / 1e9,
+            warmup_s=warmup.ns / 1e9,
+            seed=settings.seed,
+            input=words,
+        ),
+        init_ms=candidate.init_ms,
+        first_ms=candidate.first_ms,
+        latency_ms=latency_ms(timing.calls),
+        split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
+        flows_per_s=timing.per_second(warmup.flows),
+        packets_per_s=timing.per_second(warmup.packets),
+        rss_mib=settings.memory(),
+        **sensors(),
+        power_w=None,
+        energy_mj_per_flow=None,
+        accuracy=candidate.accuracy,
+        warnings=tuple(doubts(timing)),
+    )

@@ -1,0 +1,73 @@
+"""The same weights in torch and in onnxruntime."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from idskit.bench import run
+from idskit.bench.backends import open_candidate
+from idskit.bench.measure import Plan
+from idskit.bench.run import bench
+from idskit.errors import DeviceError, MissingExtra
+from idskit.schema import Feature, Schema
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a run whose network was never trained: enough to be measured."""
+    from idskit.models.network import Network, NetworkSettings
+    from idskit.models.preparation import fit_preparation
+    from idskit.training.run import LabelledRows, Run, save_run
+
+    schema = Schema(name="forty", features=tuple(Feature(name=f"f{i}", unit="") for i in range(40)))
+    flows = np.random.default_rng(0).normal(size=(64, 40)).astype(np.float32)
+
+    def rows() -> LabelledRows:
+        return LabelledRows(flows=flows.copy(), labels=np.arange(64) % 2)
+
+    network = Network(fit_preparation(flows, schema), 2, NetworkSettings(width=8))
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    save_run(
+        Run(
+            network=network.eval(),
+            schema=schema,
+            classes=("benign", "attack"),
+            threshold=0.5,
+            facts={},
+            calibration=rows(),
+            held=rows(),
+        ),
+        folder,
+    )
+    return folder
+
+
+def test_a_run_is_measured_in_eager_torch(trained, monkeypatch) -> None:
+    monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
+    (result,) = bench([trained], scenario=["single-stream"], threads=1, quick=True).results
+    assert (result.model.name, result.model.opset) == ("tiny", None)
+    assert (result.execution.backend, result.execution.provider_used) == ("torch eager", "cpu")
+
+
+def test_its_answers_are_the_networks(trained) -> None:
+    from idskit.training.run import load_run
+
+    candidate = open_candidate(trained, threads=1)
+    with torch.inference_mode():
+        expected = load_run(trained).network(torch.from_numpy(candidate.sample)).numpy()
+    np.testing.assert_array_equal(candidate.infer(candidate.sample), expected)
+
+
+def test_a_gpu_that_torch_does_not_see_is_an_error(trained, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="sees no GPU"):
+        open_candidate(trained, device="cuda")
+
+
+def test_without_torch_the_extra_is_named(trained, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'idskit\[train\]'"):
+        open_candidate(trained)

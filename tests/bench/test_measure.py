@@ -1,0 +1,94 @@
+"""Statistics against naive ones, and the order of measurements."""
+
+import math
+import statistics
+import time
+
+import numpy as np
+import pytest
+
+from idskit.bench.measure import Plan, Spread, Timing, doubts, latency_ms, measure
+
+PLAN = Plan(rounds=3, round_s=0.0, warmup_s=0.0)  # one call a round
+
+
+def timing(*rounds: list[int]) -> Timing:
+    return Timing(rounds=tuple(np.array(r, np.int64) for r in rounds))
+
+
+def nearest_rank(values: list[int], percent: float) -> float:
+    """The definition, spelled out: the smallest value that ``percent`` of all do not exceed."""
+    return sorted(values)[math.ceil(round(percent / 100 * len(values), 9)) - 1]
+
+
+def test_candidates_take_turns_after_a_warm_up() -> None:
+    order = []
+    measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, PLAN)
+    assert "".join(order) == "ab" + "ab" * 3
+
+
+def test_every_call_of_a_round_is_timed() -> None:
+    calls = []
+    plan = Plan(rounds=4, round_s=0.001, warmup_s=0.0)
+    taken = measure({"a": lambda: calls.append(0)}, plan)["a"]
+    assert len(taken.rounds) == 4
+    assert len(taken.calls) == len(calls) - 1
+
+
+def test_a_slow_candidate_gets_fewer_rounds_but_not_fewer_than_three() -> None:
+    plan = Plan(rounds=9, round_s=0.0001, warmup_s=0.0)
+    taken = measure({"slow": lambda: time.sleep(0.002), "fast": lambda: None}, plan)
+    assert (len(taken["slow"].rounds), len(taken["fast"].rounds)) == (3, 9)
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    durations = np.random.default_rng(0).integers(1, 10**9, 4321).tolist()
+    found = latency_ms(np.array(durations))
+    for name, percent in (("p50", 50), ("p90", 90), ("p95", 95), ("p99", 99), ("p99_9", 99.9)):
+        assert found[name] == pytest.approx(nearest_rank(durations, percent) / 1e6), name
+
+
+def test_moments_are_those_of_the_standard_library() -> None:
+    durations = [3_000_000, 1_000_000, 8_000_000]
+    found = latency_ms(np.array(durations))
+    assert found["mean"] == pytest.approx(statistics.fmean(durations) / 1e6)
+    assert found["stdev"] == pytest.approx(statistics.stdev(durations) / 1e6)
+    assert (found["count"], found["min"], found["max"]) == (3, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("count", "known"),
+    [(99, {"p50", "p90", "p95"}), (100, {"p50", "p90", "p95", "p99"}), (1, set())],
+)
+def test_a_percentile_of_too_few_calls_is_not_given(count, known) -> None:
+    found = latency_ms(np.full(count, 10**6))
+    assert {name for name in found if name.startswith("p") and found[name] is not None} == known
+
+
+def test_a_thousand_calls_give_every_percentile() -> None:
+    assert latency_ms(np.arange(1, 1001))["p99_9"] is not None
+
+
+def test_throughput_is_items_over_time_round_by_round() -> None:
+    found = timing([500_000_000, 500_000_000], [250_000_000]).per_second(8)
+    assert found.values == (16, 32)
+    assert (found.median, found.min, found.max) == (24, 16, 32)
+
+
+def test_one_round_has_no_spread() -> None:
+    assert Spread.of([5.0]).relative == 0
+
+
+def test_steady_rounds_raise_no_doubt() -> None:
+    assert doubts(timing([100] * 50, [101] * 50), tail=True) == []
+
+
+def test_rounds_that_differ_are_called_unstable() -> None:
+    (reason,) = doubts(timing([100], [100], [200]))
+    assert "unstable: rounds differ by" in reason
+
+
+def test_few_calls_are_called_unstable_where_the_tail_matters() -> None:
+    steady = timing([100], [100])
+    assert doubts(steady) == []
+    assert "only 2 calls were timed" in doubts(steady, tail=True)[0]

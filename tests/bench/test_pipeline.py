@@ -1,0 +1,87 @@
+"""The pipeline scenario on small generated captures."""
+
+import json
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pytest
+
+from idskit.bench import run
+from idskit.bench.measure import Plan
+from idskit.bench.pipeline import Passes
+from idskit.bench.run import bench
+from idskit.errors import CaptureError, SchemaError
+from idskit.flows.generate import generate
+from idskit.flows.profiles import schema_named
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch) -> None:
+    monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
+    monkeypatch.setattr(run, "QUICK_PASSES", Passes(count=3, packets=1500))
+
+
+@pytest.fixture
+def flow_model(make_model):
+    schema = schema_named("gateway")
+    return make_model(schema=schema, classes=("benign", "scan"), weights=np.zeros((len(schema), 2)))
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("c") / "home.pcap", packets=2000, seed=3).path
+
+
+def test_it_generates_a_capture_when_none_is_given(flow_model) -> None:
+    (result,) = bench([flow_model], scenario=["pipeline"], quick=True).results
+    assert "1500 packets" in result.run.input
+    assert len(result.packets_per_s.values) == result.run.rounds == 3
+
+
+def test_packets_and_flows_are_those_of_the_capture(flow_model, capture) -> None:
+    (result,) = bench([flow_model], scenario=["pipeline"], capture=capture, quick=True).results
+    seconds = [2000 / rate for rate in result.packets_per_s.values]
+    assert sum(seconds) == pytest.approx(result.run.duration_s)
+    flows = {round(r * s) for r, s in zip(result.flows_per_s.values, seconds, strict=True)}
+    assert len(flows) == 1
+
+
+def test_the_split_adds_up_to_a_pass(flow_model, capture) -> None:
+    (result,) = bench([flow_model], scenario=["pipeline"], capture=capture, quick=True).results
+    split = result.split_ms
+    assert min(split.extract, split.infer, split.post) > 0
+    assert sum(split.shares().values()) == pytest.approx(1)
+
+
+def test_all_scenarios_together_obey_the_published_schema(flow_model, capture, tmp_path) -> None:
+    bench([flow_model], capture=capture, quick=True, json=tmp_path / "r.json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(
+        document, json.loads((files("idskit.bench") / "result.schema.json").read_text())
+    )
+    measured = {result["run"]["scenario"] for result in document["results"]}
+    assert measured == {"single-stream", "offline", "pipeline"}
+
+
+def test_a_model_that_no_capture_feeds_is_left_out_aloud(make_model) -> None:
+    report = bench([make_model()], quick=True)
+    assert {result.run.scenario for result in report.results} == {"single-stream", "offline"}
+    assert "No pipeline was measured: toy" in report.verdict[-1]
+
+
+def test_a_model_that_no_capture_feeds_is_refused_when_asked_for(make_model) -> None:
+    with pytest.raises(SchemaError, match="reads schema toy, which no capture gives"):
+        bench([make_model()], scenario=["pipeline"], quick=True)
+
+
+def test_a_missing_capture(flow_model, tmp_path) -> None:
+    with pytest.raises(CaptureError, match="no such file"):
+        bench([flow_model], scenario=["pipeline"], capture=tmp_path / "absent.pcap", quick=True)
+
+
+def test_a_capture_without_flows(flow_model, capture, tmp_path) -> None:
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes(capture.read_bytes()[:24])
+    with pytest.raises(SchemaError, match="holds no flows"):
+        bench([flow_model], scenario=["pipeline"], capture=empty, quick=True)

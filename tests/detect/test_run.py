@@ -1,0 +1,186 @@
+"""``detect`` from end to end, on tables and captures."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from idskit import Detector, open_flows
+from idskit.detect.run import detect
+from idskit.errors import CaptureError, IdskitError, SchemaError
+from idskit.flows.extract import extract
+from idskit.flows.generate import generate
+from idskit.flows.profiles import schema_named
+
+# A flow is an attack when it has bytes (syn flood) or packets (port scan).
+ROWS = "duration,bytes,packets\n9,0,0\n0,9,0\n9,0,1\n0,0,9\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "flows.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def test_a_table_gives_a_line_for_each_attack(make_model, table) -> None:
+    output = io.StringIO()
+    summary = detect(make_model(), flows_table=table, output=output)
+    events = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [(e["idskit"]["row"], e["idskit"]["label"]) for e in events] == [
+        (1, "syn flood"),
+        (3, "port scan"),
+    ]
+    assert (summary.flows, summary.alerts, summary.packets) == (4, 2, None)
+
+
+def test_threshold_decides(make_model, table) -> None:
+    output = io.StringIO()
+    detect(make_model(), flows_table=table, output=output, threshold=0.0)
+    assert len(output.getvalue().splitlines()) == 4
+
+
+def test_lines_go_to_standard_output(make_model, table, capsys) -> None:
+    detect(make_model(), flows_table=table)
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize("given", [{}, {"capture": "a", "flows_table": "b"}])
+def test_one_input_is_needed(make_model, given) -> None:
+    with pytest.raises(IdskitError, match="name one of them"):
+        detect(make_model(), **given)
+
+
+def test_a_table_of_another_schema(make_model, tmp_path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("duration,bytes\n1,2\n")
+    with pytest.raises(SchemaError, match="lacks 1 of the 3 columns of schema toy: packets"):
+        detect(make_model(), flows_table=path, output=io.StringIO())
+
+
+def test_lines_before_a_broken_row_are_written(make_model, tmp_path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1024 + "0,nan,0\n")
+    output = io.StringIO()
+    with pytest.raises(SchemaError, match="in row 1025, column 'bytes'"):
+        detect(make_model(), flows_table=path, output=output)
+    assert len(output.getvalue().splitlines()) == 1024
+
+
+def test_a_reader_that_goes_away_is_no_error(make_model, tmp_path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 50_000)
+    code = (
+        "import sys; from idskit.detect.run import detect; "
+        "found = detect(sys.argv[1], flows_table=sys.argv[2]); "
+        "sys.stderr.write(f'{found.output_closed} {found.flows < 50_000}')"
+    )
+    command = [sys.executable, "-c", code, str(make_model()), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"True True"
+    assert process.returncode == 0
+
+
+# Community IDs of the specification's baseline for the captures that it was made from.
+BASELINE = {
+    "tcp": {"1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
+    "udp": {"1:d/FP5EW3wiY1vCndhwleRRKHowQ="},
+    "ipv6": {"1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
+    "icmp": {"1:X0snYXpgwiv9TZtqg64sgzUn6Dk="},
+}
+
+
+@pytest.fixture
+def flow_model(make_model):
+    """A model of the flow engine's own schema, at whose threshold every flow is an attack."""
+    schema = schema_named("gateway")
+    weights = np.zeros((len(schema), 2))
+    return make_model(schema=schema, classes=("benign", "scan"), threshold=0.0, weights=weights)
+
+
+@pytest.mark.parametrize("name", BASELINE)
+def test_a_captures_community_ids_are_those_published(shared, flow_model, name) -> None:
+    capture = shared / "data" / "pcap" / "edge" / "zeek" / f"communityid__{name}.pcap"
+    output = io.StringIO()
+    detect(flow_model, capture=capture, output=output)
+    events = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert {event["community_id"] for event in events} == BASELINE[name]
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("home") / "home.pcap", packets=3000, seed=1).path
+
+
+def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
+    output = io.StringIO()
+    summary = detect(flow_model, capture=capture, output=output)
+    events = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [event["idskit"]["row"] for event in events] == list(range(summary.flows))
+    assert summary.packets == 3000
+    both_ways = (
+        event["flow"]["pkts_toserver"] + event["flow"]["pkts_toclient"] for event in events
+    )
+    assert sum(both_ways) == 3000
+
+
+def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
+    output = io.StringIO()
+    detect(flow_model, capture=capture, output=output, threshold=0.25)
+    detector = Detector.load(flow_model, threshold=0.25)
+    with open_flows(capture, detector.schema) as flows:
+        alerts = [alert for batch in flows.batches(size=10**6) for alert in detector.alerts(batch)]
+    assert output.getvalue().splitlines() == [alert.to_eve() for alert in alerts]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, suffix) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    extract(capture, tmp_path / f"flows{suffix}", schema="gateway")
+    lines = {}
+    for given in ({"capture": capture}, {"flows_table": tmp_path / f"flows{suffix}"}):
+        output = io.StringIO()
+        detect(flow_model, output=output, threshold=0.25, **given)
+        events = [json.loads(line) for line in output.getvalue().splitlines()]
+        lines[next(iter(given))] = [e for e in events if "ICMP" not in e["proto"]]
+    assert lines["capture"] == lines["flows_table"]
+    assert len(lines["capture"]) > 100
+
+
+def test_a_truncated_capture_gives_the_flows_before_the_cut(flow_model, capture, tmp_path) -> None:
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:-10])
+    summary = detect(flow_model, capture=cut, output=io.StringIO())
+    assert summary.packets == 2999
+    assert "ends inside" in summary.truncated
+
+
+def test_an_empty_capture_gives_no_alerts(flow_model, capture, tmp_path) -> None:
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes(capture.read_bytes()[:24])
+    summary = detect(flow_model, capture=empty, output=io.StringIO())
+    assert (summary.flows, summary.alerts, summary.truncated) == (0, 0, "")
+
+
+def test_a_file_that_is_no_capture(flow_model, table) -> None:
+    with pytest.raises(CaptureError, match="pcap and pcapng are read"):
+        detect(flow_model, capture=table, output=io.StringIO())
+
+
+def test_a_model_of_a_schema_that_no_capture_gives(make_model, capture) -> None:
+    with pytest.raises(SchemaError, match="there is no feature schema 'toy'"):
+        detect(make_model(), capture=capture, output=io.StringIO())
+
+
+def test_flows_of_another_schema_are_refused_by_the_detector(flow_model, capture) -> None:
+    detector = Detector.load(flow_model)
+    with open_flows(capture, "cic-fixed") as flows:
+        batch = next(flows.batches())
+    with pytest.raises(SchemaError, match=r"reads schema gateway .* flows are of cic-fixed"):
+        detector.alerts(batch)

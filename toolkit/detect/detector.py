@@ -1,0 +1,209 @@
+"""The detector: raw features in, calibrated probabilities and alerts out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+
+from idskit.detect.alert import Alert, Flow
+from idskit.detect.model_file import INPUT, OUTPUT, ModelCard, read_model
+from idskit.detect.session import open_session
+from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.schema import Schema
+
+if TYPE_CHECKING:
+    from idskit.flows.reader import FlowBatch
+
+SHIPPED = "shipped/ids.int8.onnx"
+CHUNK = 256  # rows of one inference: their activations stay in the processor's cache
+
+
+class Detector:
+    """A model file, loaded and checked.
+
+    Attributes:
+        session: the onnxruntime session, for profilers and I/O binding.
+        card: what the file says about itself.
+        sha256: of the file.
+        threshold: alerts begin here.
+
+    Example:
+        >>> detector = Detector.load("ids.int8.onnx", device="cpu", threads=2)  # doctest: +SKIP
+        >>> detector.probabilities(flows)  # (n, features) -> (n, classes)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        session: InferenceSession,
+        card: ModelCard,
+        *,
+        sha256: str,
+        threshold: float | None = None,
+    ) -> None:
+        self.session = session
+        self.card = card
+        self.sha256 = sha256
+        self.threshold = _checked_threshold(card.threshold if threshold is None else threshold)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        threshold: float | None = None,
+    ) -> Detector:
+        """Load a model that ``idskit export`` wrote.
+
+        Args:
+            path: the ONNX file; None for the model that idskit ships.
+            device: ``cpu`` or ``cuda``; what is asked for is what runs.
+            threads: of one inference; all usable processors when None.
+            threshold: alert when 1 - P(benign) reaches it; the model's own when None.
+
+        Raises:
+            ModelError: missing, damaged, foreign or unsafe file.
+            DeviceError: the device is not available.
+        """
+        if path is None:
+            with shipped_model() as shipped:
+                return cls.load(shipped, device=device, threads=threads, threshold=threshold)
+        path = Path(path)
+        content = read_model(path)
+        session = open_session(content, path, device=device, threads=threads)
+        card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+        _check_graph(session, card, path)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return cls(session, card, sha256=sha256, threshold=threshold)
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns of a feature matrix are."""
+        return self.card.schema
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+        return str(self.session.get_providers()[0])
+
+    @property
+    def threads(self) -> int:
+        """Threads of one inference."""
+        return int(self.session.get_session_options().intra_op_num_threads)
+
+    def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Calibrated probabilities (n, classes) of raw features (n, features).
+
+        Raises:
+            SchemaError: wrong width, NaN or infinity.
+        """
+        rows = self.schema.check(features)
+        out = np.empty((len(rows), len(self.card.classes)), np.float32)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            out[part] = self.session.run([OUTPUT], {INPUT: rows[part]})[0]
+        return out
+
+    def alerts(self, batch: FlowBatch) -> list[Alert]:
+        """Alerts of a batch of flows, in the order of the flows.
+
+        Raises:
+            SchemaError: the batch was made for another schema, or holds NaN or infinity.
+        """
+        if batch.schema.sha256 != self.schema.sha256:
+            raise SchemaError(
+                f"the model reads schema {self.schema.name} ({self.schema.sha256[:12]}), but the "
+                f"flows are of {batch.schema.name} ({batch.schema.sha256[:12]}): open them with "
+                "detector.schema, or use a model of theirs"
+            )
+        return self.judge(self.probabilities(batch.features), batch.flows)
+
+    def judge(
+        self,
+        probabilities: NDArray[np.float32],
+        flows: NDArray[np.void] | None = None,
+        *,
+        first_row: int = 0,
+    ) -> list[Alert]:
+        """Turn probabilities (n, classes) into alerts.
+
+        Args:
+            probabilities: of n flows.
+            flows: (n,) FLOW records that say who spoke with whom; None where nobody knows.
+            first_row: number of the first flow in its capture or table.
+        """
+        scores = 1 - probabilities[:, 0]
+        chosen = np.flatnonzero(scores >= self.threshold)
+        labels = 1 + probabilities[chosen, 1:].argmax(axis=1)
+        return [
+            Alert(
+                flow=None if flows is None else Flow.from_record(flows[row]),
+                row=first_row + row,
+                label=self.card.classes[label],
+                score=float(scores[row]),
+                threshold=self.threshold,
+                model=self.sha256[:12],
+            )
+            for row, label in zip(chosen.tolist(), labels.tolist(), strict=True)
+        ]
+
+    def verify(self) -> float:
+        """Replay the golden vectors: largest difference from what the exporter saw.
+
+        Compare it with ``card.golden.tolerance``; int8 models differ a little between processors
+        (onnxruntime issues 5849, 14642).
+
+        Raises:
+            ModelError: the file carries no golden vectors, or not as many inputs as outputs.
+        """
+        golden = self.card.golden
+        if not len(golden.flows) or len(golden.flows) != len(golden.probabilities):
+            raise ModelError(
+                f"the model carries {len(golden.flows)} golden inputs and "
+                f"{len(golden.probabilities)} outputs, so nothing can be verified: export it again"
+            )
+        difference = self.probabilities(golden.flows) - golden.probabilities
+        return float(np.abs(difference).max())
+
+
+def shipped_model() -> AbstractContextManager[Path]:
+    """Path of the model that idskit ships, while the context lasts."""
+    return as_file(files("idskit") / SHIPPED)
+
+
+def _checked_threshold(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise IdskitError(f"threshold {threshold} was asked for: choose one in [0, 1]")
+    return threshold
+
+
+def _check_graph(session: InferenceSession, card: ModelCard, path: Path) -> None:
+    """Compare the graph's input and output with the card."""
+    expected_in = [(INPUT, "tensor(float)", len(card.schema))]
+    expected_out = (OUTPUT, "tensor(float)", len(card.classes))
+    found_in = [_signature(node) for node in session.get_inputs()]
+    found_out = [_signature(node) for node in session.get_outputs()]
+    if found_in != expected_in or expected_out not in found_out:
+        raise ModelError(
+            f"{path} maps {_words(found_in)} to {_words(found_out)}, but its card says "
+            f"{_words(expected_in)} to {_words([expected_out])}: export it again"
+        )
+
+
+def _signature(node: Any) -> tuple[str, str, object]:
+    """Name, type and columns of a graph input or output whose rows are free."""
+    free_rows = len(node.shape) == 2 and not isinstance(node.shape[0], int)
+    return node.name, node.type, node.shape[1] if free_rows else tuple(node.shape)
+
+
+def _words(signatures: Sequence[tuple[str, str, object]]) -> str:
+    return " and ".join(f"{name} (flows, {columns})" for name, _, columns in signatures)

@@ -1,0 +1,225 @@
+"""Tables of flow features, CSV or Parquet, as feature matrices of a schema.
+
+Columns are found by name, in any order, others are passed over; nothing is filled in. Rows are read
+in batches, so a table of any length fits.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.errors import SchemaError, require
+from idskit.flows.table import FLOW
+from idskit.schema import Feature, Schema
+
+BATCH = 1024
+_NAMED = 5  # missing columns listed in a message
+_ADDRESSES = ("src_ip", "dst_ip")
+_COUNTS = (
+    "src_port",
+    "dst_port",
+    "protocol",
+    "start_us",
+    "end_us",
+    "fwd_packets",
+    "bwd_packets",
+    "fwd_bytes",
+    "bwd_bytes",
+)
+IDENTITY = (*_ADDRESSES, *_COUNTS)  # columns that say whose flow a row is, as `extract` writes them
+_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
+_LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
+
+Columns = dict[str, Sequence[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRows:
+    """Some rows of a table."""
+
+    features: NDArray[np.float64]  # (n, features)
+    flows: NDArray[np.void] | None  # (n,) FLOW where the table has all IDENTITY columns
+
+
+def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
+    """Yield the rows of a CSV (plain or ``.gz``) or Parquet table.
+
+    A nominal column may hold the category's name or its code; a name the schema does not list
+    becomes -1, as everywhere. ICMP types are not in a table, so its flows have none.
+
+    Raises:
+        SchemaError: the file cannot be read, lacks columns (they are named), or holds text, NaN
+            or infinity (row, counted from 1, and column are named).
+        MissingExtra: Parquet was asked for and pyarrow is not installed.
+    """
+    first = 1
+    batches = _parquet if path.suffix == ".parquet" else _csv
+    for columns in batches(path, schema):
+        reader = _Reader(path, first, columns)
+        features = np.column_stack([reader.numbers(feature) for feature in schema.features])
+        yield TableRows(features=features, flows=reader.flows())
+        first += len(features)
+
+
+def _csv(path: Path, schema: Schema) -> Iterator[Columns]:
+    with _opened(path) as file:
+        lines = csv.reader(file)
+        header = [name.strip() for name in next(lines, [])]
+        wanted = _positions(header, schema, path)
+        rows: list[list[str]] = []
+        for number, fields in enumerate(lines, start=1):
+            if len(fields) != len(header):
+                raise SchemaError(
+                    f"{path} has {len(header)} columns, but row {number} has {len(fields)} "
+                    "fields: repair or remove that row"
+                )
+            rows.append(fields)
+            if len(rows) == BATCH:
+                yield {name: [row[i] for row in rows] for name, i in wanted.items()}
+                rows = []
+        if rows:
+            yield {name: [row[i] for row in rows] for name, i in wanted.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The table's text; reading it may fail as late as in its last line."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            yield file
+    except OSError as error:
+        raise SchemaError(
+            f"table {path} cannot be read: {error.strerror or error}; check the path"
+        ) from error
+    except (UnicodeDecodeError, csv.Error, EOFError) as error:
+        raise SchemaError(
+            f"{path} was given as a table, but it is not CSV text ({error}): use a CSV or "
+            ".parquet file, such as `idskit extract` writes"
+        ) from error
+
+
+def _parquet(path: Path, schema: Schema) -> Iterator[Columns]:
+    require("pyarrow", "train")
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            stored = file.schema_arrow.names
+            wanted = _positions([name.strip() for name in stored], schema, path)
+            columns = {name: stored[i] for name, i in wanted.items()}
+            for batch in file.iter_batches(BATCH, columns=sorted(set(columns.values()))):
+                yield {name: batch.column(column).to_pylist() for name, column in columns.items()}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SchemaError(f"table {path} cannot be read as Parquet: {error}") from error
+
+
+def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
+    """Where the schema's columns stand in ``header``, and those of IDENTITY if all are there."""
+    missing = [name for name in schema.names if name not in header]
+    if missing:
+        more = "" if len(missing) <= _NAMED else f" and {len(missing) - _NAMED} more"
+        raise SchemaError(
+            f"{path} lacks {len(missing)} of the {len(schema)} columns of schema {schema.name}: "
+            f"{', '.join(missing[:_NAMED])}{more}; add them, or use a model of this table's schema"
+        )
+    identity = IDENTITY if set(IDENTITY) <= set(header) else ()
+    return {name: header.index(name) for name in (*schema.names, *identity)}
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Columns of some rows as numbers; what is none is named by row and column."""
+
+    path: Path
+    first: int  # number of the first row
+    columns: Columns
+
+    def numbers(self, feature: Feature) -> NDArray[np.float64]:
+        """One column (n,)."""
+        values = self.columns[feature.name]
+        if feature.categories:
+            values = _codes(values, feature.categories)
+        try:
+            column = np.array(values, np.float64)
+        except (ValueError, TypeError):
+            column = np.array([_number(value) for value in values])
+        self._require(np.isfinite(column), feature.name, "a finite number")
+        return column
+
+    def flows(self) -> NDArray[np.void] | None:
+        """FLOW records (n,), or None where the table has not all columns of IDENTITY."""
+        if not set(IDENTITY) <= set(self.columns):
+            return None
+        flows = np.zeros(len(self.columns[IDENTITY[0]]), FLOW)
+        flows["icmp_type"] = flows["icmp_code"] = -1
+        for name in _COUNTS:
+            flows[name] = self._counts(name)
+        for name in _ADDRESSES:
+            end = name.removesuffix("_ip")
+            words = [self._words(name, i) for i in range(len(flows))]
+            flows[f"{end}_high"], flows[f"{end}_low"], flows["ip_version"] = zip(
+                *words, strict=True
+            )
+        return flows
+
+    def _counts(self, name: str) -> NDArray[np.int64]:
+        column = self.numbers(Feature(name=name, unit=""))
+        largest = min(int(np.iinfo(FLOW[name]).max), _LAST_US)
+        fits = (column == np.trunc(column)) & (column >= 0) & (column < largest + 1.0)
+        self._require(fits, name, f"a whole number from 0 to {largest}")
+        return column.astype(np.int64)
+
+    def _words(self, name: str, row: int) -> tuple[int, int, int]:
+        """High word, low word and IP version of an address."""
+        try:
+            return _address_words(str(self.columns[name][row]).strip())
+        except ValueError:
+            good = np.arange(len(self.columns[name])) != row
+            self._require(good, name, "an IP address")
+            raise
+
+    def _require(self, good: NDArray[np.bool_], name: str, due: str) -> None:
+        bad = np.flatnonzero(~good)
+        if len(bad):
+            raise SchemaError(
+                f"{self.path} holds {self.columns[name][bad[0]]!r} in row {self.first + bad[0]}, "
+                f"column {name!r}, where {due} is due: repair or remove such rows"
+            )
+
+
+@lru_cache(maxsize=1 << 14)
+def _address_words(text: str) -> tuple[int, int, int]:
+    address = ip_address(text)
+    number = int(address) | (_MAPPED if address.version == 4 else 0)
+    return number >> 64, number & (1 << 64) - 1, address.version
+
+
+def _codes(values: Sequence[object], categories: tuple[str, ...]) -> list[object]:
+    codes = {name: code for code, name in enumerate(categories)}
+    return [codes.get(str(value).strip(), _unlisted(value)) for value in values]
+
+
+def _unlisted(value: object) -> object:
+    """-1 for the name of another category; a number is a code already, and nothing is nothing."""
+    is_name = isinstance(value, str) and value.strip() and np.isnan(_number(value))
+    return -1 if is_name else value
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return np.nan

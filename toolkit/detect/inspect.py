@@ -1,0 +1,171 @@
+"""A model's card, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.model_file import ModelCard, graph_facts, read_model
+from idskit.errors import GateRefused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Golden vectors replayed on this machine."""
+
+    vectors: int
+    max_difference: float  # of a probability, from what the exporter saw
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether this machine answers as the exporter's did."""
+        return self.max_difference <= self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a model file says about itself."""
+
+    path: str
+    bytes: int
+    sha256: str
+    precision: str
+    opset: int | None
+    operators: int
+    card: ModelCard
+    verification: Verification | None
+
+    def to_json(self) -> str:
+        """All of it as JSON, golden vectors counted and not listed."""
+        checked = self.verification
+        document: dict[str, Any] = {
+            "path": self.path,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "precision": self.precision,
+            "opset": self.opset,
+            "operators": self.operators,
+            "schema": json.loads(self.card.schema.to_json()),
+            "schema_sha256": self.card.schema.sha256,
+            "classes": list(self.card.classes),
+            "threshold": self.card.threshold,
+            "facts": dict(self.card.facts),
+            "golden": {
+                "vectors": len(self.card.golden.flows),
+                "tolerance": self.card.golden.tolerance,
+            },
+            "verification": checked
+            and {
+                "vectors": checked.vectors,
+                "max_difference": checked.max_difference,
+                "tolerance": checked.tolerance,
+                "passed": checked.passed,
+            },
+        }
+        return json.dumps(document, indent=2)
+
+    def show(self, console: Console) -> None:
+        """Print for people."""
+        table = Table(show_header=False, title=escape(self.path), title_justify="left")
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in self._lines():
+            table.add_row(escape(name), escape(value))
+        console.print(table)
+        if self.verification is not None:
+            console.print(_verdict(self.verification), highlight=False)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        card = self.card
+        return [
+            ("file", f"{self.bytes:,} bytes, SHA-256 {self.sha256}"),
+            ("graph", f"{self.precision}, opset {self.opset}, {self.operators} operators"),
+            ("schema", f"{card.schema.name}: {len(card.schema)} features a flow"),
+            ("features", ", ".join(card.schema.names)),
+            ("classes", ", ".join(card.classes) + f" ({card.classes[0]}: no alert)"),
+            ("threshold", f"alert when 1 - P({card.classes[0]}) reaches {card.threshold:g}"),
+            ("golden", f"{len(card.golden.flows)} vectors, tolerance {card.golden.tolerance:g}"),
+            *_flat(card.facts),
+        ]
+
+
+def inspect(model: str | Path | None = None, *, verify: bool = False) -> Inspection:
+    """Read a model's card.
+
+    Args:
+        model: the ONNX file; None for the model that idskit ships.
+        verify: replay the golden vectors on this machine.
+
+    Raises:
+        ModelError: missing, damaged, foreign or unsafe file, or nothing to verify.
+    """
+    if model is None:
+        with shipped_model() as path:
+            return inspect(path, verify=verify)
+    path = Path(model)
+    detector = Detector.load(path)
+    content = read_model(path)
+    graph = graph_facts(content)
+    return Inspection(
+        path=str(path),
+        bytes=len(content),
+        sha256=detector.sha256,
+        precision=graph.precision,
+        opset=graph.opset,
+        operators=graph.operators.total(),
+        card=detector.card,
+        verification=_verification(detector) if verify else None,
+    )
+
+
+def require_verified(inspection: Inspection) -> None:
+    """Raise the gate's no where this machine answers otherwise than the exporter's.
+
+    Raises:
+        GateRefused: the golden vectors differ by more than their tolerance.
+    """
+    checked = inspection.verification
+    if checked is not None and not checked.passed:
+        raise GateRefused(
+            f"{inspection.path} differs by {checked.max_difference:.2g} from its golden vectors on "
+            f"this machine, more than the {checked.tolerance:g} allowed: export it for this "
+            "machine (idskit export --target)"
+        )
+
+
+def _verification(detector: Detector) -> Verification:
+    golden = detector.card.golden
+    return Verification(
+        vectors=len(golden.flows),
+        max_difference=detector.verify(),
+        tolerance=golden.tolerance,
+    )
+
+
+def _verdict(checked: Verification) -> str:
+    words = "[green]verified[/green]" if checked.passed else "[red]not verified[/red]"
+    return (
+        f"{words}: {checked.vectors} golden vectors differ by at most "
+        f"{checked.max_difference:.2g}, allowed {checked.tolerance:g}"
+    )
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Facts as (dotted name, value) lines."""
+    lines: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            lines.append((prefix + name, text))
+    return lines

@@ -1,0 +1,121 @@
+"""An onnxruntime session on the device that was asked for, or an error that says what to install.
+
+onnxruntime goes on with the CPU when a GPU provider does not load (its issues 23372, 17801, 25145),
+and its two packages overwrite each other's files (26996, 7748). Both are errors here.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime
+
+from idskit.errors import DeviceError, ModelError
+
+Device = Literal["cpu", "cuda"]
+PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
+_ERRORS_ONLY = 3
+
+
+def open_session(
+    content: bytes, path: Path, *, device: str = "cpu", threads: int | None = None
+) -> onnxruntime.InferenceSession:
+    """Load a model's bytes on ``device``; what ``read_model`` gave is what runs.
+
+    Args:
+        content: the ONNX file.
+        path: where it came from, for the error messages.
+        device: ``cpu`` or ``cuda``.
+        threads: of one inference; all processors this process may use when None.
+
+    Raises:
+        DeviceError: the device is unknown or its provider is not there.
+        ModelError: onnxruntime refuses the model.
+    """
+    provider = require_provider(device)
+    options = session_options(threads)
+    try:
+        with warnings.catch_warnings():
+            # onnxruntime announces its own fallback as a warning; the check below is an error
+            warnings.simplefilter("ignore", UserWarning)
+            session = onnxruntime.InferenceSession(content, options, providers=[provider])
+    except Exception as error:  # onnxruntime's errors share no base class
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({reason}): "
+            "the file is damaged or needs a newer onnxruntime; export it again"
+        ) from error
+    used = session.get_providers()[0]
+    if used != provider:
+        raise DeviceError(
+            f"device {device} was asked for, but {provider} of {_installed()} did not load and "
+            f"onnxruntime chose {used}: its CUDA and cuDNN libraries are missing or of another "
+            "version; pip install 'onnxruntime-gpu[cuda,cudnn]', or use device cpu"
+        )
+    session.disable_fallback()  # an error later must not move the work to the CPU either
+    return session
+
+
+def session_options(threads: int | None) -> onnxruntime.SessionOptions:
+    """Session options: every graph optimisation, one operator at a time, ``threads`` inside it."""
+    if threads is not None and threads < 1:
+        raise DeviceError(f"{threads} threads were asked for: at least 1 is needed")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.inter_op_num_threads = 1
+    # never 0: then onnxruntime counts the machine's cores, not those this process may use
+    options.intra_op_num_threads = threads or usable_processors()
+    options.log_severity_level = _ERRORS_ONLY
+    # waiting threads sleep: on a gateway the capture and the router need the processors, and where
+    # these are busy, threads that spin while they wait halve the speed
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # batches come in every size, and a remembered memory plan for each would never be freed
+    options.enable_mem_pattern = False
+    return options
+
+
+def usable_processors() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def require_provider(device: str) -> str:
+    """Name of the execution provider of ``device``.
+
+    Raises:
+        DeviceError: unknown device, or a provider that the installed onnxruntime lacks.
+    """
+    if device not in PROVIDERS:
+        raise DeviceError(f"device {device!r} is not one of {', '.join(PROVIDERS)}: choose one")
+    provider = PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"device {device} was asked for, but {_installed()} has no {provider}: "
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu, "
+            "or use device cpu"
+        )
+    return provider
+
+
+def installed_runtimes() -> dict[str, str]:
+    """Version of each onnxruntime package that is installed."""
+    found = {}
+    for name in RUNTIMES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _installed() -> str:
+    found = installed_runtimes()
+    names = " and ".join(f"{name} {number}" for name, number in found.items())
+    if len(found) > 1:
+        return f"{names} (installed over each other)"
+    return names or f"this build of onnxruntime {onnxruntime.__version__}"
