@@ -87,10 +87,9 @@ class Flow:
         # one conversion of the whole record is many times faster than one a field
         fields = dict(zip(record.dtype.names or (), record.item(), strict=True))
         is_icmp = fields["icmp_type"] >= 0
-        is_ipv4 = fields["ip_version"] == 4
         return cls(
-            src=_address(fields["src_high"], fields["src_low"], is_ipv4),
-            dst=_address(fields["dst_high"], fields["dst_low"], is_ipv4),
+            src=_address(fields["src_high"], fields["src_low"]),
+            dst=_address(fields["dst_high"], fields["dst_low"]),
             icmp_type=fields["icmp_type"] if is_icmp else None,
             icmp_code=fields["icmp_code"] if is_icmp else None,
             **{name: fields[name] for name in _KEPT},
@@ -207,8 +206,9 @@ class Alert:
 
 
 @lru_cache(maxsize=1 << 14)
-def _address(high: int, low: int, is_ipv4: bool) -> Address:
-    return IPv4Address(low & 0xFFFFFFFF) if is_ipv4 else IPv6Address(high << 64 | low)
+def _address(high: int, low: int) -> Address:
+    address = IPv6Address(high << 64 | low)
+    return address.ipv4_mapped or address
 
 
 @lru_cache(maxsize=1 << 10)

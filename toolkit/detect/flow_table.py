@@ -170,9 +170,7 @@ class _Reader:
         for name in _ADDRESSES:
             end = name.removesuffix("_ip")
             words = [self._words(name, i) for i in range(len(flows))]
-            flows[f"{end}_high"], flows[f"{end}_low"], flows["ip_version"] = zip(
-                *words, strict=True
-            )
+            flows[f"{end}_high"], flows[f"{end}_low"] = zip(*words, strict=True)
         return flows
 
     def _counts(self, name: str) -> NDArray[np.int64]:
@@ -182,8 +180,8 @@ class _Reader:
         self._require(fits, name, f"a whole number from 0 to {largest}")
         return column.astype(np.int64)
 
-    def _words(self, name: str, row: int) -> tuple[int, int, int]:
-        """High word, low word and IP version of an address."""
+    def _words(self, name: str, row: int) -> tuple[int, int]:
+        """High and low word of an address."""
         try:
             return _address_words(str(self.columns[name][row]).strip())
         except ValueError:
@@ -201,10 +199,10 @@ class _Reader:
 
 
 @lru_cache(maxsize=1 << 14)
-def _address_words(text: str) -> tuple[int, int, int]:
+def _address_words(text: str) -> tuple[int, int]:
     address = ip_address(text)
     number = int(address) | (_MAPPED if address.version == 4 else 0)
-    return number >> 64, number & (1 << 64) - 1, address.version
+    return number >> 64, number & (1 << 64) - 1
 
 
 def _codes(values: Sequence[object], categories: tuple[str, ...]) -> list[object]:
