@@ -39,7 +39,7 @@ DATA ?= ../shared/data/pcap/labelled
 ship: install-all
 	$(BIN)/idskit train captures --data $(DATA) -o runs/shipped
 	$(BIN)/idskit export runs/shipped --quantize int8 --target x86-64 -o toolkit/shipped/ids.int8.onnx
-	$(BIN)/idskit generate -o $(SAMPLE) --packets 6000 --mix home --seed 1
+	$(BIN)/idskit generate -o $(SAMPLE) --packets 3600 --mix home --seed 1
 
 clean:
 	rm -rf .venv build *.egg-info

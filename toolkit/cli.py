@@ -72,8 +72,8 @@ def generate(
 
     made = generate_capture(output, packets=packets, mix=mix, seed=seed)
     _console().print(
-        f"{made.packets:,} packets in {made.flows:,} flows ({made.attack_flows:,} of attacks) "
-        f"in {output}, labels in {made.labels}",
+        f"{made.packets:,} packets in {made.flows:,} flows over {made.duration_s:,.0f} s in "
+        f"{made.path}, true labels in {made.labels}",
         highlight=False,
     )
 
@@ -107,7 +107,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the network's matrices.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="0 is off.")] = None,
-    mixup: Annotated[float | None, typer.Option(help="Beta parameter; 0 is off.")] = None,
+    contrast: Annotated[
+        float | None, typer.Option(help="Made-up attacks per training row; 0 is off.")
+    ] = None,
+    generated: Annotated[
+        int | None, typer.Option(help="captures: synthetic captures to add.")
+    ] = None,
     class_balance: Annotated[
         float | None, typer.Option(help="0: rows as they are; 1: classes weigh the same.")
     ] = None,
@@ -123,8 +128,8 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     """Train, measure beside LightGBM, and write a run folder."""
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
-    from idskit.training.report import show_metrics
     from idskit.training.settings import TrainingSettings
+    from idskit.training.tables import show_metrics
     from idskit.training.train import train as train_run
 
     for name in ("data", "output", "resume", "json_file"):
@@ -147,7 +152,7 @@ def evaluate(
     """Score a run or an exported file on the held-out test rows."""
     _require_train()
     from idskit.training.evaluate import evaluate as evaluate_model
-    from idskit.training.report import show_evaluation
+    from idskit.training.tables import show_evaluation
 
     result = evaluate_model(model, dataset, data=data, device=device, threads=threads)
     show_evaluation(result, _console())
