@@ -1,84 +1,110 @@
-"""What a user would run instead: the same weights through other exports and runtimes.
+"""What a user would run instead: the weights of a training run in other exports and runtimes.
 
-    plain fp32    torch.onnx's export of the network as it is written, in onnxruntime
-    plain int8    that file after onnxruntime's own static quantisation, what other tools make
-    openvino      the plain int8 file in OpenVINO
-    torch eager   the network in torch, convolutions as convolutions
-    lightgbm      300 trees on the raw columns, fitted on the run's calibration rows
+    plain fp32     torch.onnx's export of the network as it is written, in onnxruntime
+    plain int8     that file after onnxruntime's own static quantisation: what other tools make
+    openvino fp32  the plain export in OpenVINO
+    lightgbm       300 trees on the raw columns, fitted on the run's calibration rows
 
-Everything is made from a training run in memory; nothing is kept.
+All are made in memory from the run's folder, on the CPU; a peer that is not installed is named.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from idskit.bench.backends import Candidate, Execution, ModelFacts, Rows
 from idskit.detect.model_file import INPUT, OUTPUT
-from idskit.detect.session import session_options
+from idskit.detect.session import session_options, usable_processors
 from idskit.errors import MissingExtra, require
-from idskit.training.run import Run
 
-Rows = NDArray[np.float32]
-Infer = Callable[[Rows], object]
+OPSET = 17
 TREES = 300
+CALIBRATION_PARTS = 8
+Infer = Callable[[Rows], object]
 
 
-def plain_network(run: Run) -> Any:
-    """The run's network with every convolution run as one, as anyone would write it."""
-    from idskit.models.resnet import SmallConv2d
+def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Candidate], list[str]]:
+    """Make every peer of the run in ``folder`` that is installed.
 
-    network = copy.deepcopy(run.network)
-    for module in network.modules():
-        if isinstance(module, SmallConv2d):
-            module.dense = False
-    return network.eval()
+    Returns:
+        The peers, and a sentence for each one that is missing.
+
+    Raises:
+        RunError: not a finished run.
+        MissingExtra: torch or onnx is not installed.
+    """
+    for module in ("torch", "onnx", "safetensors"):
+        require(module, "export")
+    from idskit.training.run import load_run
+
+    run = load_run(folder)
+    fp32 = plain_onnx(run)
+    int8 = plain_int8(fp32, run)
+    makers: dict[str, tuple[str, Callable[[], Infer], bytes]] = {
+        "plain fp32": ("onnxruntime", lambda: _in_onnxruntime(fp32, threads), fp32),
+        "plain int8": ("onnxruntime", lambda: _in_onnxruntime(int8, threads), int8),
+        "openvino fp32": ("openvino", lambda: _in_openvino(fp32, threads), fp32),
+        "lightgbm": ("lightgbm", lambda: _in_lightgbm(run, threads), b""),
+    }
+    found, missing = [], []
+    for name, (backend, make, content) in makers.items():
+        start = time.perf_counter()
+        try:
+            infer = make()
+        except MissingExtra as error:
+            missing.append(f"{name} was not measured: {error}")
+            continue
+        init_ms = (time.perf_counter() - start) * 1e3
+        found.append(_candidate(name, backend, infer, content, run, threads, init_ms))
+    return found, missing
 
 
-def plain_onnx(run: Run) -> bytes:
-    """torch.onnx's export, unchanged."""
-    torch = require("torch", "export")
+def plain_onnx(run: Any) -> bytes:
+    """Export a run by torch.onnx, every convolution as one, as anyone would."""
+    import torch
+
     buffer = io.BytesIO()
-    example = torch.from_numpy(run.calibration.flows[:2])
     rows = {0: "rows"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
         torch.onnx.export(
-            plain_network(run),
-            (example,),
+            _plain_network(run),
+            (torch.from_numpy(run.calibration.flows[:2]),),
             buffer,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: rows, OUTPUT: rows},
-            opset_version=17,
+            opset_version=OPSET,
             dynamo=False,
         )
     return buffer.getvalue()
 
 
-def plain_int8(fp32: bytes, run: Run) -> bytes:
-    """onnxruntime's static quantisation (QDQ, U8S8, per channel) of a plain export."""
+def plain_int8(fp32: bytes, run: Any) -> bytes:
+    """Quantise a plain export by onnxruntime's own tool: static QDQ, U8S8, per channel."""
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.parts: Iterator[Rows] = iter(np.array_split(run.calibration.flows, 8))
+            parts = np.array_split(run.calibration.flows, CALIBRATION_PARTS)
+            self.parts: Iterator[Rows] = iter(parts)
 
         def get_next(self) -> dict[str, Rows] | None:
             part = next(self.parts, None)
             return None if part is None else {INPUT: part}
 
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
-        prepared = Path(folder, "prepared.onnx")
+        source, prepared, target = (Path(folder, name) for name in ("a.onnx", "b.onnx", "c.onnx"))
         source.write_bytes(fp32)
         quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
@@ -93,8 +119,17 @@ def plain_int8(fp32: bytes, run: Run) -> bytes:
         return target.read_bytes()
 
 
-def in_onnxruntime(model: bytes, threads: int | None) -> Infer:
-    """Run a model in onnxruntime on the CPU."""
+def _plain_network(run: Any) -> Any:
+    from idskit.models.resnet import SmallConv2d
+
+    network = copy.deepcopy(run.network)
+    for module in network.modules():
+        if isinstance(module, SmallConv2d):
+            module.dense = False
+    return network.eval()
+
+
+def _in_onnxruntime(model: bytes, threads: int | None) -> Infer:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
@@ -103,41 +138,58 @@ def in_onnxruntime(model: bytes, threads: int | None) -> Infer:
     return lambda rows: session.run([OUTPUT], {INPUT: rows})[0]
 
 
-def in_openvino(model: bytes, threads: int | None) -> Infer:
-    """Run a model in OpenVINO on the CPU.
-
-    Raises:
-        MissingExtra: OpenVINO is not installed.
-    """
+def _in_openvino(model: bytes, threads: int | None) -> Infer:
     try:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtra("OpenVINO is not installed: pip install openvino") from error
     core = openvino.Core()
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads or 0}
+    config = {"INFERENCE_NUM_THREADS": threads or usable_processors()}
     compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", config)
     request = compiled.create_infer_request()
     return lambda rows: request.infer({0: rows})[0]
 
 
-def in_torch(run: Run, threads: int | None) -> Infer:
-    """Run the network as written in eager torch on the CPU."""
-    torch = require("torch", "train")
-    if threads:
-        torch.set_num_threads(threads)
-    network = plain_network(run)
-
-    def infer(rows: Rows) -> object:
-        with torch.inference_mode():
-            return network(torch.from_numpy(rows)).numpy()
-
-    return infer
-
-
-def in_lightgbm(run: Run, threads: int | None) -> Infer:
-    """Predict with LightGBM on the raw columns."""
+def _in_lightgbm(run: Any, threads: int | None) -> Infer:
     lightgbm = require("lightgbm", "train")
-    model = lightgbm.LGBMClassifier(n_estimators=TREES, verbose=-1, n_jobs=threads or -1)
+    jobs = threads or usable_processors()
+    model = lightgbm.LGBMClassifier(n_estimators=TREES, verbose=-1, n_jobs=jobs)
     model.fit(run.calibration.flows, run.calibration.labels)
     booster = model.booster_
-    return lambda rows: booster.predict(rows, num_threads=threads or 0)
+    return lambda rows: booster.predict(rows, num_threads=jobs)
+
+
+def _candidate(
+    name: str,
+    backend: str,
+    infer: Infer,
+    content: bytes,
+    run: Any,
+    threads: int | None,
+    init_ms: float,
+) -> Candidate:
+    start = time.perf_counter()
+    infer(run.held.flows[:1])
+    first_ms = (time.perf_counter() - start) * 1e3
+    return Candidate(
+        model=ModelFacts(
+            name=name,
+            sha256=hashlib.sha256(content).hexdigest(),
+            precision="int8" if name == "plain int8" else "fp32",
+            opset=OPSET if content else None,
+            bytes=len(content),
+        ),
+        execution=Execution(
+            backend=backend,
+            provider_asked="cpu",
+            provider_used="cpu",
+            threads=threads or usable_processors(),
+        ),
+        schema=run.schema,
+        infer=infer,
+        sample=run.held.flows,
+        detector=None,
+        accuracy=None,
+        init_ms=init_ms,
+        first_ms=first_ms,
+    )

@@ -35,6 +35,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
     batch: int | None = None,
     capture: Path | None = None,
     quick: bool = False,
+    peers: bool = False,
     json: Path | None = None,
     console: Console | None = None,
 ) -> Report:
@@ -49,6 +50,8 @@ def bench(  # noqa: PLR0913 - one argument a flag
         batch: rows a call of the offline scenario; several sizes when None.
         capture: what the pipeline reads; a generated one when None.
         quick: seconds instead of minutes, with wider spread.
+        peers: also measure what a user would run instead of each training run among ``models``,
+            see ``idskit.bench.peers``.
         json: where the result file goes; ``-`` is standard output.
         console: where the tables go; standard error when None.
 
@@ -66,6 +69,8 @@ def bench(  # noqa: PLR0913 - one argument a flag
     candidates = [
         open_candidate(path, device=device, threads=threads) for path in models or (None,)
     ]
+    rivals, missing = _peers(models, device, threads) if peers else ([], [])
+    candidates += rivals
     _check_schemas(candidates)
     able, left_out = _able(candidates, wanted, required=bool(scenario))
     passes = QUICK_PASSES if quick else FULL_PASSES
@@ -82,7 +87,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
     report = Report(
         machine=machine_facts(),
         results=tuple(results),
-        verdict=(*verdict(results), *left_out),
+        verdict=(*verdict(results), *left_out, *missing),
         created=datetime.now(UTC),
     )
     _deliver(report, json)
@@ -99,6 +104,20 @@ def _checked(scenario: Sequence[str], batch: int | None) -> tuple[str, ...]:
     if batch is not None and batch < 1:
         raise IdskitError(f"a batch of {batch} rows was asked for: at least 1 is needed")
     return tuple(scenario) or SCENARIOS
+
+
+def _peers(
+    models: Sequence[Path], device: str, threads: int | None
+) -> tuple[list[Candidate], list[str]]:
+    runs = [path for path in models if path.is_dir()]
+    if len(runs) != 1 or device != "cpu":
+        raise IdskitError(
+            f"peers were asked for with {len(runs)} training runs on device {device}: they are "
+            "made from the folder of one run, on the CPU; name it beside the exported file"
+        )
+    from idskit.bench.peers import open_peers
+
+    return open_peers(runs[0], threads=threads)
 
 
 def _check_schemas(candidates: Sequence[Candidate]) -> None:

@@ -31,6 +31,11 @@ app = typer.Typer(
 ModelArgument = Annotated[
     Path | None, typer.Argument(help="An .onnx file that idskit exported; the shipped one if none.")
 ]
+Capture = Annotated[Path | None, typer.Option("-r", "--read", help="A pcap or pcapng file.")]
+Interface = Annotated[
+    str | None,
+    typer.Option("-i", "--interface", help="A network interface, read until SIGINT or SIGTERM."),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda: the device asked for, or an error.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads; all that this process may use if none.")
@@ -43,7 +48,8 @@ Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
 
 @app.command()
 def extract(
-    capture: Annotated[Path, typer.Option("-r", "--read", help="A pcap or pcapng file.")],
+    capture: Capture = None,
+    interface: Interface = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=".csv or .parquet; CSV on stdout if none.")
     ] = None,
@@ -52,10 +58,12 @@ def extract(
     ] = "gateway",
     json_file: Json = None,
 ) -> None:
-    """Turn a capture into a table of flow features."""
+    """Turn a capture, or what passes an interface until Ctrl-C, into a table of flow features."""
+    if (capture is None) == (interface is None):
+        raise typer.BadParameter("name a capture (-r) or an interface (-i), one of them")
     from idskit.flows.extract import extract as extract_flows
 
-    statistics = extract_flows(capture, output, schema=schema)
+    statistics = extract_flows(capture, output, interface=interface, schema=schema)
     statistics.show(_console())
     _write_json(json_file, statistics.to_json())
 
@@ -216,9 +224,8 @@ def inspect(
 @app.command()
 def detect(
     model: ModelArgument = None,
-    capture: Annotated[
-        Path | None, typer.Option("-r", "--read", help="A pcap or pcapng file.")
-    ] = None,
+    capture: Capture = None,
+    interface: Interface = None,
     flows: Annotated[
         Path | None, typer.Option(help="A CSV or Parquet table of the model's features.")
     ] = None,
@@ -234,6 +241,7 @@ def detect(
     summary = detect_flows(
         model,
         capture=capture,
+        interface=interface,
         flows_table=flows,
         output=sys.stdout,
         device=device,
@@ -244,7 +252,7 @@ def detect(
 
 
 @app.command()
-def bench(
+def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
     models: Annotated[
         list[Path] | None, typer.Argument(help=".onnx files and run folders; the shipped if none.")
     ] = None,
@@ -258,6 +266,9 @@ def bench(
         Path | None, typer.Option("-r", "--read", help="Capture of the pipeline scenario.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds, with wider spread.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also what else would run the given run folder.")
+    ] = False,
     json_file: Json = None,
 ) -> None:
     """Measure how fast models run on this machine."""
@@ -271,6 +282,7 @@ def bench(
         batch=batch,
         capture=capture,
         quick=quick,
+        peers=peers,
         json=json_file,
         console=_console(),
     )

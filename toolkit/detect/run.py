@@ -1,11 +1,11 @@
-"""Detect: a capture or a table in, EVE lines out, a summary for people."""
+"""Detect: a capture, an interface or a table in, EVE lines out, a summary for people."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,11 @@ from idskit.detect.detector import Detector
 from idskit.detect.flow_table import read_flow_table
 from idskit.detect.summary import DetectionSummary, Tallies
 from idskit.errors import IdskitError
-from idskit.flows.reader import FlowStatistics, open_flows
+from idskit.flows.live import finish_on_signals
+from idskit.flows.reader import FlowReader, FlowStatistics, open_flows
 
 BATCH = 1024
+MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
 
 Batches = Generator[list[Alert], None, None]
 
@@ -31,10 +33,14 @@ class _Reading:
     statistics: FlowStatistics | None = None  # None for a table
 
 
+_Read = Callable[[Detector, Path, _Reading], Batches]
+
+
 def detect(
     model: str | Path | None = None,
     *,
     capture: str | Path | None = None,
+    interface: str | None = None,
     flows_table: str | Path | None = None,
     output: TextIO | None = None,
     device: str = "cpu",
@@ -45,7 +51,9 @@ def detect(
 
     Args:
         model: the ONNX file; None for the model that idskit ships.
-        capture: a pcap or pcapng file; this or ``flows_table``.
+        capture: a pcap or pcapng file; this, ``interface`` or ``flows_table``.
+        interface: name of a network interface, read until SIGINT or SIGTERM; the open flows are
+            then judged too.
         flows_table: a CSV or Parquet file with the model's features, columns found by name.
         output: where the lines go; standard output when None. When its reader goes away, reading
             ends without an error and the summary says so.
@@ -55,18 +63,13 @@ def detect(
 
     Raises:
         ModelError, DeviceError: the model cannot be used as asked.
-        CaptureError, SchemaError: the input cannot be used.
-        IdskitError: neither or both of ``capture`` and ``flows_table`` were given.
+        CaptureError, SchemaError: the input cannot be used, or the interface disappeared.
+        IdskitError: not exactly one of ``capture``, ``interface`` and ``flows_table`` was given.
     """
-    if (capture is None) == (flows_table is None):
-        raise IdskitError(
-            "detect reads either a capture (-r) or a table of flows (--flows): name one of them"
-        )
+    read, source = _input(capture, interface, flows_table)
     start = time.perf_counter()
     detector = Detector.load(model, device=device, threads=threads, threshold=threshold)
     reading = _Reading()
-    source = Path(str(capture if flows_table is None else flows_table))
-    read = _capture_alerts if flows_table is None else _table_alerts
     tallies = Tallies()
     with closing(read(detector, source, reading)) as batches:
         closed = _write(batches, tallies, output or sys.stdout)
@@ -80,21 +83,49 @@ def detect(
         attacks=tallies.attacks(),
         skipped={} if statistics is None else statistics.skipped,
         truncated="" if statistics is None else statistics.truncated,
+        dropped=0 if statistics is None else statistics.dropped,
         output_closed=closed,
         seconds=time.perf_counter() - start,
     )
 
 
+def _input(
+    capture: str | Path | None, interface: str | None, flows_table: str | Path | None
+) -> tuple[_Read, Path]:
+    """How to read what was named, and its name."""
+    inputs: list[tuple[_Read, str | Path | None]] = [
+        (_capture_alerts, capture),
+        (_interface_alerts, interface),
+        (_table_alerts, flows_table),
+    ]
+    given = [(read, Path(source)) for read, source in inputs if source is not None]
+    if len(given) != 1:
+        raise IdskitError(
+            "detect reads either a capture (-r), an interface (-i) or a table of flows (--flows): "
+            "name one of them"
+        )
+    return given[0]
+
+
 def _capture_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:
     with open_flows(path, detector.schema) as flows:
-        try:
-            for batch in flows.batches(BATCH):
-                probabilities = detector.probabilities(batch.features)
-                alerts = detector.judge(probabilities, batch.flows, first_row=reading.flows)
-                reading.flows += len(batch)
-                yield alerts
-        finally:
-            reading.statistics = flows.statistics
+        yield from _flow_alerts(detector, flows, reading)
+
+
+def _interface_alerts(detector: Detector, name: Path, reading: _Reading) -> Batches:
+    with open_flows(name, detector.schema, live=True) as flows, finish_on_signals(flows.stop):
+        yield from _flow_alerts(detector, flows, reading)
+
+
+def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
+    try:
+        for batch in flows.batches(BATCH, MAX_WAIT_MS):
+            probabilities = detector.probabilities(batch.features)
+            alerts = detector.judge(probabilities, batch.flows, first_row=reading.flows)
+            reading.flows += len(batch)
+            yield alerts
+    finally:
+        reading.statistics = flows.statistics
 
 
 def _table_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:

@@ -56,6 +56,7 @@ class DetectionSummary:
     truncated: str  # why reading ended early, or empty
     output_closed: bool  # the reader of the alerts went away, and reading ended there
     seconds: float
+    dropped: int = 0  # frames that the kernel dropped before they could be read
 
     @property
     def alerts(self) -> int:
@@ -107,6 +108,11 @@ class DetectionSummary:
         if self.skipped:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
             notes.append(f"packets not decoded: {reasons}")
+        if self.dropped:
+            notes.append(
+                f"[yellow]{self.dropped:,} frames were dropped by the kernel[/yellow]: they came "
+                "faster than this machine judges"
+            )
         if self.truncated:
             notes.append(
                 f"[yellow]reading ended early[/yellow]: {escape(self.truncated)}; "

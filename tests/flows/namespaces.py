@@ -1,0 +1,113 @@
+"""Two network namespaces with a wire between them, which exist while a test runs.
+
+Nothing sent here can leave them: their only interfaces are a veth pair and their own loopbacks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_CLONE_NEWNET = 0x40000000
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace, held by a process that ends with this one."""
+
+    pid: int
+
+    @property
+    def path(self) -> str:
+        return f"/proc/{self.pid}/ns/net"
+
+    def command(self, *words: str | Path) -> list[str]:
+        """The command that runs ``words`` in here."""
+        return ["nsenter", f"--net={self.path}", *map(str, words)]
+
+    def run(self, *words: str) -> None:
+        subprocess.run(self.command(*words), check=True, capture_output=True, text=True)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``function`` in a thread that is in here; sockets it makes stay here."""
+
+        def inside() -> Any:
+            with Path(self.path).open() as file:
+                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns failed")
+            return function(*args, **kwargs)
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(inside).result()
+
+
+@dataclass(frozen=True)
+class Wire:
+    """``veth0`` in ``near`` is one end, ``veth1`` in ``far`` the other."""
+
+    near: Namespace
+    far: Namespace
+
+    def send(self, frames: list[bytes], interface: str = "veth1") -> None:
+        """Send frames from the far end, as they are."""
+        self.far.call(_send, frames, interface)
+
+
+def _send(frames: list[bytes], interface: str) -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread: keeps their order
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+        out.bind((interface, 0))
+        for number, frame in enumerate(frames):
+            out.send(frame)
+            if number % 100 == 99:
+                time.sleep(0.001)  # less than the kernel's backlog of 1000 at once
+
+
+@contextmanager
+def _namespace() -> Iterator[Namespace]:
+    words = ["unshare", "--net", "sh", "-c", "echo made; exec cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as holder:
+        try:
+            if holder.stdout.readline() != b"made\n":  # type: ignore[union-attr]
+                pytest.skip("may not make network namespaces (needs root)")
+            yield Namespace(holder.pid)
+        finally:
+            holder.kill()
+
+
+@contextmanager
+def wire() -> Iterator[Wire]:
+    """Make both namespaces and the wire, or skip where that is not permitted."""
+    for tool in ("unshare", "nsenter", "ip"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool} (util-linux, iproute2)")
+    with ExitStack() as stack:
+        near, far = (stack.enter_context(_namespace()) for _ in range(2))
+        try:
+            _connect(near, far)
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = getattr(error, "stderr", "") or error
+            pytest.skip(f"may not make veth pairs (needs CAP_NET_ADMIN): {reason}")
+        yield Wire(near, far)
+
+
+def _connect(near: Namespace, far: Namespace) -> None:
+    for end in (near, far):  # so that the kernels have nothing of their own to say
+        end.call(Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text, "1")
+    peer = ("peer", "name", "veth1", "mtu", "9000", "netns", str(far.pid))
+    near.run("ip", "link", "add", "veth0", "mtu", "9000", "type", "veth", *peer)
+    near.run("ip", "link", "set", "veth0", "arp", "off", "up")
+    far.run("ip", "link", "set", "veth1", "arp", "off", "up")

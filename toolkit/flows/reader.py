@@ -1,0 +1,381 @@
+"""Captures and interfaces to batches of finished flows: the flow engine as one object.
+
+open_flows ──> FlowReader ──> FlowBatch, FlowBatch, ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.errors import CaptureError, IdskitError, SchemaError
+from idskit.flows.capture import CHUNK_FRAMES, Capture, open_capture
+from idskit.flows.decode import SKIP_REASONS, decode
+from idskit.flows.live import WAIT_MS, LiveCapture, interface_names, open_interface
+from idskit.flows.packet import PACKET, Frames
+from idskit.flows.profiles import Profile, profile_named
+from idskit.flows.table import CAPTURE_END, Output, Settings, new_output, open_slots
+from idskit.schema import Schema
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_WAIT_MS = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowBatch:
+    """Finished flows and their features.
+
+    Attributes:
+        schema: names and units of the feature columns.
+        flows: (n,) FLOW records: who spoke with whom, when, how much (``idskit.flows.table.FLOW``).
+        features: (n, len(schema)) float64.
+    """
+
+    schema: Schema
+    flows: NDArray[np.void]
+    features: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.flows)
+
+    def sources(self) -> list[str]:
+        """Source addresses as text, one a flow."""
+        return addresses(self.flows["src_high"], self.flows["src_low"])
+
+    def destinations(self) -> list[str]:
+        """Destination addresses as text, one a flow."""
+        return addresses(self.flows["dst_high"], self.flows["dst_low"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowStatistics:
+    """What was read and what became of it: ``frames`` = ``packets`` + all of ``skipped``.
+
+    Attributes:
+        source: the capture.
+        schema: name of the feature schema.
+        frames: captured frames seen.
+        packets: frames decoded as IP packets.
+        skipped: frames not decoded, by reason; reasons that did not occur are left out.
+        flows: flows given out.
+        evicted: of these, flows given out early because the memory was full.
+        truncated: why reading ended before the end of the capture, or empty.
+        dropped: frames that the kernel dropped before they could be read, not among ``frames``.
+    """
+
+    source: str
+    schema: str
+    frames: int
+    packets: int
+    skipped: Mapping[str, int]
+    flows: int
+    evicted: int
+    truncated: str
+    dropped: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain types."""
+        return asdict(self)
+
+    def show(self, console: Console) -> None:
+        """Print for people."""
+        for line in self._lines():
+            console.print(line, highlight=False, markup=False)
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.flows:,} flows of {self.packets:,} packets in {self.source} ({self.schema})"
+        if self.skipped:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
+            yield f"frames not decoded: {reasons}"
+        if self.evicted:
+            yield f"{self.evicted:,} flows were given out early: the flow table was full"
+        if self.dropped:
+            yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
+        if self.truncated:
+            yield f"reading ended early: {self.truncated}; the flows before that are valid"
+
+
+def open_flows(
+    source: str | Path,
+    schema: str | Schema = "gateway",
+    *,
+    memory_mb: int = 256,
+    idle_timeout_s: float | None = None,
+    verdict_after: int = 0,
+    hash_key: bytes | None = None,
+    live: bool = False,
+) -> FlowReader:
+    """Open a capture file or a network interface as a source of flows.
+
+    Args:
+        source: a pcap or pcapng file; the name of an interface where there is no such file.
+        schema: which features: a name (see ``idskit.flows.profiles.NAMES``), or the schema that a
+            model carries, which must then be the same as that of this version.
+        memory_mb: budget of the flow table, at least 1. When it is full, a flow is given out early
+            for every new one, those without payload first, and counted.
+        idle_timeout_s: a flow without a packet for longer ends; 120 by default. Only ``gateway``
+            has it: by their definition CICFlowMeter's flows never idle out.
+        verdict_after: give out each flow's features after this many packets too; 0 does not.
+        hash_key: secret of the hash that places flows; random if not given. Results do not depend
+            on it.
+        live: ``source`` is an interface, whatever files there are.
+
+    Returns:
+        A context manager; its ``batches()`` reads the capture once.
+
+    Raises:
+        CaptureError: the file is missing, unreadable or not a capture, or the interface cannot be
+            read.
+        SchemaError: there is no such schema, or it is not the one of this version.
+        IdskitError: a setting that the schema does not have, or one out of range.
+
+    Example:
+        >>> with open_flows("no such.pcap") as flows:
+        ...     found = sum(len(batch) for batch in flows.batches())
+        Traceback (most recent call last):
+        idskit.errors.CaptureError: cannot read no such.pcap: no such file
+    """
+    profile = _profile_of(schema)
+    if memory_mb < 1:
+        raise IdskitError(f"memory_mb is {memory_mb}, but a flow table needs at least 1")
+    if verdict_after < 0:
+        raise IdskitError(f"verdict_after is {verdict_after}, but packets are counted from 1")
+    settings = Settings(
+        memory_bytes=memory_mb << 20,
+        idle_us=_idle_us(profile, idle_timeout_s),
+        verdict_after=verdict_after,
+        key=hash_key,
+    )
+    capture = _open(source, live)
+    try:
+        return FlowReader(capture, profile, settings)
+    except BaseException:
+        capture.close()
+        raise
+
+
+def _open(source: str | Path, live: bool) -> Capture | LiveCapture:
+    if live or (not Path(source).exists() and str(source) in interface_names()):
+        return open_interface(str(source))
+    return open_capture(source)
+
+
+def _profile_of(schema: str | Schema) -> Profile:
+    if isinstance(schema, str):
+        return profile_named(schema)
+    profile = profile_named(schema.name)
+    if profile.SCHEMA.sha256 != schema.sha256:
+        raise SchemaError(
+            f"schema {schema.name} {schema.sha256[:12]} was asked for, but this version of idskit "
+            f"makes {schema.name} {profile.SCHEMA.sha256[:12]}: train again, or use the version "
+            "that the model was made with"
+        )
+    return profile
+
+
+def _idle_us(profile: Profile, idle_timeout_s: float | None) -> int:
+    if idle_timeout_s is None:
+        return profile.IDLE_US
+    if not profile.IDLE_US:
+        raise IdskitError(
+            f"idle_timeout_s is {idle_timeout_s:g}, but flows of {profile.SCHEMA.name} never idle "
+            "out: leave it away, or choose the schema gateway"
+        )
+    if not 1 <= idle_timeout_s <= 86_400:
+        raise IdskitError(f"idle_timeout_s is {idle_timeout_s:g}: choose 1 to 86400 seconds")
+    return int(idle_timeout_s * 1_000_000)
+
+
+class FlowReader:
+    """An open capture or interface, read as batches of flows.
+
+    Attributes:
+        schema: of the features that ``batches`` gives.
+    """
+
+    def __init__(
+        self, capture: Capture | LiveCapture, profile: Profile, settings: Settings
+    ) -> None:
+        self._capture = capture
+        self._live = capture if isinstance(capture, LiveCapture) else None
+        self._profile = profile
+        self._state = profile.make(settings)
+        self._packets = np.zeros(CHUNK_FRAMES, PACKET)
+        self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
+        self._decoded = self._given = 0
+        self.schema = profile.SCHEMA
+
+    def __enter__(self) -> FlowReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the capture."""
+        self._capture.close()
+
+    def stop(self) -> None:
+        """End an interface: ``batches`` gives out the open flows and ends. A file ends by itself.
+
+        May be called from a signal handler or another thread.
+        """
+        if self._live is not None:
+            self._live.stop()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an interface is read: it has no end of its own."""
+        return self._live is not None
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes of the capture file read so far, and its size."""
+        return self._capture.bytes_read, self._capture.bytes_total
+
+    @property
+    def statistics(self) -> FlowStatistics:
+        """What was read so far; complete once ``batches`` is exhausted."""
+        skipped = zip(SKIP_REASONS, self._skipped.tolist(), strict=True)
+        return FlowStatistics(
+            source=str(self._capture.path),
+            schema=self.schema.name,
+            frames=self._decoded + int(self._skipped.sum()),
+            packets=self._decoded,
+            skipped={reason: count for reason, count in skipped if count},
+            flows=self._given,
+            evicted=int(self._state.table.state["evicted"][0]),
+            truncated=self._capture.truncated,
+            dropped=0 if self._live is None else self._live.dropped,
+        )
+
+    def batches(self, size: int = 1024, max_wait_ms: float = MAX_WAIT_MS) -> Iterator[FlowBatch]:
+        """Yield the flows in the order in which they end, then those open at the capture's end.
+
+        An interface has no end before ``stop``, or before it disappears: then too the open flows
+        are given out.
+
+        Args:
+            size: most flows in a batch; of a file, only the last one has fewer.
+            max_wait_ms: of an interface, how long a flow may wait for its batch to fill.
+
+        Raises:
+            IdskitError: ``size`` is not positive, or ``max_wait_ms`` is negative.
+            CaptureError: the disk failed to deliver the file, or the interface disappeared.
+        """
+        if size < 1:
+            raise IdskitError(f"size is {size}, but a batch holds at least one flow")
+        if not max_wait_ms >= 0:
+            raise IdskitError(f"max_wait_ms is {max_wait_ms}, but a flow cannot wait less than 0")
+        batch = _Filling(self, size)
+        if self._live is None:
+            for frames in self._capture.frames():
+                yield from self._feed(frames, batch)
+        else:
+            yield from self._watch(self._live, batch, max_wait_ms)
+        yield from self._finish(batch)
+        if self._live is not None and self._live.truncated:
+            raise CaptureError(f"{self._live.truncated}; the flows before that are valid")
+
+    def _watch(
+        self, capture: LiveCapture, batch: _Filling, max_wait_ms: float
+    ) -> Iterator[FlowBatch]:
+        since = time.monotonic()  # when the batch was last empty
+        for frames in capture.frames():
+            before = self._decoded
+            yield from self._feed(frames, batch)
+            if self._decoded == before:  # else the packets' times move the clock
+                yield from self._expire(batch, capture.now_us())
+            if batch.filled and (time.monotonic() - since) * 1000 >= max_wait_ms:
+                yield batch.take()
+            if not batch.filled:
+                since = time.monotonic()
+            capture.wait_ms = min(max_wait_ms, WAIT_MS) if batch.filled else WAIT_MS
+
+    def _expire(self, batch: _Filling, now_us: int) -> Iterator[FlowBatch]:
+        """Give out what has idled out by the clock, where flows idle out at all."""
+        if not self._profile.IDLE_US:
+            return
+        while not self._profile.expire(self._state, batch.output, now_us):
+            yield batch.take()
+
+    def _feed(self, frames: Frames, batch: _Filling) -> Iterator[FlowBatch]:
+        count = decode(frames, self._packets, self._skipped)
+        self._decoded += count
+        packets, first = self._profile.reread(frames, self._packets[:count]), 0
+        while first < len(packets):
+            first = self._profile.advance(self._state, batch.output, packets, first)
+            if batch.is_full:
+                yield batch.take()
+            elif first < len(packets):
+                self._state = self._profile.grow(self._state)
+
+    def _finish(self, batch: _Filling) -> Iterator[FlowBatch]:
+        slots, first = open_slots(self._state.table), 0
+        while first < len(slots):
+            first = self._profile.finish(self._state, batch.output, slots, first, CAPTURE_END)
+            if batch.is_full:
+                yield batch.take()
+        while batch.filled:
+            yield batch.take()
+
+
+class _Filling:
+    """The batch being filled. One row more than it gives out: a packet can end two flows."""
+
+    def __init__(self, reader: FlowReader, size: int) -> None:
+        self._reader, self._size = reader, size
+        self._state = reader._state.table.state[0]
+        self.output = self._empty()
+
+    def _empty(self) -> Output:
+        return new_output(self._size + 1, len(self._reader.schema))
+
+    @property
+    def filled(self) -> int:
+        return int(self._state["emitted"])
+
+    @property
+    def is_full(self) -> bool:
+        return self.filled >= self._size
+
+    def take(self) -> FlowBatch:
+        """What is there, at most the size of a batch; the arrays belong to whoever gets them."""
+        count, full = min(self.filled, self._size), self.output
+        features = full.features.reshape(full.rows, -1)
+        self.output = self._empty()
+        rest = self.filled - count
+        self.output.flows[:rest] = full.flows[count : count + rest]
+        self.output.features[: rest * features.shape[1]] = features[count : count + rest].ravel()
+        self._state["emitted"] = rest
+        self._reader._given += count
+        return FlowBatch(
+            schema=self._reader.schema, flows=full.flows[:count], features=features[:count]
+        )
+
+
+def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:
+    """Addresses as text: IPv4 where they are mapped (::ffff:a.b.c.d), else IPv6."""
+    return [_address(*words) for words in zip(high.tolist(), low.tolist(), strict=True)]
+
+
+@lru_cache(maxsize=1 << 14)
+def _address(high: int, low: int) -> str:
+    address = IPv6Address((high << 64) | low)
+    return str(address.ipv4_mapped or address)
