@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numba import config, types
+from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+_SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled from
 
 
 def kernel(function: Function) -> Function:
@@ -20,7 +26,30 @@ def kernel(function: Function) -> Function:
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        _SOURCES[compiled] = _sources(function)
+        file._source_stamp = _stamp(_SOURCES[compiled])
+    return cast(Function, compiled)
+
+
+def _sources(function: Callable[..., object]) -> frozenset[str]:
+    """The file of a function, and those of the kernels that its module has imported."""
+    names = list(function.__globals__.values())
+    known = [_SOURCES[name] for name in names if isinstance(name, Dispatcher) and name in _SOURCES]
+    return frozenset({function.__code__.co_filename}).union(*known)
+
+
+@cache
+def _stamp(files: frozenset[str]) -> tuple[float, int]:
+    """Latest change and size of some files.
+
+    What numba keeps on disk it takes for good until the file of the kernel itself changes; but the
+    kernels of other files are compiled into it.
+    """
+    found = [Path(file).stat() for file in files]
+    return max(file.st_mtime for file in found), sum(file.st_size for file in found)
 
 
 @kernel

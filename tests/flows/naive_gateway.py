@@ -1,0 +1,351 @@
+"""The ``gateway`` features by their definitions: lists of packets, no state machines shared.
+
+Slow and obvious; the oracle of the kernels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+from idskit.flows.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, URG
+
+IDLE_US, LINGER_US, MAX_AGE_US = 120_000_000, 5_000_000, 120_000_000
+
+Packet = dict[str, Any]
+
+
+@dataclass
+class Past:
+    """A flow as its hosts remember it."""
+
+    start: int
+    src: tuple[int, int]
+    dst: tuple[int, int]
+    src_port: int
+    service: tuple[int, int]
+    payload: int = 0
+    answered: bool = False
+    refused: bool = False
+
+
+@dataclass
+class Flow:
+    src: tuple[int, int]
+    dst: tuple[int, int]
+    src_port: int
+    dst_port: int
+    protocol: int
+    packets: list[Packet] = field(default_factory=list)
+    forward: list[bool] = field(default_factory=list)
+    context: list[float] = field(default_factory=list)
+    past: Past | None = None
+    continued: bool = False
+    teardown: str = "open"
+
+    @property
+    def start(self) -> int:
+        return self.packets[0]["time_us"]
+
+    @property
+    def last(self) -> int:
+        return self.packets[-1]["time_us"]
+
+
+def payload_of(packet: Packet) -> int:
+    if packet["header_bytes"]:
+        return packet["payload_bytes"]
+    return max(packet["ip_bytes"] - (20 if packet["ip_version"] == 4 else 40), 0)
+
+
+def source(packet: Packet) -> tuple[tuple[int, int], int]:
+    return (packet["src_high"], packet["src_low"]), packet["src_port"]
+
+
+def target(packet: Packet) -> tuple[tuple[int, int], int]:
+    return (packet["dst_high"], packet["dst_low"]), packet["dst_port"]
+
+
+class Gateway:
+    """Feed packets in order, then ``close``; ``done`` holds the finished flows."""
+
+    def __init__(self) -> None:
+        self.open: dict[Any, Flow] = {}
+        self.done: list[Flow] = []
+        self.history: list[Past] = []
+
+    def feed(self, packet: Packet) -> None:
+        self.note_unreachable(packet)
+        key = (packet["protocol"], frozenset([source(packet), target(packet)]))
+        flow = self.open.get(key)
+        if flow is not None and not self.joins(flow, packet):
+            self.done.append(flow)
+            now = packet["time_us"]
+            cut = (
+                not self.silent(flow, now)
+                and not self.replaced(flow, packet)
+                and flow.protocol in (TCP, UDP)
+            )
+            flow = self.begin(packet, flow if cut else None)
+        elif flow is None:
+            flow = self.begin(packet, None)
+        self.open[key] = flow
+        self.add(flow, packet)
+
+    def close(self) -> None:
+        self.done.extend(self.open.values())
+        self.open.clear()
+
+    def silent(self, flow: Flow, now: int) -> bool:
+        return abs(now - flow.last) > (LINGER_US if flow.teardown == "ready" else IDLE_US)
+
+    def replaced(self, flow: Flow, packet: Packet) -> bool:
+        if flow.teardown == "ready":
+            return bool(packet["flags"] & SYN)
+        first = flow.packets[0]
+        return (
+            flow.protocol in (ICMP, ICMPV6)
+            and first["icmp_type"] != packet["icmp_type"]
+            and first["icmp_code"] != packet["icmp_code"]
+        )
+
+    def joins(self, flow: Flow, packet: Packet) -> bool:
+        now = packet["time_us"]
+        aged = now - flow.start > MAX_AGE_US
+        return not (self.silent(flow, now) or self.replaced(flow, packet) or aged)
+
+    def begin(self, packet: Packet, before: Flow | None) -> Flow:
+        if before is not None:
+            return Flow(
+                before.src, before.dst, before.src_port, before.dst_port, before.protocol,
+                context=before.context, past=before.past, continued=True,
+            )  # fmt: skip
+        ends = [source(packet), target(packet)]
+        if packet["flags"] & SYN and packet["flags"] & ACK:
+            ends.reverse()
+        (src, src_port), (dst, dst_port) = ends
+        flow = Flow(src, dst, src_port, dst_port, packet["protocol"])
+        service = (flow.protocol, dst_port)
+        flow.past = Past(packet["time_us"], src, dst, src_port, service)
+        flow.context = self.context(flow.past)
+        self.history.append(flow.past)
+        return flow
+
+    def add(self, flow: Flow, packet: Packet) -> None:
+        forward = source(packet) == (flow.src, flow.src_port)
+        first_answer = not forward and all(flow.forward)
+        flow.packets.append(packet)
+        flow.forward.append(forward)
+        self.follow_teardown(flow, packet)
+        assert flow.past is not None
+        if first_answer and packet["flags"] & RST:
+            flow.past.refused = True
+        elif first_answer:
+            flow.past.answered = True
+        count = len(flow.packets)
+        if not flow.continued and count & (count - 1) == 0:
+            flow.past.payload = sum(map(payload_of, flow.packets))
+
+    def follow_teardown(self, flow: Flow, packet: Packet) -> None:
+        if flow.protocol != TCP:
+            return
+        flags = packet["flags"]
+        both = {
+            forward
+            for forward, each in zip(flow.forward, flow.packets, strict=True)
+            if each["flags"] & FIN
+        } == {True, False}
+        if flags & FIN:
+            if flow.teardown == "open":
+                flow.teardown = "first"
+            elif flow.teardown == "first" and both:
+                flow.teardown = "both"
+        elif flags & RST or (flags & ACK and flow.teardown == "both"):
+            flow.teardown = "ready"
+
+    def note_unreachable(self, packet: Packet) -> None:
+        kinds = {ICMP: 3, ICMPV6: 1}
+        if kinds.get(packet["protocol"]) != packet.get("icmp_type", 0):
+            return
+        sender, receiver = source(packet)[0], target(packet)[0]
+        as_source = [past for past in self.history if past.src == receiver][-100:]
+        as_target = [past for past in self.history if past.dst == sender][-100:]
+        for pasts in (as_source, as_target):
+            for past in reversed(pasts):
+                here = past.src == receiver and past.dst == sender
+                if here and not past.answered and not past.refused:
+                    self.pending(past)
+                    break
+        for past in self.history:
+            past.refused = past.refused or getattr(past, "now_refused", False)
+
+    @staticmethod
+    def pending(past: Past) -> None:
+        """Both memories look before either is changed."""
+        past.now_refused = True  # type: ignore[attr-defined]
+
+    def context(self, new: Past) -> list[float]:
+        by_src = [past for past in self.history if past.src == new.src]
+        by_dst = [past for past in self.history if past.dst == new.dst]
+        row = self.role(by_src, new, lambda past: past.dst)
+        row += self.role(by_dst, new, lambda past: past.src)
+        return row + self.beacon(by_src[-99:], new)
+
+    def role(self, pasts: list[Past], new: Past, peer: Any) -> list[float]:
+        pasts = pasts[-99:]
+        row: list[float] = []
+        for limit in (2_000_000, 10_000_000, None):
+            near = pasts
+            if limit is not None:
+                old = [i for i, past in enumerate(pasts) if new.start - past.start > limit]
+                near = pasts[old[-1] + 1 :] if old else pasts
+            row += self.window(near, new, peer)
+        return [*row, new.start - pasts[0].start if pasts else 0]
+
+    def window(self, near: list[Past], new: Past, peer: Any) -> list[float]:
+        everything = [*near, new]
+        count = len(near)
+        return [
+            len(everything),
+            len({peer(past) for past in everything}),
+            len({past.service for past in everything}),
+            len({past.src_port for past in everything}),
+            sum(not p.answered and not p.refused for p in near) / count if count else 0,
+            sum(p.refused for p in near) / count if count else 0,
+            sum(p.service == new.service for p in everything) / len(everything),
+            sum(p.payload for p in near) / count if count else 0,
+        ]
+
+    def beacon(self, pasts: list[Past], new: Past) -> list[float]:
+        times = [p.start for p in [*pasts, new] if (p.dst, p.service) == (new.dst, new.service)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
+        mean = statistics.fmean(gaps) if gaps else 0
+        regular = len(gaps) > 1 and mean > 0
+        return [len(gaps), mean, statistics.stdev(gaps) / mean if regular else -1]
+
+
+def spread(values: list[int]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def sizes(values: list[int]) -> list[float]:
+    if not values:
+        return [0, 0, 0, 0]
+    return [max(values), min(values), statistics.fmean(values), spread(values)]
+
+
+def gaps_of(times: list[int]) -> list[int]:
+    return [b - a for a, b in itertools.pairwise(times)]
+
+
+def gap_columns(times: list[int], *, total: bool) -> list[float]:
+    gaps = gaps_of(times)
+    columns = [sum(gaps)] if total else []
+    if not gaps:
+        return [*columns, 0, 0, 0, 0]
+    return [*columns, statistics.fmean(gaps), spread(gaps), max(gaps), min(gaps)]
+
+
+def bulk(flow: Flow, forward: bool) -> list[float]:
+    """Runs of at least four packets with payload in one direction, none of the other within."""
+    runs: list[list[tuple[int, int]]] = []
+    run: list[tuple[int, int]] = []
+    other_last = 0
+    for packet, way in zip(flow.packets, flow.forward, strict=True):
+        now, payload = packet["time_us"], payload_of(packet)
+        if way != forward:
+            other_last = now if payload else other_last
+            continue
+        if run and other_last > run[0][0]:
+            run = []
+        if not payload:
+            continue
+        if run and now - run[-1][0] > 1_000_000:
+            run = []
+        if not run:
+            runs.append(run)
+        run.append((now, payload)) if run is runs[-1] else None
+        if run is not runs[-1]:
+            run = [(now, payload)]
+            runs[-1] = run
+    long = [run for run in runs if len(run) >= 4]
+    if not long:
+        return [0, 0, 0]
+    size = sum(payload for run in long for _, payload in run)
+    seconds = sum(run[-1][0] - run[0][0] for run in long) / 1e6
+    count = sum(map(len, long))
+    return [size / len(long), count / len(long), size / seconds if seconds else 0]
+
+
+def periods(times: list[int]) -> list[float]:
+    active: list[int] = []
+    idle: list[int] = []
+    start = end = times[0]
+    for now in times:
+        if now - end > 5_000_000:
+            if end - start > 0:
+                active.append(end - start)
+            idle.append(now - end)
+            start = now
+        end = now
+    columns: list[float] = []
+    for values in (active, idle):
+        if values:
+            columns += [statistics.fmean(values), spread(values), max(values), min(values)]
+        else:
+            columns += [0, 0, 0, 0]
+    return columns
+
+
+def features(flow: Flow) -> list[float]:
+    ways = (True, False)
+    split = {
+        way: [p for p, f in zip(flow.packets, flow.forward, strict=True) if f == way]
+        for way in ways
+    }
+    payloads = {way: [payload_of(p) for p in split[way]] for way in ways}
+    everything = [payload_of(p) for p in flow.packets]
+    times = [p["time_us"] for p in flow.packets]
+    duration = flow.last - flow.start
+    seconds = duration / 1e6
+
+    def flags(bit: int, way: bool) -> int:
+        return sum(bool(p["flags"] & bit) for p in split[way])
+
+    subflows = sum(gap > 1_000_000 for gap in gaps_of(times))
+    first = flow.packets[0]
+    row: list[float] = [
+        flow.protocol == TCP, flow.protocol == UDP, flow.protocol in (ICMP, ICMPV6),
+        duration, len(split[True]), len(split[False]), sum(payloads[True]), sum(payloads[False]),
+        *sizes(payloads[True]), *sizes(payloads[False]),
+        sum(everything) / seconds if duration else -1,
+        len(times) / seconds if duration else -1,
+        *gap_columns(times, total=False),
+    ]  # fmt: skip
+    for way in ways:
+        row += gap_columns([p["time_us"] for p in split[way]], total=True)
+    row += [flags(bit, way) for bit in (PSH, URG, RST) for way in ways]
+    row += [sum(p["header_bytes"] for p in split[way]) for way in ways]
+    row += [len(split[way]) / seconds if duration > 0 else 0 for way in ways]
+    row += [min(everything), max(everything), statistics.fmean(everything), spread(everything)]
+    row += [spread(everything) ** 2]
+    row += [
+        flags(bit, True) + flags(bit, False) for bit in (FIN, SYN, RST, PSH, ACK, URG, CWR, ECE)
+    ]
+    row += [len(split[False]) / len(split[True]) if split[True] else 0]
+    row += [*bulk(flow, True), *bulk(flow, False)]
+    for way in ways:
+        row += [len(split[way]) / subflows if subflows else 0]
+        row += [sum(payloads[way]) / subflows if subflows else 0]
+    row += [first["window"] if flow.forward[0] else 0]
+    row += [next((p["window"] for p in split[False] if p["window"]), 0)]
+    row += [sum(payload > 0 for payload in payloads[way]) for way in ways]
+    for way in ways:
+        mine = flow.forward[0] == way
+        row += [min(p["header_bytes"] for p in split[way]) if mine else 0]
+    row += periods(times)
+    is_icmp = flow.protocol in (ICMP, ICMPV6)
+    row += [first["icmp_code"] if is_icmp else -1, first["icmp_type"] if is_icmp else -1]
+    return [float(value) for value in [*row, *flow.context]]

@@ -1,0 +1,548 @@
+"""``gateway``: the project's own features, which the shipped model is trained on.
+
+The statistics of ``cic-fixed`` that need bounded memory, and what the flow's source and destination
+had been doing when it began (``idskit.flows.context``). Every column is defined in the README.md of
+``idskit/flows``.
+
+Flows end as in ``cic-fixed``, and also when nothing comes for ``idle_us``, or for ``linger_us``
+once TCP is closed: a verdict must not wait for a packet that never comes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.flows import context as host_context
+from idskit.flows.context import (
+    CONTEXT,
+    FLOWS,
+    PEERS,
+    PORTS,
+    REFUSED,
+    SAME_PAIR,
+    SAME_SERVICE,
+    SERVICES,
+    SOURCE,
+    TARGET,
+    UNANSWERED,
+    WINDOW,
+    WINDOWS,
+    Hosts,
+    bare_hosts,
+    bytes_per_host,
+    count_of,
+    make_hosts,
+    note_answer,
+    note_payload,
+    refuse,
+    touch_host,
+)
+from idskit.flows.kernel import kernel
+from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Frames
+from idskit.flows.pointers import rows, touch
+from idskit.flows.profiles.statistics import (
+    deviation,
+    put_bulk,
+    put_flags,
+    put_gaps,
+    put_lengths,
+    put_periods,
+    put_side_flags,
+    put_side_gaps,
+    put_side_rates,
+    put_starts,
+    put_subflows,
+    put_totals,
+    ratio,
+)
+from idskit.flows.table import (
+    AGE,
+    CLOSE,
+    EVICTED,
+    IDLE,
+    MAX_AGE_US,
+    READY,
+    REPLACED,
+    VERDICT,
+    Output,
+    Settings,
+    Table,
+    add_activity,
+    add_bulk,
+    add_packet,
+    bare,
+    bare_output,
+    bytes_per_flow,
+    discard,
+    find,
+    first_tick,
+    follow_teardown,
+    identify,
+    insert,
+    is_expired,
+    is_full,
+    is_other_message,
+    is_swapped,
+    make_table,
+    mark_data,
+    mark_empty,
+    room,
+    schedule,
+    start_flow,
+    tag_of,
+    tick_of,
+    touch_flow,
+    touch_next,
+    touch_place,
+    victim,
+)
+from idskit.schema import Feature, Schema
+
+_Record = np.void
+_Records = NDArray[np.void]
+_Row = NDArray[np.float64]
+
+
+def _each(template: str, names: str, unit: str) -> tuple[Feature, ...]:
+    return tuple(Feature(name=template.format(name), unit=unit) for name in names.split())
+
+
+def _window_features(window: str) -> tuple[Feature, ...]:
+    return (
+        *_each(window + "_{}", "flows peers services src_ports", "count"),
+        *_each(window + "_{}", "unanswered refused same_service", "share"),
+        Feature(name=window + "_payload_mean", unit="bytes"),
+    )
+
+
+def _host_features(role: str) -> tuple[Feature, ...]:
+    return (
+        *_window_features(f"{role}_2s"),
+        *_window_features(f"{role}_10s"),
+        *_window_features(f"{role}_100"),
+        Feature(name=f"{role}_100_span", unit="us"),
+    )
+
+
+SCHEMA = Schema(
+    name="gateway",
+    features=(
+        *_each("is_{}", "tcp udp icmp", "flag"),
+        *_each("{}", "flow_duration", "us"),
+        *_each("{}_packets", "fwd bwd", "packets"),
+        *_each("{}_payload", "fwd bwd", "bytes"),
+        *_each("fwd_payload_{}", "max min mean std", "bytes"),
+        *_each("bwd_payload_{}", "max min mean std", "bytes"),
+        *_each("{}", "flow_payload_rate", "bytes/s"),
+        *_each("{}", "flow_packet_rate", "packets/s"),
+        *_each("flow_iat_{}", "mean std max min", "us"),
+        *_each("fwd_iat_{}", "total mean std max min", "us"),
+        *_each("bwd_iat_{}", "total mean std max min", "us"),
+        *_each("{}", "fwd_psh bwd_psh fwd_urg bwd_urg fwd_rst bwd_rst", "packets"),
+        *_each("{}_header", "fwd bwd", "bytes"),
+        *_each("{}_packet_rate", "fwd bwd", "packets/s"),
+        *_each("payload_{}", "min max mean std", "bytes"),
+        *_each("{}", "payload_variance", "bytes^2"),
+        *_each("{}_count", "fin syn rst psh ack urg cwr ece", "packets"),
+        *_each("{}", "down_up_ratio", "1"),
+        *_each("fwd_bulk_{}", "bytes", "bytes"),
+        *_each("fwd_bulk_{}", "packets", "packets"),
+        *_each("fwd_bulk_{}", "rate", "bytes/s"),
+        *_each("bwd_bulk_{}", "bytes", "bytes"),
+        *_each("bwd_bulk_{}", "packets", "packets"),
+        *_each("bwd_bulk_{}", "rate", "bytes/s"),
+        *_each("subflow_{}", "fwd_packets", "packets"),
+        *_each("subflow_{}", "fwd_payload", "bytes"),
+        *_each("subflow_{}", "bwd_packets", "packets"),
+        *_each("subflow_{}", "bwd_payload", "bytes"),
+        *_each("{}_init_window", "fwd bwd", "bytes"),
+        *_each("{}_data_packets", "fwd bwd", "packets"),
+        *_each("{}_header_min", "fwd bwd", "bytes"),
+        *_each("active_{}", "mean std max min", "us"),
+        *_each("idle_{}", "mean std max min", "us"),
+        *_each("icmp_{}", "code type", "code"),
+        *_host_features("src"),
+        *_host_features("dst"),
+        *_each("beacon_{}", "intervals", "count"),
+        *_each("beacon_{}", "interval_mean", "us"),
+        *_each("beacon_{}", "interval_variation", "1"),
+    ),
+)
+
+_WIDTH = len(SCHEMA)
+
+
+class Gateway(NamedTuple):
+    """The arrays of this profile; inside the kernels, bare pointers to them."""
+
+    table: Table
+    hosts: Hosts
+    contexts: _Records  # (capacity,) CONTEXT
+    windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
+
+
+IDLE_US = 120_000_000
+AHEAD = 32  # packets whose flows are fetched from memory at once
+LAG_US = 4_000_000  # sweeps wait for packets that come late: they find their flow still there
+
+
+def make(settings: Settings) -> Gateway:
+    """Make an empty table, and a memory of hosts that gets a quarter of the bytes."""
+    hosts = max(settings.memory_bytes // 4 // bytes_per_host(), 2)
+    bytes_each = bytes_per_flow() + CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
+    capacity = max(settings.memory_bytes * 3 // 4 // bytes_each, 1)
+    table = make_table(settings, capacity)
+    return Gateway(
+        table=table,
+        hosts=make_hosts(hosts, table.keys),
+        contexts=np.zeros(capacity, CONTEXT),
+        windows=np.zeros(2 * WINDOWS * capacity, WINDOW),
+    )
+
+
+def grow(gateway: Gateway) -> Gateway:
+    """Nothing here grows."""
+    return gateway
+
+
+def reread(frames: Frames, decoded: _Records) -> _Records:  # noqa: ARG001
+    """The packets as they are."""
+    return decoded
+
+
+@kernel
+def _bare(gateway: Gateway) -> Gateway:
+    return Gateway(
+        bare(gateway.table),
+        bare_hosts(gateway.hosts),
+        rows(gateway.contexts),
+        rows(gateway.windows),
+    )
+
+
+@kernel
+def advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
+    """Take packets from ``first`` on; return the first one that there was no room for."""
+    gateway, output = _bare(arrays), bare_output(rows_out)
+    tags = np.empty(AHEAD, np.int64)
+    while first < len(packets):
+        count = min(len(packets) - first, AHEAD)
+        _look_ahead(gateway, packets, first, tags[:count])
+        for i in range(first, first + count):
+            if not _take(gateway, output, packets[i], tags[i - first]):
+                return i
+        first += count
+    return first
+
+
+@kernel
+def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[np.int64]) -> None:
+    """Hash the next packets, and have what they need fetched from memory meanwhile."""
+    table = gateway.table
+    for i in range(len(tags)):
+        packet = packets[first + i]
+        tags[i] = tag_of(table.keys, packet, int(packet["protocol"]), is_swapped(packet))
+        touch_place(table, tags[i])
+    for i in range(len(tags)):
+        packet = packets[first + i]
+        if not touch_flow(table, tags[i]):
+            touch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
+            touch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
+
+
+@kernel
+def sweep(gateway: Gateway, output: Output, now: int) -> bool:
+    """Give out the flows that have expired by ``now``; False if there was no room for all."""
+    table = gateway.table
+    buckets = int(table.state[0]["buckets"])
+    for tick in range(first_tick(table, now), tick_of(now) + 1):
+        bucket = tick & (buckets - 1)
+        if not _sweep_list(gateway, output, bucket, now):
+            return False
+        if not _sweep_list(gateway, output, bucket + buckets, now):
+            return False
+        table.state[0]["hand"] = tick
+    return True
+
+
+@kernel
+def expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
+    """Sweep by the clock, for an interface on which nothing comes; False if there was no room."""
+    return bool(sweep(_bare(arrays), bare_output(rows_out), now_us - LAG_US))
+
+
+@kernel
+def _sweep_list(gateway: Gateway, output: Output, where: int, now: int) -> bool:
+    """One bucket: its flows go out, or on to the bucket of their real deadline."""
+    table = gateway.table
+    last = table.lists[where]["tail"]
+    slot = table.lists[where]["head"]
+    while slot >= 0:
+        following = table.flows[slot]["next"] if slot != last else -1
+        if not is_expired(table.state[0], table.flows[slot], now):
+            schedule(table, slot, now)
+        elif room(table, output):
+            _emit(gateway, output, slot, _silent_end(table.flows[slot]))
+            discard(table, slot)
+        else:
+            return False
+        slot = following
+    return True
+
+
+@kernel
+def finish(
+    arrays: Gateway, rows_out: Output, slots: NDArray[np.int64], first: int, end: int
+) -> int:
+    """Give out and discard the flows in ``slots``; return the first that there was no room for."""
+    gateway, output = _bare(arrays), bare_output(rows_out)
+    for i in range(first, len(slots)):
+        if room(gateway.table, output) < 1:
+            return i
+        _emit(gateway, output, slots[i], end)
+        discard(gateway.table, slots[i])
+    return len(slots)
+
+
+@kernel
+def _silent_end(flow: _Record) -> int:
+    return CLOSE if flow["tcp"] == READY else IDLE
+
+
+@kernel
+def _payload(packet: _Record) -> int:
+    """Where the protocol has no header known here, all that follows a plain IP header."""
+    if packet["header_bytes"]:
+        return int(np.int64(packet["payload_bytes"]))
+    header = 20 if packet["ip_version"] == 4 else 40
+    return max(int(np.int64(packet["ip_bytes"])) - header, 0)
+
+
+@kernel
+def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
+    """One packet; False if there was no room for the flows that it may end."""
+    table, clock = gateway.table, int(packet["time_us"]) - LAG_US
+    if tick_of(clock) != table.state[0]["hand"] and not sweep(gateway, output, clock):
+        return False
+    if room(table, output) < 2:
+        return False
+    protocol, swapped = int(packet["protocol"]), is_swapped(packet)
+    if protocol in (ICMP, ICMPV6) and _is_unreachable(packet):
+        refuse(gateway.hosts, packet)
+    slot = find(table, packet, protocol, swapped, tag)
+    if slot < 0:
+        slot = _begin(gateway, output, packet, swapped, tag)
+    else:
+        _join(gateway, output, packet, slot, swapped)
+    _add(gateway, slot, packet, swapped)
+    if table.flows[slot]["packets"] == table.state[0]["verdict_after"]:
+        _emit(gateway, output, slot, VERDICT)
+    return True
+
+
+@kernel
+def _is_unreachable(packet: _Record) -> bool:
+    """Destination unreachable: RFC 792, RFC 4443."""
+    return bool(packet["icmp_type"] == (3 if packet["protocol"] == ICMP else 1))
+
+
+@kernel
+def _begin(gateway: Gateway, output: Output, packet: _Record, swapped: bool, tag: int) -> int:
+    table = gateway.table
+    if is_full(table):
+        slot = victim(table)
+        _touch_next(gateway, slot)
+        _emit(gateway, output, slot, EVICTED)
+        discard(table, slot)
+        table.state[0]["evicted"] += 1
+    slot = insert(table, packet, int(packet["protocol"]), swapped, tag)
+    _restart(gateway, output, slot, packet, swapped)
+    return slot
+
+
+@kernel
+def _touch_next(gateway: Gateway, slot: int) -> None:
+    """Have the flow to be evicted after this one at hand."""
+    following = touch_next(gateway.table, slot)
+    if following >= 0:
+        touch(gateway.contexts, following)
+        touch(gateway.windows, 2 * WINDOWS * following)
+        touch(gateway.windows, 2 * WINDOWS * following + WINDOWS)
+
+
+@kernel
+def _restart(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
+    """A new flow in this slot; a SYN+ACK is taken for the answer to a SYN not captured."""
+    table = gateway.table
+    answer = packet["flags"] & (SYN | ACK) == SYN | ACK and not _is_to_itself(packet)
+    mark_empty(table, slot)
+    start_flow(table, slot, packet, swapped != answer)
+    flow = table.flows[slot]
+    flow["id_from_b"] = flow["src_is_b"]
+    if flow["protocol"] in (ICMP, ICMPV6):
+        flow["icmp_type"], flow["icmp_code"] = packet["icmp_type"], packet["icmp_code"]
+    row = output.flows[table.state[0]["emitted"]]  # as scratch: the next row is not filled yet
+    identify(table, slot, 0, row)
+    at = 2 * WINDOWS * slot
+    context = gateway.contexts[slot]
+    host_context.begin(gateway.hosts, context, gateway.windows, at, row, flow["connection"])
+
+
+@kernel
+def _is_to_itself(packet: _Record) -> bool:
+    """Source and destination are one endpoint, as in a land attack: all of it is forward."""
+    return bool(
+        packet["src_port"] == packet["dst_port"]
+        and packet["src_low"] == packet["dst_low"]
+        and packet["src_high"] == packet["dst_high"]
+    )
+
+
+@kernel
+def _join(gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool) -> None:
+    """End the packet's flow before it is added, if it is one that ends it."""
+    table = gateway.table
+    flow, now = table.flows[slot], int(packet["time_us"])
+    if is_expired(table.state[0], flow, now):
+        _emit(gateway, output, slot, _silent_end(flow))
+        _restart(gateway, output, slot, packet, swapped)
+    elif _is_replaced(flow, packet):
+        _emit(gateway, output, slot, REPLACED)
+        _restart(gateway, output, slot, packet, swapped)
+    elif now - flow["start"] > MAX_AGE_US:
+        _emit(gateway, output, slot, AGE)
+        if flow["protocol"] in (TCP, UDP):
+            _continue(table, slot, packet)
+        else:
+            _restart(gateway, output, slot, packet, swapped)
+
+
+@kernel
+def _is_replaced(flow: _Record, packet: _Record) -> bool:
+    """A SYN after the teardown, or another kind of ICMP message."""
+    if flow["tcp"] == READY:
+        return bool(packet["flags"] & SYN != 0)
+    return is_other_message(flow, packet)
+
+
+@kernel
+def _continue(table: Table, slot: int, packet: _Record) -> None:
+    """A flow cut by its age goes on with its orientation, its connection and its context."""
+    flow = table.flows[slot]
+    connection = flow["connection"]
+    start_flow(table, slot, packet, flow["src_is_b"] == 1)
+    flow["connection"] = connection
+
+
+@kernel
+def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
+    table = gateway.table
+    flow = table.flows[slot]
+    backward = flow["src_is_b"] != swapped
+    mine = 2 * slot + 1 if backward else 2 * slot
+    side, other = table.directions[mine], table.directions[mine ^ 1]
+    now, payload = int(packet["time_us"]), _payload(packet)
+    if flow["packets"] == 0 or (backward and side["window"] == 0):
+        side["window"] = packet["window"]
+    if payload:
+        mark_data(table, slot)
+    add_activity(flow, now)
+    add_bulk(side, int(other["bulk_last"]), now, payload)
+    add_packet(flow, side, packet, payload)
+    if flow["protocol"] == TCP:
+        _follow(table, slot, side, other, int(packet["flags"]), now)
+    _note(gateway, slot, packet, backward and side["packets"] == 1)
+
+
+@kernel
+def _follow(table: Table, slot: int, side: _Record, other: _Record, flags: int, now: int) -> None:
+    flow = table.flows[slot]
+    before = flow["tcp"]
+    follow_teardown(flow, side, other, flags)
+    if flow["tcp"] == READY and before != READY:
+        schedule(table, slot, now)
+
+
+@kernel
+def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None:
+    """Tell the flow's hosts how it goes on."""
+    flow, table = gateway.table.flows[slot], gateway.table
+    count, context = int(flow["packets"]), gateway.contexts[slot]
+    if is_answer:
+        refused = packet["flags"] & RST != 0
+        note_answer(gateway.hosts, context, flow["connection"], refused)
+    if count & (count - 1) == 0 and flow["serial"] == flow["connection"]:
+        payload = table.directions[2 * slot]["payload"] + table.directions[2 * slot + 1]["payload"]
+        if payload:
+            note_payload(gateway.hosts, context, flow["connection"], payload)
+
+
+@kernel
+def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
+    table = gateway.table
+    at = table.state[0]["emitted"]
+    identify(table, slot, end, output.flows[at])
+    row, at = output.features, at * _WIDTH
+    fwd, bwd = table.directions[2 * slot], table.directions[2 * slot + 1]
+    at = _put_statistics(row, at, table.flows[slot], fwd, bwd)
+    _put_context(row, at, gateway, slot)
+    table.state[0]["emitted"] += 1
+
+
+@kernel
+def _put_statistics(row: _Row, at: int, flow: _Record, fwd: _Record, bwd: _Record) -> int:
+    duration = flow["last"] - flow["start"]
+    row[at], row[at + 1] = flow["protocol"] == TCP, flow["protocol"] == UDP
+    row[at + 2] = flow["protocol"] in (ICMP, ICMPV6)
+    at = put_totals(row, at + 3, duration, fwd, bwd)
+    at = put_gaps(row, at, flow)
+    at = put_side_gaps(row, at, fwd)
+    at = put_side_gaps(row, at, bwd)
+    at = put_side_flags(row, at, fwd, bwd)
+    row[at], row[at + 1] = fwd["header"], bwd["header"]
+    at = put_side_rates(row, at + 2, duration, fwd, bwd)
+    at = put_lengths(row, at, flow, fwd, bwd, 0)
+    at = put_flags(row, at, fwd, bwd)
+    row[at] = ratio(bwd["packets"], fwd["packets"])
+    at = put_bulk(row, at + 1, fwd)
+    at = put_bulk(row, at, bwd)
+    at = put_subflows(row, at, flow, fwd, bwd)
+    at = put_starts(row, at, fwd, bwd)
+    at = put_periods(row, at, flow)
+    row[at], row[at + 1] = flow["icmp_code"], flow["icmp_type"]
+    return at + 2
+
+
+@kernel
+def _put_context(row: _Row, at: int, gateway: Gateway, slot: int) -> None:
+    windows, context = gateway.windows, gateway.contexts[slot]
+    first = 2 * WINDOWS * slot
+    for window in range(first, first + WINDOWS):
+        at = _put_window(row, at, windows[window])
+    row[at] = context["src_span"]
+    at += 1
+    for window in range(first + WINDOWS, first + 2 * WINDOWS):
+        at = _put_window(row, at, windows[window])
+    row[at] = context["dst_span"]
+    intervals = count_of(windows[first + WINDOWS - 1], SAME_PAIR)
+    mean = ratio(context["interval_sum"], intervals)
+    spread = deviation(intervals, context["interval_sum"], context["interval_squares"])
+    row[at + 1], row[at + 2] = intervals, mean
+    row[at + 3] = spread / mean if intervals > 1 and mean > 0 else -1.0
+
+
+@kernel
+def _put_window(row: _Row, at: int, window: _Record) -> int:
+    flows = count_of(window, FLOWS)
+    row[at] = flows
+    row[at + 1] = count_of(window, PEERS)
+    row[at + 2] = count_of(window, SERVICES)
+    row[at + 3] = count_of(window, PORTS)
+    row[at + 4] = ratio(count_of(window, UNANSWERED), flows - 1)
+    row[at + 5] = ratio(count_of(window, REFUSED), flows - 1)
+    row[at + 6] = (count_of(window, SAME_SERVICE) + 1) / flows
+    row[at + 7] = ratio(window["payload"], flows - 1)
+    return at + 8
