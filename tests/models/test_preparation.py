@@ -41,7 +41,7 @@ def test_log_standard_is_signed_log1p_then_scikit_learns_scaler():
     rows = make_rows()
     values = rows[:, [0, 3]].astype(np.float64)
     expected = StandardScaler().fit_transform(np.sign(values) * np.log1p(np.abs(values)))
-    found = prepared(fit_preparation(rows, SCHEMA, clip=100), rows)
+    found = prepared(fit_preparation(rows, SCHEMA, offset=0, clip=100), rows)
     assert np.allclose(found[:, [0, 4]], expected, atol=1e-4)
 
 
@@ -51,7 +51,8 @@ def test_log_standard_is_signed_log1p_then_scikit_learns_scaler():
 def test_scaling_is_scikit_learns(scaling: str, scaler: StandardScaler | MinMaxScaler):
     rows = make_rows()
     expected = scaler.fit_transform(rows[:, [0, 3]].astype(np.float64))
-    found = prepared(fit_preparation(rows, SCHEMA, scaling=scaling, clip=100), rows)  # type: ignore[arg-type]
+    preparation = fit_preparation(rows, SCHEMA, scaling=scaling, offset=0, clip=100)  # type: ignore[arg-type]
+    found = prepared(preparation, rows)
     assert np.allclose(found[:, [0, 4]], expected, atol=1e-4)
 
 
@@ -79,9 +80,25 @@ def test_a_constant_column_is_dropped():
 
 
 def test_far_values_are_clipped():
-    preparation = fit_preparation(make_rows(), SCHEMA, scaling="standard", clip=8)
+    preparation = fit_preparation(make_rows(), SCHEMA, scaling="standard", offset=1, clip=8)
     row = np.array([[1e30, 0, 7, -1e30]], np.float32)
-    assert prepared(preparation, row)[0, [0, 4]].tolist() == [8, -8]
+    assert prepared(preparation, row)[0, [0, 4]].tolist() == [9, -7]
+
+
+def test_offset_raises_every_standardised_value():
+    rows = make_rows()
+    plain, raised = (prepared(fit_preparation(rows, SCHEMA, offset=c), rows) for c in (0, 2))
+    assert np.allclose(raised[:, [0, 4]], plain[:, [0, 4]] + 2, atol=1e-4)
+    assert (raised[:, 1:4] == plain[:, 1:4]).all()
+
+
+def test_every_place_of_the_signal_knows_its_column():
+    assert fit_preparation(make_rows(), SCHEMA).signal_columns().tolist() == [0, 1, 1, 1, 3]
+
+
+def test_merged_categories_know_their_column():
+    preparation = fit_preparation(make_rows(), SCHEMA, encoding="ordinal")
+    assert preparation.signal_columns().tolist() == [0, 1, 3]
 
 
 def test_values_outside_the_training_range_stay_in_zero_to_one_for_minmax():

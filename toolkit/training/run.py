@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
@@ -83,8 +83,8 @@ def save_run(run: Run, folder: Path) -> None:
         "held.flows": torch.from_numpy(run.held.flows),
         "held.labels": torch.from_numpy(run.held.labels),
     }
-    write_whole(folder / "model.safetensors", lambda path: save_file(weights, path))
-    write_whole(folder / "rows.safetensors", lambda path: save_file(rows, path))
+    write_whole(folder / "model.safetensors", lambda path: path.write_bytes(save(weights)))
+    write_whole(folder / "rows.safetensors", lambda path: path.write_bytes(save(rows)))
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
     write_whole(folder / "run.json", lambda path: path.write_text(text))
 

@@ -69,8 +69,9 @@ def _show_groups(groups: Mapping[str, Mapping[str, Any]], console: Console) -> N
     for name in ("group", "rows", "alerts", "share"):
         table.add_column(name, justify="left" if name == "group" else "right")
     largest = sorted(groups.items(), key=lambda item: -item[1]["rows"])
+    mixed = any(group["trained_on"] for group in groups.values())  # else all of them are new
     for name, group in largest[:GROUPS_SHOWN]:
-        new = "" if group["trained_on"] else " (not in training)"
+        new = " (not in training)" if mixed and not group["trained_on"] else ""
         table.add_row(
             escape(name) + new,
             f"{group['rows']:,}",

@@ -1,0 +1,192 @@
+"""Which captures there are, and what is known of each: of the whole, or of every flow."""
+
+from __future__ import annotations
+
+import csv
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.errors import DataError
+
+SUFFIXES = tuple(kind + zipped for kind in (".pcap", ".pcapng", ".cap") for zipped in ("", ".gz"))
+LABELS_FILE, FLOW_LABELS = "labels.csv", ".labels.csv"
+COLUMNS = ("file", "label", "category")
+FLOW_COLUMNS = (
+    *("src_ip", "src_port", "dst_ip", "dst_port", "protocol", "start_us", "label", "category"),
+)
+BENIGN = ("benign", "normal")
+
+Endpoint = tuple[int, int]  # address as 128 bits, IPv4 mapped; port
+FlowKey = tuple[Endpoint, Endpoint, int]  # the lower endpoint first; IP protocol
+_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """A labelled capture: as a whole by ``category``, or flow by flow by the file ``labels``."""
+
+    path: Path
+    name: str  # below the data folder
+    category: str | None
+    labels: Path | None = None
+
+
+def find_captures(data: Path) -> list[Capture]:
+    """Every labelled capture in folder ``data``, by name.
+
+    Raises:
+        DataError: none, or one without a label.
+    """
+    files = sorted(p for p in data.rglob("*") if p.name.lower().endswith(SUFFIXES))
+    by_flow = {p: _flow_labels(p) for p in files if _flow_labels(p).is_file()}
+    found = [
+        Capture(path=p, name=_name(p, data), category=None, labels=labels)
+        for p, labels in by_flow.items()
+    ]
+    table = _labels_file(data)
+    if table is not None:
+        found += _from_table(table, data)
+    else:
+        found += _from_folders([p for p in files if p not in by_flow], data)
+    if not found:
+        raise DataError(
+            f"captures were asked for from {data}, but it holds no labelled capture "
+            f"({', '.join(SUFFIXES[::2])}): give a folder with a {LABELS_FILE}, with a folder for "
+            f"each class, or with captures that `idskit generate` wrote"
+        )
+    return sorted(found, key=lambda capture: capture.name)
+
+
+def _name(path: Path, data: Path) -> str:
+    return path.relative_to(data).as_posix()
+
+
+def _flow_labels(path: Path) -> Path:
+    return path.with_name(path.stem + FLOW_LABELS)
+
+
+def _labels_file(data: Path) -> Path | None:
+    candidates = (data / LABELS_FILE, data.resolve().parent / LABELS_FILE)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _from_table(table: Path, data: Path) -> Iterator[Capture]:
+    """Captures of ``data`` that labels.csv lists; it names files below its own folder."""
+    inside = data.resolve()
+    for number, row in _rows(table, COLUMNS):
+        path = table.parent.resolve() / row["file"]
+        if not path.is_relative_to(inside):
+            continue
+        if not path.is_file():
+            raise DataError(
+                f"{table}, line {number} lists {row['file']}, which is not there: fetch it or "
+                "remove the line"
+            )
+        yield Capture(path=path, name=_name(path, inside), category=_category(row))
+
+
+def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
+    """Captures whose class is the name of their folder in ``data``."""
+    for path in files:
+        if path.parent == data:
+            raise DataError(
+                f"{path} has no label: list it in {data / LABELS_FILE} (columns file, label, "
+                "category), or move it into a folder named after its class"
+            )
+        category = path.relative_to(data).parts[0].lower()
+        yield Capture(path=path, name=_name(path, data), category=category)
+
+
+def _category(row: dict[str, str]) -> str:
+    """Benign, or what kind of attack; benign traffic has categories of its own, such as dns."""
+    if row["label"].lower() in BENIGN:
+        return BENIGN[0]
+    return (row["category"] or row["label"]).lower()
+
+
+def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and rows of a CSV file that has ``columns``."""
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            reader = csv.DictReader(opened)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
+                )
+            for row in reader:
+                yield reader.line_num, {name: row[name] or "" for name in columns}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{file} was given as a table of labels, but it is none: {error}"
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowLabels:
+    """The true category of each flow of a capture."""
+
+    begun: dict[FlowKey, tuple[list[int], list[str]]]  # starts in us, rising, and categories
+
+    @classmethod
+    def read(cls, file: Path | None) -> FlowLabels:
+        """Read a ``<stem>.labels.csv``.
+
+        Raises:
+            DataError: a missing column, or a value that is not what its column holds.
+        """
+        if file is None:
+            raise DataError("a capture has neither a category nor a file of flow labels")
+        entries: dict[FlowKey, list[tuple[int, str]]] = {}
+        for number, row in _rows(file, FLOW_COLUMNS):
+            key, start = _parse(row, file, number)
+            entries.setdefault(key, []).append((start, _category(row)))
+        begun = {}
+        for key, flows in entries.items():
+            starts, categories = zip(*sorted(flows), strict=True)
+            begun[key] = (list(starts), list(categories))
+        return cls(begun=begun)
+
+    def categories(self, records: NDArray[np.void]) -> list[str]:
+        """Category of each FLOW record, by the last flow of its addresses begun before it.
+
+        Empty where the labels do not know the addresses.
+        """
+        return [self._of(record) for record in records]
+
+    def _of(self, record: np.void) -> str:
+        source = _endpoint(record, "src")
+        key = _key(source, _endpoint(record, "dst"), int(record["protocol"]))
+        starts, categories = self.begun.get(key, ([], []))
+        position = bisect_right(starts, int(record["start_us"])) - 1
+        return categories[max(position, 0)] if categories else ""
+
+
+def _parse(row: dict[str, str], file: Path, number: int) -> tuple[FlowKey, int]:
+    try:
+        source = _address(row["src_ip"]), int(row["src_port"])
+        destination = _address(row["dst_ip"]), int(row["dst_port"])
+        return _key(source, destination, int(row["protocol"])), int(row["start_us"])
+    except ValueError as error:
+        raise DataError(f"{file}, line {number} is not a labelled flow: {error}") from error
+
+
+def _address(text: str) -> int:
+    address = ip_address(text)
+    return int(address) | _MAPPED if address.version == 4 else int(address)
+
+
+def _endpoint(record: np.void, side: str) -> Endpoint:
+    address = int(record[f"{side}_high"]) << 64 | int(record[f"{side}_low"])
+    return address, int(record[f"{side}_port"])
+
+
+def _key(source: Endpoint, destination: Endpoint, protocol: int) -> FlowKey:
+    low, high = sorted((source, destination))
+    return low, high, protocol

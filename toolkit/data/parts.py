@@ -1,0 +1,95 @@
+"""What every data set becomes before training sees it: labelled rows in three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.errors import DataError
+from idskit.schema import Schema
+
+Labels = Literal["binary", "family"]
+Protocol = Literal["official", "honest", "paper"]
+LABELS: tuple[Labels, ...] = ("binary", "family")
+PROTOCOLS: tuple[Protocol, ...] = ("official", "honest", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Labelled rows of one purpose."""
+
+    rows: NDArray[np.float32]  # (n, features), raw, nominal columns as codes
+    labels: NDArray[np.int64]  # (n,) index into Dataset.classes
+    weights: NDArray[np.float32]  # (n,) how much a row counts, mean about 1
+    groups: NDArray[np.int64]  # (n,) index into Dataset.groups
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Part:
+        """Rows chosen by position or by mask."""
+        return Part(
+            rows=self.rows[index],
+            labels=self.labels[index],
+            weights=self.weights[index],
+            groups=self.groups[index],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Rows to fit on, rows to choose on, and rows that only the final evaluation sees.
+
+    ``groups`` are what rows belong to beyond their class: the attack's name in a table, the capture
+    among captures.
+    """
+
+    name: str
+    protocol: Protocol
+    schema: Schema
+    classes: tuple[str, ...]  # the first is the benign one
+    groups: tuple[str, ...]
+    train: Part
+    validation: Part
+    test: Part
+    notes: tuple[str, ...]  # what a reader of the numbers has to know: leaks, rows left out
+    sha256: Mapping[str, str]  # of the files read, by name
+
+
+def join(parts: list[Part]) -> Part:
+    """One part with the rows of all, in order."""
+    return Part(
+        rows=np.concatenate([part.rows for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+    )
+
+
+def check_dataset(dataset: Dataset) -> Dataset:
+    """Return ``dataset`` if a detector can be trained on it.
+
+    Raises:
+        DataError: a part without rows, or classes without a training row.
+        SchemaError: NaN or infinity in a row.
+    """
+    for name in ("train", "validation", "test"):
+        part: Part = getattr(dataset, name)
+        if not len(part):
+            raise DataError(
+                f"{dataset.name} ({dataset.protocol}) leaves no row for its {name} part: more "
+                "labelled data are needed"
+            )
+        dataset.schema.check(part.rows)
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
+    missing = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
+    if missing:
+        raise DataError(
+            f"{dataset.name} ({dataset.protocol}) has no training row of class "
+            f"{', '.join(missing)}: every one of {', '.join(dataset.classes)} needs rows"
+        )
+    return dataset

@@ -1,0 +1,121 @@
+"""A training run that can be taken up again: one safetensors file, replaced after every epoch.
+
+The file holds the weights, the best weights so far and the optimiser's moments as tensors, and the
+settings and history as JSON in its header, so both are always of the same epoch. Random draws are
+seeded by (seed, epoch), so there is no generator state to keep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from idskit.errors import RunError
+from idskit.output import write_whole
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch gave."""
+
+    train_loss: float  # made-up attacks included
+    validation_loss: float  # at its best temperature, as the finished network will have it
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where training stands after some epochs."""
+
+    best: State  # the network's state after the best epoch
+    history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """Position of the lowest validation loss; the first of equals."""
+        losses = [epoch.validation_loss for epoch in self.history]
+        return losses.index(min(losses))
+
+
+def save_checkpoint(
+    file: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    identity: Mapping[str, Any],
+) -> None:
+    """Write all that ``load_checkpoint`` needs; ``identity`` is what a resumed run must share."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in progress.best.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    header = {
+        "identity": json.dumps(dict(identity), sort_keys=True),
+        "history": json.dumps([vars(epoch) for epoch in progress.history]),
+    }
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_whole(file, lambda path: path.write_bytes(save(whole, header)))
+
+
+def load_checkpoint(
+    file: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: Mapping[str, Any],
+) -> Progress:
+    """Put ``network`` and ``optimizer`` where the checkpoint left them.
+
+    Raises:
+        RunError: there is no checkpoint, it is damaged, or it was made with other settings or data.
+    """
+    if not file.is_file():
+        raise RunError(
+            f"resuming was asked for, but {file.parent} has no {file.name}: train without resuming"
+        )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        _check_identity(json.loads(header["identity"]), identity, file)
+        network.load_state_dict(_under("network.", tensors))
+        optimizer.load_state_dict(_optimizer_state(optimizer, _under("optimizer.", tensors)))
+        history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+        return Progress(best=_under("best.", tensors), history=history)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"{file} is damaged ({error}): train without resuming") from error
+
+
+def _check_identity(found: Mapping[str, Any], asked: Mapping[str, Any], file: Path) -> None:
+    differing = [
+        f"{name} is {asked.get(name)!r} and was {found.get(name)!r}"
+        for name in sorted({*found, *asked})
+        if found.get(name) != asked.get(name)
+    ]
+    if differing:
+        raise RunError(
+            f"{file} was made with other settings: {'; '.join(differing)}; resume with the same "
+            "settings and data, or train without resuming"
+        )
+
+
+def _under(prefix: str, tensors: State) -> State:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer, moments: State) -> dict[str, Any]:
+    state: dict[int, State] = {}
+    for key, value in moments.items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

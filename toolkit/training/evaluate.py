@@ -1,0 +1,150 @@
+"""Score a training run or an exported model on rows that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.data.datasets import load
+from idskit.data.parts import Dataset, Part
+from idskit.detect.detector import Detector
+from idskit.errors import IdskitError, ModelError, RunError, SchemaError
+from idskit.schema import Schema
+from idskit.training import metrics
+from idskit.training.fit import probabilities_of
+from idskit.training.run import load_run
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """Whatever gives probabilities: the network of a run, or an exported file."""
+
+    name: str  # how it computes: torch or onnxruntime
+    probabilities: Callable[[NDArray[np.float32]], Probabilities]
+    schema: Schema
+    classes: tuple[str, ...]
+    threshold: float
+    facts: Mapping[str, Any]
+
+
+def evaluate(
+    model: Path, dataset: str, *, data: Path, device: str = "cpu", threads: int | None = None
+) -> dict[str, Any]:
+    """Measure ``model`` on the test rows of the protocol, labels and seed it was trained with.
+
+    Args:
+        model: the folder of a run, computed by torch, or an .onnx file, by onnxruntime.
+        dataset: name of the data set; its schema must be the model's.
+        data: its folder.
+        device: of an .onnx file: ``cpu`` or ``cuda``.
+        threads: of an .onnx file; all usable processors when None.
+
+    Returns:
+        model, runtime, dataset, protocol, notes, test (``metrics.summary``) and groups (see
+        ``by_group``), ready for JSON.
+
+    Raises:
+        SchemaError: the data set has other columns than the model.
+        ModelError, RunError: the model cannot be read, or does not say how it was trained.
+        DataError: the data cannot be used.
+    """
+    scorer = open_scorer(model, device=device, threads=threads)
+    rows = load(dataset, data, **_split_of(scorer.facts, model))
+    if rows.schema.sha256 != scorer.schema.sha256:
+        raise SchemaError(
+            f"{model} was trained on schema {scorer.schema.name} of {len(scorer.schema)} features, "
+            f"but {dataset} has schema {rows.schema.name} of {len(rows.schema)}: evaluate it on "
+            "the data set it was trained on"
+        )
+    notes = list(rows.notes)
+    if scorer.facts.get("sha256") != dict(rows.sha256):
+        notes.append(
+            "the data files are not those of the training run: test rows may have been trained on"
+        )
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": rows.name,
+        "protocol": rows.protocol,
+        "notes": notes,
+        **measure(rows, rows.test, scorer.probabilities(rows.test.rows), scorer.threshold),
+    }
+
+
+def open_scorer(model: Path, *, device: str = "cpu", threads: int | None = None) -> Scorer:
+    """Load a run's folder or an .onnx file.
+
+    Raises:
+        ModelError, RunError, DeviceError: it cannot be loaded, or not on that device.
+    """
+    if model.is_dir():
+        run = load_run(model)
+        return Scorer(
+            name="torch",
+            probabilities=lambda rows: probabilities_of(run.network, rows),
+            schema=run.schema,
+            classes=run.classes,
+            threshold=run.threshold,
+            facts=run.facts,
+        )
+    detector = Detector.load(model, device=device, threads=threads)
+    return Scorer(
+        name="onnxruntime",
+        probabilities=detector.probabilities,
+        schema=detector.schema,
+        classes=detector.card.classes,
+        threshold=detector.threshold,
+        facts=detector.card.facts,
+    )
+
+
+def measure(
+    dataset: Dataset, part: Part, probabilities: Probabilities, threshold: float
+) -> dict[str, Any]:
+    """Metrics of a part's rows as ``test``, and by attack or capture as ``groups``."""
+    return {
+        "test": metrics.summary(part.labels, probabilities, dataset.classes, threshold),
+        "groups": by_group(dataset, part, probabilities, threshold),
+    }
+
+
+def by_group(
+    dataset: Dataset, part: Part, probabilities: Probabilities, threshold: float
+) -> dict[str, dict[str, Any]]:
+    """Rows, alerts and their share for every group among the rows: what is found and what is not.
+
+    ``trained_on`` says whether training saw rows of the same group.
+    """
+    alert = metrics.attack_score(probabilities) >= threshold
+    rows = np.bincount(part.groups, minlength=len(dataset.groups))
+    alerts = np.bincount(part.groups, alert, len(dataset.groups)).astype(np.int64)
+    known = np.bincount(dataset.train.groups, minlength=len(dataset.groups))
+    return {
+        dataset.groups[group]: {
+            "rows": int(rows[group]),
+            "alerts": int(alerts[group]),
+            "alert_share": float(alerts[group] / rows[group]),
+            "trained_on": bool(known[group]),
+        }
+        for group in np.flatnonzero(rows)
+    }
+
+
+def _split_of(facts: Mapping[str, Any], model: Path) -> dict[str, Any]:
+    """What decided which rows the training run kept for testing."""
+    try:
+        settings = facts["settings"]
+        return {name: settings[name] for name in ("protocol", "labels", "seed", "generated")}
+    except (KeyError, TypeError) as error:
+        kind: type[IdskitError] = RunError if model.is_dir() else ModelError
+        raise kind(
+            f"{model} does not say with which protocol, labels and seed it was trained, so its "
+            "test rows cannot be known: train it again"
+        ) from error

@@ -1,0 +1,296 @@
+"""Fit the network to a data set: optimise, stop early, calibrate, choose the threshold.
+
+Training rows fit the preparation and the weights; validation rows choose the epoch, the temperature
+and the threshold; test rows are not touched here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from idskit.data.parts import Dataset, Part
+from idskit.errors import DeviceError
+from idskit.models.network import Network
+from idskit.models.preparation import fit_preparation
+from idskit.training.calibration import fit_temperature, negative_log_likelihood
+from idskit.training.checkpoint import (
+    CHECKPOINT_FILE,
+    Epoch,
+    Progress,
+    State,
+    load_checkpoint,
+    save_checkpoint,
+)
+from idskit.training.contrast import Contrast, attack_loss
+from idskit.training.metrics import attack_score, choose_threshold
+from idskit.training.progress import EpochBar
+from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
+
+WARM_UP = 0.1  # share of all steps in which the learning rate rises
+CHUNK = 8192  # rows of a forward pass without gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained network, on the CPU, calibrated, with its threshold."""
+
+    network: Network
+    threshold: float  # alert when 1 - P(benign) reaches it
+    history: tuple[Epoch, ...]
+    best_epoch: int  # position in the history of the weights kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Signals:
+    """A part after the preparation, on the device."""
+
+    signals: Tensor  # (n, length) float32
+    labels: Tensor  # (n,) int64
+    weights: Tensor  # (n,) float32, mean 1
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def fit(
+    dataset: Dataset,
+    settings: TrainingSettings,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """Train on ``dataset``.
+
+    Args:
+        dataset: its test part is not used.
+        settings: dataset, protocol and labels were used to load the data and only name it here.
+        folder: where a checkpoint is kept after every epoch; None keeps none.
+        resume: go on from the checkpoint in ``folder``, to the result of an uninterrupted run.
+
+    Raises:
+        RunError: settings out of range, or a checkpoint that does not fit.
+        DeviceError: CUDA was asked for and is not there.
+    """
+    whole = settings.resolved()
+    device = find_device(whole)
+    with _machine(whole, device):
+        network = build_network(dataset, whole).to(device)
+        loop = _Loop(network, dataset, whole)
+        file = None if folder is None else folder / CHECKPOINT_FILE
+        identity = _identity(dataset, whole)
+        if resume and file is not None:
+            loop.progress = load_checkpoint(file, network, loop.optimizer, identity)
+        with EpochBar(whole.epochs) as bar:
+            for epoch in loop.epochs():
+                loop.run(epoch)
+                bar.show(loop.progress)
+                if file is not None:
+                    save_checkpoint(file, network, loop.optimizer, loop.progress, identity)
+        network.load_state_dict(loop.progress.best)
+        return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
+
+
+class _Loop:
+    """Epochs of optimisation and what they need: signals, optimiser, progress."""
+
+    def __init__(self, network: Network, dataset: Dataset, settings: ResolvedSettings) -> None:
+        self.network, self.settings = network, settings
+        balance = _class_weights(dataset.train.labels, settings.class_balance)
+        self.train = _signals(network, dataset.train, balance)
+        self.validation = _signals(network, dataset.validation, balance)
+        self.contrast = Contrast(
+            self.train.signals,
+            self.train.labels,
+            self.train.weights,
+            network.preparation.signal_columns(),
+        )
+        self.optimizer = _optimizer(network, settings)
+        self.progress = Progress(best=_snapshot(network))
+
+    def epochs(self) -> Iterator[int]:
+        """Numbers of the epochs still to run, until patience ends."""
+        history = self.progress.history
+        while len(history) < self.settings.epochs:
+            if history and len(history) - 1 - self.progress.best_epoch >= self.settings.patience:
+                return
+            yield len(history)
+
+    def run(self, epoch: int) -> None:
+        """Train one epoch, measure it, and keep its weights if they are the best so far."""
+        started = time.perf_counter()
+        train_loss = self._train(epoch)
+        self.network.eval()
+        with torch.inference_mode():
+            logits = _logits(self.network, self.validation.signals)
+        labels, weights = self.validation.labels, self.validation.weights
+        temperature = fit_temperature(logits, labels, weights)
+        validation_loss = negative_log_likelihood(logits / temperature, labels, weights)
+        seconds = time.perf_counter() - started
+        self.progress.history.append(
+            Epoch(train_loss=train_loss, validation_loss=validation_loss, seconds=seconds)
+        )
+        if self.progress.best_epoch == epoch:
+            self.progress.best = _snapshot(self.network)
+
+    def _train(self, epoch: int) -> float:
+        """One pass over the training rows; returns the mean loss."""
+        self.network.train()
+        torch.manual_seed(_epoch_seed(self.settings.seed, epoch))  # so an epoch can be repeated
+        order = torch.randperm(len(self.train)).to(self.train.labels.device)
+        batches = order.tensor_split(max(len(order) // self.settings.batch, 1))
+        total = torch.zeros((), device=order.device)
+        for step, batch in enumerate(batches, start=epoch * len(batches)):
+            _set_rate(self.optimizer, step / (self.settings.epochs * len(batches)), self.settings)
+            loss = self._batch_loss(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss + self.network.frontend.penalty()).backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.detach() * len(batch)
+        return float(total) / len(order)
+
+    def _batch_loss(self, batch: Tensor) -> Tensor:
+        train, contrast = self.train, self.settings.contrast
+        made_up = self.contrast.draw(int(contrast * len(batch)))
+        logits = self.network.logits(torch.cat([train.signals[batch], made_up]))
+        losses = functional.cross_entropy(
+            logits[: len(batch)],
+            train.labels[batch],
+            reduction="none",
+            label_smoothing=self.settings.label_smoothing,
+        )
+        loss = (losses * train.weights[batch]).mean()
+        return loss + contrast * attack_loss(logits[len(batch) :]) if len(made_up) else loss
+
+
+def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
+    """An untrained network for ``dataset``, its preparation fitted on the training rows."""
+    preparation = fit_preparation(
+        dataset.train.rows, dataset.schema, scaling=settings.scaling, encoding=settings.encoding
+    )
+    return Network(preparation, len(dataset.classes), settings.network())
+
+
+def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) float32 of raw rows (n, features), in chunks."""
+    with torch.inference_mode():
+        chunks = torch.split(torch.from_numpy(np.ascontiguousarray(rows)), CHUNK)
+        probabilities: NDArray[np.float32] = torch.cat([network(c) for c in chunks]).numpy()
+    return probabilities
+
+
+def find_device(settings: ResolvedSettings) -> torch.device:
+    """The device that ``settings`` ask for.
+
+    Raises:
+        RunError: settings out of range.
+        DeviceError: CUDA was asked for and is not there.
+    """
+    check_settings(settings)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "device cuda was asked for, but torch finds no CUDA device here: install a CUDA build "
+            "of torch on a machine with an NVIDIA GPU, or train with --device cpu"
+        )
+    return torch.device(settings.device)
+
+
+@contextmanager
+def _machine(settings: ResolvedSettings, device: torch.device) -> Iterator[None]:
+    """Threads and seeds as ``settings`` say, and as they were afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def _class_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """Weight of each class: its size to the power of minus ``balance``."""
+    counts = np.bincount(labels).astype(np.float64)
+    return (counts / len(labels)) ** -balance
+
+
+def _signals(network: Network, part: Part, class_weights: NDArray[np.float64]) -> _Signals:
+    device = network.temperature.device
+    with torch.inference_mode():
+        chunks = torch.split(torch.from_numpy(part.rows), CHUNK)
+        signals = torch.cat([network.preparation(chunk.to(device)) for chunk in chunks])
+    weights = part.weights * class_weights[part.labels]
+    return _Signals(
+        signals=signals.clone(),
+        labels=torch.from_numpy(part.labels).to(device),
+        weights=torch.from_numpy((weights / weights.mean()).astype(np.float32)).to(device),
+    )
+
+
+def _optimizer(network: Network, settings: ResolvedSettings) -> torch.optim.AdamW:
+    """AdamW that decays the body's matrices and leaves norms, biases and the front end alone."""
+    decayed = [p for p in network.body.parameters() if p.ndim > 1]
+    kept = [p for p in network.body.parameters() if p.ndim <= 1]
+    kept += network.frontend.parameters()
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, done: float, settings: ResolvedSettings) -> None:
+    """Linear rise, then half a cosine down to zero; ``done`` is the share of all steps taken."""
+    rising = done / WARM_UP
+    falling = 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate * min(rising, falling if rising >= 1 else 1.0)
+
+
+def _logits(network: Network, signals: Tensor) -> Tensor:
+    return torch.cat([network.logits(chunk) for chunk in torch.split(signals, CHUNK)])
+
+
+def _snapshot(network: Network) -> State:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _calibrate(
+    network: Network, validation: Part, settings: ResolvedSettings, progress: Progress
+) -> Fitted:
+    balance = _class_weights(validation.labels, 0.0)
+    held = _signals(network, validation, balance)
+    with torch.inference_mode():
+        logits = _logits(network, held.signals)
+    temperature = fit_temperature(logits, held.labels, held.weights)
+    network.temperature.fill_(temperature)
+    benign = validation.take(validation.labels == 0)
+    score = attack_score(probabilities_of(network, benign.rows))
+    return Fitted(
+        network=network,
+        threshold=choose_threshold(score, settings.false_positive_rate, benign.weights),
+        history=tuple(progress.history),
+        best_epoch=progress.best_epoch,
+    )
+
+
+def _identity(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:
+    """What a resumed run must share: every setting and the data."""
+    return {**asdict(settings), "data": dict(dataset.sha256)}

@@ -1,0 +1,148 @@
+"""Pictures of a run, as PNG files: ROC, confusion matrix, loss curves, filter bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from idskit.models.frontend import SAMPLE_RATE_HZ, LearnableMFCC, mel_filter_bank
+from idskit.output import write_whole
+from idskit.training.checkpoint import Epoch
+from idskit.training.metrics import FALSE_POSITIVE_RATES, RocCurve, area_under
+
+INK, GRID = "#22272e", "#d8dee4"
+COLOURS = ("#0b62a4", "#d1600a", "#3c7d3e", "#8250a4")
+LOWEST_RATE = 1e-4  # left end of the ROC's axis
+
+
+def plot_roc(
+    path: Path,
+    curves: Mapping[str, RocCurve],
+    *,
+    alarm_rate: float | None,
+    hit_rate: float | None,
+    title: str,
+) -> None:
+    """Draw ROC curves over a logarithmic false-positive axis, where a gateway works.
+
+    Args:
+        path: of the PNG file.
+        curves: by name, the run's own first.
+        alarm_rate: false-positive rate at the run's threshold, marked; None marks nothing.
+        hit_rate: true-positive rate there.
+        title: of the picture.
+    """
+    figure, axes = _figure(6.4, 4.8, title)
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
+        label = f"{name}, AUC {area_under(curve):.3f}"
+        x = np.maximum(curve.false_positive_rate, LOWEST_RATE)
+        axes.step(x, curve.true_positive_rate, where="post", color=colour, lw=1.8, label=label)
+    if alarm_rate is not None and hit_rate is not None:
+        label = f"threshold: {100 * hit_rate:.1f} % at {100 * alarm_rate:.2f} % false positives"
+        axes.plot(max(alarm_rate, LOWEST_RATE), hit_rate, "o", color=COLOURS[0], label=label)
+    axes.set_xscale("log")
+    axes.set_xlim(LOWEST_RATE, 1)
+    axes.set_ylim(0, 1.02)
+    ticks = (*reversed(FALSE_POSITIVE_RATES), 0.1, 1)
+    axes.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    axes.set_xlabel("false-positive rate (share of benign flows that raise an alert)")
+    axes.set_ylabel("true-positive rate (share of attack flows found)")
+    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor=GRID, fontsize=9)
+    _save(figure, path)
+
+
+def plot_confusion(
+    path: Path, confusion: NDArray[np.int64], classes: Sequence[str], *, title: str
+) -> None:
+    """Draw a confusion matrix: counts, coloured by share of the true class."""
+    size = 2.6 + 0.85 * len(classes)
+    figure, axes = _figure(size + 0.8, size, title)
+    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shares = confusion / totals
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*confusion.shape):
+        share = shares[row, column]
+        text = f"{confusion[row, column]:,}\n{100 * share:.1f} %"
+        colour = "white" if share > 0.55 else INK
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(classes)), classes, rotation=30 if len(classes) > 4 else 0)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("most probable class")
+    axes.set_ylabel("true class")
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    _save(figure, path)
+
+
+def plot_loss(path: Path, history: Sequence[Epoch], best_epoch: int, *, title: str) -> None:
+    """Draw both losses by epoch and mark the epoch whose weights were kept."""
+    figure, axes = _figure(6.4, 4.2, title)
+    epochs = np.arange(1, len(history) + 1)
+    curves = {
+        "training rows": [epoch.train_loss for epoch in history],
+        "validation rows": [epoch.validation_loss for epoch in history],
+    }
+    for (name, losses), colour in zip(curves.items(), COLOURS, strict=False):
+        axes.plot(epochs, losses, color=colour, lw=1.8, marker=".", label=name)
+    best = history[best_epoch].validation_loss
+    label = f"weights kept: epoch {best_epoch + 1}, {best:.4f}"
+    axes.axvline(best_epoch + 1, color=INK, lw=1, ls="--")
+    axes.plot(best_epoch + 1, best, "o", ms=9, mfc="none", mec=INK, label=label)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("cross-entropy (logarithmic)")
+    axes.legend(frameon=True, framealpha=0.9, edgecolor=GRID, fontsize=9)
+    _save(figure, path)
+
+
+def plot_filter_bank(path: Path, frontend: LearnableMFCC, *, title: str) -> None:
+    """Draw the mel filter bank before and after training, on one colour scale."""
+    before = mel_filter_bank(frontend.settings.n_mels, frontend.n_fft).numpy()
+    after = frontend.filter_bank().detach().numpy()
+    figure, _ = _figure(9.6, 4.2, title, columns=3)
+    panels = {"before": before, "after": after, "change": after - before}
+    top = SAMPLE_RATE_HZ / 2
+    for axes, (name, bank) in zip(figure.axes, panels.items(), strict=False):
+        limit = float(np.abs(bank).max()) or 1.0
+        scale = (
+            {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+            if name == "change"
+            else {"cmap": "viridis", "vmin": 0, "vmax": max(before.max(), after.max())}
+        )
+        image = axes.imshow(
+            bank.T,
+            aspect="auto",
+            origin="lower",
+            extent=(0, top, 0.5, bank.shape[1] + 0.5),
+            **scale,
+        )
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("DFT bin, as Hz of the paper's scale")
+        axes.grid(visible=False)
+        figure.colorbar(image, ax=axes, shrink=0.9)
+    figure.axes[0].set_ylabel("filter")
+    _save(figure, path)
+
+
+def _figure(width: float, height: float, title: str, columns: int = 1) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=140, layout="constrained", facecolor="white")
+    figure.suptitle(title, fontsize=11, color=INK)
+    for axes in np.ravel(figure.subplots(1, columns)):
+        axes.grid(color=GRID, lw=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=9)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    return figure, figure.axes[0]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_whole(path, lambda partial: figure.savefig(partial, format="png"))

@@ -1,0 +1,159 @@
+"""Everything that training may be told: fields, command-line flags and run.json are one list."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from idskit.data.parts import Labels, Protocol
+from idskit.errors import RunError
+from idskit.models.frontend import MFCCSettings
+from idskit.models.network import NetworkSettings
+from idskit.models.preparation import ENCODINGS, SCALINGS, Encoding, Scaling
+from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
+
+Device = Literal["cpu", "cuda"]
+SMALL_WIDTH = 16
+
+
+# What a data set's own rows ask for, as measured on validation rows (README.md of this folder).
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "nsl-kdd": {
+        "generated": 0,
+        "contrast": 0.5,
+        "batch": 512,
+        "epochs": 20,
+        "false_positive_rate": 0.01,
+    },
+    "captures": {
+        "generated": 8,
+        "contrast": 0.1,
+        "batch": 256,
+        "epochs": 20,
+        "false_positive_rate": 0.005,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What is trained, on what, and how; the same settings and data give the same run.
+
+    The repetition is exact on the CPU for the same number of threads. None stands for what
+    ``resolved`` puts there: the data set's or the protocol's own.
+    """
+
+    dataset: str = "nsl-kdd"
+    protocol: Protocol = "official"
+    labels: Labels = "binary"  # benign and attack, or benign and the attack families
+    generated: int | None = None  # captures from the project's own generator, for ``captures``
+    model: Literal["resnet18"] = "resnet18"
+    frontend: Literal["mfcc"] = "mfcc"
+    scaling: Scaling | None = None  # None: minmax for the paper protocol, else log-standard
+    encoding: Encoding | None = None  # None: ordinal for the paper protocol, else onehot
+    width: int = 16  # channels of the first stage: 64, 32, 16 or 8
+    attention: Attention = "both"
+    train_window: bool = True  # each stage of the front end: learned, or fixed at its MFCC values
+    train_dft: bool = True
+    train_mel: bool = True
+    train_dct: bool = True
+    epochs: int | None = None  # at most; the learning rate falls to zero over them
+    patience: int = 10  # stop after this many epochs without a better validation loss
+    batch: int | None = None  # rows of a step
+    learning_rate: float = 2e-3  # at its peak
+    weight_decay: float = 0.05  # of the network's matrices, not of the front end
+    label_smoothing: float = 0.0
+    contrast: float | None = (
+        None  # made-up attacks per training row, see ``idskit.training.contrast``
+    )
+    class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
+    false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
+    seed: int = 0
+    device: Device = "cpu"
+    threads: int = 0  # of the CPU; 0: one up to width 16, else as many as this process may use
+
+    def resolved(self) -> ResolvedSettings:
+        """The same settings with a value in place of every None."""
+        paper = self.protocol == "paper"
+        own: dict[str, Any] = {
+            "scaling": "minmax" if paper else "log-standard",
+            "encoding": "ordinal" if paper else "onehot",
+            **OWN_DEFAULTS.get(self.dataset, OWN_DEFAULTS["nsl-kdd"]),
+        }
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
+
+
+def _own_threads(settings: TrainingSettings) -> int:
+    """Threads worth having.
+
+    Small networks gain little from a second thread, and lose much where other processes share the
+    cores: threads then wait for each other at the end of every small operation.
+    """
+    return 1 if settings.width <= SMALL_WIDTH else len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedSettings(TrainingSettings):
+    """Settings without a None."""
+
+    generated: int
+    scaling: Scaling
+    encoding: Encoding
+    epochs: int
+    batch: int
+    contrast: float
+    false_positive_rate: float
+
+    def network(self) -> NetworkSettings:
+        """What the network is built from."""
+        mfcc = MFCCSettings(
+            train_window=self.train_window,
+            train_dft=self.train_dft,
+            train_mel=self.train_mel,
+            train_dct=self.train_dct,
+        )
+        return NetworkSettings(width=self.width, attention=self.attention, mfcc=mfcc)
+
+
+def check_settings(settings: ResolvedSettings) -> None:
+    """Refuse settings that cannot be trained with.
+
+    Raises:
+        RunError: a name that does not exist, or a number out of range.
+    """
+    named: dict[str, tuple[Any, ...]] = {
+        "model": ("resnet18",),
+        "frontend": ("mfcc",),
+        "scaling": SCALINGS,
+        "encoding": ENCODINGS,
+        "width": WIDTHS,
+        "attention": ATTENTIONS,
+        "device": ("cpu", "cuda"),
+    }
+    for name, known in named.items():
+        value = getattr(settings, name)
+        if value not in known:
+            choices = ", ".join(map(str, known))
+            raise RunError(f"{name} {value!r} was asked for, but the choices are {choices}")
+    ranges = {
+        "epochs": (1, 10_000),
+        "patience": (1, 10_000),
+        "batch": (2, 1 << 20),
+        "learning_rate": (1e-8, 1.0),
+        "weight_decay": (0, 10),
+        "label_smoothing": (0, 0.5),
+        "contrast": (0, 4),
+        "class_balance": (0, 1),
+        "generated": (0, 1000),
+        "false_positive_rate": (1e-9, 0.5),
+        "seed": (0, (1 << 63) - 1),
+        "threads": (0, 4096),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise RunError(
+                f"{name} {value!r} was asked for, but it must lie in [{low:g}, {high:g}]"
+            )

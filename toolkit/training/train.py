@@ -1,0 +1,211 @@
+"""One training run from data to a finished folder: fit, measure, compare, draw, save."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.data.datasets import load
+from idskit.data.parts import Dataset, Part
+from idskit.errors import RunError
+from idskit.output import write_whole
+from idskit.training import metrics, report
+from idskit.training.baseline import TREES, lightgbm_probabilities
+from idskit.training.checkpoint import CHECKPOINT_FILE
+from idskit.training.evaluate import measure
+from idskit.training.fit import Fitted, find_device, fit, probabilities_of
+from idskit.training.run import LabelledRows, Run, save_run
+from idskit.training.settings import ResolvedSettings, TrainingSettings
+
+RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
+CALIBRATION_ROWS = 1_000  # of each class: what the exporter measures activation ranges on
+HELD_ROWS = 20_000  # what the exporter compares int8 with fp32 on
+PACKAGES = ("idskit", "torch", "numpy", "lightgbm", "safetensors")
+
+
+def train(
+    settings: TrainingSettings, *, data: Path, output: Path, resume: bool = False
+) -> dict[str, Any]:
+    """Train on the data set that ``settings`` names and write the folder ``output``.
+
+    The folder gets model.safetensors, rows.safetensors, metrics.json, roc.png, confusion.png,
+    loss.png, filter-bank.png and, last, run.json: with it the folder is complete.
+
+    Args:
+        settings: what to train; see ``TrainingSettings``.
+        data: folder of the data set.
+        output: made if absent; an earlier run in it is replaced when this one is finished.
+        resume: go on from the checkpoint that a stopped run left in ``output``.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        DataError, SchemaError: the data cannot be used.
+        RunError: settings out of range, or nothing that can be resumed.
+        DeviceError: the device is not there.
+    """
+    whole = settings.resolved()
+    find_device(whole)
+    dataset = load(
+        whole.dataset,
+        data,
+        protocol=whole.protocol,
+        labels=whole.labels,
+        seed=whole.seed,
+        generated=whole.generated,
+    )
+    _make_folder(output)
+    fitted = fit(dataset, whole, folder=output, resume=resume)
+    probabilities = {
+        "network": _predictions(fitted, dataset),
+        "lightgbm": lightgbm_probabilities(dataset, seed=whole.seed, threads=whole.threads),
+    }
+    document = _metrics(dataset, whole, fitted, probabilities)
+    (output / RUN_FILE).unlink(missing_ok=True)  # from here on the folder is not the earlier run's
+    text = json.dumps(document, indent=2) + "\n"
+    write_whole(output / METRICS_FILE, lambda path: path.write_text(text))
+    _draw(output, dataset, fitted, document, probabilities)
+    save_run(_run(dataset, whole, fitted, document), output)
+    (output / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return document
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"the run was to be written to {output}, which cannot be made a folder "
+            f"({error.strerror}): choose another with --output"
+        ) from error
+
+
+Predictions = tuple[NDArray[np.float32], NDArray[np.float32]]  # of validation and of test rows
+
+
+def _predictions(fitted: Fitted, dataset: Dataset) -> Predictions:
+    parts = (dataset.validation, dataset.test)
+    validation, test = (probabilities_of(fitted.network, part.rows) for part in parts)
+    return validation, test
+
+
+def _metrics(
+    dataset: Dataset,
+    settings: ResolvedSettings,
+    fitted: Fitted,
+    probabilities: dict[str, Predictions],
+) -> dict[str, Any]:
+    """Both models on validation and test rows, each with a threshold of its own."""
+    benign = dataset.validation.labels == 0
+    weights = dataset.validation.weights[benign]
+    models = {}
+    for name, (validation, test) in probabilities.items():
+        score = metrics.attack_score(validation[benign])
+        threshold = (
+            fitted.threshold
+            if name == "network"
+            else metrics.choose_threshold(score, settings.false_positive_rate, weights)
+        )
+        models[name] = {
+            "validation": metrics.summary(
+                dataset.validation.labels, validation, dataset.classes, threshold
+            ),
+            **measure(dataset, dataset.test, test, threshold),
+        }
+    return {
+        "dataset": dataset.name,
+        "protocol": dataset.protocol,
+        "classes": list(dataset.classes),
+        "notes": list(dataset.notes),
+        "rows": {name: len(getattr(dataset, name)) for name in ("train", "validation", "test")},
+        **models.pop("network"),
+        "baseline": {"name": "lightgbm", "trees": TREES, **models.pop("lightgbm")},
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch + 1,
+        "history": [asdict(epoch) for epoch in fitted.history],
+    }
+
+
+def _run(
+    dataset: Dataset, settings: ResolvedSettings, fitted: Fitted, document: dict[str, Any]
+) -> Run:
+    rng = np.random.default_rng(settings.seed)
+    return Run(
+        network=fitted.network,
+        schema=dataset.schema,
+        classes=dataset.classes,
+        threshold=fitted.threshold,
+        facts={
+            "dataset": dataset.name,
+            "protocol": dataset.protocol,
+            "settings": asdict(settings),
+            "sha256": dict(dataset.sha256),
+            "notes": list(dataset.notes),
+            "rows": document["rows"],
+            "epochs": document["epochs"],
+            "best_epoch": document["best_epoch"],
+            "metrics": {name: document[name] for name in ("validation", "test")},
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in PACKAGES},
+        },
+        calibration=_calibration_rows(dataset.train, rng),
+        held=_labelled(_sample(dataset.validation, HELD_ROWS, rng)),
+    )
+
+
+def _calibration_rows(part: Part, rng: np.random.Generator) -> LabelledRows:
+    """Rows drawn from each class of ``part``."""
+    classes = [part.take(part.labels == label) for label in np.unique(part.labels)]
+    drawn = [_sample(members, CALIBRATION_ROWS, rng) for members in classes]
+    return LabelledRows(
+        flows=np.concatenate([members.rows for members in drawn]),
+        labels=np.concatenate([members.labels for members in drawn]),
+    )
+
+
+def _sample(part: Part, rows: int, rng: np.random.Generator) -> Part:
+    return part.take(np.sort(rng.permutation(len(part))[:rows]))
+
+
+def _labelled(part: Part) -> LabelledRows:
+    return LabelledRows(flows=part.rows, labels=part.labels)
+
+
+def _draw(
+    output: Path,
+    dataset: Dataset,
+    fitted: Fitted,
+    document: dict[str, Any],
+    probabilities: dict[str, Predictions],
+) -> None:
+    test, attack = document["test"], dataset.test.labels > 0
+    title = f"{dataset.name}, {dataset.protocol} protocol"
+    rows = f"{title}: {len(dataset.test):,} test rows"
+    if attack.any() and not attack.all():
+        curves = {
+            name: metrics.roc_curve(attack, metrics.attack_score(of_test))
+            for name, (_, of_test) in probabilities.items()
+        }
+        names = {"network": "spectral ResNet-18", "lightgbm": f"LightGBM, {TREES} trees"}
+        at = test["at_threshold"]
+        report.plot_roc(
+            output / "roc.png",
+            {names[name]: curve for name, curve in curves.items()},
+            alarm_rate=at["false_positive_rate"],
+            hit_rate=at["true_positive_rate"],
+            title=rows,
+        )
+    confusion = np.array(test["confusion"])
+    report.plot_confusion(output / "confusion.png", confusion, dataset.classes, title=rows)
+    report.plot_loss(output / "loss.png", fitted.history, fitted.best_epoch, title=title)
+    report.plot_filter_bank(
+        output / "filter-bank.png", fitted.network.frontend, title=f"mel filter bank, {title}"
+    )
