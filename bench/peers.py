@@ -73,21 +73,21 @@ def plain_onnx(run: Any) -> bytes:
     """Export a run by torch.onnx, every convolution as one, as anyone would."""
     import torch
 
-    buffer = io.BytesIO()
     rows = {0: "rows"}
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
+        file = Path(folder, "plain.onnx")
         torch.onnx.export(
             _plain_network(run),
             (torch.from_numpy(run.calibration.flows[:2]),),
-            buffer,
+            file,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: rows, OUTPUT: rows},
             opset_version=OPSET,
             dynamo=False,
         )
-    return buffer.getvalue()
+        return file.read_bytes()
 
 
 def plain_int8(fp32: bytes, run: Any) -> bytes:

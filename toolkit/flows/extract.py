@@ -22,7 +22,7 @@ from idskit.flows.live import finish_on_signals
 from idskit.flows.reader import FlowBatch, FlowReader, FlowStatistics, open_flows
 from idskit.flows.table import ENDS, FLOW
 from idskit.output import write_whole
-from idskit.schema import Schema
+from idskit.schema import Feature, Schema
 
 _BATCH = 8192
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,14 +130,17 @@ def _csv_rows(batch: FlowBatch) -> str:
     NaN and Infinity as Java does.
     """
     columns = list(_identity_of(batch.schema)(batch).values())
-    columns += [_printable(column) for column in batch.features.T]
+    columns += map(_printable, batch.schema.features, batch.features.T)
     columns += [[label] * len(batch) for label in _tail(batch.schema).values()]
     text = json.dumps(list(zip(*columns, strict=True)), separators=(",", ":"))
     return text[2:-2].replace("],[", "\n").replace('"', "") + "\n"
 
 
-def _printable(column: NDArray[np.float64]) -> list[float]:
-    """Whole columns as integers, others as they are."""
+def _printable(feature: Feature, column: NDArray[np.float64]) -> list[Any]:
+    """Categories by name, whole columns as integers, others as they are."""
+    if feature.categories:
+        names = (*feature.categories, "unlisted")  # code -1
+        return [names[code] for code in column.astype(np.int64).tolist()]
     if np.all(np.abs(column) < 2**53) and np.all(column == np.trunc(column)):
         return list(column.astype(np.int64).tolist())
     return list(column.tolist())

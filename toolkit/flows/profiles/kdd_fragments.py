@@ -68,7 +68,8 @@ def reread(frames: Frames, decoded: _Records) -> _Records:
     """
     wanted = (decoded["ip_version"] == 4) & np.isin(decoded["protocol"], (ICMP, TCP, UDP))
     if not np.any(wanted & (decoded["fragment"] > 0)):
-        return decoded[wanted]
+        chosen: _Records = decoded[wanted]
+        return chosen
     rows = np.zeros(len(decoded) + 1, PACKET)
     return rows[: int(_reread(frames.data, frames.records, rows))]
 
