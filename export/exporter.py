@@ -66,7 +66,7 @@ class ExportReport:
             ("precision", f"{'fp32' if drop is None else 'int8'} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
-            ("held rows", f"{exact.rows:,} that training never saw"),
+            ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
         ]
         if drop is None:
