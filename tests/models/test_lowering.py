@@ -47,3 +47,12 @@ def test_small_convolution_and_its_gradient_are_those_of_conv2d(size: tuple[int,
 
 def test_the_cases_above_lie_on_both_sides_of_the_dense_limit():
     assert 4 * 3 <= DENSE_PIXELS < 10 * 7
+
+
+def test_trains_after_it_was_first_used_for_inference():
+    convolution = SmallConv2d(2, 3, 3, size=(5, 2), padding=1)
+    maps = torch.randn(4, 2, 5, 2)
+    with torch.inference_mode():
+        convolution(maps)
+    convolution(maps).sum().backward()
+    assert convolution.weight.grad is not None

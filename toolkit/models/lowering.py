@@ -41,6 +41,7 @@ def dense_matrix(weight: Tensor, size: Size, stride: int, padding: int) -> Tenso
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # kept for later calls, which may train
 def _taps(size: Size, kernel: int, stride: int, padding: int) -> Tensor:
     """Which tap joins which pixels: (k * k, pixels out * pixels in), zeros and ones."""
     high, wide = output_size(size, kernel, stride, padding)
