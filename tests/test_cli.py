@@ -24,7 +24,17 @@ def run(*arguments, **options):
 
 def test_help_lists_the_verbs_in_the_order_of_the_path():
     out = run("--help").stdout
-    verbs = ["extract", "generate", "train", "evaluate", "export", "inspect", "detect", "bench"]
+    verbs = [
+        "extract",
+        "generate",
+        "train",
+        "evaluate",
+        "export",
+        "inspect",
+        "detect",
+        "bench",
+        "doctor",
+    ]
     places = [out.index(f" {verb} ") for verb in verbs]
     assert places == sorted(places)
 

@@ -6,14 +6,17 @@ import csv
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.flows.frames import questions, udp, write
 
+from idskit.cli import main
 from idskit.errors import CaptureError, IdskitError, MissingExtra
 from idskit.flows import open_flows, schema_named
 from idskit.flows.extract import extract, instant
+from idskit.flows.kernel import is_compiling
 
 SIX = "2001:db8::1"
 
@@ -141,3 +144,33 @@ def test_parquet_without_pyarrow_names_the_extra(
 )
 def test_timestamps_of_cic_fixed_are_as_short_as_java_prints_them(time_us: int, text: str) -> None:
     assert instant(time_us) == text
+
+
+@pytest.mark.skipif(not is_compiling(), reason="NUMBA_DISABLE_JIT is set: nothing is compiled")
+@pytest.mark.parametrize("verb", ["extract", "detect"])
+def test_a_first_use_that_compiles_is_announced_once(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compile_two(*_: object, **__: object) -> None:
+        assert [numba.njit(lambda x, n=n: x + n)(1) for n in (1, 2)] == [2, 3]
+        raise IdskitError("that was all")
+
+    module = "idskit.flows.extract.extract" if verb == "extract" else "idskit.detect.run.detect"
+    monkeypatch.setattr(module, compile_two)
+    with pytest.raises(SystemExit):
+        main([verb, "-r", "some.pcap"])
+    assert capsys.readouterr().err.splitlines() == [
+        "compiling the flow engine for this machine, once: about 20 s",
+        "idskit: that was all",
+    ]
+
+
+def test_nothing_is_announced_when_nothing_is_compiled(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["extract", "-r", str(capture), "-o", str(tmp_path / "flows.csv")]
+    extract(capture, tmp_path / "flows.csv")  # compiles, or loads, all that is needed
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
+    assert "compiling" not in capsys.readouterr().err

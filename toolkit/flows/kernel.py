@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,27 +14,108 @@ import numba
 import numpy as np
 from numba import config, types
 from numba.core.dispatcher import Dispatcher
+from numba.core.event import Event, Listener, install_listener
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
+_BESIDE = Path(__file__).parent / "__pycache__"  # where numba keeps kernels by itself
 _SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled from
 
 
 def kernel(function: Function) -> Function:
     """Compile ``function`` with numba: kept on disk, and run without the interpreter lock.
 
+    The disk keeps it in ``cache_folder()``; where there is none, every process compiles anew.
+
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
     """
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    with _keeping() as kept:
+        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy")(function)
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
         _SOURCES[compiled] = _sources(function)
         file._source_stamp = _stamp(_SOURCES[compiled])
     return cast(Function, compiled)
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept; None where nothing can be written.
+
+    That is ``NUMBA_CACHE_DIR`` if set, else the ``__pycache__`` of the package, else (a read-only
+    installation, or one of another user) ``idskit/numba`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    given = config.CACHE_DIR  # type: ignore[attr-defined]
+    folders = [Path(given).absolute()] if given else [_BESIDE, _user_folder()]
+    return next((folder for folder in folders if _is_writable(folder)), None)
+
+
+def is_compiling() -> bool:
+    """Whether kernels are compiled at all: not with ``NUMBA_DISABLE_JIT=1``."""
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+def _user_folder() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # the XDG specification: a relative one is ignored
+        base = Path(os.path.expanduser("~"), ".cache")  # noqa: PTH111 - Path's raises without home
+    return base / "idskit" / "numba"
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a file can be made there; permissions alone do not tell (read-only mounts, root)."""
+    if not folder.is_absolute():
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _keeping() -> Iterator[bool]:
+    """While numba chooses the place of a kernel; True if there is one.
+
+    The setting is restored, because it belongs to the whole process and other packages' functions.
+    """
+    given, folder = config.CACHE_DIR, cache_folder()  # type: ignore[attr-defined]
+    if folder not in {None, _BESIDE}:
+        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        yield folder is not None
+    finally:
+        config.CACHE_DIR = given  # type: ignore[attr-defined]
+
+
+class _FirstStart(Listener):
+    """Calls a function when the first event starts."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._called = call, False
+
+    def on_start(self, event: Event) -> None:  # noqa: ARG002
+        if not self._called:
+            self._called = True
+            self._call()
+
+    def on_end(self, event: Event) -> None:
+        """Nothing to do."""
+
+
+@contextmanager
+def on_first_compilation(call: Callable[[], None]) -> Iterator[None]:
+    """Within this context, call ``call`` before the first kernel that the disk did not have.
+
+    An error that it raises goes to whoever ran the kernel, which is then not compiled.
+    """
+    with install_listener("numba:compile", _FirstStart(call)):
+        yield
 
 
 def _sources(function: Callable[..., object]) -> frozenset[str]:

@@ -1,0 +1,381 @@
+"""What will and will not work on this machine: what ``idskit doctor`` does.
+
+Each finding is a fact, what it means, and what to do about it. Nothing is changed by looking; only
+``warm`` compiles the flow engine ahead of its first use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from idskit.bench.machine import ROOT, machine_facts, sensors
+from idskit.errors import IdskitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from idskit.detect.inspect import Inspection
+
+Level = Literal["ok", "warning", "error"]
+_STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "error": "red"}
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+_CAP_NET_RAW = 13  # include/uapi/linux/capability.h
+_LITTLE_MEMORY_MIB = 1024  # the flow table's 256, the model and Python, beside what else runs
+_INT8 = {
+    "dotprod": "ARM's 8-bit dot products",
+    "i8mm": "ARM's 8-bit matrix products",
+    "vnni": "x86's 8-bit dot products",
+    "amx": "x86's 8-bit tiles",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One fact about this machine.
+
+    Attributes:
+        name: what was looked at.
+        found: what is there.
+        level: ``ok``; ``warning``: it works, but less well; ``error``: ``idskit detect`` cannot
+            run.
+        meaning: what that means and, where something is to be done, what.
+    """
+
+    name: str
+    found: str
+    level: Level
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What ``doctor`` found.
+
+    Attributes:
+        findings: in the order in which they are shown.
+        machine: the facts that a benchmark's result has too, see ``idskit.bench.machine``.
+        warmed_s: seconds that compiling ahead took; None where it was not asked for.
+    """
+
+    findings: tuple[Finding, ...]
+    machine: Mapping[str, Any]
+    warmed_s: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain types."""
+        return asdict(self)
+
+    def show(self, console: Console) -> None:
+        """Print for people."""
+        table = Table(title="idskit doctor", title_justify="left", show_lines=True)
+        for heading in ("", "what", "found", "what it means, what to do"):
+            table.add_column(heading, overflow="fold")
+        for finding in self.findings:
+            mark = f"[{_STYLES[finding.level]}]{finding.level}[/]"
+            table.add_row(mark, *map(escape, (finding.name, finding.found, finding.meaning)))
+        console.print(table)
+        console.print(self._verdict(), highlight=False, markup=False)
+
+    def _verdict(self) -> str:
+        counts = {level: sum(f.level == level for f in self.findings) for level in _STYLES}
+        able = "cannot" if counts["error"] else "can"
+        return f"detection {able} run here: {counts['error']} errors, {counts['warning']} warnings"
+
+
+def doctor(*, warm: bool = False, root: Path = ROOT) -> Diagnosis:
+    """Look at everything that decides whether and how fast idskit runs here.
+
+    Args:
+        warm: compile the flow engine now, all profiles, so that no later start waits for it.
+        root: of the file system whose /proc and /sys are read.
+
+    Raises:
+        IdskitError: ``warm`` was asked for, and no folder for compiled kernels can be written.
+    """
+    warmed = _warm() if warm else None
+    facts = machine_facts(root)
+    return Diagnosis(findings=tuple(_findings(facts, warmed, root)), machine=facts, warmed_s=warmed)
+
+
+def _warm() -> float:
+    from idskit.bench.warm import warm_kernels
+
+    return warm_kernels()
+
+
+def require_detection(diagnosis: Diagnosis) -> None:
+    """Raise where detection cannot run.
+
+    Raises:
+        IdskitError: names the findings that prevent it.
+    """
+    errors = [f"{f.name}: {f.found}" for f in diagnosis.findings if f.level == "error"]
+    if errors:
+        raise IdskitError(f"detection cannot run here ({'; '.join(errors)}): see the table above")
+
+
+def _findings(facts: Mapping[str, Any], warmed: float | None, root: Path) -> Iterator[Finding]:
+    packages = facts["packages"]
+    yield _python(facts["python"], facts["libc"])
+    yield _packages(packages)
+    yield _runtimes({name: packages[name] for name in _RUNTIMES if packages[name]})
+    yield _providers()
+    yield _int8(facts["architecture"], facts["features"])
+    yield _processors(facts["cores"], len(facts["affinity"]), facts["cgroup"]["cpus"])
+    yield _governor(facts["governor"])
+    yield _throttling(sensors(root))
+    yield _memory(facts["memory_mib"], facts["cgroup"]["memory_mib"])
+    yield _kernels(warmed)
+    yield _live(root)
+    yield _model()
+
+
+# Software
+
+
+def _python(version: str, libc: str | None) -> Finding:
+    return Finding(
+        name="Python",
+        found=f"{version}, {libc or 'C library not recognised'}",
+        level="ok" if (libc or "").startswith("glibc") else "warning",
+        meaning="wheels of numba and onnxruntime are for glibc: on another C library (Alpine's "
+        "musl) use an image with glibc",
+    )
+
+
+def _packages(versions: Mapping[str, str | None]) -> Finding:
+    needed = {name: versions.get(name) for name in ("idskit", "numpy", "numba")}
+    missing = [name for name, number in needed.items() if number is None]
+    return Finding(
+        name="packages",
+        found=", ".join(f"{name} {number or 'missing'}" for name, number in needed.items()),
+        level="error" if missing else "ok",
+        meaning=f"pip install {' '.join(missing)}"
+        if missing
+        else "all that extraction needs is there",
+    )
+
+
+def _runtimes(installed: Mapping[str, str]) -> Finding:
+    """The two packages install the same files: the later one overwrites half of the other."""
+    level: Level = "error" if len(installed) > 1 else "ok" if installed else "warning"
+    meanings: dict[Level, str] = {
+        "error": "they overwrite each other's files, and either may fail or use the CPU unasked: "
+        "pip uninstall -y onnxruntime onnxruntime-gpu, then install the one you want",
+        "warning": "not installed as a package: its version and kind are unknown",
+        "ok": "one of the two packages, as it should be",
+    }
+    return Finding(
+        name="onnxruntime",
+        found=" and ".join(f"{name} {number}" for name, number in installed.items()) or "none",
+        level=level,
+        meaning=meanings[level],
+    )
+
+
+def _providers() -> Finding:
+    """What onnxruntime offers, or why it does not load: a broken one must not end the doctor."""
+    try:
+        import onnxruntime
+
+        offered = onnxruntime.get_available_providers()
+    except (ImportError, AttributeError, OSError) as error:
+        return _broken("execution providers", "onnxruntime", error)
+    names = [name.removesuffix("ExecutionProvider") for name in offered]
+    return Finding(
+        name="execution providers",
+        found=", ".join(names),
+        level="ok" if "CPU" in names else "error",
+        meaning="--device cuda can be asked for; whether its libraries load shows when a model does"
+        if "CUDA" in names
+        else "--device cpu only; for an NVIDIA GPU install onnxruntime-gpu in place of onnxruntime",
+    )
+
+
+def _broken(name: str, package: str, error: Exception) -> Finding:
+    return Finding(
+        name=name,
+        found=f"{package} does not load: {error}",
+        level="error",
+        meaning=f"pip install --force-reinstall {package}",
+    )
+
+
+# Hardware
+
+
+def _int8(architecture: str, features: Mapping[str, bool | None]) -> Finding:
+    known = {name: has for name, has in features.items() if has is not None}
+    have = [name for name, has in known.items() if has]
+    if have:
+        meaning = " and ".join(_INT8[name] for name in have) + ": int8 models pay here"
+    elif known:
+        meaning = "int8 saves memory but little time here: compare with fp32 in idskit bench"
+    else:
+        meaning = "not recognised: compare int8 with fp32 in idskit bench"
+    return Finding(
+        name="int8 instructions",
+        found=f"{architecture}: {', '.join(have) or 'none of ' + ', '.join(known or _INT8)}",
+        level="ok" if have else "warning",
+        meaning=meaning,
+    )
+
+
+def _processors(cores: int | None, usable: int, quota: float | None) -> Finding:
+    limited = quota is not None and quota < usable
+    return Finding(
+        name="processors",
+        found=f"{cores} in all, {usable} by affinity, "
+        + ("no cgroup quota" if quota is None else f"cgroup quota {quota:g}"),
+        level="warning" if limited else "ok",
+        meaning=f"threads above the quota are stopped in the middle of a flow: give --threads "
+        f"{max(1, int(quota or 1))}"
+        if limited
+        else f"inference uses {usable} threads unless --threads says otherwise",
+    )
+
+
+def _governor(governor: str | None) -> Finding:
+    slow = governor == "powersave"
+    return Finding(
+        name="clock governor",
+        found=governor or "not told by this system",
+        level="warning" if slow else "ok",
+        meaning="the clock may stay low: cpupower frequency-set -g performance while you measure"
+        if slow
+        else "nothing to do",
+    )
+
+
+def _throttling(readings: Mapping[str, Any]) -> Finding:
+    bits, heat = readings["throttled"], readings["temperature_c"]
+    slowed = bool(bits and any(bits.values()))
+    when = "slowed down now or since its start" if slowed else "not slowed down"
+    return Finding(
+        name="heat and power",
+        found=("no temperature sensor" if heat is None else f"{heat:.0f} °C")
+        + ("" if bits is None else f", {when}"),
+        level="warning" if slowed else "ok",
+        meaning="too hot or too little voltage: cool it or change the power supply"
+        if slowed
+        else "nothing to do",
+    )
+
+
+def _memory(total: int | None, limit: int | None) -> Finding:
+    sizes = [size for size in (total, limit) if size is not None]
+    little = bool(sizes) and min(sizes) < _LITTLE_MEMORY_MIB
+    return Finding(
+        name="memory",
+        found=("unknown" if total is None else f"{total:,} MiB")
+        + (", no cgroup limit" if limit is None else f", cgroup limit {limit:,} MiB"),
+        level="warning" if little else "ok",
+        meaning="little: make the flow table smaller (open_flows, memory_mb), 256 MiB by default"
+        if little
+        else "enough for the flow table's 256 MiB and a model",
+    )
+
+
+# The flow engine
+
+
+def _kernels(warmed: float | None) -> Finding:
+    try:
+        from idskit.bench.warm import cold_profiles
+        from idskit.flows.kernel import cache_folder, is_compiling
+    except ImportError as error:
+        return _broken("flow engine", "numba", error)
+    if not is_compiling():
+        return Finding(
+            name="flow engine",
+            found="NUMBA_DISABLE_JIT is set",
+            level="warning",
+            meaning="packets are read by plain Python, a thousand times slower: unset it",
+        )
+    folder = cache_folder()
+    if folder is None:
+        return Finding(
+            name="flow engine",
+            found="no folder to keep it in: every process compiles it anew",
+            level="warning",
+            meaning="every start takes about 20 s more: set NUMBA_CACHE_DIR to a folder that can "
+            "be written",
+        )
+    return _kept(folder, cold_profiles(), warmed)
+
+
+def _kept(folder: Path, cold: list[str], warmed: float | None) -> Finding:
+    took = "" if warmed is None else f", compiled ahead in {warmed:.1f} s"
+    return Finding(
+        name="flow engine",
+        found=f"{'cold for ' + ', '.join(cold) if cold else 'warm'}{took}; kept in {folder}",
+        level="warning" if cold else "ok",
+        meaning="their first use compiles for about 20 s: idskit doctor --warm does it ahead, as "
+        "the user who will run idskit"
+        if cold
+        else "no start compiles; the folder belongs to this processor, user and version",
+    )
+
+
+# Running it
+
+
+def _live(root: Path) -> Finding:
+    able = _has_capability(root, _CAP_NET_RAW)
+    return Finding(
+        name="live capture",
+        found="unknown" if able is None else "allowed" if able else "no CAP_NET_RAW",
+        level="ok" if able else "warning",
+        meaning="interfaces (-i) can be read"
+        if able
+        else "captures (-r) can be read, interfaces (-i) cannot: run as root, or as a service "
+        "of systemd with AmbientCapabilities=CAP_NET_RAW",
+    )
+
+
+def _has_capability(root: Path, number: int) -> bool | None:
+    """Whether this process has a capability in effect (proc_pid_status(5))."""
+    try:
+        status = (root / "proc/self/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(found[1], 16) >> number & 1) if found else None
+
+
+def _model() -> Finding:
+    """Replay the shipped model's golden vectors: the whole path from file to probability."""
+    try:
+        from idskit.detect.inspect import inspect
+
+        inspection = inspect(verify=True)
+    except (IdskitError, ImportError, AttributeError, OSError) as error:
+        return Finding(
+            name="shipped model",
+            found=f"cannot be run: {error}",
+            level="error",
+            meaning="pip install --force-reinstall idskit, or name a model of your own",
+        )
+    return _replayed(inspection)
+
+
+def _replayed(inspection: Inspection) -> Finding:
+    checked = inspection.verification
+    if checked is None:
+        raise ValueError("the golden vectors were not replayed")
+    return Finding(
+        name="shipped model",
+        found=f"{Path(inspection.path).name}: {checked.vectors} golden vectors differ by at most "
+        f"{checked.max_difference:.2g} (allowed {checked.tolerance:g})",
+        level="ok" if checked.passed else "error",
+        meaning="this machine answers as the exporter's did"
+        if checked.passed
+        else "this machine's arithmetic answers otherwise: export the run here (idskit export)",
+    )
