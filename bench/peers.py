@@ -24,7 +24,7 @@ import numpy as np
 
 from idskit.bench.backends import Candidate, Execution, ModelFacts, Rows
 from idskit.detect.model_file import INPUT, OUTPUT
-from idskit.detect.session import session_options, usable_processors
+from idskit.detect.session import open_session, usable_processors
 from idskit.errors import MissingExtra, require
 
 OPSET = 17
@@ -130,11 +130,7 @@ def _plain_network(run: Any) -> Any:
 
 
 def _in_onnxruntime(model: bytes, threads: int | None) -> Infer:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        model, session_options(threads), providers=["CPUExecutionProvider"]
-    )
+    session = open_session(model, Path("plain.onnx"), threads=threads)
     return lambda rows: session.run([OUTPUT], {INPUT: rows})[0]
 
 

@@ -14,6 +14,7 @@ from idskit.data import nsl_kdd
 from idskit.data.datasets import load
 from idskit.data.parts import Dataset
 from idskit.errors import DataError
+from idskit.flows.profiles import kdd_columns
 
 Write = Callable[..., Path]
 Lines = Callable[..., list[str]]
@@ -34,9 +35,9 @@ def test_values_land_in_their_columns(write_nsl: Write, nsl_line: Line):
     records = nsl_kdd.read(write_nsl([row]) / "KDDTrain+.txt")
     named = dict(zip(nsl_kdd.SCHEMA.names, records.rows[0].tolist(), strict=True))
     assert named["duration"] == 7
-    assert nsl_kdd.PROTOCOL_TYPES[int(named["protocol_type"])] == "udp"
-    assert nsl_kdd.SERVICES[int(named["service"])] == "domain_u"
-    assert nsl_kdd.FLAGS[int(named["flag"])] == "S0"
+    assert kdd_columns.PROTOCOL_TYPES[int(named["protocol_type"])] == "udp"
+    assert kdd_columns.SERVICES[int(named["service"])] == "domain_u"
+    assert kdd_columns.FLAGS[int(named["flag"])] == "S0"
     assert named["count"] == 511
 
 

@@ -20,8 +20,8 @@ from idskit.errors import IdskitError
 from idskit.flows import open_flows, schema_named
 from idskit.flows.extract import extract
 from idskit.flows.profiles import kdd_fragments
-from idskit.flows.profiles.kdd99 import FLAGS, PROTOCOL_TYPES
-from idskit.flows.profiles.kdd_services import SERVICES, UNLISTED, tcp_services
+from idskit.flows.profiles.kdd_columns import FLAGS, PROTOCOL_TYPES, SERVICES
+from idskit.flows.profiles.kdd_services import UNLISTED, tcp_services
 from idskit.flows.table import ENDS
 
 PROFILES = [

@@ -44,7 +44,8 @@ _UNKNOWN_KIND = ("Misc Attack", 2)
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_KEPT = (
+# What an alert keeps of a flow as it stands in its record or in a table's row.
+FLOW_NUMBERS = (
     "src_port",
     "dst_port",
     "protocol",
@@ -92,7 +93,7 @@ class Flow:
             dst=_address(fields["dst_high"], fields["dst_low"]),
             icmp_type=fields["icmp_type"] if is_icmp else None,
             icmp_code=fields["icmp_code"] if is_icmp else None,
-            **{name: fields[name] for name in _KEPT},
+            **{name: fields[name] for name in FLOW_NUMBERS},
         )
 
     @cached_property

@@ -19,6 +19,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.detect.alert import FLOW_NUMBERS
 from idskit.errors import SchemaError, require
 from idskit.flows.table import FLOW
 from idskit.schema import Feature, Schema
@@ -26,18 +27,8 @@ from idskit.schema import Feature, Schema
 BATCH = 1024
 _NAMED = 5  # missing columns listed in a message
 _ADDRESSES = ("src_ip", "dst_ip")
-_COUNTS = (
-    "src_port",
-    "dst_port",
-    "protocol",
-    "start_us",
-    "end_us",
-    "fwd_packets",
-    "bwd_packets",
-    "fwd_bytes",
-    "bwd_bytes",
-)
-IDENTITY = (*_ADDRESSES, *_COUNTS)  # columns that say whose flow a row is, as `extract` writes them
+# Columns that say whose flow a row is, as `extract` writes them.
+IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
 
@@ -165,7 +156,7 @@ class _Reader:
             return None
         flows = np.zeros(len(self.columns[IDENTITY[0]]), FLOW)
         flows["icmp_type"] = flows["icmp_code"] = -1
-        for name in _COUNTS:
+        for name in FLOW_NUMBERS:
             flows[name] = self._counts(name)
         for name in _ADDRESSES:
             end = name.removesuffix("_ip")

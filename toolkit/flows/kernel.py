@@ -152,6 +152,9 @@ def borrowed(data: NDArray[Any]) -> NDArray[Any]:
     which is a third of the time of a short function. A pointer costs nothing; it has no length and
     checks nothing, and ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without
     compilation, it is ``data`` itself, whose indices are checked.
+
+    Write through it only in a function that it is passed to: numba 0.68 takes a store in the
+    function that borrowed it for dead code and drops it.
     """
     return data
 

@@ -27,8 +27,9 @@ from idskit.errors import IdskitError
 from idskit.flows.kernel import kernel
 from idskit.flows.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.flows.profiles import kdd_fragments
+from idskit.flows.profiles.kdd_columns import BASIC, FLAGS, SERVICES, TRAFFIC
 from idskit.flows.profiles.kdd_fragments import Fragments, complete, drop_silent, make_fragments
-from idskit.flows.profiles.kdd_services import SERVICES, service_of, tcp_services
+from idskit.flows.profiles.kdd_services import service_of, tcp_services
 from idskit.flows.profiles.kdd_windows import ENDED, Recent, make_recent, put_recent
 from idskit.flows.table import (
     CLOSE,
@@ -51,31 +52,12 @@ from idskit.flows.table import (
     room,
     tag_of,
 )
-from idskit.schema import Feature, Schema
+from idskit.schema import Schema
 
 _Record = np.void
 _Records = NDArray[np.void]
 
-PROTOCOL_TYPES = ("icmp", "tcp", "udp")
-FLAGS = ("OTH", "REJ", "RSTO", "RSTOS0", "RSTR", "S0", "S1", "S2", "S3", "SF", "SH")
-_CATEGORIES = {"protocol_type": PROTOCOL_TYPES, "service": SERVICES, "flag": FLAGS}
-_COLUMNS = (
-    "duration:s protocol_type: service: flag: src_bytes:bytes dst_bytes:bytes land:boolean "
-    "wrong_fragment:count urgent:count count:count srv_count:count serror_rate:share "
-    "srv_serror_rate:share rerror_rate:share srv_rerror_rate:share same_srv_rate:share "
-    "diff_srv_rate:share srv_diff_host_rate:share dst_host_count:count dst_host_srv_count:count "
-    "dst_host_same_srv_rate:share dst_host_diff_srv_rate:share dst_host_same_src_port_rate:share "
-    "dst_host_srv_diff_host_rate:share dst_host_serror_rate:share dst_host_srv_serror_rate:share "
-    "dst_host_rerror_rate:share dst_host_srv_rerror_rate:share"
-)
-
-
-def _feature(column: str) -> Feature:
-    name, unit = column.split(":")
-    return Feature(name=name, unit=unit or "category", categories=_CATEGORIES.get(name, ()))
-
-
-FEATURES = tuple(_feature(column) for column in _COLUMNS.split())
+FEATURES = (*BASIC, *TRAFFIC)
 _WIDTH = len(FEATURES)
 
 # States: those that are printed have the code of their flag, the others follow.

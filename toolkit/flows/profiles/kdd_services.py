@@ -11,19 +11,10 @@ from numpy.typing import NDArray
 
 from idskit.flows.kernel import kernel
 from idskit.flows.packet import ICMP, TCP
+from idskit.flows.profiles.kdd_columns import SERVICES
 
 _Record = np.void
 
-# In the order of the codes of NSL-KDD (``idskit.data.nsl_kdd``), which a test compares.
-_NAMES = (
-    "IRC X11 Z39_50 aol auth bgp courier csnet_ns ctf daytime discard domain domain_u echo "
-    "eco_i ecr_i efs exec finger ftp ftp_data gopher harvest hostnames http http_2784 http_443 "
-    "http_8001 imap4 iso_tsap klogin kshell ldap link login mtp name netbios_dgm netbios_ns "
-    "netbios_ssn netstat nnsp nntp ntp_u other pm_dump pop_2 pop_3 printer private red_i "
-    "remote_job rje shell smtp sql_net ssh sunrpc supdup systat telnet tftp_u tim_i time urh_i "
-    "urp_i uucp uucp_path vmnet whois"
-)
-SERVICES = tuple(_NAMES.split())
 UNLISTED = ("icmp", "oth_i")
 
 _CODES = {name: code for code, name in enumerate((*SERVICES, *UNLISTED))}
