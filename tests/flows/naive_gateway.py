@@ -14,6 +14,8 @@ from idskit.flows.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN,
 
 IDLE_US, LINGER_US, MAX_AGE_US = 120_000_000, 5_000_000, 120_000_000
 
+RING = 64  # flows that a host remembers in each role
+
 Packet = dict[str, Any]
 
 
@@ -75,6 +77,7 @@ class Gateway:
         self.open: dict[Any, Flow] = {}
         self.done: list[Flow] = []
         self.history: list[Past] = []
+        self.windows: dict[Any, list[Past]] = {}
 
     def feed(self, packet: Packet) -> None:
         self.note_unreachable(packet)
@@ -170,8 +173,8 @@ class Gateway:
         if kinds.get(packet["protocol"]) != packet.get("icmp_type", 0):
             return
         sender, receiver = source(packet)[0], target(packet)[0]
-        as_source = [past for past in self.history if past.src == receiver][-100:]
-        as_target = [past for past in self.history if past.dst == sender][-100:]
+        as_source = [past for past in self.history if past.src == receiver][-RING:]
+        as_target = [past for past in self.history if past.dst == sender][-RING:]
         for pasts in (as_source, as_target):
             for past in reversed(pasts):
                 here = past.src == receiver and past.dst == sender
@@ -189,19 +192,20 @@ class Gateway:
     def context(self, new: Past) -> list[float]:
         by_src = [past for past in self.history if past.src == new.src]
         by_dst = [past for past in self.history if past.dst == new.dst]
-        row = self.role(by_src, new, lambda past: past.dst)
-        row += self.role(by_dst, new, lambda past: past.src)
-        return row + self.beacon(by_src[-99:], new)
+        row = self.role(("src", new.src), by_src, new, lambda past: past.dst)
+        row += self.role(("dst", new.dst), by_dst, new, lambda past: past.src)
+        return row + self.beacon(by_src[1 - RING :], new)
 
-    def role(self, pasts: list[Past], new: Past, peer: Any) -> list[float]:
-        pasts = pasts[-99:]
+    def role(self, host: Any, pasts: list[Past], new: Past, peer: Any) -> list[float]:
+        pasts = pasts[1 - RING :]
         row: list[float] = []
-        for limit in (2_000_000, 10_000_000, None):
-            near = pasts
-            if limit is not None:
-                old = [i for i, past in enumerate(pasts) if new.start - past.start > limit]
-                near = pasts[old[-1] + 1 :] if old else pasts
+        for limit in (2_000_000, 10_000_000):
+            near = self.windows.setdefault((host, limit), [])[1 - RING :]
+            while near and abs(new.start - near[0].start) > limit:
+                near.pop(0)
             row += self.window(near, new, peer)
+            self.windows[host, limit] = [*near, new]
+        row += self.window(pasts, new, peer)
         return [*row, new.start - pasts[0].start if pasts else 0]
 
     def window(self, near: list[Past], new: Past, peer: Any) -> list[float]:

@@ -74,7 +74,7 @@ def test_the_schema_names_every_column_once() -> None:
 def test_every_column_is_documented() -> None:
     text = (ROOT / "toolkit" / "flows" / "README.md").read_text()
     for name in schema_named("gateway").names:
-        common = re.sub("^(src|dst)_(2s|10s|100)_", "X_", name)
+        common = re.sub("^(src|dst)_(2s|10s|64)_", "X_", name)
         assert f"`{name}`" in text or f"`{common}`" in text, name
 
 
@@ -122,7 +122,7 @@ def test_a_long_connection_is_cut_every_120_s_and_keeps_its_context() -> None:
     result = run("gateway", to_array([*scan, *long]))
     ours = result.flows["dst_port"] == 80
     assert ends(result)[:6].count("age") == 1
-    peers = np.array(result.column("gateway", "src_100_peers"))
+    peers = np.array(result.column("gateway", "src_64_peers"))
     assert peers[ours].tolist() == [6, 6]
 
 
@@ -142,8 +142,8 @@ def test_a_reset_as_the_first_answer_counts_as_refused() -> None:
         ports = {"src_port": 23, "dst_port": 1000 + i}
         packets.append(packet(i + 0.1, SERVER, CLIENT, flags=RST, **ports))
     result = run("gateway", to_array(packets))
-    assert result.column("gateway", "src_100_refused") == [0.0, 1.0, 1.0]
-    assert result.column("gateway", "src_100_unanswered") == [0.0, 0.0, 0.0]
+    assert result.column("gateway", "src_64_refused") == [0.0, 1.0, 1.0]
+    assert result.column("gateway", "src_64_unanswered") == [0.0, 0.0, 0.0]
 
 
 def test_an_unreachable_message_refuses_the_flow_it_answers() -> None:
@@ -155,7 +155,7 @@ def test_an_unreachable_message_refuses_the_flow_it_answers() -> None:
     ]
     result = run("gateway", to_array(packets))
     refused = dict(
-        zip(result.flows["src_port"], result.column("gateway", "src_100_refused"), strict=True)
+        zip(result.flows["src_port"], result.column("gateway", "src_64_refused"), strict=True)
     )
     assert refused[2] == 1.0
 
@@ -183,7 +183,7 @@ def test_a_small_host_memory_forgets_quiet_hosts_first() -> None:
     busy = [packet(0.01 * i, CLIENT, SERVER, flags=SYN, dst_port=i) for i in range(1, 11)]
     many = [
         packet(1 + 0.001 * i, f"198.51.{i // 250}.{i % 250}", SERVER, flags=SYN, dst_port=80)
-        for i in range(300)
+        for i in range(400)
     ]
     last = packet(1.9, CLIENT, SERVER, flags=SYN, dst_port=99)
     result = run("gateway", to_array([*busy, *many, last]), memory_bytes=1 << 20)

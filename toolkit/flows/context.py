@@ -6,6 +6,9 @@ destination, are summed up over three windows: the last 2 s, the last 10 s, all 
 are a snapshot: they depend on packets that came before and on nothing else, not on time-outs,
 sweeps or how long the flow goes on, so live traffic and captures give the same.
 
+A host keeps its flows in a ring of 64, and sets of places in that ring as the bits of one number:
+to compare a flow with all that came before takes a few instructions.
+
 Source of the idea: the traffic features of KDD Cup 1999 (Lee and Stolfo, "A Framework for
 Constructing Features and Models for Intrusion Detection Systems", ACM TISSEC 3(4), 2000).
 """
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flows.bits import PLACES, before, bit, count, equal, newest, turned
 from idskit.flows.kernel import borrowed, kernel
 from idskit.flows.places import PLACE, drop, make_places, put
 from idskit.flows.pointers import rows, touch
@@ -25,45 +29,45 @@ from idskit.flows.table import address_sum, scrambled
 _Record = np.void
 _Records = NDArray[np.void]
 
-WINDOW_FLOWS = 100  # flows remembered of a host in each role
+WINDOW_FLOWS = PLACES  # flows remembered of a host in each role
 SHORT_US, LONG_US = 2_000_000, 10_000_000
 SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
 WINDOWS = 3  # short, long, all
 PROTECTED = 4  # flows after which a host is forgotten only after all hosts with fewer
 
-# A host in one role.
+# A host in one role. The sets are of places in its ring.
 _HOST = np.dtype(
     [
         ("high", "<u8"),
         ("low", "<u8"),
         ("tag", "<u4"),
-        ("role", "<i4"),
+        ("serial", "<u4"),  # of the hosts remembered so far: another one if forgotten in between
         ("next", "<i4"),  # least recently used first; in the free list for a free slot
         ("previous", "<i4"),
-        ("head", "<i4"),  # where its next flow is written
-        ("flows", "<i4"),  # remembered, at most WINDOW_FLOWS
+        ("role", "<i4"),
+        ("head", "<i4"),  # place of its next flow in the ring
+        ("peers", "<u8"),  # flows after which none came of the same peer
+        ("services", "<u8"),  # ... of the same service
+        ("ports", "<u8"),  # ... of the same source port
+        ("unanswered", "<u8"),  # flows for which nothing came back yet
+        ("refused", "<u8"),
     ],
     align=True,
 )
-# One remembered flow. The peer is the other end.
+# A remembered flow, without what a new one is compared with.
 _PAST = np.dtype(
     [
         ("start", "<i8"),
-        ("peer_high", "<u8"),
-        ("peer_low", "<u8"),
         ("connection", "<i8"),  # which flow of the table this is
         ("payload", "<i8"),  # bytes, both directions, see ``note_payload``
-        ("counts", "<i8"),  # what this flow adds to the sums of a later one
-        ("service", "<i4"),  # protocol * 65536 + destination port
-        ("src_port", "<i4"),
     ],
     align=True,
 )
+# The remembered flows that are in a window.
+_SUMS = np.dtype([("flows", "<i8"), ("payload", "<i8")], align=True)
 
-# Sums over one window: eight counts of eight bits, since at most WINDOW_FLOWS fit, and the payload.
-# UNANSWERED to SAME_PAIR are over the earlier flows, without the one that begins. In a remembered
-# flow PEERS, SERVICES, PORTS are 1 where no later flow of the host has the same: so the sums count
-# each once.
+# What a flow keeps of a window: eight counts of eight bits, and the payload. FLOWS to PORTS include
+# the flow itself, the others are over the earlier ones.
 WINDOW = np.dtype([("counts", "<i8"), ("payload", "<i8")], align=True)
 FLOWS, PEERS, SERVICES, PORTS, UNANSWERED, REFUSED, SAME_SERVICE, SAME_PAIR = range(0, 64, 8)
 _NEW = (1 << FLOWS) | (1 << PEERS) | (1 << SERVICES) | (1 << PORTS)
@@ -83,7 +87,7 @@ CONTEXT = np.dtype(
     align=True,
 )
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
-
+_NOWHERE = np.uint64(0)
 
 # What changes with every flow.
 _STATE = np.dtype(
@@ -91,6 +95,7 @@ _STATE = np.dtype(
         ("mask", "<i8"),  # number of places less one
         ("capacity", "<i8"),  # most hosts remembered at once
         ("used", "<i8"),  # places ever used
+        ("remembered", "<i8"),  # hosts ever remembered
         ("forgotten", "<i8"),  # hosts forgotten for want of room
     ],
     align=True,
@@ -104,7 +109,12 @@ class Hosts(NamedTuple):
     state: _Records  # (1,) _STATE
     places: _Records  # (power of two,) PLACE: hosts by the hash of address and role
     hosts: _Records  # (capacity,) _HOST
-    past: _Records  # (capacity * WINDOW_FLOWS,) _PAST
+    sums: _Records  # (capacity * WINDOWS,) _SUMS
+    past: _Records  # (capacity * WINDOW_FLOWS,) _PAST: the rings
+    # The same rings: serial of the other end's host, protocol and destination port, source port.
+    peers: NDArray[np.uint32]
+    services: NDArray[np.uint32]
+    ports: NDArray[np.uint16]
     lists: _Records  # (2,) _LIST by recent use: hosts with few flows, hosts with PROTECTED or more
 
 
@@ -118,7 +128,11 @@ def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
         state=state,
         places=places,
         hosts=np.zeros(capacity, _HOST),
+        sums=np.zeros(capacity * WINDOWS, _SUMS),
         past=np.zeros(capacity * WINDOW_FLOWS, _PAST),
+        peers=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
+        services=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
+        ports=np.zeros(capacity * WINDOW_FLOWS, np.uint16),
         lists=np.full(4, -1, np.int32).view(_LIST),
     )
 
@@ -131,14 +145,19 @@ def bare_hosts(hosts: Hosts) -> Hosts:
         rows(hosts.state),
         rows(hosts.places),
         rows(hosts.hosts),
+        rows(hosts.sums),
         rows(hosts.past),
+        borrowed(hosts.peers),
+        borrowed(hosts.services),
+        borrowed(hosts.ports),
         rows(hosts.lists),
     )
 
 
 def bytes_per_host() -> int:
     """What one host in one role takes, its share of the index included."""
-    return _HOST.itemsize + WINDOW_FLOWS * _PAST.itemsize + 4 * PLACE.itemsize
+    ring = WINDOW_FLOWS * (_PAST.itemsize + 4 + 4 + 2)
+    return _HOST.itemsize + WINDOWS * _SUMS.itemsize + ring + 4 * PLACE.itemsize
 
 
 # Finding a host, or making room for it.
@@ -164,14 +183,19 @@ def _tag(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
 
 
 @kernel
-def _list_of(host: _Record) -> int:
-    return 1 if host["flows"] >= PROTECTED else 0
+def _list_of(hosts: Hosts, slot: int) -> int:
+    return 1 if _flows_in(hosts, slot, WINDOWS - 1) >= PROTECTED else 0
+
+
+@kernel
+def _flows_in(hosts: Hosts, slot: int, window: int) -> int:
+    return int(hosts.sums[WINDOWS * slot + window]["flows"])
 
 
 @kernel
 def _push(hosts: Hosts, slot: int) -> None:
     """Make a host the most recently used of its list."""
-    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts.hosts[slot])]
+    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts, slot)]
     tail = ends["tail"]
     host["previous"], host["next"] = tail, -1
     if tail < 0:
@@ -184,7 +208,7 @@ def _push(hosts: Hosts, slot: int) -> None:
 @kernel
 def _pull(hosts: Hosts, slot: int) -> None:
     """Take a host out of its list."""
-    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts.hosts[slot])]
+    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts, slot)]
     previous, following = host["previous"], host["next"]
     if previous < 0:
         ends["head"] = following
@@ -223,6 +247,10 @@ def _touch_next(hosts: Hosts, slot: int) -> None:
     if following >= 0:
         touch(hosts.hosts, following)
         touch(hosts.past, following * WINDOW_FLOWS)
+        touch(hosts.sums, following * WINDOWS)
+        touch(hosts.peers, following * WINDOW_FLOWS)
+        touch(hosts.services, following * WINDOW_FLOWS)
+        touch(hosts.ports, following * WINDOW_FLOWS)
 
 
 @kernel
@@ -233,18 +261,30 @@ def touch_host(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> None
 
 @kernel
 def _remember(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
-    """Place of a host, now the most recently used and out of its list until its flow is added."""
+    """Place of a host, out of its list until its flow is written."""
     tag = _tag(hosts, high, low, role)
     slot = _slot_of(hosts, high, low, role, tag)
     if slot >= 0:
         _pull(hosts, slot)
         return slot
     slot = _free_slot(hosts)
-    host = hosts.hosts[slot]
+    _reset(hosts, slot)
+    host, state = hosts.hosts[slot], hosts.state[0]
     host["high"], host["low"], host["role"], host["tag"] = high, low, role, tag
-    host["head"] = host["flows"] = 0
-    put(hosts.places, hosts.state[0]["mask"], slot, tag)
+    host["serial"] = state["remembered"] & 0xFFFFFFFF
+    state["remembered"] += 1
+    put(hosts.places, state["mask"], slot, tag)
     return slot
+
+
+@kernel
+def _reset(hosts: Hosts, slot: int) -> None:
+    host = hosts.hosts[slot]
+    host["head"] = 0
+    host["peers"] = host["services"] = host["ports"] = _NOWHERE
+    host["unanswered"] = host["refused"] = _NOWHERE
+    for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
+        hosts.sums[window]["flows"] = hosts.sums[window]["payload"] = 0
 
 
 # A flow begins.
@@ -264,125 +304,140 @@ def begin(
         row: FLOW record of the flow that begins.
         connection: its number in the flow table.
     """
-    slot = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
-    past = _write(hosts, slot, row, row["dst_high"], row["dst_low"], connection)
-    context["src_host"], context["src_at"] = slot, hosts.hosts[slot]["head"]
-    context["src_span"] = _sum_up(hosts, slot, past, windows, at)
-    _sum_intervals(hosts, slot, past, context, windows[at + 2])
-    _advance(hosts, slot)
-    slot = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
-    past = _write(hosts, slot, row, row["src_high"], row["src_low"], connection)
-    context["dst_host"], context["dst_at"] = slot, hosts.hosts[slot]["head"]
-    context["dst_span"] = _sum_up(hosts, slot, past, windows, at + WINDOWS)
-    _advance(hosts, slot)
+    source = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
+    target = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
+    context["src_host"], context["src_at"] = source, hosts.hosts[source]["head"]
+    context["dst_host"], context["dst_at"] = target, hosts.hosts[target]["head"]
+    context["src_span"] = _let_go(hosts, source, row["start_us"])
+    context["dst_span"] = _let_go(hosts, target, row["start_us"])
+    pair = _sum_up(hosts, source, target, row, windows, at)
+    _sum_intervals(hosts, source, pair, row, context)
+    _sum_up(hosts, target, source, row, windows, at + WINDOWS)
+    _write(hosts, source, target, row, connection)
+    _write(hosts, target, source, row, connection)
 
 
 @kernel
-def _write(
-    hosts: Hosts,
-    slot: int,
-    row: _Record,
-    peer_high: np.uint64,
-    peer_low: np.uint64,
-    connection: int,
-) -> _Record:
-    past = hosts.past[slot * WINDOW_FLOWS + hosts.hosts[slot]["head"]]
-    past["start"] = row["start_us"]
-    past["peer_high"], past["peer_low"] = peer_high, peer_low
-    past["connection"], past["payload"] = connection, 0
-    past["service"] = (int(row["protocol"]) << 16) | int(row["dst_port"])
-    past["src_port"] = row["src_port"]
-    past["counts"] = _NEW | (1 << UNANSWERED)
-    return past  # type: ignore[no-any-return]  # mypy: items of void arrays are Any
+def _let_go(hosts: Hosts, slot: int, start: int) -> int:
+    """Take out of the windows what is over, and out of the ring what makes room for one more flow.
+
+    Returns:
+        The time since the oldest flow that is left.
+    """
+    if _flows_in(hosts, slot, WINDOWS - 1) == WINDOW_FLOWS:
+        _leave(hosts, slot, 2)
+    for window in range(2):
+        limit = LONG_US if window else SHORT_US
+        while abs(_since_oldest(hosts, slot, window, start)) > limit:
+            _leave(hosts, slot, window)
+    return _since_oldest(hosts, slot, WINDOWS - 1, start)
 
 
 @kernel
-def _advance(hosts: Hosts, slot: int) -> None:
-    """Keep what ``_write`` wrote, and put the host back into its list."""
-    host = hosts.hosts[slot]
-    host["head"] = (host["head"] + 1) % WINDOW_FLOWS
-    host["flows"] = min(host["flows"] + 1, WINDOW_FLOWS)
-    _push(hosts, slot)
+def _since_oldest(hosts: Hosts, slot: int, window: int, start: int) -> int:
+    """Time since the oldest flow in a window began, 0 if it is empty; time may have gone back."""
+    flows = _flows_in(hosts, slot, window)
+    return int(start - hosts.past[_place(hosts, slot, flows)]["start"]) if flows else 0
 
 
 @kernel
-def _sum_up(hosts: Hosts, slot: int, new: _Record, windows: _Records, at: int) -> int:
-    """Fill the three windows of a host, newest flow first; return the time since the oldest."""
-    host, counts, payload, open_window, gap = hosts.hosts[slot], _NEW, 0, 0, 0
-    head, first, start = int(host["head"]), slot * WINDOW_FLOWS, int(new["start"])
-    peer_high, peer_low = new["peer_high"], new["peer_low"]
-    service, src_port = int(new["service"]), int(new["src_port"])
-    for part in range(2):
-        newest, stop = (head - 1, -1) if part == 0 else (int(host["flows"]) - 1, head)
-        for position in range(first + newest, first + stop, -1):
-            past = hosts.past[position]
-            gap = start - past["start"]
-            while open_window < _window_of(gap):
-                windows[at + open_window]["counts"] = counts
-                windows[at + open_window]["payload"] = payload
-                open_window += 1
-            counts += _common(past, peer_high, peer_low, service, src_port) + past["counts"]
-            payload += past["payload"]
-    for window in range(open_window, WINDOWS):
-        windows[at + window]["counts"], windows[at + window]["payload"] = counts, payload
-    return int(gap)
+def _place(hosts: Hosts, slot: int, back: int) -> int:
+    """Where the flow is that began ``back`` flows before the next one."""
+    return slot * WINDOW_FLOWS + ((hosts.hosts[slot]["head"] - back) & (WINDOW_FLOWS - 1))
 
 
 @kernel
-def _window_of(gap: int) -> int:
-    """The smallest window that reaches back so far."""
-    return int(gap > SHORT_US) + int(gap > LONG_US)
+def _leave(hosts: Hosts, slot: int, last: int) -> None:
+    """Take the oldest flow of window ``last`` out of it and of all smaller ones that hold it."""
+    flows = _flows_in(hosts, slot, last)
+    payload = hosts.past[_place(hosts, slot, flows)]["payload"]
+    for window in range(WINDOWS * slot, WINDOWS * slot + last + 1):
+        if hosts.sums[window]["flows"] == flows:
+            hosts.sums[window]["flows"] -= 1
+            hosts.sums[window]["payload"] -= payload
 
 
 @kernel
-def _common(
-    past: _Record, peer_high: np.uint64, peer_low: np.uint64, service: int, src_port: int
-) -> int:
-    """Count what an earlier flow shares with a new one; of that it is no longer the last."""
-    same_peer = past["peer_low"] == peer_low and past["peer_high"] == peer_high
-    if same_peer:
-        _clear(past, 1 << PEERS)
-    if past["src_port"] == src_port:
-        _clear(past, 1 << PORTS)
-    if past["service"] != service:
-        return 0
-    _clear(past, 1 << SERVICES)
-    return (1 << SAME_SERVICE) + (int(same_peer) << SAME_PAIR)
+def _service(row: _Record) -> int:
+    return int(row["protocol"]) << 16 | int(row["dst_port"])
 
 
 @kernel
-def _clear(past: _Record, bit: int) -> None:
-    if past["counts"] & bit:  # writing only then: most flows had it cleared long ago
-        past["counts"] ^= bit
+def _sum_up(
+    hosts: Hosts, slot: int, peer: int, row: _Record, windows: _Records, at: int
+) -> np.uint64:
+    """Fill the three windows of a flow; return the earlier flows of its peer and service."""
+    host, first = hosts.hosts[slot], slot * WINDOW_FLOWS
+    remembered = before(host["head"], _flows_in(hosts, slot, WINDOWS - 1))
+    same_peer = same_service = same_port = _NOWHERE
+    if remembered:  # else the ring need not come from memory
+        same_peer = remembered & equal(hosts.peers, first, hosts.hosts[peer]["serial"])
+        same_service = remembered & equal(hosts.services, first, _service(row))
+        same_port = remembered & equal(hosts.ports, first, row["src_port"])
+    host["peers"] &= ~same_peer
+    host["services"] &= ~same_service
+    host["ports"] &= ~same_port
+    for window in range(WINDOWS):
+        sums, kept = hosts.sums[WINDOWS * slot + window], windows[at + window]
+        inside = before(host["head"], sums["flows"])
+        same = count(same_service & inside) << SAME_SERVICE
+        pair = count(same_service & same_peer & inside) << SAME_PAIR
+        kept["counts"] = _counts(host, inside) + (sums["flows"] << FLOWS) + same + pair + _NEW
+        kept["payload"] = sums["payload"]
+    return same_service & same_peer
 
 
 @kernel
-def count_of(window: _Record, which: int) -> int:
-    """One of the sums of a window: FLOWS, PEERS, ..."""
-    return int((window["counts"] >> which) & 0xFF)
+def _counts(host: _Record, inside: np.uint64) -> int:
+    return (
+        count(host["peers"] & inside) << PEERS
+        | count(host["services"] & inside) << SERVICES
+        | count(host["ports"] & inside) << PORTS
+        | count(host["unanswered"] & inside) << UNANSWERED
+        | count(host["refused"] & inside) << REFUSED
+    )
 
 
 @kernel
 def _sum_intervals(
-    hosts: Hosts, slot: int, new: _Record, context: _Record, window: _Record
+    hosts: Hosts, slot: int, pair: np.uint64, row: _Record, context: _Record
 ) -> None:
     """Intervals between the flows of one source to the same peer and service."""
+    head, later = int(hosts.hosts[slot]["head"]), int(row["start_us"])
     context["interval_sum"], context["interval_squares"] = 0, 0.0
-    left = count_of(window, SAME_PAIR)
-    position, later = int(hosts.hosts[slot]["head"]), int(new["start"])
+    left = turned(pair, -head)  # the last flow is in the highest place
     while left:
-        position = position - 1 if position else WINDOW_FLOWS - 1
-        past = hosts.past[slot * WINDOW_FLOWS + position]
-        if (
-            past["service"] == new["service"]
-            and past["peer_low"] == new["peer_low"]
-            and past["peer_high"] == new["peer_high"]
-        ):
-            interval = later - past["start"]
-            context["interval_sum"] += interval
-            context["interval_squares"] += float(interval) * float(interval)
-            later = int(past["start"])
-            left -= 1
+        place = newest(left)
+        start = int(hosts.past[_place(hosts, slot, WINDOW_FLOWS - place)]["start"])
+        context["interval_sum"] += later - start
+        context["interval_squares"] += float(later - start) * float(later - start)
+        later, left = start, left ^ bit(place)
+
+
+@kernel
+def _write(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) -> None:
+    """Remember a flow, and make its host the most recently used of its list."""
+    host = hosts.hosts[slot]
+    place, at = bit(host["head"]), _place(hosts, slot, 0)
+    hosts.peers[at], hosts.services[at] = hosts.hosts[peer]["serial"], _service(row)
+    hosts.ports[at] = row["src_port"]
+    past = hosts.past[at]
+    past["start"], past["connection"], past["payload"] = row["start_us"], connection, 0
+    host["peers"] |= place
+    host["services"] |= place
+    host["ports"] |= place
+    host["unanswered"] |= place
+    host["refused"] &= ~place
+    for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
+        hosts.sums[window]["flows"] += 1
+    host["head"] = (host["head"] + 1) & (WINDOW_FLOWS - 1)
+    _push(hosts, slot)
+
+
+@kernel
+def count_of(window: _Record, which: int) -> int:
+    """One of the counts of a window: FLOWS, PEERS, ..."""
+    return int((window["counts"] >> which) & 0xFF)
 
 
 # What becomes of a flow is noted with both its hosts.
@@ -391,20 +446,22 @@ def _sum_intervals(
 @kernel
 def note_answer(hosts: Hosts, context: _Record, connection: int, refused: bool) -> None:
     """Note that a flow was answered, or refused, while its hosts remember it."""
-    past = hosts.past[context["src_host"] * WINDOW_FLOWS + context["src_at"]]
-    if past["connection"] == connection:
-        _settle(past, refused)
-    past = hosts.past[context["dst_host"] * WINDOW_FLOWS + context["dst_at"]]
-    if past["connection"] == connection:
-        _settle(past, refused)
+    _note_answer(hosts, context["src_host"], context["src_at"], connection, refused)
+    _note_answer(hosts, context["dst_host"], context["dst_at"], connection, refused)
 
 
 @kernel
-def _settle(past: _Record, refused: bool) -> None:
+def _note_answer(hosts: Hosts, slot: int, at: int, connection: int, refused: bool) -> None:
+    if hosts.past[slot * WINDOW_FLOWS + at]["connection"] == connection:
+        _settle(hosts.hosts[slot], bit(at), refused)
+
+
+@kernel
+def _settle(host: _Record, place: np.uint64, refused: bool) -> None:
     """A flow that was unanswered is no longer."""
-    past["counts"] &= ~(1 << UNANSWERED)
+    host["unanswered"] &= ~place
     if refused:
-        past["counts"] |= 1 << REFUSED
+        host["refused"] |= place
 
 
 @kernel
@@ -413,40 +470,42 @@ def note_payload(hosts: Hosts, context: _Record, connection: int, payload: int) 
 
     The table calls this at packets 1, 2, 4, 8, ... of a flow only: exact and cheap.
     """
-    past = hosts.past[context["src_host"] * WINDOW_FLOWS + context["src_at"]]
-    if past["connection"] == connection:
-        past["payload"] = payload
-    past = hosts.past[context["dst_host"] * WINDOW_FLOWS + context["dst_at"]]
-    if past["connection"] == connection:
-        past["payload"] = payload
+    _note_payload(hosts, context["src_host"], context["src_at"], connection, payload)
+    _note_payload(hosts, context["dst_host"], context["dst_at"], connection, payload)
+
+
+@kernel
+def _note_payload(hosts: Hosts, slot: int, at: int, connection: int, payload: int) -> None:
+    past = hosts.past[slot * WINDOW_FLOWS + at]
+    if past["connection"] != connection:
+        return
+    back = ((hosts.hosts[slot]["head"] - at - 1) & (WINDOW_FLOWS - 1)) + 1
+    for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
+        if back <= hosts.sums[window]["flows"]:
+            hosts.sums[window]["payload"] += payload - past["payload"]
+    past["payload"] = payload
 
 
 @kernel
 def refuse(hosts: Hosts, packet: _Record) -> None:
     """An ICMP error came back: refuse the latest unanswered flow that it can be the answer to."""
-    from_high, from_low = packet["src_high"], packet["src_low"]
-    to_high, to_low = packet["dst_high"], packet["dst_low"]
-    _refuse_latest(hosts, to_high, to_low, SOURCE, from_high, from_low)
-    _refuse_latest(hosts, from_high, from_low, TARGET, to_high, to_low)
+    source = _known(hosts, packet["dst_high"], packet["dst_low"], SOURCE)
+    target = _known(hosts, packet["src_high"], packet["src_low"], TARGET)
+    if source >= 0 and target >= 0:
+        _refuse_latest(hosts, source, target)
+        _refuse_latest(hosts, target, source)
 
 
 @kernel
-def _refuse_latest(
-    hosts: Hosts,
-    high: np.uint64,
-    low: np.uint64,
-    role: int,
-    peer_high: np.uint64,
-    peer_low: np.uint64,
-) -> None:
-    slot = _slot_of(hosts, high, low, role, _tag(hosts, high, low, role))
-    if slot < 0:
-        return
-    position = int(hosts.hosts[slot]["head"])
-    for _ in range(hosts.hosts[slot]["flows"]):
-        position = position - 1 if position else WINDOW_FLOWS - 1
-        past = hosts.past[slot * WINDOW_FLOWS + position]
-        is_peer = past["peer_low"] == peer_low and past["peer_high"] == peer_high
-        if is_peer and past["counts"] & (1 << UNANSWERED):
-            _settle(past, True)
-            return
+def _known(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
+    return int(_slot_of(hosts, high, low, role, _tag(hosts, high, low, role)))
+
+
+@kernel
+def _refuse_latest(hosts: Hosts, slot: int, peer: int) -> None:
+    host = hosts.hosts[slot]
+    same_peer = equal(hosts.peers, slot * WINDOW_FLOWS, hosts.hosts[peer]["serial"])
+    remembered = before(host["head"], _flows_in(hosts, slot, WINDOWS - 1))
+    waiting = turned(same_peer & remembered & host["unanswered"], -host["head"])
+    if waiting:
+        _settle(host, turned(bit(newest(waiting)), host["head"]), True)

@@ -89,7 +89,7 @@ def _touch(pointer: Any, index: Any) -> Callable[..., None]:  # noqa: ARG001
     def nothing(pointer: Any, index: Any) -> None:
         pass
 
-    return fetch if isinstance(pointer, _Rows) else nothing
+    return fetch if isinstance(pointer, (_Rows, types.CPointer)) else nothing
 
 
 _LINE = 64  # bytes of a cache line
@@ -102,8 +102,10 @@ def _prefetch(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:
         signature_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], signature_type)
         wide = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        first = builder.gep(arguments[0], [builder.mul(wide, wide.type(pointer.record.size))])
-        for offset in range(0, pointer.record.size, _LINE):
+        size = pointer.record.size if isinstance(pointer, _Rows) else pointer.dtype.bitwidth // 8
+        start = builder.bitcast(arguments[0], byte)
+        first = builder.gep(start, [builder.mul(wide, wide.type(size))])
+        for offset in range(0, size, _LINE):
             address = builder.gep(first, [wide.type(offset)])
             builder.call(fetch, [address, word(1), word(3), word(1)])  # to write, keep, data
         return context.get_dummy_value()

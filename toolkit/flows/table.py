@@ -139,6 +139,7 @@ OPEN_FLOW = np.dtype(
         ("icmp_code", "<i2"),
         ("first_flags", "u1"),
         ("ip_version", "u1"),
+        ("two_way", "u1"),  # a backward packet came: its direction is in use
     ],
     align=True,
 )
@@ -184,7 +185,9 @@ class Table(NamedTuple):
     keys: NDArray[np.int64]  # (_KEY_WORDS + 1,) secret of the hash
     places: _Records  # (power of two,) PLACE: slots by the hash of their keys
     flows: _Records  # (capacity,) OPEN_FLOW
-    directions: _Records  # (2 * capacity,) DIRECTION: forward and backward of slot s at 2s, 2s + 1
+    # (2 * capacity + 1,) DIRECTION: forward and backward of slot s at 2s and 2s + 1; the last one
+    # stays empty, for the flows that nothing came back for: to clear one each would cost floods.
+    directions: _Records
     lists: _Records  # (2 * buckets,) _LIST: flows without payload, then flows with one
     kinds: _Records  # (2,) _KIND: flows without payload, flows with one
 
@@ -235,7 +238,7 @@ def make_table(settings: Settings, capacity: int) -> Table:
         keys=hash_keys(os.urandom(32) if settings.key is None else settings.key),
         places=places,
         flows=np.zeros(capacity, OPEN_FLOW),
-        directions=np.zeros(2 * capacity, DIRECTION),
+        directions=np.zeros(2 * capacity + 1, DIRECTION),
         lists=np.full(4 * buckets, -1, np.int32).view(_LIST),
         kinds=np.zeros(2, _KIND),
     )
@@ -378,6 +381,29 @@ def find(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int) 
                 return slot
         at = (at + 1) & mask
     return -1
+
+
+@kernel
+def forward_of(table: Table, slot: int) -> _Record:
+    """The forward direction of a flow."""
+    return table.directions[2 * slot]  # type: ignore[no-any-return]
+
+
+@kernel
+def backward_of(table: Table, slot: int) -> _Record:
+    """The backward direction of a flow, to be read only: it may be the empty one."""
+    in_use = table.flows[slot]["two_way"]
+    return table.directions[2 * slot + 1 if in_use else 2 * table.state[0]["capacity"]]  # type: ignore[no-any-return]
+
+
+@kernel
+def open_backward(table: Table, slot: int) -> _Record:
+    """The backward direction of a flow, to be written."""
+    flow, side = table.flows[slot], table.directions[2 * slot + 1]
+    if not flow["two_way"]:
+        flow["two_way"] = 1
+        _clear(side)
+    return side  # type: ignore[no-any-return]
 
 
 @kernel
@@ -564,7 +590,6 @@ def touch_next(table: Table, slot: int) -> int:
     if following >= 0:
         touch(table.flows, following)
         touch(table.directions, 2 * following)
-        touch(table.directions, 2 * following + 1)
     return following
 
 
@@ -614,7 +639,7 @@ def discard(table: Table, slot: int) -> None:
 def identify(table: Table, slot: int, end: int, row: _Record) -> None:
     """Fill a FLOW row."""
     flow = table.flows[slot]
-    fwd, bwd = table.directions[2 * slot], table.directions[2 * slot + 1]
+    fwd, bwd = forward_of(table, slot), backward_of(table, slot)
     row["start_us"], row["end_us"] = flow["start"], flow["last"]
     from_b = flow["src_is_b"] == 1
     row["src_high"] = flow["b_high"] if from_b else flow["a_high"]
@@ -625,7 +650,7 @@ def identify(table: Table, slot: int, end: int, row: _Record) -> None:
     row["dst_port"] = flow["a_port"] if from_b else flow["b_port"]
     row["fwd_packets"], row["bwd_packets"] = fwd["packets"], bwd["packets"]
     row["fwd_bytes"] = fwd["wire"]
-    row["bwd_bytes"] = bwd["wire"] if bwd["packets"] else 0
+    row["bwd_bytes"] = bwd["wire"]
     row["icmp_type"], row["icmp_code"] = flow["icmp_type"], flow["icmp_code"]
     row["protocol"], row["ip_version"] = flow["protocol"], flow["ip_version"]
     row["end"] = end
@@ -660,8 +685,8 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["ip_version"] = packet["ip_version"]
     flow["serial"] = flow["connection"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
+    flow["two_way"] = 0
     _clear(table.directions[2 * slot])
-    _clear(table.directions[2 * slot + 1])
 
 
 @kernel

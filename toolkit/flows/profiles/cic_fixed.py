@@ -43,12 +43,14 @@ from idskit.flows.table import (
     add_activity,
     add_bulk,
     add_packet,
+    backward_of,
     bare,
     bare_output,
     bytes_per_flow,
     discard,
     find,
     follow_teardown,
+    forward_of,
     identify,
     insert,
     is_forward,
@@ -58,6 +60,7 @@ from idskit.flows.table import (
     make_table,
     mark_data,
     mark_empty,
+    open_backward,
     room,
     scrambled,
     start_flow,
@@ -286,12 +289,12 @@ def _continue(table: Table, slot: int, packet: _Record) -> None:
 def _add(fixed: Fixed, slot: int, packet: _Record, swapped: bool) -> None:
     table = fixed.table
     flow = table.flows[slot]
-    forward = is_forward(flow, swapped)
-    mine = 2 * slot if forward else 2 * slot + 1
-    side, other = table.directions[mine], table.directions[mine ^ 1]
+    forwards = is_forward(flow, swapped)
+    side = forward_of(table, slot) if forwards else open_backward(table, slot)
+    other = backward_of(table, slot) if forwards else forward_of(table, slot)
     now, payload = int(packet["time_us"]), int(np.int64(packet["payload_bytes"]))
     is_first = flow["packets"] == 0
-    if is_first or (not forward and side["window"] == 0):
+    if is_first or (not forwards and side["window"] == 0):
         side["window"] = packet["window"]
     if payload:
         mark_data(table, slot)
@@ -299,7 +302,7 @@ def _add(fixed: Fixed, slot: int, packet: _Record, swapped: bool) -> None:
     add_bulk(side, int(other["bulk_last"]), now, payload)
     add_packet(flow, side, packet, payload)
     if flow["protocol"] == TCP:
-        side["retransmissions"] += _is_known(fixed, slot, packet, payload, forward)
+        side["retransmissions"] += _is_known(fixed, slot, packet, payload, forwards)
         if not is_first:
             follow_teardown(flow, side, other, int(packet["flags"]))
 
@@ -393,7 +396,7 @@ def _emit(table: Table, output: Output, slot: int, end: int) -> None:
     at = table.state[0]["emitted"]
     identify(table, slot, end, output.flows[at])
     flow = table.flows[slot]
-    fwd, bwd = table.directions[2 * slot], table.directions[2 * slot + 1]
+    fwd, bwd = forward_of(table, slot), backward_of(table, slot)
     _put_row(output.features, at * _WIDTH, flow, fwd, bwd)
     table.state[0]["emitted"] += 1
 

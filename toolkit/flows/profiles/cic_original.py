@@ -39,11 +39,13 @@ from idskit.flows.table import (
     add_activity,
     add_bulk,
     add_packet,
+    backward_of,
     bare,
     bare_output,
     bytes_per_flow,
     discard,
     find,
+    forward_of,
     identify,
     insert,
     is_forward,
@@ -51,6 +53,7 @@ from idskit.flows.table import (
     is_swapped,
     make_table,
     mark_data,
+    open_backward,
     room,
     start_flow,
     tag_of,
@@ -174,41 +177,41 @@ def _begin(
 @kernel
 def _join(table: Table, output: Output, packet: _Record, slot: int, swapped: bool) -> None:
     """What a packet does to the flow that its addresses and ports belong to."""
-    flow, forward = table.flows[slot], is_forward(table.flows[slot], swapped)
+    flow, forwards = table.flows[slot], is_forward(table.flows[slot], swapped)
     if packet["time_us"] - flow["start"] > MAX_AGE_US:
         _emit(table, output, slot, AGE)
         start_flow(table, slot, packet, flow["src_is_b"] == 1)
         _add(table, slot, packet, True)  # whichever way it goes
-    elif packet["flags"] & FIN and forward:
+    elif packet["flags"] & FIN and forwards:
         if flow["tcp"] == OPEN:  # the tool drops every further one
             flow["tcp"] = FIRST_FIN
             add_activity(flow, int(packet["time_us"]))
             _add(table, slot, packet, True)
     elif packet["flags"] & (FIN | RST):
-        _add_last(table, slot, packet, forward)
+        _add_last(table, slot, packet, forwards)
         _emit(table, output, slot, CLOSE)
         discard(table, slot)
     else:
         add_activity(flow, int(packet["time_us"]))
-        _add(table, slot, packet, forward)
+        _add(table, slot, packet, forwards)
         if flow["packets"] == table.state[0]["verdict_after"]:
             _emit(table, output, slot, VERDICT)
 
 
 @kernel
-def _add_last(table: Table, slot: int, packet: _Record, forward: bool) -> None:
+def _add_last(table: Table, slot: int, packet: _Record, forwards: bool) -> None:
     """The packet that closes a flow reaches the activity statistics only through its subflows."""
     flow, now = table.flows[slot], int(packet["time_us"])
     if now - flow["last"] > SUBFLOW_US:
         add_activity(flow, now)
-    _add(table, slot, packet, forward)
+    _add(table, slot, packet, forwards)
 
 
 @kernel
-def _add(table: Table, slot: int, packet: _Record, forward: bool) -> None:
+def _add(table: Table, slot: int, packet: _Record, forwards: bool) -> None:
     flow, payload = table.flows[slot], int(np.int64(packet["payload_bytes"]))
-    bwd = table.directions[2 * slot + 1]
-    side = table.directions[2 * slot] if forward else bwd
+    bwd = open_backward(table, slot)
+    side = forward_of(table, slot) if forwards else bwd
     if payload:
         mark_data(table, slot)
     if flow["packets"] == 0:
@@ -225,7 +228,7 @@ def _emit(table: Table, output: Output, slot: int, end: int) -> None:
         return
     at = table.state[0]["emitted"]
     identify(table, slot, end, output.flows[at])
-    fwd, bwd = table.directions[2 * slot], table.directions[2 * slot + 1]
+    fwd, bwd = forward_of(table, slot), backward_of(table, slot)
     _put_row(output.features, at * _WIDTH, flow, fwd, bwd)
     table.state[0]["emitted"] += 1
 

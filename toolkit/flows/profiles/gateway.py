@@ -73,6 +73,7 @@ from idskit.flows.table import (
     add_activity,
     add_bulk,
     add_packet,
+    backward_of,
     bare,
     bare_output,
     bytes_per_flow,
@@ -80,6 +81,7 @@ from idskit.flows.table import (
     find,
     first_tick,
     follow_teardown,
+    forward_of,
     identify,
     insert,
     is_expired,
@@ -89,6 +91,7 @@ from idskit.flows.table import (
     make_table,
     mark_data,
     mark_empty,
+    open_backward,
     room,
     schedule,
     start_flow,
@@ -122,8 +125,8 @@ def _host_features(role: str) -> tuple[Feature, ...]:
     return (
         *_window_features(f"{role}_2s"),
         *_window_features(f"{role}_10s"),
-        *_window_features(f"{role}_100"),
-        Feature(name=f"{role}_100_span", unit="us"),
+        *_window_features(f"{role}_64"),
+        Feature(name=f"{role}_64_span", unit="us"),
     )
 
 
@@ -441,11 +444,11 @@ def _continue(table: Table, slot: int, packet: _Record) -> None:
 def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     table = gateway.table
     flow = table.flows[slot]
-    backward = flow["src_is_b"] != swapped
-    mine = 2 * slot + 1 if backward else 2 * slot
-    side, other = table.directions[mine], table.directions[mine ^ 1]
+    is_forward = flow["src_is_b"] == swapped
+    side = forward_of(table, slot) if is_forward else open_backward(table, slot)
+    other = backward_of(table, slot) if is_forward else forward_of(table, slot)
     now, payload = int(packet["time_us"]), _payload(packet)
-    if flow["packets"] == 0 or (backward and side["window"] == 0):
+    if flow["packets"] == 0 or (not is_forward and side["window"] == 0):
         side["window"] = packet["window"]
     if payload:
         mark_data(table, slot)
@@ -454,7 +457,7 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     add_packet(flow, side, packet, payload)
     if flow["protocol"] == TCP:
         _follow(table, slot, side, other, int(packet["flags"]), now)
-    _note(gateway, slot, packet, backward and side["packets"] == 1)
+    _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
 
 
 @kernel
@@ -475,7 +478,7 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
         refused = packet["flags"] & RST != 0
         note_answer(gateway.hosts, context, flow["connection"], refused)
     if count & (count - 1) == 0 and flow["serial"] == flow["connection"]:
-        payload = table.directions[2 * slot]["payload"] + table.directions[2 * slot + 1]["payload"]
+        payload = forward_of(table, slot)["payload"] + backward_of(table, slot)["payload"]
         if payload:
             note_payload(gateway.hosts, context, flow["connection"], payload)
 
@@ -486,7 +489,7 @@ def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     at = table.state[0]["emitted"]
     identify(table, slot, end, output.flows[at])
     row, at = output.features, at * _WIDTH
-    fwd, bwd = table.directions[2 * slot], table.directions[2 * slot + 1]
+    fwd, bwd = forward_of(table, slot), backward_of(table, slot)
     at = _put_statistics(row, at, table.flows[slot], fwd, bwd)
     _put_context(row, at, gateway, slot)
     table.state[0]["emitted"] += 1

@@ -109,6 +109,7 @@ _CONVERSATION = np.dtype(
         ("id_from_b", "u1"),
         ("service", "u1"),
         ("state", "u1"),
+        ("two_way", "u1"),  # always 1: both directions are in use from the first packet on
     ],
     align=True,
 )
@@ -336,7 +337,7 @@ def _begin(state: Conversations, slot: int, packet: _Record, swapped: bool, star
     if packet["protocol"] == ICMP:
         flow["icmp_type"], flow["icmp_code"] = packet["icmp_type"], packet["icmp_code"]
     flow["ip_version"] = 4
-    flow["urgent"] = 0
+    flow["urgent"], flow["two_way"] = 0, 1
     flow["service"] = service_of(state.services, packet)
     flow["serial"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
