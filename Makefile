@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
-.PHONY: demo test install-runtime install-all lint types tests ship clean
+.PHONY: demo test install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
+	ship clean
 
 demo: install-runtime
 	$(BIN)/idskit detect -r $(SAMPLE) > .venv/alerts.ndjson
@@ -12,6 +13,7 @@ demo: install-runtime
 	@echo; $(BIN)/idskit bench --quick
 
 test: install-all lint types tests
+	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS=tests/flows
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -33,6 +35,22 @@ types:
 
 tests:
 	$(BIN)/python -m pytest
+
+# Once more as plain Python, on fewer examples, and once more with every index checked, compiled
+# apart because numba's cache does not tell such kernels from others. `make test` does this for the
+# flow engine, where the kernels are; TESTS=tests is everything.
+TESTS ?= tests
+test-nojit:
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -p no:cacheprovider $(TESTS)
+
+test-boundscheck:
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.venv/boundscheck \
+	$(BIN)/python -m pytest -p no:cacheprovider $(TESTS)
+
+# Captures and frames made to break their readers, for as long as one likes.
+MINUTES ?= 10
+fuzz:
+	$(BIN)/python -m tests.flows.fuzz --minutes $(MINUTES)
 
 # Rebuild the shipped model and sample from the labelled captures: make ship DATA=../shared/data/pcap/labelled
 DATA ?= ../shared/data/pcap/labelled

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from idskit.errors import IdskitError
+from idskit.flows.csv_rows import CsvRows
 from idskit.flows.decode import SKIP_REASONS, decode
+from idskit.flows.fields import fields_of, texts
 from idskit.flows.kernel import cache_folder, on_first_compilation
 from idskit.flows.live import BLOCK_BYTES, release, ring_over, walk
 from idskit.flows.packet import FRAME, PACKET, Frames
 from idskit.flows.profiles import Profile, profile_named
-from idskit.flows.reader import open_flows
+from idskit.flows.reader import FlowBatch, open_flows
 from idskit.flows.table import Settings, new_output
 
 PROFILES = ("gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99")  # others share kernels
@@ -65,16 +67,24 @@ def _stop() -> None:
 
 
 def _run(schema: str) -> None:
-    """Everything that a profile needs: captures of both formats, the clock, and an interface."""
+    """All that a profile needs: captures of both formats, their tables, the clock, an interface."""
     with as_file(files("idskit") / _SAMPLE) as sample, tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "one.pcapng"
         again.write_bytes(_pcapng(_first_frame(sample)))
         for capture in (sample, again):
             with open_flows(capture, schema, memory_mb=16) as flows:
-                deque(flows.batches(), maxlen=0)
+                for batch in flows.batches():
+                    _print(batch)
     profile = profile_named(schema)
     _expire(profile)
     _read_ring(profile)
+
+
+def _print(batch: FlowBatch) -> None:
+    """As CSV, and the fields that are text in other tables too."""
+    fields = fields_of(batch.schema)
+    deque(CsvRows(batch.schema, fields, ()).lines(batch), maxlen=0)
+    texts(batch.flows, fields[0].kind)
 
 
 def _expire(profile: Profile) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from idskit.errors import IdskitError
 
@@ -12,17 +15,73 @@ from idskit.errors import IdskitError
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then give it its final name.
 
+    What a link points to is replaced, not the link; a pipe or a device is written to as it is.
+
     Raises:
         IdskitError: the place cannot be written to (missing folder, no permission, full disk).
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if is_stream(path):
+        with _explained(path):
+            write(path)
+        return
+    target = Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
+    partial = target.with_name(f".{target.name[:50]}.{os.getpid()}.partial")  # 255 bytes at most
     try:
-        write(partial)
-        os.replace(partial, path)  # noqa: PTH105 - atomic: replaces an older file in one step
-    except OSError as error:
-        raise IdskitError(
-            f"{path} cannot be written: {error.strerror or error}; nothing was left there, choose "
-            "another place"
-        ) from error
+        with _explained(path, "nothing was left there, "):
+            write(partial)
+            os.replace(partial, target)  # noqa: PTH105 - atomic: replaces an older file in one step
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
+
+
+def is_stream(path: Path) -> bool:
+    """Whether there is a pipe or a device under that name: it has no end, and is never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: str) -> bool:
+    """Write pieces as they come; False when the reader of ``stream`` went away.
+
+    Raises:
+        IdskitError: it cannot be written to.
+    """
+    try:
+        for piece in pieces:
+            stream.write(piece)
+            stream.flush()  # somebody may be waiting for them
+    except BrokenPipeError:
+        abandon(stream)
+        return False
+    except OSError as error:
+        abandon(stream)
+        raise IdskitError(_sentence(name, error)) from error
+    return True
+
+
+def abandon(stream: IO[Any]) -> None:
+    """Send what is still buffered nowhere, or the interpreter complains of it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def _explained(path: Path, left: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IdskitError(_sentence(str(path), error, left)) from error
+
+
+def _sentence(name: str, error: OSError, left: str = "") -> str:
+    return f"{name} cannot be written: {reason(error)}; {left}choose another place"
+
+
+def reason(error: OSError) -> str:
+    """What the system says; other libraries put text of their own around it."""
+    return os.strerror(error.errno) if error.errno else str(error)

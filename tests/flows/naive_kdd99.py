@@ -44,7 +44,10 @@ def from_fields(fields: dict[str, Any]) -> Seen | None:
 
 def from_frame(time_us: int, frame: bytes, wire: int) -> Seen | None:
     """From an Ethernet frame, by dpkt."""
-    ip = dpkt.ethernet.Ethernet(frame).data
+    try:
+        ip = dpkt.ethernet.Ethernet(frame).data
+    except dpkt.UnpackError:  # cut inside its Ethernet header
+        return None
     if not isinstance(ip, dpkt.ip.IP) or ip.p not in PROTOCOLS:
         return None
     data, ports, flags, kind, code = ip.data, (0, 0), 0, 0, 0

@@ -37,8 +37,10 @@ class Namespace:
         """The command that runs ``words`` in here."""
         return ["nsenter", f"--net={self.path}", *map(str, words)]
 
-    def run(self, *words: str) -> None:
-        subprocess.run(self.command(*words), check=True, capture_output=True, text=True)
+    def run(self, *words: str) -> str:
+        """What a command in here prints."""
+        command = self.command(*words)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``function`` in a thread that is in here; sockets it makes stay here."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.conftest import SHARED
 from tests.flows.engine import run
@@ -103,15 +102,6 @@ def test_a_server_fin_closes_the_original_flow_at_once() -> None:
 
 def test_the_original_never_writes_a_flow_of_one_packet() -> None:
     assert len(run("cic-original", to_array([tcp(0, SYN)])).flows) == 0
-
-
-@pytest.mark.parametrize("schema", list(TOOLS))
-def test_time_that_runs_backwards_loses_no_packet(schema: str) -> None:
-    rng = np.random.default_rng(3)
-    times = rng.choice([0, 1e9, -1e9, 5, 1e12], 500) + rng.random(500)
-    packets = [tcp(float(t), ACK, back=bool(i % 3)) for i, t in enumerate(times)]
-    flows = run("cic-fixed", to_array(packets)).flows
-    assert (flows["fwd_packets"] + flows["bwd_packets"]).sum() == 500
 
 
 @pytest.mark.parametrize(("schema", "width"), [("cic-fixed", 86), ("cic-original", 76)])

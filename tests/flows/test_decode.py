@@ -16,11 +16,29 @@ from typing import Any
 import dpkt
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.flows.capture_files import decoded, in_memory
+from tests.flows.effort import examples, some
+from tests.flows.headers import (
+    AH,
+    CLIENT4,
+    CLIENT6,
+    MACS,
+    PREFIXES,
+    SEEDS,
+    SERVER4,
+    SERVER6,
+    SNAP,
+    UDP_PAYLOAD,
+    UDP_SEGMENT,
+    VLAN5,
+    WIFI,
+    extension,
+    fragment6,
+    ipv4,
+    ipv6,
+    tcp,
+)
 
-from idskit.errors import CaptureError
 from idskit.flows.capture import open_capture
 from idskit.flows.decode import SKIP_REASONS, decode
 from idskit.flows.packet import FRAME, PACKET, Frames
@@ -120,7 +138,7 @@ def captures(folder: Path) -> list[Path]:
 
 def test_labelled_captures_decode_as_with_dpkt(shared: Path) -> None:
     compared = 0
-    for path in captures(shared / "data/pcap/labelled"):
+    for path in some(captures(shared / "data/pcap/labelled")):
         for frame, link_type, row, reason in each_frame(path):
             ip = dpkt_ip(frame, link_type)
             if row is None:
@@ -130,19 +148,19 @@ def test_labelled_captures_decode_as_with_dpkt(shared: Path) -> None:
             assert row_fields(row, expected) == expected, path.name
             assert row["captured_bytes"] == len(frame)
             compared += 1
-    assert compared > 150_000
+    assert compared > examples(150_000) // 2
 
 
 def test_arp_is_counted_as_dpkt_counts_it(shared: Path) -> None:
     arp, reasons = 0, Counter[str]()
-    for path in captures(shared / "data/pcap/labelled"):
+    for path in some(captures(shared / "data/pcap/labelled")):
         for frame, link_type, row, reason in each_frame(path):
             if row is None:
                 reasons[reason] += 1
                 layer = DPKT_LINKS[link_type](frame) if len(frame) > 14 else None
                 arp += layer is not None and isinstance(layer.data, dpkt.arp.ARP)
-    assert reasons["arp"] == arp > 1000
-    assert set(reasons) == {"arp", "not_ip", "truncated_link"}
+    assert reasons["arp"] == arp > examples(1000) // 2
+    assert set(reasons) <= {"arp", "not_ip", "truncated_link"}
 
 
 # dpkt is more forgiving: it hands out a broken header's fields, or the bytes instead.
@@ -151,7 +169,7 @@ FORGIVEN = {"bad_ip_header", "truncated_ip", "bad_transport_header", "truncated_
 
 def test_edge_captures_decode_as_with_dpkt_or_are_skipped_as_broken(shared: Path) -> None:
     compared, skipped = 0, Counter[str]()
-    for path in captures(shared / "data/pcap/edge"):
+    for path in some(captures(shared / "data/pcap/edge")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for frame, link_type, row, reason in each_frame(path):
@@ -165,104 +183,11 @@ def test_edge_captures_decode_as_with_dpkt_or_are_skipped_as_broken(shared: Path
                 expected = dpkt_fields(ip)
                 assert row_fields(row, expected) == expected, path
                 compared += 1
-    assert compared > 45_000
+    assert compared > examples(45_000) // 2
     # dpkt looks for Ethernet behind an MPLS label, once, where idskit looks for IP.
-    assert skipped.pop("not_ip") == 1
-    assert set(skipped) == FORGIVEN
+    assert skipped.pop("not_ip", 0) <= 1
+    assert set(skipped) <= FORGIVEN
     assert sum(skipped.values()) < 60
-
-
-def test_every_edge_capture_is_accounted_for(shared: Path) -> None:
-    rows = np.zeros(1 << 14, PACKET)
-    skipped = np.zeros(len(SKIP_REASONS), np.int64)
-    seen = decoded_ = 0
-    for path in captures(shared / "data/pcap/edge"):
-        try:
-            with open_capture(path) as capture:
-                decoded_ += sum(decode(chunk, rows, skipped) for chunk in capture.frames())
-                seen += capture.seen
-        except CaptureError:
-            assert path.name.endswith("snoop")
-    assert seen == decoded_ + skipped.sum()
-    assert seen > 48_000
-
-
-# Hand-made packets: one IPv4 and one IPv6 packet behind every link layer.
-
-UDP_PAYLOAD = b"payload"
-UDP_SEGMENT = struct.pack(">HHHH", 1111, 2222, 8 + len(UDP_PAYLOAD), 0) + UDP_PAYLOAD
-CLIENT4, SERVER4 = "192.0.2.1", "198.51.100.2"
-CLIENT6, SERVER6 = "2001:db8::1", "2001:db8:ffff::2"
-
-
-def ipv4(
-    payload: bytes = UDP_SEGMENT,
-    *,
-    protocol: int = 17,
-    total: int | None = None,
-    fragment: int = 0,
-    options: bytes = b"",
-    first: int = 0x40,
-) -> bytes:
-    words = 5 + len(options) // 4
-    total = words * 4 + len(payload) if total is None else total
-    head = struct.pack(">BBHHHBBH", first | words, 0, total, 7, fragment, 61, protocol, 0)
-    return head + ip_address(CLIENT4).packed + ip_address(SERVER4).packed + options + payload
-
-
-def ipv6(payload: bytes = UDP_SEGMENT, *, protocol: int = 17, size: int | None = None) -> bytes:
-    size = len(payload) if size is None else size
-    head = struct.pack(">IHBB", 0x60000000, size, protocol, 61)
-    return head + ip_address(CLIENT6).packed + ip_address(SERVER6).packed + payload
-
-
-MACS = bytes(12)
-VLAN5, VLAN9 = b"\x81\x00\x20\x05", b"\x88\xa8\x00\x09"
-SNAP = b"\xaa\xaa\x03\0\0\0"
-WIFI = b"\x08\x01" + bytes(22)
-
-# link type and what stands before the EtherType, which is not always at the end
-ETHERTYPED = {
-    "ethernet": (1, MACS),
-    "vlan": (1, MACS + VLAN5),
-    "qinq": (1, MACS + VLAN9 + VLAN5),
-    "old-qinq": (1, MACS + b"\x91\0\0\x09" + VLAN5),
-    "snap": (1, MACS + b"\0\x40" + SNAP),
-    "cooked": (113, bytes(14)),
-    "hdlc": (104, b"\x0f\0"),
-    "wifi": (105, WIFI + SNAP),
-    "wifi-qos": (105, b"\x88" + WIFI[1:] + bytes(2) + SNAP),
-    "wifi-qos-ht": (105, b"\x88\x81" + WIFI[2:] + bytes(6) + SNAP),
-    "wifi-bridge": (105, b"\x08\x03" + WIFI[2:] + bytes(6) + SNAP),
-    "radiotap": (127, b"\0\0\x0a\0" + bytes(6) + WIFI + SNAP),
-}
-ETHERTYPES = {4: b"\x08\0", 6: b"\x86\xdd"}
-PREFIXES = {
-    (name, version): (link_type, before + ethertype)
-    for name, (link_type, before) in ETHERTYPED.items()
-    for version, ethertype in ETHERTYPES.items()
-} | {
-    ("cooked2", 4): (276, b"\x08\0" + bytes(18)),
-    ("cooked2", 6): (276, b"\x86\xdd" + bytes(18)),
-    ("cooked-vlan", 4): (113, bytes(14) + VLAN5 + b"\x08\0"),
-    ("loopback", 4): (0, b"\x02\0\0\0"),
-    ("loopback-big", 4): (0, b"\0\0\0\x02"),
-    ("loopback", 6): (0, b"\x1e\0\0\0"),
-    ("openbsd", 6): (108, b"\0\0\0\x18"),
-    ("pppoe", 4): (1, MACS + b"\x88\x64\x11\0\0\x01\0\x40\0\x21"),
-    ("pppoe", 6): (1, MACS + b"\x88\x64\x11\0\0\x01\0\x40\0\x57"),
-    ("ppp", 4): (9, b"\xff\x03\0\x21"),
-    ("ppp-short", 4): (9, b"\x21"),
-    ("ppp-serial", 6): (50, b"\xff\x03\0\x57"),
-    ("mpls", 4): (1, MACS + b"\x88\x47\0\0\x10\x40\0\0\x21\x40"),
-    ("mpls", 6): (1, MACS + VLAN5 + b"\x88\x48\0\0\x11\x40"),
-    ("raw", 4): (101, b""),
-    ("raw", 6): (101, b""),
-    ("bsd-raw", 4): (12, b""),
-    ("openbsd-raw", 6): (14, b""),
-    ("ipv4", 4): (228, b""),
-    ("ipv6", 6): (229, b""),
-}
 
 
 def only(frames: Frames) -> np.void:
@@ -297,11 +222,6 @@ def test_outermost_vlan_is_kept_plus_one(name: str, vlan: int) -> None:
 def test_ipv4_is_mapped() -> None:
     row = only(in_memory([ipv4()], 101))
     assert (row["src_high"], row["src_low"]) == (0, 0xFFFF_C000_0201)
-
-
-def tcp(payload: bytes = b"", *, words: int = 5, flags: int = 0xD2) -> bytes:
-    numbers = (4000, 443, 0xFEDCBA98, 0x89ABCDEF, words << 4, flags, 0xF00D, 0, 0)
-    return struct.pack(">HHIIBBHHH", *numbers) + bytes(words * 4 - 20) + payload
 
 
 def test_tcp_fields() -> None:
@@ -363,17 +283,6 @@ def test_ipv4_fragments(fragment: int, kind: int, port: int) -> None:
     row = only(in_memory([ipv4(fragment=fragment)], 101))
     assert (row["fragment"], row["src_port"]) == (kind, port)
     assert bool(row["payload_bytes"]) == (kind != 2)
-
-
-def extension(following: int, size: int = 8) -> bytes:
-    return bytes([following, size // 8 - 1]) + bytes(size - 2)
-
-
-def fragment6(following: int, offset: int, more: int) -> bytes:
-    return struct.pack(">BBHI", following, 0, offset << 3 | more, 1)
-
-
-AH = bytes([17, 4]) + bytes(22)  # six words of four bytes, counted without two
 
 
 @pytest.mark.parametrize(
@@ -495,48 +404,6 @@ def test_too_little_room_is_refused(rows: int, counters: int) -> None:
     frames = in_memory([ipv4(), ipv4()], 101)
     with pytest.raises(ValueError, match="2 frames need"):
         decode(frames, np.zeros(rows, PACKET), np.zeros(counters, np.int64))
-
-
-# Whatever arrives
-
-SEEDS = [
-    (link_type, prefix + ipv4(tcp(b"abc"), protocol=6)) for link_type, prefix in PREFIXES.values()
-]
-SEEDS += [(101, ipv6(extension(44) + fragment6(51, 0, 1) + AH + UDP_SEGMENT, protocol=0))]
-
-
-def is_sane(row: np.void) -> bool:
-    inside = int(row["captured_bytes"])
-    parts = int(row["payload_bytes"]) + int(row["padding_bytes"])
-    return (
-        parts <= inside
-        and row["ip_version"] in (4, 6)
-        and row["header_bytes"] in (0, 8, 12, *range(20, 61, 4))
-        and row["fragment"] <= 2
-        and row["vlan"] <= 4096
-    )
-
-
-@settings(max_examples=500, deadline=None)
-@given(data=st.data())
-def test_damaged_frames_are_decoded_or_counted(data: st.DataObject) -> None:
-    link_type, seed = data.draw(st.sampled_from(SEEDS))
-    frame = bytearray(seed[: data.draw(st.integers(0, len(seed)))])
-    places = st.tuples(st.integers(0, max(len(frame) - 1, 0)), st.integers(0, 255))
-    for at, value in data.draw(st.lists(places, max_size=6)) if frame else ():
-        frame[at] = value
-    rows, _ = decoded(in_memory([bytes(frame)], link_type))
-    assert all(is_sane(row) for row in rows)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    frame=st.binary(max_size=120),
-    link_type=st.sampled_from([0, 1, 9, 101, 104, 105, 113, 127, 228, 229, 276, 2**32 - 1]),
-)
-def test_noise_is_decoded_or_counted(frame: bytes, link_type: int) -> None:
-    rows, _ = decoded(in_memory([frame], link_type))
-    assert all(is_sane(row) for row in rows)
 
 
 def damaged_frames() -> str:

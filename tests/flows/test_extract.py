@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import resource
+import stat
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -14,8 +22,10 @@ from tests.flows.frames import questions, udp, write
 
 from idskit.cli import main
 from idskit.errors import CaptureError, IdskitError, MissingExtra
-from idskit.flows import open_flows, schema_named
-from idskit.flows.extract import extract, instant
+from idskit.flows import FlowReader, open_flows, schema_named
+from idskit.flows import extract as extract_module
+from idskit.flows.extract import extract
+from idskit.flows.generate import generate
 from idskit.flows.kernel import is_compiling
 
 SIX = "2001:db8::1"
@@ -32,6 +42,16 @@ def features_of(capture: Path, schema: str) -> NDArray[np.float64]:
         return np.concatenate([batch.features for batch in flows.batches()])
 
 
+def read_arrow(path: Path) -> Any:
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path)
+    with pyarrow.ipc.open_file(path) as file:
+        return file.read_all()
+
+
 def columns_of(path: Path) -> dict[str, list[str]]:
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -46,18 +66,24 @@ def test_numbers_of_a_csv_read_back_exactly(schema: str, capture: Path, tmp_path
     np.testing.assert_array_equal(table, features_of(capture, schema))
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
 @pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original"])
-def test_a_parquet_file_holds_the_same_columns(schema: str, capture: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    extract(capture, tmp_path / "flows.parquet", schema=schema)
+def test_a_parquet_or_arrow_file_holds_the_same_columns(
+    schema: str, ending: str, capture: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    extract(capture, tmp_path / f"flows.{ending}", schema=schema)
     extract(capture, tmp_path / "flows.csv", schema=schema)
-    table = parquet.read_table(tmp_path / "flows.parquet")
+    table = read_arrow(tmp_path / f"flows.{ending}")
     expected = features_of(capture, schema)
     for column, name in enumerate(schema_named(schema).names):
         np.testing.assert_array_equal(table[name].to_numpy(), expected[:, column])
     columns = columns_of(tmp_path / "flows.csv")
     columns.pop("Label", None)
     assert table.column_names == list(columns)
+    for name in (*table.column_names[:7], "end") if schema == "gateway" else columns:
+        if name not in schema_named(schema).names:
+            assert list(map(str, table[name].to_pylist())) == columns[name]
 
 
 def test_gateway_tables_begin_with_who_spoke_with_whom(capture: Path, tmp_path: Path) -> None:
@@ -70,22 +96,24 @@ def test_gateway_tables_begin_with_who_spoke_with_whom(capture: Path, tmp_path: 
     ]  # fmt: skip
 
 
-def test_counts_are_written_as_integers(capture: Path, tmp_path: Path) -> None:
+def test_whole_numbers_are_written_as_integers(capture: Path, tmp_path: Path) -> None:
     extract(capture, tmp_path / "flows.csv")
     columns = columns_of(tmp_path / "flows.csv")
     assert columns["fwd_packets"][0] == "1"
     assert columns["flow_duration"][0] == "250000"
+    assert (columns["flow_packet_rate"][0], columns["fwd_payload_mean"][0]) == ("8", "8")
 
 
+@pytest.mark.parametrize("output", [None, "-"])
 def test_without_an_output_the_table_goes_to_standard_output(
-    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    output: str | None, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extract(capture, tmp_path / "flows.csv")
-    extract(capture)
+    extract(capture, output)
     assert capsys.readouterr().out == (tmp_path / "flows.csv").read_text()
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
 def test_a_capture_without_packets_gives_a_table_without_rows(ending: str, tmp_path: Path) -> None:
     empty = write(tmp_path / "none.pcap", [])
     assert extract(empty, tmp_path / f"flows.{ending}").flows == 0
@@ -93,8 +121,8 @@ def test_a_capture_without_packets_gives_a_table_without_rows(ending: str, tmp_p
         (header,) = (tmp_path / "flows.csv").read_text().splitlines()
         assert header.split(",")[10:] == list(schema_named("gateway").names)
     else:
-        parquet = pytest.importorskip("pyarrow.parquet")
-        assert parquet.read_table(tmp_path / "flows.parquet").num_rows == 0
+        pytest.importorskip("pyarrow")
+        assert read_arrow(tmp_path / f"flows.{ending}").num_rows == 0
 
 
 def test_nothing_is_left_behind_when_the_capture_cannot_be_read(tmp_path: Path) -> None:
@@ -103,24 +131,216 @@ def test_nothing_is_left_behind_when_the_capture_cannot_be_read(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_table_stays_when_writing_fails(
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file may grow larger: writing fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
+def test_a_full_disk_leaves_an_older_table_as_it_was(
+    ending: str, capture: Path, tmp_path: Path
+) -> None:
+    if ending != "csv":
+        pytest.importorskip("pyarrow")
+    table = tmp_path / f"flows.{ending}"
+    table.write_text("older")
+    with disk_of(4096), pytest.raises(IdskitError, match="cannot be written: File too large"):
+        extract(capture, table)
+    assert table.read_text() == "older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dns.pcap", table.name]
+
+
+def test_a_full_disk_keeps_what_an_interface_had_given(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "flows.csv"
-    table.write_text("older")
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("idskit.flows.extract._csv_rows", fail)
-    with pytest.raises(IdskitError, match="No space left on device"):
+    monkeypatch.setattr(FlowReader, "is_live", True)
+    monkeypatch.setattr(extract_module, "_BATCH", 1)
+    with disk_of(6000), pytest.raises(IdskitError, match="it holds the flows before that"):
         extract(capture, table)
-    assert table.read_text() == "older"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dns.pcap", "flows.csv"]
+    whole = tmp_path / "whole.csv"
+    extract(capture, whole)
+    lines = table.read_text().splitlines()
+    assert 2 < len(lines) < 14
+    assert lines == whole.read_text().splitlines()[: len(lines)]
+
+
+def test_a_full_device_is_one_sentence_and_stays_a_device(capture: Path) -> None:
+    with pytest.raises(IdskitError, match=r"^/dev/full cannot be written: No space left"):
+        extract(capture, "/dev/full")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_a_pipe_is_written_to(capture: Path, tmp_path: Path) -> None:
+    pipe, table = tmp_path / "pipe", tmp_path / "flows.csv"
+    os.mkfifo(pipe)
+    extract(capture, table)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        extract(capture, pipe)
+        assert reader.communicate()[0] == table.read_bytes()
+
+
+def test_a_link_still_points_to_the_table(capture: Path, tmp_path: Path) -> None:
+    link, table = tmp_path / "latest.csv", tmp_path / "flows.csv"
+    link.symlink_to(table)
+    extract(capture, link)
+    assert link.is_symlink()
+    assert len(columns_of(table)["src_ip"]) == 13
+
+
+@pytest.mark.parametrize("name", ["no/such/flows.csv", "folder.csv", f"{300 * 'a'}.csv"])
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    name: str, capture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(IdskitError, match=r"cannot be written: .* (directory|too long);"):
+        extract(capture, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dns.pcap", "folder.csv"]
+
+
+# The command line as a process of its own.
+
+IDSKIT = [sys.executable, "-m", "idskit.cli"]
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of which the table does not fit into a pipe."""
+    return generate(tmp_path_factory.mktemp("home") / "home.pcap", packets=3000, seed=1).path
+
+
+def test_a_reader_that_goes_away_is_no_error(busy: Path) -> None:
+    command = [*IDSKIT, "extract", "-r", str(busy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"src_ip,")
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert said.endswith("the reader of the table went away; the flows before that are valid\n")
+
+
+def test_standard_output_that_is_full_is_one_sentence(capture: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*IDSKIT, "extract", "-r", str(capture)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "idskit: standard output cannot be written: No space left on device; choose another place\n"
+    )
+
+
+@pytest.mark.skipif(not is_compiling(), reason="NUMBA_DISABLE_JIT is set: numba stays out")
+def test_a_start_spares_scipy_and_leaves_it_to_others(capture: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    script = (
+        "import sys, numba, numpy as np; from idskit.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: print('scipy.linalg' in sys.modules)\n"
+        "product = numba.njit(lambda a: np.dot(a, a))(np.eye(3))\n"
+        "print('scipy.linalg' in sys.modules, product.sum())"
+    )
+    words = ["extract", "-r", str(capture), "-o", str(tmp_path / "flows.csv")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "3.0"]
+
+
+def test_table_and_statistics_cannot_share_standard_output(capture: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["extract", "-r", str(capture), "--json", "-"])
+    assert stop.value.code == 2
+
+
+def test_statistics_as_json(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["extract", "-r", str(capture), "-o", str(tmp_path / "x.csv"), "--json", "-"])
+    statistics = json.loads(capsys.readouterr().out)
+    assert (statistics["frames"], statistics["packets"], statistics["flows"]) == (25, 25, 13)
+
+
+# A verdict before the end.
+
+
+@pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original"])
+def test_verdicts_are_rows_of_their_own(schema: str, busy: Path, tmp_path: Path) -> None:
+    plain, early = tmp_path / "plain.csv", tmp_path / "early.csv"
+    extract(busy, plain, schema=schema)
+    statistics = extract(busy, early, schema=schema, verdict_after=4)
+    with plain.open() as file, early.open() as both:
+        expected, rows = list(csv.DictReader(file)), list(csv.DictReader(both))
+    ends = [row for row in rows if row["end"] != "verdict"]
+    if schema != "gateway":
+        ends = [{name: row[name] for name in row if name != "end"} for row in ends]
+    assert ends == expected
+    assert (statistics.flows, statistics.verdicts) == (len(ends), len(rows) - len(ends))
+    assert 0 < statistics.verdicts < statistics.flows
+
+
+def test_a_verdict_is_what_the_first_packets_give(tmp_path: Path) -> None:
+    packets = [(i, i * i, udp("10.0.0.1", "10.0.0.2", 1, 2, b"x" * i)) for i in range(9)]
+    whole, cut = write(tmp_path / "a.pcap", packets), write(tmp_path / "b.pcap", packets[:4])
+    extract(whole, tmp_path / "a.csv", verdict_after=4)
+    extract(cut, tmp_path / "b.csv")
+    early, ended = columns_of(tmp_path / "a.csv"), columns_of(tmp_path / "b.csv")
+    assert (early.pop("end"), ended.pop("end")) == (["verdict", "capture_end"], ["capture_end"])
+    assert {name: values[0] for name, values in early.items()} == {
+        name: values[0] for name, values in ended.items()
+    }
+
+
+def test_the_label_of_cicflowmeter_stays_the_last_column(capture: Path, tmp_path: Path) -> None:
+    extract(capture, tmp_path / "flows.csv", schema="cic-fixed", verdict_after=2)
+    assert list(columns_of(tmp_path / "flows.csv"))[-2:] == ["end", "Label"]
+
+
+# A bar for people.
+
+
+def test_a_terminal_sees_how_far_a_capture_is_read(
+    capture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(extract_module, "_BAR_BYTES", 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes that for a terminal
+    extract(capture, tmp_path / "flows.csv", progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "reading" in err
+
+
+def test_others_see_no_bar(
+    capture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(extract_module, "_BAR_BYTES", 0)
+    with pytest.raises(SystemExit):
+        main(["extract", "-r", str(capture), "-o", str(tmp_path / "flows.csv")])
+    assert capsys.readouterr().err == f"13 flows of 25 packets in {capture} (gateway)\n"
 
 
 def test_other_endings_are_refused(capture: Path, tmp_path: Path) -> None:
-    with pytest.raises(IdskitError, match=r"neither \.csv nor \.parquet"):
+    with pytest.raises(IdskitError, match=r"\.xlsx ends in none of \.csv, \.parquet, \.arrow"):
         extract(capture, tmp_path / "flows.xlsx")
 
 
@@ -130,20 +350,6 @@ def test_parquet_without_pyarrow_names_the_extra(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"idskit\[train\]"):
         extract(capture, tmp_path / "flows.parquet")
-
-
-@pytest.mark.parametrize(
-    ("time_us", "text"),
-    [
-        (0, "1970-01-01 00:00:00"),
-        (1_500_000, "1970-01-01 00:00:01.500"),
-        (1_500_001, "1970-01-01 00:00:01.500001"),
-        (1_461_170_590_509_491, "2016-04-20 16:43:10.509491"),
-        (-1, "1969-12-31 23:59:59.999999"),
-    ],
-)
-def test_timestamps_of_cic_fixed_are_as_short_as_java_prints_them(time_us: int, text: str) -> None:
-    assert instant(time_us) == text
 
 
 @pytest.mark.skipif(not is_compiling(), reason="NUMBA_DISABLE_JIT is set: nothing is compiled")

@@ -17,12 +17,14 @@ from typing import Any
 import dpkt
 import numpy as np
 import pytest
+from tests.flows.effort import examples
 
 from idskit.errors import DataError
 from idskit.flows.generate import LABEL_COLUMNS, MIXES, GeneratedCapture, generate
 from idskit.flows.generate import endpoints as ends
 from idskit.flows.generate.library import write_library
 from idskit.flows.generate.schedule import Traffic
+from idskit.flows.kernel import is_compiling
 
 PACKETS = {"home": 6000, "benign": 4000, "mixed": 20_000, "flood": 5000}
 Key = tuple[bytes, int, bytes, int, int]
@@ -326,10 +328,11 @@ def test_a_benign_capture_holds_no_attack(tmp_path: Path) -> None:
 
 
 def test_a_flood_is_one_packet_a_flow(tmp_path: Path) -> None:
-    flood = generate(tmp_path / "flood.pcap", packets=50_000, mix="flood")
+    flood = generate(tmp_path / "flood.pcap", packets=examples(50_000), mix="flood")
     assert flood.flows == flood.packets
 
 
+@pytest.mark.skipif(not is_compiling(), reason="takes minutes; smaller ones are compared")
 def test_the_mix_for_benchmarks_has_the_sizes_it_was_made_for(tmp_path: Path) -> None:
     """About 436 bytes a packet and 149,000 five-tuples in two million packets."""
     mixed = generate(tmp_path / "mixed.pcap", packets=150_000, mix="mixed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import ctypes
 import fcntl
 import os
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.flows.capture_files import decoded, in_memory, pcap, read
-from tests.flows.namespaces import Wire, wire
+from tests.flows.namespaces import Namespace, Wire, wire
 
 from idskit import open_flows
 from idskit.errors import CaptureError, IdskitError
@@ -422,6 +423,8 @@ def test_an_interface_may_go_down_and_come_up(veth: Wire, monkeypatch: Any) -> N
             veth.near.run("ip", "link", "set", "veth0", "down")
             time.sleep(0.3)
             veth.near.run("ip", "link", "set", "veth0", "up")
+            while "state UP" not in veth.far.run("ip", "link", "show", "veth1"):
+                time.sleep(0.05)
         veth.send([frame])
 
     flows = veth.near.call(open_flows, "veth0", live=True)
@@ -481,3 +484,67 @@ def test_the_first_signal_stops_and_the_second_does_what_it_did(number: signal.S
         signal.raise_signal(number)
         assert signal.getsignal(number) == before
     assert stops == [1]
+
+
+# The whole program, as a gateway runs it.
+
+
+def idskit(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "idskit.cli", *map(str, words)]
+
+
+def is_listening(process: subprocess.Popen[str], namespace: Namespace) -> bool:
+    """Whether the process has bound its socket (to every protocol), and handles SIGTERM."""
+    assert process.poll() is None, process.communicate()
+    sockets = Path(f"/proc/{namespace.pid}/net/packet").read_text().splitlines()[1:]
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    is_bound = any(line.split()[3] == "0003" for line in sockets)
+    return is_bound and bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def resumed(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a stopped process, and let it go on."""
+    process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_loses_nothing_that_is_in_the_ring(
+    veth: Wire, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The process sleeps while 500 packets come, and wakes up with the signal."""
+    table = tmp_path / "flows.csv"
+    command = veth.near.command(*idskit("extract", "-i", "veth0", "-o", table))
+    sent = [ethernet(udp(f"10.0.1.{i % 250}", "10.0.0.2")) for i in range(500)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not is_listening(process, veth.near):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGSTOP)
+        veth.send(sent)
+        resumed(process, number)
+        _, said = process.communicate(timeout=200)  # compiles what is not cached
+    assert process.returncode == 0
+    assert "250 flows of 500 packets" in said
+    header, *rows = csv.reader(table.read_text().splitlines())
+    assert len(rows) == 250
+    assert {row[header.index("end")] for row in rows} == {"capture_end"}
+
+
+def test_a_process_without_the_capability_ends_with_one_sentence() -> None:
+    command = idskit("extract", "-i", "lo")
+    done = subprocess.run(
+        command, preexec_fn=_drop_capability, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") <= 3
+    assert "CAP_NET_RAW" in done.stderr
+
+
+def test_the_drain_goes_on_behind_a_block_of_no_frames(veth: Wire) -> None:
+    live = veth.near.call(open_interface, "veth0", ring_mb=1)
+    live.stop()
+    live._ring = ring_of(block([]), block(FRAMES), *[EMPTY] * 6)
+    assert sum(len(frames.records) for frames in live.frames()) == 3
+    live.close()

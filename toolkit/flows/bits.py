@@ -47,7 +47,7 @@ def _equal_lanes(
     column: types.CPointer,
     first: types.Integer,
     value: types.Integer,
-):
+) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         item = context.get_value_type(column.dtype)
         lanes = ir.VectorType(item, PLACES)
@@ -80,7 +80,7 @@ def _count(places: Any) -> Callable[..., Any]:  # noqa: ARG001
 
 
 @intrinsic
-def _ones(typing_context: Any, places: Any):  # noqa: ARG001
+def _ones(typing_context: Any, places: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctpop(arguments[0])
 
@@ -101,7 +101,7 @@ def _newest(places: Any) -> Callable[..., Any]:  # noqa: ARG001
 
 
 @intrinsic
-def _leading_zeros(typing_context: Any, places: Any):  # noqa: ARG001
+def _leading_zeros(typing_context: Any, places: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctlz(arguments[0], ir.IntType(1)(1))
 

@@ -343,7 +343,7 @@ def _since_oldest(hosts: Hosts, slot: int, window: int, start: int) -> int:
 @kernel
 def _place(hosts: Hosts, slot: int, back: int) -> int:
     """Where the flow is that began ``back`` flows before the next one."""
-    return slot * WINDOW_FLOWS + ((hosts.hosts[slot]["head"] - back) & (WINDOW_FLOWS - 1))
+    return slot * WINDOW_FLOWS + ((int(hosts.hosts[slot]["head"]) - back) & (WINDOW_FLOWS - 1))
 
 
 @kernel

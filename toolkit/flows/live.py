@@ -14,7 +14,6 @@ file.
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import select
 import signal
@@ -34,6 +33,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from idskit.errors import CaptureError
+from idskit.flows.bpf import REJECT, assemble, attach
 from idskit.flows.capture import CHUNK_FRAMES
 from idskit.flows.kernel import borrowed, kernel, signed
 from idskit.flows.packet import FRAME, Frames
@@ -49,7 +49,6 @@ _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _RESERVE, _IGNORE_OUTGOING = 1
 _TPACKET_V3 = 2
 _PROMISCUOUS = 1
 _EVERY_PROTOCOL = 3
-_ATTACH_FILTER = 26
 
 # Hardware types (linux/if_arp.h) whose frames are of a link type known here (tcpdump.org).
 _LOOPBACK = 772
@@ -76,21 +75,26 @@ _TAG_BYTES = 4
 _NS = 10**9
 
 
-def open_interface(interface: str, *, ring_mb: int = RING_MB) -> LiveCapture:
+def open_interface(
+    interface: str, *, ring_mb: int = RING_MB, filter: str | None = None
+) -> LiveCapture:
     """Open a network interface, promiscuously; only what comes after this is read.
 
     Args:
         interface: its name, such as ``eth0``.
         ring_mb: kernel memory that holds frames until they are read.
+        filter: which frames to read, as tcpdump takes it; see ``idskit.flows.bpf.assemble``. The
+            kernel applies it, to frames without their outermost VLAN tag.
 
     Raises:
-        CaptureError: there is no such interface, it is down or of a kind not decoded, or this
-            process may not read it.
+        CaptureError: there is no such interface, it is down or of a kind not decoded, this process
+            may not read it, or the filter cannot be used.
     """
     _require_interface(interface)
     ring_socket = _packet_socket(interface)
     try:
-        return LiveCapture(interface, ring_socket, max(ring_mb << 20, BLOCK_BYTES) // BLOCK_BYTES)
+        blocks = max(ring_mb << 20, BLOCK_BYTES) // BLOCK_BYTES
+        return LiveCapture(interface, ring_socket, blocks, filter)
     except OSError as error:
         ring_socket.close()
         raise CaptureError(
@@ -122,7 +126,9 @@ class LiveCapture:
 
     bytes_total = bytes_read = 0
 
-    def __init__(self, interface: str, ring_socket: socket.socket, blocks: int) -> None:
+    def __init__(
+        self, interface: str, ring_socket: socket.socket, blocks: int, filter: str | None
+    ) -> None:
         self.path = Path(interface)
         self.seen = self.dropped = 0
         self.truncated = ""
@@ -131,7 +137,7 @@ class LiveCapture:
         self._socket = ring_socket
         self._ring = _map_ring(ring_socket, blocks)
         self._first = self._held = 0  # block to read next; how many are read, not yet handed back
-        self._link_type = _bind(ring_socket, interface)
+        self._link_type = _bind(ring_socket, interface, filter)
         self._events = select.poll()
         self._events.register(ring_socket, select.POLLIN)
 
@@ -162,9 +168,11 @@ class LiveCapture:
             if not count:
                 self._wait()
         self._refuse()
-        while count := self._walk(records):
+        count = self._walk(records)
+        while self._held:  # blocks, of which one may have no frames
             yield self._frames(records[:count])
             self._hand_back()
+            count = self._walk(records)
 
     def now_us(self) -> int:
         """The clock that the frames' times are of, in microseconds since the epoch."""
@@ -208,9 +216,7 @@ class LiveCapture:
 
     def _refuse(self) -> None:
         """Let no more frames in, and wait until the last block has changed hands."""
-        reject = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
-        program = struct.pack("HP", 1, ctypes.addressof(reject))
-        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+        attach(self._socket, REJECT)
         time.sleep(3 * RETIRE_MS / 1000)
 
 
@@ -274,17 +280,20 @@ def _map_ring(ring_socket: socket.socket, blocks: int) -> Ring:
     return ring_over(np.frombuffer(shared, np.uint8))
 
 
-def _bind(ring_socket: socket.socket, interface: str) -> int:
+def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int:
     """Begin to capture: the link type of the frames to come."""
-    ring_socket.bind((interface, _EVERY_PROTOCOL))
-    if ring_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise CaptureError(f"interface {interface} is down: ip link set {interface} up")
+    ring_socket.bind((interface, 0))  # of no protocol: nothing comes before the filter is there
     hardware = ring_socket.getsockname()[3]
     if hardware not in _LINK_TYPES:
         raise CaptureError(
             f"interface {interface} is of hardware type {hardware} (linux/if_arp.h), which is not "
             "decoded: Ethernet, loopback, tunnels, raw IP and Wi-Fi are"
         )
+    if filter is not None:
+        attach(ring_socket, assemble(filter, _LINK_TYPES[hardware]))
+    ring_socket.bind((interface, _EVERY_PROTOCOL))
+    if ring_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise CaptureError(f"interface {interface} is down: ip link set {interface} up")
     if hardware == _LOOPBACK:  # there every packet goes out and comes in
         ring_socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
     member = struct.pack("iHH8x", socket.if_nametoindex(interface), _PROMISCUOUS, 0)

@@ -23,8 +23,11 @@ def rows(data: NDArray[np.void]) -> NDArray[np.void]:
     return data
 
 
-def touch(pointer: NDArray[np.void], index: int) -> None:
-    """Ask the processor to fetch a record into its cache: a hint, without an effect on results."""
+def touch(pointer: NDArray[Any], index: int) -> None:
+    """Ask the processor to fetch a record or number into its cache: a hint that changes no result.
+
+    ``pointer`` comes from ``rows`` or ``borrowed``.
+    """
 
 
 class _Rows(types.Type):

@@ -22,8 +22,8 @@ from idskit.flows.capture import CHUNK_FRAMES, Capture, open_capture
 from idskit.flows.decode import SKIP_REASONS, decode
 from idskit.flows.live import WAIT_MS, LiveCapture, interface_names, open_interface
 from idskit.flows.packet import PACKET, Frames
-from idskit.flows.profiles import Profile, profile_named
-from idskit.flows.table import CAPTURE_END, Output, Settings, new_output, open_slots
+from idskit.flows.profiles import NAMES, Profile, profile_named
+from idskit.flows.table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class FlowStatistics:
         frames: captured frames seen.
         packets: frames decoded as IP packets.
         skipped: frames not decoded, by reason; reasons that did not occur are left out.
-        flows: flows given out.
-        evicted: of these, flows given out early because the memory was full.
+        flows: flows given out at their end.
+        verdicts: rows given out besides, in the middle of a flow, because of ``verdict_after``.
+        evicted: of the flows, those given out early because the memory was full.
         truncated: why reading ended before the end of the capture, or empty.
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
     """
@@ -80,6 +81,7 @@ class FlowStatistics:
     packets: int
     skipped: Mapping[str, int]
     flows: int
+    verdicts: int
     evicted: int
     truncated: str
     dropped: int
@@ -90,11 +92,14 @@ class FlowStatistics:
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        for line in self._lines():
+        for line in self.lines():
             console.print(line, highlight=False, markup=False)
 
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """The same in sentences."""
         yield f"{self.flows:,} flows of {self.packets:,} packets in {self.source} ({self.schema})"
+        if self.verdicts:
+            yield f"{self.verdicts:,} rows besides, of flows that then went on"
         if self.skipped:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
             yield f"frames not decoded: {reasons}"
@@ -115,6 +120,7 @@ def open_flows(
     verdict_after: int = 0,
     hash_key: bytes | None = None,
     live: bool = False,
+    filter: str | None = None,
 ) -> FlowReader:
     """Open a capture file or a network interface as a source of flows.
 
@@ -130,6 +136,8 @@ def open_flows(
         hash_key: secret of the hash that places flows; random if not given. Results do not depend
             on it.
         live: ``source`` is an interface, whatever files there are.
+        filter: of an interface, which frames to read: ``tcp port 80``, as tcpdump takes it (needs
+            libpcap), or what ``tcpdump -ddd`` prints.
 
     Returns:
         A context manager; its ``batches()`` reads the capture once.
@@ -157,7 +165,7 @@ def open_flows(
         verdict_after=verdict_after,
         key=hash_key,
     )
-    capture = _open(source, live)
+    capture = _open(source, live, filter)
     try:
         return FlowReader(capture, profile, settings)
     except BaseException:
@@ -165,15 +173,22 @@ def open_flows(
         raise
 
 
-def _open(source: str | Path, live: bool) -> Capture | LiveCapture:
+def _open(source: str | Path, live: bool, filter: str | None) -> Capture | LiveCapture:
     if live or (not Path(source).exists() and str(source) in interface_names()):
-        return open_interface(str(source))
+        return open_interface(str(source), filter=filter)
+    if filter is not None:
+        raise IdskitError(f"filter is {filter!r}, but {source} is a file: only interfaces have one")
     return open_capture(source)
 
 
 def _profile_of(schema: str | Schema) -> Profile:
     if isinstance(schema, str):
         return profile_named(schema)
+    if schema.name not in NAMES:
+        raise SchemaError(
+            f"the model reads the columns of {schema.name}, which packets cannot give: let it read "
+            f"a table of them (--flows), or train with --schema ({', '.join(NAMES)})"
+        )
     profile = profile_named(schema.name)
     if profile.SCHEMA.sha256 != schema.sha256:
         raise SchemaError(
@@ -213,7 +228,7 @@ class FlowReader:
         self._state = profile.make(settings)
         self._packets = np.zeros(CHUNK_FRAMES, PACKET)
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
-        self._decoded = self._given = 0
+        self._decoded = self._given = self._verdicts = 0
         self.schema = profile.SCHEMA
 
     def __enter__(self) -> FlowReader:
@@ -259,7 +274,8 @@ class FlowReader:
             frames=self._decoded + int(self._skipped.sum()),
             packets=self._decoded,
             skipped={reason: count for reason, count in skipped if count},
-            flows=self._given,
+            flows=self._given - self._verdicts,
+            verdicts=self._verdicts,
             evicted=int(self._state.table.state["evicted"][0]),
             truncated=self._capture.truncated,
             dropped=0 if self._live is None else self._live.dropped,
@@ -365,6 +381,7 @@ class _Filling:
         self.output.features[: rest * features.shape[1]] = features[count : count + rest].ravel()
         self._state["emitted"] = rest
         self._reader._given += count
+        self._reader._verdicts += int(np.count_nonzero(full.flows["end"][:count] == VERDICT))
         return FlowBatch(
             schema=self._reader.schema, flows=full.flows[:count], features=features[:count]
         )

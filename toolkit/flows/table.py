@@ -86,7 +86,7 @@ DIRECTION = np.dtype(
         ("bulk_start", "<i8"),
         ("bulk_last", "<i8"),
         ("bulk_bytes", "<i8"),
-        ("bulk_us", "<i8"),
+        ("bulk_us", "<f8"),
         ("bulk_run_bytes", "<i8"),
         ("bulk_run", "<i4"),
         ("bulk_packets", "<i4"),
@@ -123,15 +123,15 @@ OPEN_FLOW = np.dtype(
         ("tag", "<u4"),  # hash of the key
         ("active", "<i4"),
         ("idle", "<i4"),
-        ("active_sum", "<i8"),
+        ("active_sum", "<f8"),  # this and idle_sum: exact up to 2**53, and no overflow beyond
         ("active_squares", "<f8"),
         ("active_max", "<i8"),
         ("active_min", "<i8"),
-        ("idle_sum", "<i8"),
+        ("idle_sum", "<f8"),
         ("idle_squares", "<f8"),
         ("idle_max", "<i8"),
         ("idle_min", "<i8"),
-        ("connection_us", "<i8"),  # durations and gaps of the flows this one continues
+        ("connection_us", "<f8"),  # durations and gaps of the flows this one continues
         ("serial", "<i8"),  # number of the flow since the table was made
         ("connection", "<i8"),  # serial of the first of the flows this one continues
         ("first_payload", "<i4"),
@@ -158,6 +158,7 @@ STATE = np.dtype(
         ("evicted", "<i8"),
         ("emitted", "<i8"),  # rows of Output filled
         ("hand", "<i8"),  # tick of the wheel that was swept last
+        ("allowance", "<i8"),  # flows that sweeps may still look at on behalf of this packet
         ("buckets", "<i8"),  # a power of two
         ("idle_us", "<i8"),  # 0: flows never idle out
         ("linger_us", "<i8"),  # how long a closed TCP flow waits for stragglers
@@ -473,11 +474,16 @@ def _bucket(state: _Record, deadline: int, now: int) -> int:
 
 @kernel
 def schedule(table: Table, slot: int, now: int) -> None:
-    """Put a flow into the bucket of the time at which it may have expired."""
+    """Put a flow into the bucket of the time at which it may have expired.
+
+    Always another bucket than before, if need be one too early: so sweeps empty what they come by.
+    """
     state, flow = table.state[0], table.flows[slot]
     bucket = _bucket(state, int(flow["last"]) + timeout_of(state, flow), now)
-    buckets = int(state["buckets"])
-    move(table, slot, bucket + buckets if flow["list"] >= buckets else bucket)
+    buckets, before = int(state["buckets"]), int(flow["list"])
+    if bucket == before & (buckets - 1):
+        bucket = (bucket - 1) & (buckets - 1)
+    move(table, slot, bucket + buckets if before >= buckets else bucket)
 
 
 @kernel
@@ -679,7 +685,7 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["gap_squares"] = 0.0
     flow["gap_max"] = flow["gap_min"] = 0
     flow["tcp"] = OPEN
-    flow["connection_us"] = 0
+    flow["connection_us"] = 0.0
     flow["icmp_type"] = flow["icmp_code"] = -1
     flow["first_flags"] = packet["flags"]
     flow["ip_version"] = packet["ip_version"]
@@ -824,7 +830,7 @@ def add_activity(flow: _Record, now: int) -> None:
 @kernel
 def _add_active(flow: _Record, period: int) -> None:
     if flow["active"] == 0:
-        flow["active_sum"], flow["active_squares"] = 0, 0.0
+        flow["active_sum"], flow["active_squares"] = 0.0, 0.0
         flow["active_max"] = flow["active_min"] = period
     flow["active"] += 1
     flow["active_sum"] += period
@@ -836,7 +842,7 @@ def _add_active(flow: _Record, period: int) -> None:
 @kernel
 def _add_idle(flow: _Record, gap: int) -> None:
     if flow["idle"] == 0:
-        flow["idle_sum"], flow["idle_squares"] = 0, 0.0
+        flow["idle_sum"], flow["idle_squares"] = 0.0, 0.0
         flow["idle_max"] = flow["idle_min"] = gap
     flow["idle"] += 1
     flow["idle_sum"] += gap

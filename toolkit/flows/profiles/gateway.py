@@ -189,6 +189,7 @@ class Gateway(NamedTuple):
 
 IDLE_US = 120_000_000
 AHEAD = 32  # packets whose flows are fetched from memory at once
+SWEPT = 8  # flows that a packet may make sweeps look at
 LAG_US = 4_000_000  # sweeps wait for packets that come late: they find their flow still there
 
 
@@ -198,6 +199,7 @@ def make(settings: Settings) -> Gateway:
     bytes_each = bytes_per_flow() + CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
     capacity = max(settings.memory_bytes * 3 // 4 // bytes_each, 1)
     table = make_table(settings, capacity)
+    table.state["allowance"] = SWEPT
     return Gateway(
         table=table,
         hosts=make_hosts(hosts, table.keys),
@@ -258,15 +260,20 @@ def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[n
 
 @kernel
 def sweep(gateway: Gateway, output: Output, now: int) -> bool:
-    """Give out the flows that have expired by ``now``; False if there was no room for all."""
+    """Give out the flows that have expired by ``now``; False if there was no room for all.
+
+    Stops once the packet's allowance is spent and goes on from there with the next one, so that a
+    packet costs little even where time jumps to and fro.
+    """
     table = gateway.table
     buckets = int(table.state[0]["buckets"])
     for tick in range(first_tick(table, now), tick_of(now) + 1):
         bucket = tick & (buckets - 1)
-        if not _sweep_list(gateway, output, bucket, now):
-            return False
-        if not _sweep_list(gateway, output, bucket + buckets, now):
-            return False
+        for where in (bucket, bucket + buckets):
+            if not _sweep_list(gateway, output, where, now):
+                return False
+        if table.state[0]["allowance"] <= 0:
+            return True
         table.state[0]["hand"] = tick
     return True
 
@@ -274,25 +281,26 @@ def sweep(gateway: Gateway, output: Output, now: int) -> bool:
 @kernel
 def expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
     """Sweep by the clock, for an interface on which nothing comes; False if there was no room."""
-    return bool(sweep(_bare(arrays), bare_output(rows_out), now_us - LAG_US))
+    gateway = _bare(arrays)
+    gateway.table.state[0]["allowance"] = gateway.table.state[0]["open"]
+    return bool(sweep(gateway, bare_output(rows_out), now_us - LAG_US))
 
 
 @kernel
 def _sweep_list(gateway: Gateway, output: Output, where: int, now: int) -> bool:
-    """One bucket: its flows go out, or on to the bucket of their real deadline."""
+    """Empty a bucket: its flows go out, or on to the bucket of their real deadline."""
     table = gateway.table
-    last = table.lists[where]["tail"]
-    slot = table.lists[where]["head"]
-    while slot >= 0:
-        following = table.flows[slot]["next"] if slot != last else -1
-        if not is_expired(table.state[0], table.flows[slot], now):
+    state = table.state[0]
+    while table.lists[where]["head"] >= 0 and state["allowance"] > 0:
+        slot = int(table.lists[where]["head"])
+        if not is_expired(state, table.flows[slot], now):
             schedule(table, slot, now)
         elif room(table, output):
             _emit(gateway, output, slot, _silent_end(table.flows[slot]))
             discard(table, slot)
         else:
             return False
-        slot = following
+        state["allowance"] -= 1
     return True
 
 
@@ -343,6 +351,7 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     _add(gateway, slot, packet, swapped)
     if table.flows[slot]["packets"] == table.state[0]["verdict_after"]:
         _emit(gateway, output, slot, VERDICT)
+    table.state[0]["allowance"] = SWEPT
     return True
 
 

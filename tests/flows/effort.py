@@ -1,0 +1,25 @@
+"""How much a test tries: less where nothing is compiled, which is a hundred times slower.
+
+``NUMBA_DISABLE_JIT=1`` runs every test, on fewer examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from idskit.flows.kernel import is_compiling
+
+Item = TypeVar("Item")
+
+_SHARE = 1 if is_compiling() else 20
+
+
+def examples(count: int) -> int:
+    """``count``, or a twentieth of it."""
+    return max(count // _SHARE, 1)
+
+
+def some(items: Sequence[Item]) -> Sequence[Item]:
+    """All of them, or every twentieth."""
+    return items[::_SHARE]
