@@ -226,7 +226,7 @@ def test_attacks_below_ip_are_left_out_and_named(folder: Path, tmp_path: Path):
 
 
 def test_the_paper_protocol_is_refused(folder: Path):
-    with pytest.raises(DataError, match="nothing was published for captures"):
+    with pytest.raises(DataError, match="protocol 'paper' was asked for, but captures has honest"):
         load_captures(folder, protocol="paper")
 
 

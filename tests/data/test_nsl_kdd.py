@@ -12,9 +12,9 @@ import pytest
 
 from idskit.data import nsl_kdd
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset
+from idskit.data.parts import Dataset, Reading
 from idskit.errors import DataError
-from idskit.flows.profiles import kdd_columns
+from idskit.flows.profiles import kdd_columns, schema_named
 
 Write = Callable[..., Path]
 Lines = Callable[..., list[str]]
@@ -127,6 +127,75 @@ def test_the_same_seed_gives_the_same_parts(write_nsl: Write, nsl_lines: Lines):
     first, second = load_nsl(folder), load_nsl(folder)
     assert (first.train.rows == second.train.rows).all()
     assert first.sha256 == second.sha256
+
+
+def load_kdd99(folder: Path, schema: str = "kdd99") -> Dataset:
+    reading = Reading(schema=schema)
+    return load("nsl-kdd", folder, protocol="honest", labels="binary", seed=0, reading=reading)
+
+
+def test_columns_of_kdd99_hold_what_the_file_holds(write_nsl: Write, nsl_line: Line):
+    values = {"hot": 1, "wrong_fragment": 3, "dst_host_srv_rerror_rate": 0.25}
+    normal = [nsl_line("normal", duration=i, **values) for i in range(40)]
+    attack = [nsl_line("pod", duration=i, src_bytes=1480, **values) for i in range(40)]
+    folder = write_nsl([*normal, *attack], [nsl_line("normal", duration=99)])
+    dataset = load_kdd99(folder)
+    assert dataset.schema == schema_named("kdd99")
+    row = dict(zip(dataset.schema.names, dataset.test.rows[0].tolist(), strict=True))
+    assert row["duration"] == 99
+    assert kdd_columns.SERVICES[int(row["service"])] == "http"
+    trained = dict(zip(dataset.schema.names, dataset.train.rows[0].tolist(), strict=True))
+    assert trained["dst_host_srv_rerror_rate"] == 0.25
+    assert trained["wrong_fragment"] == 0
+    assert any("wrong_fragment is left out" in note for note in dataset.notes)
+
+
+def test_rows_that_packets_cannot_tell_apart_are_repeats(write_nsl: Write, nsl_line: Line):
+    rows = [
+        nsl_line(name, duration=i, hot=hot)
+        for i in range(30)
+        for hot in (0, 1)
+        for name in ("normal",)
+    ]
+    rows += [nsl_line("back", duration=100 + i) for i in range(30)]
+    dataset = load_kdd99(write_nsl(rows, [nsl_line("normal", duration=99)]))
+    assert len(dataset.train) + len(dataset.validation) == 60
+
+
+def test_a_profile_of_other_columns_is_refused(write_nsl: Write, nsl_lines: Lines):
+    with pytest.raises(DataError, match="can only be those of own, kdd99, kdd99-100"):
+        load_kdd99(write_nsl(nsl_lines("normal", 3)), schema="cic-fixed")
+
+
+def test_rows_cannot_be_limited(tmp_path: Path):
+    reading = Reading(rows=5)
+    with pytest.raises(DataError, match="nsl-kdd is always read whole"):
+        load("nsl-kdd", tmp_path, protocol="official", labels="binary", seed=0, reading=reading)
+
+
+def test_the_arff_file_reads_as_the_text_file(shared: Path):
+    folder = shared / "data" / "nsl-kdd"
+    arff, text = (nsl_kdd.read(folder / f"KDDTest-21.{kind}.gz") for kind in ("arff", "txt"))
+    assert (arff.rows == text.rows).all()
+    assert ((arff.attacks == "normal") == (text.attacks == "normal")).all()
+
+
+def test_files_in_place_of_others_are_named(write_nsl: Write, nsl_lines: Lines):
+    train = [*nsl_lines("normal", 30), *nsl_lines("neptune", 30, 1000)]
+    folder = write_nsl(train, nsl_lines("normal", 8))
+    (folder / "KDDTrain+.txt").rename(folder / "KDDTrain+_20Percent.txt")
+    (folder / "KDDTest+.txt").rename(folder / "KDDTest-21.txt")
+    dataset = load_nsl(folder)
+    assert set(dataset.sha256) == {"KDDTrain+_20Percent.txt", "KDDTest-21.txt"}
+    assert sum("was read, as the folder has no" in note for note in dataset.notes) == 2
+
+
+def test_the_other_public_files_hold_what_is_published(shared: Path):
+    folder = shared / "data" / "nsl-kdd"
+    part = nsl_kdd.read(folder / "KDDTrain+_20Percent.txt.gz")
+    assert len(part.rows) == 25_192
+    assert (part.attacks == "normal").sum() == 13_449
+    assert len(set(part.attacks)) == 22
 
 
 def test_missing_files_are_named(tmp_path: Path):

@@ -10,6 +10,7 @@ from idskit.data.split import (
     seen_in,
     stratified,
     stratified_distinct,
+    stratified_units,
 )
 
 
@@ -67,3 +68,28 @@ def test_draw_balanced_draws_small_classes_repeatedly():
     drawn = draw_balanced(labels, 40, np.random.default_rng(0))
     assert np.bincount(labels[drawn]).tolist() == [20, 20]
     assert len(set(drawn[labels[drawn] == 0].tolist())) == 20
+
+
+def test_units_stay_on_one_side():
+    strata, units = np.repeat([0, 1], 100), np.tile(np.repeat(np.arange(10), 10), 2)
+    marked, by_unit = stratified_units(strata, units, 0.3, np.random.default_rng(0))
+    assert by_unit == [0, 1]
+    assert marked.reshape(2, 10, 10).any(axis=2).sum(axis=1).tolist() == [3, 3]
+    assert (marked.reshape(20, 10) == marked.reshape(20, 10)[:, :1]).all()
+
+
+def test_units_of_uneven_size_never_take_a_whole_stratum():
+    units = np.repeat([0, 1, 2], [1, 1, 98])
+    for seed in range(10):
+        marked, _ = stratified_units(
+            np.zeros(100, np.int64), units, 0.3, np.random.default_rng(seed)
+        )
+        assert 0 < marked.sum() < 100
+
+
+def test_strata_of_few_or_unknown_units_are_divided_by_row():
+    strata = np.repeat([0, 1], 20)
+    units = np.concatenate([np.repeat([5, 6], 10), np.full(20, -1)])
+    marked, by_unit = stratified_units(strata, units, 0.5, np.random.default_rng(0))
+    assert by_unit == []
+    assert np.bincount(strata[marked]).tolist() == [10, 10]

@@ -56,6 +56,14 @@ def test_scaling_is_scikit_learns(scaling: str, scaler: StandardScaler | MinMaxS
     assert np.allclose(found[:, [0, 4]], expected, atol=1e-4)
 
 
+def test_columns_of_more_zeros_than_asked_are_dropped():
+    rows = make_rows()
+    rows[: len(rows) * 3 // 4, 0] = 0
+    columns = fit_preparation(rows, SCHEMA, max_zeros=0.5).number_column.tolist()
+    assert columns == [3]
+    assert fit_preparation(rows, SCHEMA, max_zeros=0.75).number_column.tolist() == [0, 3]
+
+
 def test_onehot_is_scikit_learns_encoder():
     rows = make_rows()
     expected = OneHotEncoder(sparse_output=False).fit_transform(rows[:, [1]])

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.parts import Dataset, Labels, Part, Protocol, check_dataset, join
-from idskit.errors import DataError
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
 from idskit.flows.reader import open_flows
@@ -89,10 +88,6 @@ def load(
         DataError: no labelled captures, a capture without label, or too few captures to divide.
         CaptureError: a file that is not a capture.
     """
-    if protocol == "paper":
-        raise DataError(
-            "protocol paper was asked for, but nothing was published for captures: use honest"
-        )
     captures = find_captures(data)
     above, below = _apart(captures)
     flows, sha256 = [], {}

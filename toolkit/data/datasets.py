@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from idskit.data import captures, nsl_kdd
-from idskit.data.parts import LABELS, PROTOCOLS, Dataset, Labels, Protocol
+from idskit.data import captures, cicids2017, ciciot2023, iotid20, nsl_kdd, own_table, publisher
+from idskit.data.parts import (
+    NONFINITE,
+    OWN,
+    Dataset,
+    Labels,
+    Protocol,
+    Reading,
+    Request,
+)
 from idskit.errors import DataError
 
-DATASETS = ("nsl-kdd", "captures")
+PUBLISHERS = {p.PUBLISHER.name: p.PUBLISHER for p in (ciciot2023, cicids2017, iotid20)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What can be asked of a data set; the first of each is the one to start with."""
+
+    protocols: tuple[Protocol, ...]
+    labels: tuple[Labels, ...]
+
+
+OFFERS = {
+    "nsl-kdd": Offer(protocols=("official", "honest", "paper"), labels=tuple(nsl_kdd.CLASSES)),
+    **{
+        name: Offer(protocols=("honest", "paper"), labels=tuple(found.classes))
+        for name, found in PUBLISHERS.items()
+    },
+    "captures": Offer(protocols=("honest", "official"), labels=tuple(captures.CLASSES)),
+    own_table.NAME: Offer(protocols=("honest", "paper"), labels=("binary", "attack")),
+}
+DATASETS = tuple(OFFERS)
 
 
 def load(
@@ -19,30 +48,63 @@ def load(
     labels: Labels,
     seed: int,
     generated: int = 0,
+    reading: Reading | None = None,
 ) -> Dataset:
-    """Read data set ``dataset`` from folder ``data`` and divide it.
+    """Read data set ``dataset`` from ``data`` and divide it.
 
     Args:
         dataset: one of ``DATASETS``.
-        data: folder with the publisher's files, or with labelled captures.
+        data: folder with the publisher's files, or with labelled captures, or a table.
         protocol: ``official`` (the publisher's split), ``honest`` (without duplicates, split by
-            capture where there are captures) or ``paper`` (the published procedure with its leaks).
-        labels: ``binary`` or ``family``.
+            capture, file or time where the data allow) or ``paper`` (the published procedure with
+            its leaks).
+        labels: ``binary``, ``family``, ``family10`` or ``attack``.
         seed: of every random draw; the same seed gives the same parts.
         generated: captures from the project's own generator, added to ``captures``.
+        reading: how tables are read: columns, rows, NaN and infinity.
 
     Raises:
         DataError: an unknown name, or files that cannot be used.
     """
-    for value, known, what in (
-        (dataset, DATASETS, "data set"),
-        (protocol, PROTOCOLS, "protocol"),
-        (labels, LABELS, "kind of labels"),
-    ):
-        if value not in known:
-            raise DataError(f"{what} {value!r} was asked for, but there are {', '.join(known)}")
+    reading = reading or Reading()
+    _check(dataset, data, protocol, labels, reading)
+    request = Request(protocol=protocol, labels=labels, seed=seed, reading=reading)
+    if dataset in PUBLISHERS:
+        return publisher.load(PUBLISHERS[dataset], data, request)
+    if dataset == own_table.NAME:
+        return own_table.load(data, request)
+    if dataset == "nsl-kdd":
+        return nsl_kdd.load(
+            data, protocol=protocol, labels=labels, seed=seed, schema=reading.schema
+        )
+    return captures.load(data, protocol=protocol, labels=labels, seed=seed, generated=generated)
+
+
+def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading: Reading) -> None:
+    if dataset not in OFFERS:
+        raise DataError(f"data set {dataset!r} was asked for, but there are {', '.join(DATASETS)}")
+    offer = OFFERS[dataset]
+    if protocol not in offer.protocols:
+        raise DataError(
+            f"protocol {protocol!r} was asked for, but {dataset} has {', '.join(offer.protocols)}"
+        )
+    if labels not in offer.labels:
+        raise DataError(
+            f"labels {labels!r} were asked for, but {dataset} has {', '.join(offer.labels)}"
+        )
+    if reading.nonfinite not in NONFINITE:
+        raise DataError(
+            f"nonfinite {reading.nonfinite!r} was asked for, but what can be left out is "
+            f"{' or '.join(NONFINITE)}"
+        )
+    if dataset in PUBLISHERS or dataset == own_table.NAME:
+        return
+    if reading.rows:
+        raise DataError(f"rows {reading.rows} was asked for, but {dataset} is always read whole")
+    if dataset == "captures" and reading.schema not in (OWN, captures.SCHEMA_NAME):
+        raise DataError(
+            f"schema {reading.schema!r} was asked for, but captures are read with "
+            f"{captures.SCHEMA_NAME}"
+        )
     if not data.is_dir():
         raise DataError(f"{dataset} was asked for from {data}, which is not a folder")
-    if dataset == "nsl-kdd":
-        return nsl_kdd.load(data, protocol=protocol, labels=labels, seed=seed)
-    return captures.load(data, protocol=protocol, labels=labels, seed=seed, generated=generated)

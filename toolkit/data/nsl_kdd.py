@@ -11,21 +11,17 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.parts import Dataset, Labels, Part, Protocol, check_dataset
-from idskit.data.split import (
-    draw_balanced,
-    first_occurrence,
-    seen_in,
-    stratified,
-    stratified_distinct,
-)
+from idskit.data.parts import OWN, Dataset, Labels, Part, Protocol, check_dataset
+from idskit.data.protocols import divide_paper
+from idskit.data.split import first_occurrence, seen_in, stratified_distinct
 from idskit.errors import DataError
+from idskit.flows.profiles import schema_named
 from idskit.flows.profiles.kdd_columns import BASIC, CONTENT, TRAFFIC
 from idskit.schema import Feature, Schema
 
@@ -49,15 +45,24 @@ CLASSES: dict[Labels, tuple[str, ...]] = {
 }
 
 TRAIN_FILE, TEST_FILE = "KDDTrain+.txt", "KDDTest+.txt"
+# What is read where the files above are not there; the output names it.
+TRAIN_SUBSTITUTES = ("KDDTrain+_20Percent.txt", "KDDTrain+.arff", "KDDTrain+_20Percent.arff")
+TEST_SUBSTITUTES = ("KDDTest+.arff", "KDDTest-21.txt", "KDDTest-21.arff")
 VALIDATION_FRACTION = 0.15
-# The published arrays hold 8,000 balanced test rows (data/README.md, reference-arrays).
-PAPER_ROWS, PAPER_TEST_FRACTION = 40_000, 0.2
+# Profiles that compute its columns, and which columns they fill by other rules.
+PROFILES = ("kdd99", "kdd99-100")
+UNCOMPUTED = ("wrong_fragment",)
+PROFILE_NOTE = (
+    "{}: wrong_fragment is left out, which it does not compute; its src_bytes and dst_bytes are "
+    "whole frames, those of the data payload"
+)
 PAPER_NOTES = (
     "leak, as published: the test rows are a random fifth of rows of the training file, drawn from "
     "the same attack runs as the training rows; KDDTest+ and its new attacks are not used",
     "leak, as published: classes were balanced by over- and under-sampling before the split, so "
     "repeated rows of small classes are on both sides",
-    "not reproduced: scaling is fitted on training rows only",
+    "as published: columns of more than 50 % zeros are left out",
+    "not reproduced: scaling fitted on test rows, and the time index",
 )
 
 
@@ -65,13 +70,17 @@ PAPER_NOTES = (
 class Records:
     """The rows of one file."""
 
-    rows: NDArray[np.float32]  # (n, 41), a nominal value as its code, -1 where not published
+    name: str  # of the file, without .gz
+    schema: Schema
+    rows: NDArray[np.float32]  # (n, features), a nominal value as its code, -1 where not published
     attacks: NDArray[np.str_]  # (n,) as written in the file
     unlisted: Counter[str]  # nominal values that the schema does not list, as "column value"
     sha256: str  # of the file as stored
 
 
-def load(data: Path, *, protocol: Protocol, labels: Labels, seed: int) -> Dataset:
+def load(
+    data: Path, *, protocol: Protocol, labels: Labels, seed: int, schema: str = OWN
+) -> Dataset:
     """Read the files in folder ``data`` and divide their rows.
 
     Args:
@@ -82,22 +91,41 @@ def load(data: Path, *, protocol: Protocol, labels: Labels, seed: int) -> Datase
             random.
         labels: two classes, or benign and the four attack families.
         seed: of every draw.
+        schema: ``own``, all 41 columns, or one of ``PROFILES``, the 28 that packets give.
 
     Raises:
         DataError: a file is missing, or is not what it claims (row and column are named).
     """
-    train_file = find(data, TRAIN_FILE)
-    train = read(train_file)
+    _require_schema(schema)
+    train = _columns_of(read(find(data, TRAIN_FILE, TRAIN_SUBSTITUTES)), schema)
     if protocol == "paper":
-        return check_dataset(_paper(train, train_file, labels, seed))
-    test_file = find(data, TEST_FILE)
-    return check_dataset(_official(train, read(test_file), protocol, labels, seed))
+        return check_dataset(_paper(train, labels, seed))
+    test = _columns_of(read(find(data, TEST_FILE, TEST_SUBSTITUTES)), schema)
+    return check_dataset(_official(train, test, protocol, labels, seed))
+
+
+def _require_schema(name: str) -> None:
+    if name not in (OWN, *PROFILES):
+        raise DataError(
+            f"schema {name!r} was asked for, but the columns of nsl-kdd can only be those of "
+            f"{', '.join((OWN, *PROFILES))}"
+        )
+
+
+def _columns_of(records: Records, name: str) -> Records:
+    """The columns of a profile, those that it does not compute filled with 0."""
+    if name == OWN:
+        return records
+    schema = schema_named(name)
+    rows = records.rows[:, [SCHEMA.names.index(column) for column in schema.names]]
+    rows[:, [schema.names.index(column) for column in UNCOMPUTED]] = 0
+    return replace(records, schema=schema, rows=rows)
 
 
 def _official(
     train: Records, test: Records, protocol: Protocol, labels: Labels, seed: int
 ) -> Dataset:
-    notes = [*_notes(train, TRAIN_FILE, labels), *_notes(test, TEST_FILE, labels)]
+    notes = [*_notes(train, labels), *_notes(test, labels)]
     groups = tuple(np.unique(np.concatenate([train.attacks, test.attacks])).tolist())
     known, judged = _part(train, groups, labels), _part(test, groups, labels)
     if protocol == "honest":
@@ -114,36 +142,31 @@ def _official(
     return Dataset(
         name="nsl-kdd",
         protocol=protocol,
-        schema=SCHEMA,
+        schema=train.schema,
         classes=CLASSES[labels],
         groups=groups,
         train=known.take(~held),
         validation=known.take(held),
         test=judged,
         notes=tuple(notes),
-        sha256={TRAIN_FILE: train.sha256, TEST_FILE: test.sha256},
+        sha256={train.name: train.sha256, test.name: test.sha256},
     )
 
 
-def _paper(train: Records, file: Path, labels: Labels, seed: int) -> Dataset:
-    rng = np.random.default_rng(seed)
+def _paper(train: Records, labels: Labels, seed: int) -> Dataset:
     groups = tuple(np.unique(train.attacks).tolist())
-    every = _part(train, groups, labels)
-    drawn = every.take(draw_balanced(every.labels, min(PAPER_ROWS, 2 * len(every)), rng))
-    judged = stratified(drawn.labels, PAPER_TEST_FRACTION, rng)
-    rest = drawn.take(~judged)
-    held = stratified(rest.labels, VALIDATION_FRACTION, rng)
+    fitted, held, judged = divide_paper(_part(train, groups, labels), seed)
     return Dataset(
         name="nsl-kdd",
         protocol="paper",
-        schema=SCHEMA,
+        schema=train.schema,
         classes=CLASSES[labels],
         groups=groups,
-        train=rest.take(~held),
-        validation=rest.take(held),
-        test=drawn.take(judged),
-        notes=(*PAPER_NOTES, *_notes(train, file.name, labels)),
-        sha256={TRAIN_FILE: train.sha256},
+        train=fitted,
+        validation=held,
+        test=judged,
+        notes=(*PAPER_NOTES, *_notes(train, labels)),
+        sha256={train.name: train.sha256},
     )
 
 
@@ -186,8 +209,12 @@ def _distinct(part: Part) -> Part:
     return part.take(first_occurrence(part.rows) == np.arange(len(part)))
 
 
-def _notes(records: Records, name: str, labels: Labels) -> list[str]:
-    notes = []
+def _notes(records: Records, labels: Labels) -> list[str]:
+    name, notes = records.name, []
+    if name not in (TRAIN_FILE, TEST_FILE):
+        notes.append(f"{name} was read, as the folder has no {TRAIN_FILE} or {TEST_FILE} for it")
+    if records.schema.name in PROFILES and name != TEST_FILE:
+        notes.append(PROFILE_NOTE.format(records.schema.name))
     unknown = Counter(a for a in records.attacks.tolist() if a != BENIGN and a not in FAMILY_OF)
     if unknown:
         fate = "counted as attack" if labels == "binary" else "left out: their family is not known"
@@ -199,15 +226,16 @@ def _notes(records: Records, name: str, labels: Labels) -> list[str]:
     return notes
 
 
-def find(data: Path, name: str) -> Path:
-    """Path of the file ``name``, plain or gzip, in folder ``data``.
+def find(data: Path, name: str, substitutes: tuple[str, ...] = ()) -> Path:
+    """Path of the file ``name``, plain or gzip, in folder ``data``, or of the first substitute.
 
     Raises:
-        DataError: neither is there.
+        DataError: none is there.
     """
-    for path in (data / name, data / f"{name}.gz"):
-        if path.is_file():
-            return path
+    for candidate in (name, *substitutes):
+        for path in (data / candidate, data / f"{candidate}.gz"):
+            if path.is_file():
+                return path
     raise DataError(
         f"nsl-kdd was asked for from {data}, but there is neither {name} nor {name}.gz: give the "
         "folder of the publisher's text files with --data"
@@ -215,13 +243,15 @@ def find(data: Path, name: str) -> Path:
 
 
 def read(path: Path) -> Records:
-    """Read one of the publisher's text files.
+    """Read one of the publisher's files, text or ARFF.
+
+    ARFF files say ``anomaly`` in place of the attack's name.
 
     Raises:
         DataError: not text, not 43 columns, or a value that does not belong in its column.
     """
     content = path.read_bytes()
-    lines = _columns(_text(content, path), path)
+    lines = _columns(_lines(_text(content, path)), path)
     features = dict(zip(HEADER, lines, strict=True))
     unlisted: Counter[str] = Counter()
     matrix = np.empty((len(lines[0]), len(SCHEMA)), np.float32)
@@ -233,6 +263,8 @@ def read(path: Path) -> Records:
             matrix[:, index] = _numbers(values, feature.name, path)
     _numbers(features["difficulty"], "difficulty", path)
     return Records(
+        name=path.name.removesuffix(".gz"),
+        schema=SCHEMA,
         rows=matrix,
         attacks=np.array(_attacks(features["attack"], path)),
         unlisted=unlisted,
@@ -257,9 +289,17 @@ def _text(content: bytes, path: Path) -> str:
         ) from error
 
 
-def _columns(text: str, path: Path) -> list[tuple[str, ...]]:
+def _lines(text: str) -> list[str]:
+    """Lines of data; an ARFF file's lack the difficulty, which becomes 0."""
+    if not text.lstrip().lower().startswith("@relation"):
+        return text.splitlines()
+    _, _, data = text.partition("@data")
+    return [f"{line.strip()},0" for line in data.splitlines() if line.strip()]
+
+
+def _columns(lines: list[str], path: Path) -> list[tuple[str, ...]]:
     """The 43 columns, each (n,) strings."""
-    rows = [line.split(",") for line in text.splitlines()]
+    rows = [line.split(",") for line in lines]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(HEADER):
             raise DataError(_width_message(row, number, path))

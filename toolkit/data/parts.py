@@ -12,10 +12,33 @@ from numpy.typing import NDArray
 from idskit.errors import DataError
 from idskit.schema import Schema
 
-Labels = Literal["binary", "family"]
+Labels = Literal["binary", "family", "family10", "attack"]
 Protocol = Literal["official", "honest", "paper"]
-LABELS: tuple[Labels, ...] = ("binary", "family")
+Nonfinite = Literal["rows", "columns"]
+LABELS: tuple[Labels, ...] = ("binary", "family", "family10", "attack")
 PROTOCOLS: tuple[Protocol, ...] = ("official", "honest", "paper")
+NONFINITE: tuple[Nonfinite, ...] = ("rows", "columns")
+OWN = "own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How tables become rows."""
+
+    schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
+    label_column: str = "Label"  # of a table that is no known data set
+    rows: int = 0  # at most so many, drawn at random; 0: all
+    nonfinite: Nonfinite = "rows"  # left out where they hold NaN or infinity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of tables."""
+
+    protocol: Protocol
+    labels: Labels
+    seed: int
+    reading: Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +97,7 @@ def check_dataset(dataset: Dataset) -> Dataset:
     """Return ``dataset`` if a detector can be trained on it.
 
     Raises:
-        DataError: a part without rows, or classes without a training row.
+        DataError: a part without rows, classes without a training row, a class of one row.
         SchemaError: NaN or infinity in a row.
     """
     for name in ("train", "validation", "test"):
@@ -85,7 +108,14 @@ def check_dataset(dataset: Dataset) -> Dataset:
                 "labelled data are needed"
             )
         dataset.schema.check(part.rows)
-    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
+    counts = _counts(dataset, "train")
+    total = counts + _counts(dataset, "validation") + _counts(dataset, "test")
+    single = [name for name, count in zip(dataset.classes, total, strict=True) if count == 1]
+    if single:
+        raise DataError(
+            f"{dataset.name} ({dataset.protocol}) has only one row of class {', '.join(single)}, "
+            "which cannot be both trained on and tested: add rows of it or remove that one"
+        )
     missing = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if missing:
         raise DataError(
@@ -93,3 +123,9 @@ def check_dataset(dataset: Dataset) -> Dataset:
             f"{', '.join(missing)}: every one of {', '.join(dataset.classes)} needs rows"
         )
     return dataset
+
+
+def _counts(dataset: Dataset, name: str) -> NDArray[np.int64]:
+    """Rows of each class in a part."""
+    part: Part = getattr(dataset, name)
+    return np.bincount(part.labels, minlength=len(dataset.classes))

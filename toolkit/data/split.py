@@ -5,8 +5,12 @@ All draws come from a numpy Generator seeded by the caller, so a seed names one 
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import numpy as np
 from numpy.typing import NDArray
+
+CHUNK = 1 << 16  # rows
 
 
 def first_occurrence(rows: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -23,8 +27,13 @@ def seen_in(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[n
 
 
 def _as_bytes(rows: NDArray[np.float32]) -> NDArray[np.void]:
-    whole = np.ascontiguousarray(rows + np.float32(0))  # -0.0 becomes 0.0
-    return whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize))).reshape(-1)
+    """A digest of each row: equal for equal rows, and 16 bytes however long they are."""
+    digests = np.empty(len(rows), "V16")
+    for start in range(0, len(rows), CHUNK):
+        whole = np.ascontiguousarray(rows[start : start + CHUNK] + np.float32(0))  # -0.0 to 0.0
+        found = b"".join(blake2b(row, digest_size=16).digest() for row in whole)
+        digests[start : start + CHUNK] = np.frombuffer(found, "V16")
+    return digests
 
 
 def stratified(
@@ -51,6 +60,34 @@ def stratified_distinct(
     marked = np.zeros(len(rows), np.bool_)
     marked[distinct] = stratified(strata[distinct], fraction, rng)
     return marked[first]
+
+
+def stratified_units(
+    strata: NDArray[np.int64],
+    units: NDArray[np.int64],
+    fraction: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.bool_], list[int]]:
+    """As ``stratified``, with rows of one unit on the same side; -1 is of no unit.
+
+    A stratum is divided by unit if it has three or more, and all of its rows have one.
+
+    Returns:
+        The marks, and the strata that were divided by unit.
+    """
+    marked, by_unit = np.zeros(len(strata), np.bool_), []
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        found, counts = np.unique(units[members], return_counts=True)
+        if found[0] < 0 or len(found) < 3:
+            marked[members] = stratified(strata[members], fraction, rng)
+            continue
+        by_unit.append(int(stratum))
+        order = rng.permutation(len(found))
+        before = np.cumsum(counts[order]) - counts[order]
+        chosen = order[: max(int((before < fraction * len(members)).sum()), 1)]
+        marked[members] = np.isin(units[members], found[chosen[: len(found) - 1]])
+    return marked, by_unit
 
 
 def draw_balanced(
