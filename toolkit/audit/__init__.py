@@ -1,0 +1,1 @@
+"""idskit audit."""
