@@ -1,4 +1,4 @@
-"""What can be measured: an exported file in onnxruntime, or a training run in eager torch.
+"""What can be measured: an exported file in onnxruntime, or a training run in torch.
 
 All backends take raw rows and give probabilities, so the same weights can be compared in each.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.bench.gpu import Bound, Steps, describe_placement, measure_steps, placement
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.model_file import INPUT, OUTPUT, graph_facts, read_model
-from idskit.detect.session import usable_processors
+from idskit.detect.session import PROVIDERS, usable_processors
 from idskit.errors import DeviceError, IdskitError, require
 from idskit.schema import Schema
 
@@ -67,6 +69,7 @@ class Candidate:
     accuracy: Accuracy | None  # None where the model does not say
     init_ms: float  # from the file to a session
     first_ms: float  # first inference, one row
+    steps: Callable[[Rows], Steps] | None = None  # of a call on a GPU; None elsewhere
 
     @property
     def name(self) -> str:
@@ -75,24 +78,31 @@ class Candidate:
 
 
 def open_candidate(
-    path: Path | None, *, device: str = "cpu", threads: int | None = None
+    path: Path | None, *, device: str = "cpu", threads: int | None = None, compiled: bool = False
 ) -> Candidate:
     """Load what is to be measured.
 
     Args:
-        path: an ONNX file, the folder of a training run (measured in eager torch), or None for
-            the shipped model.
-        device: ``cpu`` or ``cuda``.
+        path: an ONNX file, the folder of a training run (measured in torch), or None for the
+            shipped model.
+        device: ``cpu``, ``cuda`` or, for ONNX files, ``tensorrt``.
         threads: of one inference; all usable processors when None.
+        compiled: run what torch.compile makes of the network behind its preparation, instead of
+            eager torch; for training runs only.
 
     Raises:
         ModelError, RunError, DeviceError, MissingExtra: as loading says.
+        IdskitError: ``compiled`` was asked for with an ONNX file.
     """
     if path is None:
         with shipped_model() as shipped:
-            return open_candidate(shipped, device=device, threads=threads)
+            return open_candidate(shipped, device=device, threads=threads, compiled=compiled)
     if path.is_dir():
-        return _torch_candidate(path, device=device, threads=threads)
+        return _torch_candidate(path, device=device, threads=threads, compiled=compiled)
+    if compiled:
+        raise IdskitError(
+            f"torch.compile was asked for with {path}, an ONNX file: name the folder of the run"
+        )
     return _onnx_candidate(path, device=device, threads=threads)
 
 
@@ -117,9 +127,9 @@ def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Ro
 
 
 def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidate:
-    content = read_model(path)
     start = time.perf_counter()
-    detector = Detector.load(path, device=device, threads=threads)
+    content = read_model(path)
+    detector = Detector.from_bytes(content, path, device=device, threads=threads)
     init_ms = (time.perf_counter() - start) * 1e3
     facts = graph_facts(content)
     session = detector.session
@@ -138,7 +148,7 @@ def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidat
         execution=Execution(
             backend="onnxruntime",
             provider_asked=device,
-            provider_used=detector.provider,
+            provider_used=_provider_used(detector, content),
             threads=detector.threads,
         ),
         schema=detector.schema,
@@ -148,7 +158,24 @@ def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidat
         accuracy=_accuracy(detector.card.facts.get("export")),
         init_ms=init_ms,
         first_ms=_first_ms(infer, detector.card.golden.flows),
+        steps=None if device == "cpu" else _gpu_steps(detector),
     )
+
+
+def _provider_used(detector: Detector, content: bytes) -> str:
+    """On the CPU every node runs there; another provider may have left some to it."""
+    if detector.provider == PROVIDERS["cpu"]:
+        return detector.provider
+    return describe_placement(placement(content, detector.provider, detector.card.golden.flows))
+
+
+def _gpu_steps(detector: Detector) -> Callable[[Rows], Steps]:
+    classes = len(detector.card.classes)
+
+    def steps(rows: Rows) -> Steps:
+        return measure_steps(Bound(detector.session, rows, classes, memory="cuda"), rows)
+
+    return steps
 
 
 def _accuracy(report: Any) -> Accuracy | None:
@@ -161,20 +188,20 @@ def _accuracy(report: Any) -> Accuracy | None:
     return Accuracy(macro_f1=after, delta=after - before)
 
 
-def _torch_candidate(folder: Path, *, device: str, threads: int | None) -> Candidate:
+def _torch_candidate(
+    folder: Path, *, device: str, threads: int | None, compiled: bool
+) -> Candidate:
     torch = require("torch", "train")
     require("safetensors", "train")
     from idskit.training.run import load_run
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
-            "torch built for CUDA (pytorch.org), or use device cpu"
-        )
+    _require_torch_device(torch, device)
     start = time.perf_counter()
     torch.set_num_threads(threads or usable_processors())
     run = load_run(folder)
     network = run.network.to(device)
+    if compiled:
+        _compile(torch, network)
     init_ms = (time.perf_counter() - start) * 1e3
 
     def infer(rows: Rows) -> object:
@@ -191,7 +218,7 @@ def _torch_candidate(folder: Path, *, device: str, threads: int | None) -> Candi
             bytes=len(weights),
         ),
         execution=Execution(
-            backend="torch eager",
+            backend="torch compiled" if compiled else "torch eager",
             provider_asked=device,
             provider_used=str(next(network.parameters()).device),
             threads=torch.get_num_threads(),
@@ -202,11 +229,58 @@ def _torch_candidate(folder: Path, *, device: str, threads: int | None) -> Candi
         detector=None,
         accuracy=None,
         init_ms=init_ms,
-        first_ms=_first_ms(infer, run.held.flows),
+        first_ms=_first_compiled_ms(infer, run.held.flows)
+        if compiled
+        else _first_ms(infer, run.held.flows),
     )
 
 
-def _first_ms(infer: Callable[[Rows], object], sample: Rows) -> float:
+def _compile(torch: Any, network: Any) -> None:
+    """Put one program for all batch sizes behind the preparation, whose branch torch cannot follow.
+
+    Anything else that it cannot follow is an error: no part may go back to eager torch unasked.
+    Convolutions stay convolutions: what makes them dense matrices takes minutes to compile.
+    """
+    from idskit.models.resnet import SmallConv2d
+
+    for module in network.modules():
+        if isinstance(module, SmallConv2d):
+            module.dense = False
+    network.logits = torch.compile(network.logits, dynamic=True, fullgraph=True)
+
+
+def _require_torch_device(torch: Any, device: str) -> None:
+    if device not in {"cpu", "cuda"}:
+        raise DeviceError(
+            f"device {device!r} was asked for with a training run: torch has cpu and cuda; export "
+            "the run and name the ONNX file for others"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
+            "torch built for CUDA (pytorch.org), or use device cpu"
+        )
+
+
+def _first_compiled_ms(infer: Callable[[Rows], object], sample: Rows) -> float:
+    """Compile for one row, which torch treats apart, and then for any number of them.
+
+    Raises:
+        DeviceError: there is no compiler, or it refuses the network.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own deprecations
+            return _first_ms(infer, sample) + _first_ms(infer, sample, rows=2)
+    except Exception as error:  # torch's errors share no base class
+        reason = str(error).strip().partition("\n")[0]
+        raise DeviceError(
+            f"torch.compile was asked for and failed ({reason}): it needs a C++ compiler (apt "
+            "install g++) on the CPU and triton on CUDA; install it, or measure eager torch"
+        ) from error
+
+
+def _first_ms(infer: Callable[[Rows], object], sample: Rows, *, rows: int = 1) -> float:
     start = time.perf_counter()
-    infer(sample[:1])
+    infer(sample[:rows])
     return (time.perf_counter() - start) * 1e3

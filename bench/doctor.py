@@ -10,12 +10,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from idskit.bench.machine import ROOT, machine_facts, sensors
+from idskit.bench.finding import Finding, Level, broken
+from idskit.bench.installed import installed
+from idskit.bench.machine import machine_facts
+from idskit.bench.sensors import ROOT, Reading, read_sensors, throttled_bits
 from idskit.errors import IdskitError
 
 if TYPE_CHECKING:
@@ -23,9 +26,7 @@ if TYPE_CHECKING:
 
     from idskit.detect.inspect import Inspection
 
-Level = Literal["ok", "warning", "error"]
 _STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "error": "red"}
-_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _CAP_NET_RAW = 13  # include/uapi/linux/capability.h
 _LITTLE_MEMORY_MIB = 1024  # the flow table's 256, the model and Python, beside what else runs
 _INT8 = {
@@ -34,24 +35,6 @@ _INT8 = {
     "vnni": "x86's 8-bit dot products",
     "amx": "x86's 8-bit tiles",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One fact about this machine.
-
-    Attributes:
-        name: what was looked at.
-        found: what is there.
-        level: ``ok``; ``warning``: it works, but less well; ``error``: ``idskit detect`` cannot
-            run.
-        meaning: what that means and, where something is to be done, what.
-    """
-
-    name: str
-    found: str
-    level: Level
-    meaning: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,90 +105,20 @@ def require_detection(diagnosis: Diagnosis) -> None:
 
 
 def _findings(facts: Mapping[str, Any], warmed: float | None, root: Path) -> Iterator[Finding]:
-    packages = facts["packages"]
-    yield _python(facts["python"], facts["libc"])
-    yield _packages(packages)
-    yield _runtimes({name: packages[name] for name in _RUNTIMES if packages[name]})
-    yield _providers()
+    yield from installed(
+        **{name: facts[name] for name in ("python", "libc", "architecture", "packages")}
+    )
     yield _int8(facts["architecture"], facts["features"])
     yield _processors(facts["cores"], len(facts["affinity"]), facts["cgroup"]["cpus"])
     yield _governor(facts["governor"])
-    yield _throttling(sensors(root))
+    yield from _power_mode(facts["power_mode"])
+    reading = read_sensors(root)
+    yield _throttling(reading, throttled_bits(root))
+    yield _energy(reading, root)
     yield _memory(facts["memory_mib"], facts["cgroup"]["memory_mib"])
     yield _kernels(warmed)
     yield _live(root)
     yield _model()
-
-
-# Software
-
-
-def _python(version: str, libc: str | None) -> Finding:
-    return Finding(
-        name="Python",
-        found=f"{version}, {libc or 'C library not recognised'}",
-        level="ok" if (libc or "").startswith("glibc") else "warning",
-        meaning="wheels of numba and onnxruntime are for glibc: on another C library (Alpine's "
-        "musl) use an image with glibc",
-    )
-
-
-def _packages(versions: Mapping[str, str | None]) -> Finding:
-    needed = {name: versions.get(name) for name in ("idskit", "numpy", "numba")}
-    missing = [name for name, number in needed.items() if number is None]
-    return Finding(
-        name="packages",
-        found=", ".join(f"{name} {number or 'missing'}" for name, number in needed.items()),
-        level="error" if missing else "ok",
-        meaning=f"pip install {' '.join(missing)}"
-        if missing
-        else "all that extraction needs is there",
-    )
-
-
-def _runtimes(installed: Mapping[str, str]) -> Finding:
-    """The two packages install the same files: the later one overwrites half of the other."""
-    level: Level = "error" if len(installed) > 1 else "ok" if installed else "warning"
-    meanings: dict[Level, str] = {
-        "error": "they overwrite each other's files, and either may fail or use the CPU unasked: "
-        "pip uninstall -y onnxruntime onnxruntime-gpu, then install the one you want",
-        "warning": "not installed as a package: its version and kind are unknown",
-        "ok": "one of the two packages, as it should be",
-    }
-    return Finding(
-        name="onnxruntime",
-        found=" and ".join(f"{name} {number}" for name, number in installed.items()) or "none",
-        level=level,
-        meaning=meanings[level],
-    )
-
-
-def _providers() -> Finding:
-    """What onnxruntime offers, or why it does not load: a broken one must not end the doctor."""
-    try:
-        import onnxruntime
-
-        offered = onnxruntime.get_available_providers()
-    except (ImportError, AttributeError, OSError) as error:
-        return _broken("execution providers", "onnxruntime", error)
-    names = [name.removesuffix("ExecutionProvider") for name in offered]
-    return Finding(
-        name="execution providers",
-        found=", ".join(names),
-        level="ok" if "CPU" in names else "error",
-        meaning="--device cuda can be asked for; whether its libraries load shows when a model does"
-        if "CUDA" in names
-        else "--device cpu only; for an NVIDIA GPU install onnxruntime-gpu in place of onnxruntime",
-    )
-
-
-def _broken(name: str, package: str, error: Exception) -> Finding:
-    return Finding(
-        name=name,
-        found=f"{package} does not load: {error}",
-        level="error",
-        meaning=f"pip install --force-reinstall {package}",
-    )
 
 
 # Hardware
@@ -230,14 +143,18 @@ def _int8(architecture: str, features: Mapping[str, bool | None]) -> Finding:
 
 def _processors(cores: int | None, usable: int, quota: float | None) -> Finding:
     limited = quota is not None and quota < usable
+    pinned = cores is not None and usable < cores
     return Finding(
         name="processors",
         found=f"{cores} in all, {usable} by affinity, "
         + ("no cgroup quota" if quota is None else f"cgroup quota {quota:g}"),
-        level="warning" if limited else "ok",
+        level="warning" if limited or pinned else "ok",
         meaning=f"threads above the quota are stopped in the middle of a flow: give --threads "
         f"{max(1, int(quota or 1))}"
         if limited
+        else f"this process may use {usable} of them, and inference uses as many threads: "
+        "taskset, CPUAffinity= of its service or --cpuset-cpus of its container says so"
+        if pinned
         else f"inference uses {usable} threads unless --threads says otherwise",
     )
 
@@ -254,19 +171,55 @@ def _governor(governor: str | None) -> Finding:
     )
 
 
-def _throttling(readings: Mapping[str, Any]) -> Finding:
-    bits, heat = readings["throttled"], readings["temperature_c"]
-    slowed = bool(bits and any(bits.values()))
-    when = "slowed down now or since its start" if slowed else "not slowed down"
+def _power_mode(mode: str | None) -> Iterator[Finding]:
+    """Only a Jetson has one."""
+    if mode is not None:
+        most = mode.startswith("MAXN")
+        yield Finding(
+            name="power mode",
+            found=mode,
+            level="ok" if most else "warning",
+            meaning="clocks and cores are not limited"
+            if most
+            else "it limits clocks and cores: sudo nvpmodel -q names it, -m chooses another; "
+            "compare measurements of one mode only",
+        )
+
+
+def _throttling(reading: Reading, bits: Mapping[str, bool] | None) -> Finding:
+    heat = reading.temperature_c
+    slowed = bool(reading.throttled or (bits and bits["occurred"]))
+    when = "slowed down now" if reading.throttled else "slowed down since its start"
     return Finding(
-        name="heat and power",
+        name="heat and supply",
         found=("no temperature sensor" if heat is None else f"{heat:.0f} °C")
-        + ("" if bits is None else f", {when}"),
+        + ("" if reading.throttled is None else f", {when if slowed else 'not slowed down'}"),
         level="warning" if slowed else "ok",
-        meaning="too hot or too little voltage: cool it or change the power supply"
+        meaning="too hot or too little voltage: cool it or change the power supply, and restart it "
+        "before you measure"
         if slowed
         else "nothing to do",
     )
+
+
+def _energy(reading: Reading, root: Path) -> Finding:
+    """Whether a benchmark can tell the energy of a flow; it works without."""
+    sensor = next((n for n, v in _power(reading).items() if v is not None), None)
+    hidden = sensor is None and (root / "sys/class/powercap/intel-rapl:0/energy_uj").exists()
+    return Finding(
+        name="power sensor",
+        found=sensor or ("only root may read it" if hidden else "none"),
+        level="warning" if hidden else "ok",
+        meaning="idskit bench tells the energy of a flow"
+        if sensor
+        else "run idskit bench as root for the energy of a flow"
+        if hidden
+        else "a flow's energy stays null in idskit bench",
+    )
+
+
+def _power(reading: Reading) -> dict[str, float | None]:
+    return {"energy of the processors": reading.energy_j, "power of the board": reading.power_w}
 
 
 def _memory(total: int | None, limit: int | None) -> Finding:
@@ -291,7 +244,7 @@ def _kernels(warmed: float | None) -> Finding:
         from idskit.bench.warm import cold_profiles
         from idskit.flows.kernel import cache_folder, is_compiling
     except ImportError as error:
-        return _broken("flow engine", "numba", error)
+        return broken("flow engine", "numba", error)
     if not is_compiling():
         return Finding(
             name="flow engine",

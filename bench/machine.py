@@ -9,14 +9,13 @@ import os
 import platform
 import re
 import resource
-import shutil
-import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path("/")
+from idskit.bench.sensors import ROOT, read_sensors, read_text, throttled_bits
+
 PACKAGES = (
     "idskit",
     "numpy",
@@ -26,20 +25,34 @@ PACKAGES = (
     "torch",
     "lightgbm",
 )
+# Primary part numbers of ARM's own cores, from their reference manuals (MIDR_EL1).
+_ARM_CORES = {
+    "0xd03": "Cortex-A53",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd41": "Cortex-A78",
+    "0xd42": "Cortex-A78AE",
+}
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes about 2**63 for "no limit"
 
 
 def machine_facts(root: Path = ROOT) -> dict[str, Any]:
     """Everything about the machine that decides a measurement, as JSON values."""
-    cpuinfo = _text(root / "proc/cpuinfo") or ""
+    cpuinfo = read_text(root / "proc/cpuinfo") or ""
     return {
         "model": machine_model(root),
-        "cpu": cpu_model(cpuinfo),
+        "cpu": cpu_model(cpuinfo) or _soc(root, cpuinfo),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "affinity": sorted(os.sched_getaffinity(0)),
         "features": cpu_features(cpuinfo),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "power_mode": power_mode(root),
         "memory_mib": memory_mib(root),
         "cgroup": cgroup_limits(root),
         "kernel": platform.release(),
@@ -50,25 +63,34 @@ def machine_facts(root: Path = ROOT) -> dict[str, Any]:
 
 
 def sensors(root: Path = ROOT) -> dict[str, Any]:
-    """Temperature, clock and throttling at this moment."""
+    """Temperature, clock and a Raspberry Pi's throttling at this moment, as JSON values."""
+    reading = read_sensors(root)
     return {
-        "temperature_c": temperature_c(root),
-        "frequency_mhz": frequency_mhz(root),
-        "throttled": throttled(),
+        "temperature_c": reading.temperature_c,
+        "frequency_mhz": None if reading.clock_hz is None else reading.clock_hz / 1e6,
+        "throttled": throttled_bits(root),
     }
 
 
 def machine_model(root: Path = ROOT) -> str | None:
     """Name of the board (device tree) or of the computer (DMI)."""
-    board = _text(root / "proc/device-tree/model")
-    vendor = _text(root / "sys/class/dmi/id/sys_vendor")
-    product = _text(root / "sys/class/dmi/id/product_name")
+    board = read_text(root / "proc/device-tree/model")
+    vendor = read_text(root / "sys/class/dmi/id/sys_vendor")
+    product = read_text(root / "sys/class/dmi/id/product_name")
     return board or " ".join(filter(None, (vendor, product))) or None
 
 
 def cpu_model(cpuinfo: str) -> str | None:
-    """Processor name of x86's and of some ARM's /proc/cpuinfo."""
-    return _field(cpuinfo, "model name") or _field(cpuinfo, "Model")
+    """Processor name that x86's /proc/cpuinfo has."""
+    return _field(cpuinfo, "model name")
+
+
+def power_mode(root: Path = ROOT) -> str | None:
+    """The power mode of a Jetson, such as 15W, which limits its clocks and cores (nvpmodel)."""
+    chosen = re.fullmatch(r"pmode:(\d+)", read_text(root / "var/lib/nvpmodel/status") or "")
+    modes = read_text(root / "etc/nvpmodel.conf") or ""
+    names = dict(re.findall(r"^< POWER_MODEL ID=(\d+) NAME=(\S+) >", modes, re.MULTILINE))
+    return names.get(str(int(chosen[1]))) if chosen else None
 
 
 def cpu_features(cpuinfo: str) -> dict[str, bool | None]:
@@ -90,46 +112,15 @@ def cpu_features(cpuinfo: str) -> dict[str, bool | None]:
 
 def memory_mib(root: Path = ROOT) -> int | None:
     """Memory of the machine."""
-    found = re.search(r"^MemTotal:\s*(\d+) kB", _text(root / "proc/meminfo") or "", re.MULTILINE)
+    found = re.search(
+        r"^MemTotal:\s*(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE
+    )
     return int(found[1]) >> 10 if found else None
 
 
 def cgroup_limits(root: Path = ROOT) -> dict[str, float | int | None]:
     """Limits that a container or service sets on this process: processors and memory."""
     return {"cpus": _cgroup_cpus(root), "memory_mib": _cgroup_memory_mib(root)}
-
-
-def temperature_c(root: Path = ROOT) -> float | None:
-    """Hottest thermal zone."""
-    zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
-    readings = [value for zone in zones if (value := _integer(zone)) is not None]
-    return max(readings) / 1000 if readings else None
-
-
-def frequency_mhz(root: Path = ROOT) -> float | None:
-    """Clock of the first processor."""
-    clock = _integer(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    return None if clock is None else clock / 1000
-
-
-def throttled() -> dict[str, bool] | None:
-    """Whether a Raspberry Pi slows down now or did so since it started; None elsewhere."""
-    if shutil.which("vcgencmd") is None:
-        return None
-    with suppress(OSError, subprocess.SubprocessError):
-        command = ["vcgencmd", "get_throttled"]
-        reply = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-        return parse_throttled(reply.stdout)
-    return None
-
-
-def parse_throttled(reply: str) -> dict[str, bool] | None:
-    """Read ``throttled=0x50005``: bits 0-3 are about now, 16-19 about the time since boot."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", reply.strip())
-    if not found:
-        return None
-    bits = int(found[1], 16)
-    return {"now": bool(bits & 0xF), "occurred": bool(bits >> 16 & 0xF)}
 
 
 def rss_mib() -> float | None:
@@ -150,48 +141,56 @@ def reset_peak_rss() -> None:
 
 
 def _status_mib(name: str) -> float | None:
-    status = _text(Path("/proc/self/status")) or ""
+    status = read_text(Path("/proc/self/status")) or ""
     found = re.search(rf"^{name}:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) / 1024 if found else None
 
 
 def _cgroup_cpus(root: Path) -> float | None:
-    words = (_cgroup(root, "cpu.max") or "").split()  # version 2: "quota period"
-    if len(words) == 2:
-        return None if words[0] == "max" else int(words[0]) / int(words[1])
-    quota = _integer(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us")  # version 1, -1: no limit
-    period = _integer(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    return quota / period if quota and period and quota > 0 else None
+    """The least of all quotas; version 2 writes "quota period" or "max period", version 1 -1."""
+    pairs = [tuple(text.split()) for text in _controls(root, "", "cpu.max")]
+    pairs += zip(
+        _controls(root, "cpu", "cpu.cfs_quota_us"),
+        _controls(root, "cpu", "cpu.cfs_period_us"),
+        strict=False,
+    )
+    shares = [int(quota) / int(period) for quota, period in pairs if quota not in {"max", "-1"}]
+    return min(shares, default=None)
 
 
 def _cgroup_memory_mib(root: Path) -> int | None:
-    text = _cgroup(root, "memory.max") or _text(root / "sys/fs/cgroup/memory/memory.limit_in_bytes")
-    limit = int(text) if text and text.isdecimal() else None  # version 2 writes "max"
-    return None if limit is None or limit > _UNLIMITED_BYTES else limit >> 20
+    texts = [
+        *_controls(root, "", "memory.max"),
+        *_controls(root, "memory", "memory.limit_in_bytes"),
+    ]
+    limits = [int(text) for text in texts if text != "max"]
+    return min((limit >> 20 for limit in limits if limit < _UNLIMITED_BYTES), default=None)
 
 
-def _cgroup(root: Path, name: str) -> str | None:
-    """A version 2 limit of this process's own group, or of what its container shows as root."""
-    own = re.search(r"^0::/(.*)$", _text(root / "proc/self/cgroup") or "", re.MULTILINE)
-    base = root / "sys/fs/cgroup"
-    return (_text(base / own[1] / name) if own else None) or _text(base / name)
+def _controls(root: Path, controller: str, name: str) -> list[str]:
+    """A control file of this process's group and of every group above it, all of which limit it.
+
+    Version 1 has a tree for each controller, version 2 one for all, whose name is empty. Inside a
+    container the path may be the host's, and the top of the tree is the container's own group.
+    """
+    groups = read_text(root / "proc/self/cgroup") or ""
+    found = re.search(rf"^\d+:(?:\S+,)?{controller}(?:,\S+)?:/(.*)$", groups, re.MULTILINE)
+    own = Path(found[1] if found else "")
+    top = root / "sys/fs/cgroup" / controller
+    return [text for group in (own, *own.parents) if (text := read_text(top / group / name))]
+
+
+def _soc(root: Path, cpuinfo: str) -> str | None:
+    """ARM's processor core and the board's system on a chip: "Cortex-A76, brcm,bcm2712"."""
+    core = _ARM_CORES.get(_field(cpuinfo, "CPU part") or "")
+    compatible = read_text(root / "proc/device-tree/compatible")  # from the board to its chip
+    chip = compatible.split("\0")[-1] if compatible else None
+    return ", ".join(filter(None, (core, chip))) or None
 
 
 def _field(text: str, name: str) -> str | None:
     found = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
     return found[1].strip() if found else None
-
-
-def _integer(path: Path) -> int | None:
-    text = _text(path)
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\0\n\t ") or None
-    except OSError:
-        return None
 
 
 def _version(package: str) -> str | None:

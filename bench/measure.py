@@ -6,6 +6,7 @@ slows them alike (after pyperf and the definitions of MLPerf Inference).
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.bench.sensors import Reading, read_sensors
+
 Call = Callable[[], object]
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 MAX_RELATIVE_SPREAD = 0.10  # standard deviation over mean, the limit pyperf uses
+MAX_TREND = 0.05  # change from the first half of the rounds to the second
 MIN_CALLS = 100  # fewer say nothing about a tail
+CURVE = tuple(100 * (1 - 10 ** (-k / 8)) for k in range(33))  # per cent: 0 to 99.99, even in nines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +34,20 @@ class Plan:
         rounds: how often each candidate has its turn.
         round_s: length of one turn; at least one call is made.
         warmup_s: before the first round, not counted; at least one call is made.
+        min_rounds: of a candidate so slow that its rounds take longer.
+        probe_s: length of one try of the server scenario, at least.
+        probe_bounds: the same, in times the bound: 20 find out a rate that is 5 % too high, for
+            its queue grows as long as the bound.
+        searches: how often the server scenario searches its rate.
     """
 
     rounds: int
     round_s: float
     warmup_s: float
     min_rounds: int = 3
+    probe_s: float = 0.4
+    probe_bounds: int = 20
+    searches: int = 5
 
     @property
     def limit_s(self) -> float:
@@ -42,8 +55,8 @@ class Plan:
         return 2 * self.rounds * self.round_s
 
 
-QUICK = Plan(rounds=7, round_s=0.12, warmup_s=0.15)
-FULL = Plan(rounds=11, round_s=0.4, warmup_s=0.5)
+QUICK = Plan(rounds=7, round_s=0.12, warmup_s=0.15, probe_s=0.1, probe_bounds=10, searches=3)
+FULL = Plan(rounds=9, round_s=0.2, warmup_s=0.25)  # with nothing asked for, two minutes on a Pi
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +93,7 @@ class Timing:
     """Durations of all calls of one candidate, round by round, in nanoseconds."""
 
     rounds: tuple[NDArray[np.int64], ...]
+    power_w: float | None = None  # drawn by the machine meanwhile, where a sensor says it
 
     @property
     def calls(self) -> NDArray[np.int64]:
@@ -88,20 +102,66 @@ class Timing:
 
     def per_second(self, items: int) -> Spread:
         """Items a second, round by round, when each call handles ``items``."""
-        return Spread.of([items * len(calls) / (calls.sum() / 1e9) for calls in self.rounds])
+        return Spread.of([items * len(calls) / (float(calls.sum()) / 1e9) for calls in self.rounds])
+
+    def percentile_ms(self, name: str) -> Spread | None:
+        """A percentile of latency round by round; None where one had too few calls for it."""
+        values = [percentile_ms(calls, PERCENTILES[name]) for calls in self.rounds]
+        known = [value for value in values if value is not None]
+        return Spread.of(known) if len(known) == len(values) else None
 
 
 def measure(candidates: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
     """Time each candidate's call, one round of each in turn."""
     for call in candidates.values():
-        _round(call, plan.warmup_s)
+        run_round(call, plan.warmup_s)
     rounds: dict[str, list[NDArray[np.int64]]] = {name: [] for name in candidates}
+    meters = {name: PowerMeter() for name in candidates}
     for turn in range(plan.rounds):
         for name, call in candidates.items():
             spent_s = sum(int(durations.sum()) for durations in rounds[name]) / 1e9
             if turn < plan.min_rounds or spent_s < plan.limit_s:
-                rounds[name].append(_round(call, plan.round_s))
-    return {name: Timing(rounds=tuple(taken)) for name, taken in rounds.items()}
+                with meters[name]:
+                    rounds[name].append(run_round(call, plan.round_s))
+    return {
+        name: Timing(rounds=tuple(taken), power_w=meters[name].power_w)
+        for name, taken in rounds.items()
+    }
+
+
+class PowerMeter:
+    """Mean power over all the times that the context was entered.
+
+    A counter of energy is read before and after; where there is only a gauge of power, that is read
+    before the context ends, under load.
+    """
+
+    def __init__(self, read: Callable[[], Reading] = read_sensors) -> None:
+        self._read = read
+        self._energy_j: list[float] = []
+        self._seconds: list[float] = []
+        self._gauge_w: list[float] = []
+
+    def __enter__(self) -> PowerMeter:
+        self._before = self._read().energy_j
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        after = self._read()
+        spent_s = time.perf_counter() - self._start
+        if self._before is not None and after.energy_j is not None:
+            self._energy_j.append(after.energy_j - self._before)
+            self._seconds.append(spent_s)
+        if after.power_w is not None:
+            self._gauge_w.append(after.power_w)
+
+    @property
+    def power_w(self) -> float | None:
+        """Watts of the machine; None without a sensor."""
+        if self._energy_j:
+            return sum(self._energy_j) / sum(self._seconds)
+        return statistics.fmean(self._gauge_w) if self._gauge_w else None
 
 
 def latency_ms(durations_ns: NDArray[np.int64]) -> dict[str, float | int | None]:
@@ -118,21 +178,41 @@ def latency_ms(durations_ns: NDArray[np.int64]) -> dict[str, float | int | None]
         "min": float(values.min()),
     }
     for name, percent in PERCENTILES.items():
-        enough = len(values) * (100 - percent) >= 100 - 1e-6
-        nearest = np.percentile(values, percent, method="inverted_cdf")
-        known[name] = float(nearest) if enough else None
+        known[name] = percentile_ms(durations_ns, percent)
     return known | {"max": float(values.max())}
+
+
+def percentile_ms(durations_ns: NDArray[np.int64], percent: float) -> float | None:
+    """Nearest-rank percentile in milliseconds; None where too few calls were made for it."""
+    enough = len(durations_ns) * (100 - percent) >= 100 - 1e-6
+    return nearest_rank(durations_ns, percent) / 1e6 if enough else None
+
+
+def nearest_rank(values: NDArray[np.int64], percent: float) -> float:
+    """The smallest value that ``percent`` of all do not exceed.
+
+    Not numpy's ``inverted_cdf``, which takes the 1000th of 1000 values for 99.9 per cent.
+    """
+    rank = max(math.ceil(round(percent / 100 * len(values), 6)), 1)
+    return float(np.partition(values, rank - 1)[rank - 1])
+
+
+def quantiles_ms(durations_ns: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
+    """The whole distribution as (per cent of calls, milliseconds at most), as far as it goes."""
+    points = ((percent, percentile_ms(durations_ns, percent)) for percent in CURVE)
+    return tuple((percent, ms) for percent, ms in points if ms is not None)
 
 
 def doubts(timing: Timing, *, tail: bool = False) -> list[str]:
     """Reasons to call a measurement unstable; ``tail`` when its percentiles matter."""
-    reasons = []
     spread = timing.per_second(1)
-    if spread.relative > MAX_RELATIVE_SPREAD:
+    reasons = unstable(spread, "rounds")
+    trend = _trend(spread.values)
+    if trend is not None:
         reasons.append(
-            f"unstable: rounds differ by {spread.relative:.0%} (standard deviation over mean, "
-            f"limit {MAX_RELATIVE_SPREAD:.0%}); something else uses this machine, or its clock "
-            "changes"
+            f"no steady state: speed {'rose' if trend > 0 else 'fell'} by {abs(trend):.0%} from "
+            "the first half of the rounds to the second; let the machine settle, or measure it "
+            "with --scenario sustained --minutes N"
         )
     if tail and len(timing.calls) < MIN_CALLS:
         reasons.append(
@@ -142,7 +222,28 @@ def doubts(timing: Timing, *, tail: bool = False) -> list[str]:
     return reasons
 
 
-def _round(call: Call, seconds: float) -> NDArray[np.int64]:
+def unstable(spread: Spread, what: str) -> list[str]:
+    """That ``what`` was repeated gave too different numbers, if so."""
+    if spread.relative <= MAX_RELATIVE_SPREAD:
+        return []
+    return [
+        f"unstable: {what} differ by {spread.relative:.0%} (standard deviation over mean, limit "
+        f"{MAX_RELATIVE_SPREAD:.0%}); something else uses this machine, or its clock changes"
+    ]
+
+
+def _trend(values: Sequence[float]) -> float | None:
+    """Change between the halves of a series, where these do not overlap at all."""
+    half = len(values) // 2
+    first, second = values[:half], values[len(values) - half :]
+    if half < 3 or not (max(first) < min(second) or min(first) > max(second)):
+        return None
+    change = statistics.median(second) / statistics.median(first) - 1
+    return change if abs(change) > MAX_TREND else None
+
+
+def run_round(call: Call, seconds: float) -> NDArray[np.int64]:
+    """Durations in nanoseconds of the calls that begin within so many seconds, at least one."""
     clock = time.perf_counter_ns
     durations = []
     stop = clock() + int(seconds * 1e9)

@@ -1,7 +1,8 @@
 """The pipeline scenario: packets of a capture in, alert lines out.
 
 Everything that ``idskit detect`` does is timed, and split into what it takes to extract flows, to
-infer, and to write alerts.
+infer, and to write alerts. Packets come as fast as they are read, or at a rate that was asked for:
+then what is timed is how long verdicts take.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 
 from idskit.bench.backends import Candidate
 from idskit.bench.machine import reset_peak_rss, sensors
-from idskit.bench.measure import Timing, doubts, latency_ms
-from idskit.bench.result import Result, RunFacts, Split
+from idskit.bench.measure import Spread, Timing, doubts, latency_ms, quantiles_ms
+from idskit.bench.replay import VERDICT_AFTER, PacedCapture, Replay, replay
+from idskit.bench.result import Paced, Result, RunFacts, Split
 from idskit.bench.scenarios import Settings
 from idskit.detect.detector import Detector
 from idskit.detect.run import BATCH
@@ -30,6 +32,8 @@ from idskit.flows.profiles import NAMES
 from idskit.flows.reader import open_flows
 
 MIX = "mixed"
+PACED_PASSES = 3
+KEPT_UP = 0.98  # of the rate asked for; below, the queue grew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,12 @@ class Passes:
     Args:
         count: passes that are timed; one more, before them, compiles and warms up.
         packets: of the generated capture.
+        paced_s: how long one pass at a chosen rate lasts at most.
     """
 
     count: int
     packets: int
+    paced_s: float = 10.0
 
 
 QUICK_PASSES = Passes(count=5, packets=100_000)
@@ -101,6 +107,44 @@ def pipeline(
         for candidate, warmup, mine in zip(
             candidates, warmups, zip(*taken, strict=True), strict=True
         )
+    ]
+
+
+def paced_pipeline(
+    candidates: Sequence[Candidate],
+    settings: Settings,
+    capture: Path | None,
+    passes: Passes,
+    rate_per_s: float,
+) -> list[Result]:
+    """How long verdicts of every candidate take at a packet rate, one pass of each in turn.
+
+    Args:
+        candidates: without an ``obstacle``.
+        settings: seed and memory at the start.
+        capture: what is read; a generated one when None.
+        passes: how long, and how large a generated capture is.
+        rate_per_s: packets a second.
+
+    Raises:
+        CaptureError: the capture cannot be read.
+        SchemaError: no flow of the capture comes to a verdict, or a model is of another version's
+            schema.
+    """
+    most = max(int(rate_per_s * passes.paced_s), 1)
+    with _capture(capture, passes, settings) as (path, words), Path(os.devnull).open("w") as sink:
+        detectors = [candidate.detector for candidate in candidates if candidate.detector]
+        reset_peak_rss()
+        for detector in detectors:
+            _read(detector, path, sink)
+        taken = [
+            [replay(d, PacedCapture(path, rate_per_s, most), sink) for d in detectors]
+            for _ in range(PACED_PASSES)
+        ]
+    words = f"{words}, arriving at {rate_per_s:,.0f} packets a second"
+    return [
+        _paced_result(candidate, mine, rate_per_s, settings, words)
+        for candidate, mine in zip(candidates, zip(*taken, strict=True), strict=True)
     ]
 
 
@@ -178,3 +222,58 @@ def _result(
         accuracy=candidate.accuracy,
         warnings=tuple(doubts(timing)),
     )
+
+
+def _paced_result(
+    candidate: Candidate,
+    passes: Sequence[Replay],
+    rate_per_s: float,
+    settings: Settings,
+    words: str,
+) -> Result:
+    waits_ns = np.concatenate([one.waits_ns for one in passes])
+    if not len(waits_ns):
+        raise SchemaError(
+            f"no flow came to its verdict, at packet {VERDICT_AFTER}, in the {passes[0].packets:,} "
+            f"packets read at {rate_per_s:g} a second: raise --rate or take another capture"
+        )
+    extract, infer, post = np.median(
+        [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
+    )
+    reached = Spread.of([one.packets / one.spent_ns * 1e9 for one in passes])
+    return Result(
+        model=candidate.model,
+        execution=candidate.execution,
+        run=RunFacts(
+            scenario="pipeline",
+            batch=BATCH,
+            rounds=len(passes),
+            duration_s=sum(one.spent_ns for one in passes) / 1e9,
+            warmup_s=0.0,
+            seed=settings.seed,
+            input=words,
+        ),
+        init_ms=candidate.init_ms,
+        first_ms=candidate.first_ms,
+        latency_ms=latency_ms(waits_ns),
+        split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
+        flows_per_s=Spread.of([one.flows / one.spent_ns * 1e9 for one in passes]),
+        packets_per_s=reached,
+        rss_mib=settings.memory(),
+        **sensors(),
+        power_w=None,
+        energy_mj_per_flow=None,
+        accuracy=candidate.accuracy,
+        warnings=tuple(_behind(reached.median, rate_per_s)),
+        quantiles_ms=quantiles_ms(waits_ns),
+        paced=Paced(rate_per_s=rate_per_s, verdict_after=VERDICT_AFTER, verdicts=len(waits_ns)),
+    )
+
+
+def _behind(reached_per_s: float, rate_per_s: float) -> list[str]:
+    if reached_per_s >= KEPT_UP * rate_per_s:
+        return []
+    return [
+        f"it fell behind: {rate_per_s:,.0f} packets a second were due, {reached_per_s:,.0f} were "
+        "judged, so verdicts come later the longer it lasts; an interface would drop packets"
+    ]

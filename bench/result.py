@@ -7,16 +7,22 @@ every change that a reader must know of.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from idskit.bench.backends import Accuracy, Execution, ModelFacts
+from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
+from idskit.errors import IdskitError
 from idskit.output import write_whole
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,62 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundLatency:
+    """Latency percentiles round by round, in milliseconds; None where a round had too few calls."""
+
+    p50: Spread | None
+    p99: Spread | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One try of the server scenario: arrivals at a rate, and how long flows waited."""
+
+    rate_per_s: float
+    p50_ms: float
+    p99_ms: float
+    met: bool  # every arrival served, and p99 within the bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The server scenario's search; ``flows_per_s`` holds the highest rate of each repeat."""
+
+    bound_ms: float
+    max_batch: int  # so many waiting flows are judged together
+    probes: tuple[Probe, ...]  # of all repeats, by rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paced:
+    """A pipeline at a chosen packet rate; ``latency_ms`` is then that of its verdicts."""
+
+    rate_per_s: float
+    verdict_after: int  # at this packet of a flow the verdict was due
+    verdicts: int  # timed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The sustained scenario at one moment."""
+
+    at_s: float
+    flows_per_s: float
+    temperature_c: float | None
+    frequency_mhz: float | None
+    throttled: bool | None
+    power_w: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sustained:
+    """The sustained scenario's curve."""
+
+    samples: tuple[Sample, ...]
+    drift: float  # median of the last quarter over that of the first, minus 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One model in one scenario; None where the scenario or the machine has no such number."""
 
@@ -65,7 +127,9 @@ class Result:
     run: RunFacts
     init_ms: float
     first_ms: float
-    latency_ms: dict[str, float | int | None]  # of one batch, or of one pass of a pipeline
+    latency_ms: dict[
+        str, float | int | None
+    ]  # of one batch, one flow's wait or verdict, or one pass
     split_ms: Split | None
     flows_per_s: Spread
     packets_per_s: Spread | None
@@ -77,6 +141,45 @@ class Result:
     energy_mj_per_flow: float | None
     accuracy: Accuracy | None
     warnings: tuple[str, ...]
+    quantiles_ms: tuple[tuple[float, float], ...] = ()  # (percent of calls, ms at most)
+    round_latency_ms: RoundLatency | None = None
+    server: Server | None = None
+    sustained: Sustained | None = None
+    paced: Paced | None = None
+    gpu_steps: Steps | None = None  # of one call, on a GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """One program that turns packets into flow records, on one capture.
+
+    It ran as a process of its own; None where there is no such number, and all of them where
+    ``reason`` says why it could not be measured.
+    """
+
+    name: str
+    version: str | None
+    computes: str  # for each flow, and where that goes
+    columns: int | None
+    capture: str  # in words
+    mix: str | None  # of the generator; None for a capture that was given
+    packets: int
+    flows: int | None  # that it found
+    cpu_s: Spread | None  # of the whole process
+    us_per_packet: Spread | None  # CPU of one more packet, start-up taken out
+    wall_s: Spread | None
+    rss_mib: Spread | None  # at most, of its largest process
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Rate:
+    """How fast this machine multiplies int8 matrices, and what each model needs of that."""
+
+    gmac_per_s: Spread  # MatMulInteger of 1024 x 1024 matrices, in 1e9 multiply-adds a second
+    types: str  # U8S8 or S8S8, whichever is faster here
+    threads: int
+    macs_per_flow: dict[str, int]  # by the model file's SHA-256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +190,8 @@ class Report:
     results: tuple[Result, ...]
     verdict: tuple[str, ...]  # sentences
     created: datetime
+    int8_rate: Int8Rate | None = None
+    extraction: tuple[Extraction, ...] = ()
 
     def to_json(self) -> str:
         """The result file's text."""
@@ -94,7 +199,9 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "created": self.created.astimezone(UTC).isoformat(timespec="seconds"),
             "machine": self.machine,
+            "int8_rate": self.int8_rate and asdict(self.int8_rate),
             "results": [asdict(result) for result in self.results],
+            "extraction": [asdict(entry) for entry in self.extraction],
             "verdict": list(self.verdict),
         }
         return json.dumps(document, indent=2)
@@ -106,3 +213,75 @@ class Report:
             IdskitError: the file cannot be written.
         """
         write_whole(path, lambda partial: partial.write_text(self.to_json() + "\n"))
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Read a result file.
+
+        Raises:
+            IdskitError: missing, no such file of ours, of another schema version, or damaged.
+        """
+        document = _document(path)
+        version = document["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise IdskitError(
+                f"{path} is a benchmark result of schema version {version}, this idskit reads "
+                f"version {SCHEMA_VERSION}: measure again, or use the idskit that wrote it"
+            )
+        try:
+            content = {name: document[name] for name in document if name != "schema_version"}
+            created = datetime.fromisoformat(content.pop("created"))
+            absent = _SHOWN - document["machine"].keys()
+            if absent:
+                raise ValueError(f"machine: {', '.join(sorted(absent))} missing")
+            return cls(created=created, **_members(cls, content, skip=("created",)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IdskitError(
+                f"{path} is a damaged benchmark result ({error}): measure again"
+            ) from error
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except OSError as error:
+        raise IdskitError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise IdskitError(
+            f"{path} was given as a benchmark result, but it is none: use a file that "
+            "`idskit bench --json` wrote"
+        )
+    return document
+
+
+def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Arguments of the dataclass ``kind`` out of a JSON object that has exactly its fields."""
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in fields(kind) if field.name not in skip]
+    odd = set(names) ^ set(document)
+    if odd:
+        raise ValueError(f"{kind.__name__}: {', '.join(sorted(odd))} missing or unknown")
+    return {name: _value(hints[name], document[name], name) for name in names}
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """A JSON value as the annotation ``kind`` says."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        options = [option for option in arguments if option is not type(None)]
+        return _value(options[0], value, name) if len(options) == 1 else value
+    if is_dataclass(kind):
+        return kind(**_members(kind, value))  # type: ignore[operator]
+    if origin is tuple:
+        repeated = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_value(k, v, name) for k, v in zip(repeated, value, strict=True))
+    if origin is dict:
+        return {key: _value(arguments[1], item, name) for key, item in value.items()}
+    allowed = (int, float) if kind is float else kind
+    if kind is not Any and not isinstance(value, allowed):
+        raise TypeError(f"{name} is {value!r}")
+    return value

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from idskit.bench.backends import Candidate, open_candidate
+from idskit.bench.ceiling import int8_rate
+from idskit.bench.extraction import FULL_EXTRACTION, QUICK_EXTRACTION, measure_extraction
+from idskit.bench.extraction_report import extraction_verdict
+from idskit.bench.extractors import extractors
 from idskit.bench.machine import machine_facts, rss_mib
 from idskit.bench.measure import FULL, QUICK
-from idskit.bench.pipeline import FULL_PASSES, QUICK_PASSES, obstacle, pipeline
+from idskit.bench.page import save_page
+from idskit.bench.pipeline import Passes, obstacle, paced_pipeline, pipeline
+from idskit.bench.report import markdown as markdown_of
 from idskit.bench.report import show, verdict
-from idskit.bench.result import Report, Result
+from idskit.bench.result import Extraction, Int8Rate, Report, Result
 from idskit.bench.scenarios import (
     BATCHES,
     QUICK_BATCHES,
     SCENARIOS,
+    SERVER_BATCH,
+    UNASKED,
     Settings,
     offline,
+    require_room,
     single_stream,
 )
+from idskit.bench.server import BOUND_MS, server
+from idskit.bench.sustained import MINUTES, sustained
+from idskit.bench.twin import fp32_twin
+from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
+from idskit.output import write_whole
+
+QUICK_PASSES = Passes(count=5, packets=100_000, paced_s=2.0)
+FULL_PASSES = Passes(count=5, packets=200_000)
 
 
 def bench(  # noqa: PLR0913 - one argument a flag
@@ -33,69 +52,149 @@ def bench(  # noqa: PLR0913 - one argument a flag
     device: str = "cpu",
     threads: int | None = None,
     batch: int | None = None,
+    bound_ms: float | None = None,
+    minutes: float | None = None,
     capture: Path | None = None,
+    rate: float | None = None,
     quick: bool = False,
     peers: bool = False,
+    peer_python: Path | None = None,
     json: Path | None = None,
+    html: Path | None = None,
+    markdown: Path | None = None,
     console: Console | None = None,
 ) -> Report:
     """Measure models side by side, print tables, and return the result.
 
     Args:
         models: ONNX files and folders of training runs (measured in eager torch), all of one
-            schema; the shipped model when empty.
-        scenario: some of ``SCENARIOS``; all that the models allow when empty.
+            schema; when empty the shipped model, with its fp32 twin beside it on the CPU.
+        scenario: some of ``SCENARIOS``; ``UNASKED`` when empty.
         device: ``cpu`` or ``cuda``; what is asked for is what is measured.
         threads: of one inference; all usable processors when None.
-        batch: rows a call of the offline scenario; several sizes when None.
+        batch: rows a call of the offline scenario, several sizes when None; the most rows a call
+            of the server and the sustained scenario, 256 when None.
+        bound_ms: p99 that the server scenario allows, 10 when None.
+        minutes: of the sustained scenario, 5 when None.
         capture: what the pipeline reads; a generated one when None.
+        rate: packets a second that arrive at the pipeline; as fast as they are read when None.
         quick: seconds instead of minutes, with wider spread.
-        peers: also measure what a user would run instead of each training run among ``models``,
-            see ``idskit.bench.peers``.
+        peers: also measure what a user would run instead: of the training run among ``models``
+            (``idskit.bench.peers``), and in the pipeline scenario of idskit's flow engine
+            (``idskit.bench.extractors``).
+        peer_python: interpreter that has those of the second kind that are Python packages; this
+            one when None.
         json: where the result file goes; ``-`` is standard output.
+        html: where one page with plots goes.
+        markdown: where the tables go as Markdown.
         console: where the tables go; standard error when None.
 
     Raises:
-        IdskitError: unknown scenario, a batch below one, or models of different schemas.
+        IdskitError: unknown scenario, a setting of a scenario that is not measured, a batch, bound
+            or time out of range, not enough memory, or models of different schemas.
         ModelError, RunError, DeviceError, MissingExtra: a model cannot be measured.
     """
-    wanted = _checked(scenario, batch)
+    wanted = _checked(scenario, batch, bound_ms, minutes, rate)
     console = console or Console(stderr=True)
     settings = Settings(
         plan=QUICK if quick else FULL,
         batches=(batch,) if batch else QUICK_BATCHES if quick else BATCHES,
         rss_start_mib=rss_mib(),
+        server_batch=batch or SERVER_BATCH,
     )
-    candidates = [
-        open_candidate(path, device=device, threads=threads) for path in models or (None,)
-    ]
-    rivals, missing = _peers(models, device, threads) if peers else ([], [])
-    candidates += rivals
-    _check_schemas(candidates)
-    able, left_out = _able(candidates, wanted, required=bool(scenario))
-    passes = QUICK_PASSES if quick else FULL_PASSES
-    measurements: dict[str, Callable[[], list[Result]]] = {
-        "single-stream": lambda: single_stream(candidates, settings),
-        "offline": lambda: offline(candidates, settings),
-        "pipeline": lambda: pipeline(able, settings, capture, passes) if able else [],
-    }
-    results: list[Result] = []
-    for name, measurement in measurements.items():
-        if name in wanted:
-            with console.status(f"measuring {name}"):  # nothing where nobody watches
-                results += measurement()
+    infers = peers and wanted != ("pipeline",)
+    with ExitStack() as stack:
+        paths = list(models) or [stack.enter_context(shipped_model())]
+        for path in paths:
+            require_room(path)
+        candidates = [open_candidate(path, device=device, threads=threads) for path in paths]
+        twins = [] if models or device != "cpu" else [fp32_twin(candidates[0], paths[0])]
+        rivals, missing = _peers(models, device, threads) if infers else ([], [])
+        _check_schemas(candidates + rivals)
+        everyone = candidates + twins + rivals
+        able, left_out = _able(candidates, wanted, required=bool(scenario))
+        passes = QUICK_PASSES if quick else FULL_PASSES
+        measurements: dict[str, Callable[[], list[Result]]] = {
+            "single-stream": lambda: single_stream(everyone, settings),
+            "offline": lambda: offline(everyone, settings),
+            "server": lambda: server(candidates, settings, bound_ms or BOUND_MS),
+            "pipeline": lambda: _pipeline(able, settings, capture, passes, rate),
+            "sustained": lambda: sustained(candidates, settings, minutes or MINUTES),
+        }
+        results: list[Result] = []
+        ceiling = None
+        for name in wanted:
+            with console.status(f"measuring {name}"), _enough_memory(name):
+                results += measurements[name]()
+                if name == "offline" and device == "cpu":
+                    ceiling = _int8_rate(paths, candidates)
+        extraction: list[Extraction] = []
+        if peers and "pipeline" in wanted:
+            plan = QUICK_EXTRACTION if quick else FULL_EXTRACTION
+            with console.status("measuring extraction"):
+                extraction = measure_extraction(capture, plan, extractors(peer_python))
     report = Report(
         machine=machine_facts(),
         results=tuple(results),
-        verdict=(*verdict(results), *left_out, *missing),
+        verdict=(*verdict(results), *extraction_verdict(extraction), *left_out, *missing),
         created=datetime.now(UTC),
+        int8_rate=ceiling,
+        extraction=tuple(extraction),
     )
-    _deliver(report, json)
-    show(report, console)
+    deliver(report, console, json=json, html=html, markdown=markdown)
     return report
 
 
-def _checked(scenario: Sequence[str], batch: int | None) -> tuple[str, ...]:
+def show_file(
+    file: Path,
+    *,
+    html: Path | None = None,
+    markdown: Path | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Show an earlier result file as if it had just been measured.
+
+    Raises:
+        IdskitError: no result file of this schema version, or a view cannot be written.
+    """
+    report = Report.load(file)
+    deliver(report, console or Console(stderr=True), html=html, markdown=markdown)
+    return report
+
+
+def deliver(
+    report: Report,
+    console: Console,
+    *,
+    json: Path | None = None,
+    html: Path | None = None,
+    markdown: Path | None = None,
+) -> None:
+    """Write the result file and every view that was asked for, then print the tables.
+
+    Raises:
+        IdskitError: a file cannot be written.
+    """
+    if json is not None and str(json) == "-":
+        sys.stdout.write(report.to_json() + "\n")
+    elif json is not None:
+        report.save(json)
+    if html is not None:
+        save_page(html, {"": report})
+    if markdown is not None:
+        text = markdown_of(report)
+        write_whole(markdown, lambda partial: partial.write_text(text))
+    show(report, console)
+
+
+def _checked(
+    scenario: Sequence[str],
+    batch: int | None,
+    bound_ms: float | None,
+    minutes: float | None,
+    rate: float | None,
+) -> tuple[str, ...]:
+    """The scenarios to measure, in their order, when all that was asked for makes sense."""
     unknown = [name for name in scenario if name not in SCENARIOS]
     if unknown:
         raise IdskitError(
@@ -103,7 +202,64 @@ def _checked(scenario: Sequence[str], batch: int | None) -> tuple[str, ...]:
         )
     if batch is not None and batch < 1:
         raise IdskitError(f"a batch of {batch} rows was asked for: at least 1 is needed")
-    return tuple(scenario) or SCENARIOS
+    asked = set(scenario or UNASKED) | ({"sustained"} if minutes and not scenario else set())
+    for flag, value, name in (
+        ("bound-ms", bound_ms, "server"),
+        ("minutes", minutes, "sustained"),
+        ("rate", rate, "pipeline"),
+    ):
+        if value is not None and name not in asked:
+            raise IdskitError(
+                f"--{flag} was given without the scenario it belongs to: add --scenario {name}"
+            )
+        if value is not None and value <= 0:
+            raise IdskitError(f"--{flag} {value:g} was asked for: more than 0 is needed")
+    return tuple(name for name in SCENARIOS if name in asked)
+
+
+def _pipeline(
+    able: Sequence[Candidate],
+    settings: Settings,
+    capture: Path | None,
+    passes: Passes,
+    rate: float | None,
+) -> list[Result]:
+    if not able:
+        return []
+    if rate is None:
+        return pipeline(able, settings, capture, passes)
+    return paced_pipeline(able, settings, capture, passes, rate)
+
+
+@contextmanager
+def _enough_memory(scenario: str) -> Iterator[None]:
+    """Turn what numpy, onnxruntime and torch say when memory ends into one sentence."""
+    try:
+        yield
+    except IdskitError:
+        raise
+    except Exception as error:  # they share no base class
+        words = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not re.search(_NO_MEMORY, words, re.IGNORECASE):
+            raise
+        raise IdskitError(
+            f"scenario {scenario} does not fit the memory of this machine ({words[:200]}): choose "
+            "a smaller --batch or a smaller model"
+        ) from error
+
+
+_NO_MEMORY = r"bad.?alloc|out of memory|failed to allocate|can't allocate"
+
+
+def _int8_rate(paths: Sequence[Path], candidates: Sequence[Candidate]) -> Int8Rate:
+    """The machine's int8 product beside what each ONNX file needs of it."""
+    contents = {
+        candidate.model.sha256: path.read_bytes()
+        for candidate, path in zip(candidates, paths, strict=True)
+        if path.is_file()
+    }
+    first = candidates[0]
+    return int8_rate(contents, first.sample, threads=first.execution.threads)
 
 
 def _peers(
@@ -113,7 +269,8 @@ def _peers(
     if len(runs) != 1 or device != "cpu":
         raise IdskitError(
             f"peers were asked for with {len(runs)} training runs on device {device}: they are "
-            "made from the folder of one run, on the CPU; name it beside the exported file"
+            "made from the folder of one run, on the CPU; name it beside the exported file, or "
+            "ask for --scenario pipeline alone, whose peers are other flow extractors"
         )
     from idskit.bench.peers import open_peers
 
@@ -146,12 +303,3 @@ def _able(
         else:
             sentences.append(f"No pipeline was measured: {reason}.")
     return able, sentences
-
-
-def _deliver(report: Report, json: Path | None) -> None:
-    if json is None:
-        return
-    if str(json) == "-":
-        sys.stdout.write(report.to_json() + "\n")
-    else:
-        report.save(json)

@@ -1,26 +1,36 @@
 """The scenarios, with the meanings of MLPerf Inference.
 
-offline        all rows are there at once: throughput at several batch sizes
 single-stream  one flow after the other: latency, judged by its percentiles
+offline        all rows are there at once: throughput at several batch sizes
+server         flows arrive at random: the highest rate at which they do not wait too long,
+               see ``idskit.bench.server``
 pipeline       a capture in, alert lines out, see ``idskit.bench.pipeline``
+sustained      full load for minutes, see ``idskit.bench.sustained``; only when asked for
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from idskit.bench.backends import Candidate, realistic_rows
-from idskit.bench.machine import peak_rss_mib, reset_peak_rss, rss_mib, sensors
-from idskit.bench.measure import Plan, Timing, doubts, latency_ms, measure
-from idskit.bench.result import Memory, Result, RunFacts
+from idskit.bench.backends import Candidate, Rows, realistic_rows
+from idskit.bench.machine import cgroup_limits, peak_rss_mib, reset_peak_rss, rss_mib, sensors
+from idskit.bench.measure import Plan, Spread, Timing, doubts, latency_ms, measure, quantiles_ms
+from idskit.bench.result import Memory, Result, RoundLatency, RunFacts, Server, Sustained
+from idskit.errors import IdskitError
 
-SCENARIOS = ("offline", "single-stream", "pipeline")
+SCENARIOS = ("single-stream", "offline", "server", "pipeline", "sustained")
+UNASKED = SCENARIOS[:4]  # what is measured when nothing is asked for
 BATCHES = (1, 8, 64, 256, 1024, 4096)
 QUICK_BATCHES = (16, 256, 1024)
+SERVER_BATCH = 256
 SEED = 20_24
-_POOL = 4096  # rows that the calls go through in turn, so no cache holds the one answer
+POOL = 4096  # rows that the calls go through in turn, so no cache holds the one answer
+_COPIES = 3  # of a model while it is loaded: the file, its parsed graph, the packed weights
+_TRIAL = 256  # rows of the trial that tells how much memory a row takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +41,14 @@ class Settings:
         plan: how long to measure.
         batches: rows a call of the offline scenario.
         rss_start_mib: resident memory before the models were loaded.
+        server_batch: most rows a call of the server and the sustained scenario.
         seed: of the input rows.
     """
 
     plan: Plan
     batches: tuple[int, ...]
     rss_start_mib: float | None
+    server_batch: int = SERVER_BATCH
     seed: int = SEED
 
     def memory(self) -> Memory:
@@ -45,7 +57,11 @@ class Settings:
 
 
 def offline(candidates: Sequence[Candidate], settings: Settings) -> list[Result]:
-    """Throughput of every candidate at every batch size."""
+    """Throughput of every candidate at every batch size.
+
+    Raises:
+        IdskitError: a batch does not fit memory.
+    """
     return [
         result
         for batch in settings.batches
@@ -58,53 +74,147 @@ def single_stream(candidates: Sequence[Candidate], settings: Settings) -> list[R
     return _inference("single-stream", candidates, 1, settings)
 
 
-def _inference(
-    scenario: str, candidates: Sequence[Candidate], batch: int, settings: Settings
-) -> list[Result]:
-    calls = {str(i): _call(c, batch, settings.seed) for i, c in enumerate(candidates)}
+def require_room(path: Path) -> None:
+    """Make sure that a model file can be loaded at all.
+
+    Raises:
+        IdskitError: it needs more memory than is free.
+    """
+    free_mib = free_memory_mib()
+    size_mib = path.stat().st_size / 2**20 if path.is_file() else 0.0
+    if free_mib is not None and _COPIES * size_mib > free_mib:
+        raise IdskitError(
+            f"model {path} of {size_mib:,.0f} MiB needs about {_COPIES * size_mib:,.0f} MiB to be "
+            f"loaded, but {free_mib:,.0f} MiB are free: stop other programs or take a smaller model"
+        )
+
+
+def require_memory(candidate: Candidate, batch: int, seed: int = SEED) -> None:
+    """Make sure that a batch fits: the system would end the process without a word.
+
+    Raises:
+        IdskitError: judging ``batch`` flows at once needs more memory than is free.
+    """
+    free_mib = free_memory_mib()
+    if free_mib is None or batch <= _TRIAL:
+        return
+    rows = input_rows(candidate, _TRIAL, seed)
+    candidate.infer(rows[:1])
     reset_peak_rss()
-    timings = measure(calls, settings.plan)
-    return [
-        _result(candidate, timing, _run_facts(scenario, batch, timing, settings), settings)
-        for candidate, timing in zip(candidates, timings.values(), strict=True)
-    ]
+    before = rss_mib() or 0.0
+    candidate.infer(rows)
+    trial_mib = max(peak_rss_mib() - before, rows.nbytes * 4 / 2**20)  # drawing rows takes 4 copies
+    needed_mib = trial_mib * batch / _TRIAL
+    if needed_mib > free_mib:
+        raise IdskitError(
+            f"batches of {batch} flows were asked for, and {candidate.name} needs about "
+            f"{needed_mib:,.0f} MiB for one, but {free_mib:,.0f} MiB are free: choose a smaller "
+            "--batch"
+        )
 
 
-def _call(candidate: Candidate, batch: int, seed: int) -> Callable[[], object]:
+def input_rows(candidate: Candidate, count: int, seed: int) -> Rows:
+    """Rows (count, features) float32 for a candidate."""
+    return realistic_rows(candidate.sample, candidate.schema, count, seed=seed)
+
+
+def cycle_rows(candidate: Candidate, batch: int, seed: int) -> Callable[[], object]:
     """One inference of ``batch`` rows, other rows each time."""
-    count = max(_POOL // batch, 1)
-    rows = realistic_rows(candidate.sample, candidate.schema, count * batch, seed=seed)
+    count = max(POOL // batch, 1)
+    rows = input_rows(candidate, count * batch, seed)
     parts = itertools.cycle(rows.reshape(count, batch, -1))
     return lambda: candidate.infer(next(parts))
 
 
-def _run_facts(scenario: str, batch: int, timing: Timing, settings: Settings) -> RunFacts:
-    return RunFacts(
-        scenario=scenario,
-        batch=batch,
-        rounds=len(timing.rounds),
-        duration_s=float(timing.calls.sum()) / 1e9,
-        warmup_s=settings.plan.warmup_s,
-        seed=settings.seed,
-        input="rows that the model carries, drawn at random, numbers varied by 5 %",
-    )
-
-
-def _result(candidate: Candidate, timing: Timing, run: RunFacts, settings: Settings) -> Result:
+def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do not share
+    candidate: Candidate,
+    timing: Timing,
+    settings: Settings,
+    *,
+    scenario: str,
+    batch: int,
+    warnings: Sequence[str],
+    flows_per_s: Spread | None = None,
+    duration_s: float | None = None,
+    server: Server | None = None,
+    sustained: Sustained | None = None,
+) -> Result:
+    """A result out of the durations of all calls; ``flows_per_s`` where these do not tell it."""
+    speed = flows_per_s or timing.per_second(batch)
+    calls = timing.calls
     return Result(
         model=candidate.model,
         execution=candidate.execution,
-        run=run,
+        run=RunFacts(
+            scenario=scenario,
+            batch=batch,
+            rounds=len(timing.rounds),
+            duration_s=float(calls.sum()) / 1e9 if duration_s is None else duration_s,
+            warmup_s=settings.plan.warmup_s if flows_per_s is None else 0.0,
+            seed=settings.seed,
+            input="rows that the model carries, drawn at random, numbers varied by 5 %",
+        ),
         init_ms=candidate.init_ms,
         first_ms=candidate.first_ms,
-        latency_ms=latency_ms(timing.calls),
+        latency_ms=latency_ms(calls),
         split_ms=None,
-        flows_per_s=timing.per_second(run.batch),
+        flows_per_s=speed,
         packets_per_s=None,
         rss_mib=settings.memory(),
         **sensors(),
-        power_w=None,
-        energy_mj_per_flow=None,
+        power_w=timing.power_w,
+        energy_mj_per_flow=_energy_mj(timing.power_w, speed.median),
         accuracy=candidate.accuracy,
-        warnings=tuple(doubts(timing, tail=run.scenario == "single-stream")),
+        warnings=tuple(warnings),
+        quantiles_ms=quantiles_ms(calls),
+        round_latency_ms=RoundLatency(
+            p50=timing.percentile_ms("p50"), p99=timing.percentile_ms("p99")
+        ),
+        server=server,
+        sustained=sustained,
     )
+
+
+def free_memory_mib(root: Path = Path("/")) -> float | None:
+    """Memory that this process may still take: what the system has, within its group's limit."""
+    meminfo = root / "proc/meminfo"
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    limit = cgroup_limits(root)["memory_mib"]
+    left = [] if limit is None else [limit - (rss_mib() or 0.0)]
+    return min([int(found[1]) / 1024, *left]) if found else None
+
+
+def _inference(
+    scenario: str, candidates: Sequence[Candidate], batch: int, settings: Settings
+) -> list[Result]:
+    for candidate in candidates:
+        require_memory(candidate, batch, settings.seed)
+    calls = {str(i): cycle_rows(c, batch, settings.seed) for i, c in enumerate(candidates)}
+    reset_peak_rss()
+    timings = measure(calls, settings.plan)
+    tail = scenario == "single-stream"
+    results = [
+        build_result(
+            candidate,
+            timing,
+            settings,
+            scenario=scenario,
+            batch=batch,
+            warnings=doubts(timing, tail=tail),
+        )
+        for candidate, timing in zip(candidates, timings.values(), strict=True)
+    ]
+    return [_with_steps(c, result) for c, result in zip(candidates, results, strict=True)]
+
+
+def _with_steps(candidate: Candidate, result: Result) -> Result:
+    """Add how a call on a GPU splits into copies and compute, and whether the processor limits."""
+    if candidate.steps is None:
+        return result
+    steps = candidate.steps(input_rows(candidate, result.run.batch, result.run.seed))
+    host_bound = steps.sentences()[1:]
+    return replace(result, gpu_steps=steps, warnings=(*result.warnings, *host_bound))
+
+
+def _energy_mj(power_w: float | None, flows_per_s: float) -> float | None:
+    return None if power_w is None or not flows_per_s else 1e3 * power_w / flows_per_s

@@ -9,7 +9,7 @@ from idskit.bench import run
 from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
 from idskit.bench.run import bench
-from idskit.errors import DeviceError, MissingExtra
+from idskit.errors import DeviceError, IdskitError, MissingExtra
 from idskit.schema import Feature, Schema
 
 torch = pytest.importorskip("torch")
@@ -71,3 +71,43 @@ def test_without_torch_the_extra_is_named(trained, monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(MissingExtra, match=r"pip install 'idskit\[train\]'"):
         open_candidate(trained)
+
+
+def test_compiled_torch_runs_one_program_for_all_batch_sizes(trained, monkeypatch) -> None:
+    asked, sizes = [], []
+
+    def compile_(function, **options):  # the real one takes a minute
+        asked.append(options)
+
+        def program(signal):
+            sizes.append(len(signal))
+            return function(signal)
+
+        return program
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    eager, compiled = (open_candidate(trained, threads=1, compiled=c) for c in (False, True))
+    rows = eager.sample[:7]
+    np.testing.assert_allclose(compiled.infer(rows), eager.infer(rows), atol=1e-6)
+    assert asked == [{"dynamic": True, "fullgraph": True}]
+    assert sizes == [1, 2, 7]
+    assert compiled.execution.backend == "torch compiled"
+
+
+def test_a_compiler_that_is_missing_is_an_error(trained, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("No working C++ compiler found\nin the path")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    with pytest.raises(DeviceError, match=r"No working C\+\+ compiler found\).*apt install g\+\+"):
+        open_candidate(trained, compiled=True)
+
+
+def test_torch_has_no_tensorrt(trained) -> None:
+    with pytest.raises(DeviceError, match="export the run"):
+        open_candidate(trained, device="tensorrt")
+
+
+def test_onnx_files_are_not_for_torch_compile(make_model) -> None:
+    with pytest.raises(IdskitError, match="name the folder of the run"):
+        open_candidate(make_model(), compiled=True)

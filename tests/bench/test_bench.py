@@ -1,6 +1,7 @@
 """``bench`` from end to end on tiny models: the result file, its schema, the verdict."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,10 +9,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from idskit.bench import run, scenarios
+from idskit.bench import ceiling, run, scenarios
 from idskit.bench.backends import open_candidate, realistic_rows
+from idskit.bench.gpu import Steps
 from idskit.bench.measure import Plan
-from idskit.bench.run import bench
+from idskit.bench.pipeline import Passes
+from idskit.bench.result import Report
+from idskit.bench.run import bench, show_file
+from idskit.bench.scenarios import Settings, free_memory_mib, require_memory
 from idskit.errors import DeviceError, IdskitError, ModelError, RunError, SchemaError
 from idskit.schema import Feature, Schema
 
@@ -23,14 +28,19 @@ NAMES = Schema(
     ),
 )
 
+PLAN = Plan(rounds=3, round_s=0.002, warmup_s=0.0, probe_s=0.01, probe_bounds=2, searches=1)
+
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch) -> None:
-    monkeypatch.setattr(run, "QUICK", Plan(rounds=3, round_s=0.002, warmup_s=0.0))
+    monkeypatch.setattr(run, "QUICK", PLAN)
+    monkeypatch.setattr(run, "QUICK_PASSES", Passes(count=3, packets=1500))
+    monkeypatch.setattr(ceiling, "PLAN", PLAN)
 
 
 def test_the_result_file_obeys_its_published_schema(make_model, tmp_path) -> None:
-    bench([make_model()], scenario=["offline", "single-stream"], quick=True, json=tmp_path / "r")
+    wanted = ["offline", "single-stream", "server", "sustained"]
+    bench([make_model()], scenario=wanted, minutes=0.002, quick=True, json=tmp_path / "r")
     published = json.loads((files("idskit.bench") / "result.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(published)
     jsonschema.validate(json.loads((tmp_path / "r").read_text()), published)
@@ -49,6 +59,15 @@ def test_batch_and_threads_are_those_asked_for(make_model) -> None:
     (result,) = report.results
     assert (result.run.batch, result.execution.threads) == (5, 1)
     assert result.execution.provider_used == "CPUExecutionProvider"
+
+
+def test_steps_on_a_gpu_are_in_the_result_and_host_bound_is_a_warning(make_model) -> None:
+    steps = Steps(rows=8, copy_in_ms=1.0, enqueue_ms=2.0, wait_ms=0.0, copy_out_ms=1.0)
+    candidate = replace(open_candidate(make_model()), steps=lambda rows: steps)
+    settings = Settings(plan=PLAN, batches=(8,), rss_start_mib=None)
+    (result,) = scenarios.offline([candidate], settings)
+    assert result.gpu_steps == steps
+    assert any("host-bound" in warning for warning in result.warnings)
 
 
 def test_single_stream_judges_one_flow_a_call(make_model) -> None:
@@ -86,7 +105,7 @@ def test_nothing_is_left_when_the_result_cannot_be_written(make_model, tmp_path)
 
 
 def test_an_unknown_scenario(make_model) -> None:
-    with pytest.raises(IdskitError, match="'fast' was asked for: choose among offline"):
+    with pytest.raises(IdskitError, match="'fast' was asked for: choose among single-stream"):
         bench([make_model()], scenario=["fast"])
 
 
@@ -138,3 +157,100 @@ def test_input_rows_are_the_same_for_a_seed() -> None:
     sample = np.array([[1, 5], [0, 9]], np.float32)
     first, second = (realistic_rows(sample, NAMES, 50, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_without_a_model_it_says_whether_int8_paid_and_what_limits() -> None:
+    report = bench(quick=True)
+    said = " ".join(report.verdict)
+    assert {result.run.scenario for result in report.results} == set(scenarios.UNASKED)
+    for part in ("int8", "times the speed of fp32", "flows a second", "packets a second", "limits"):
+        assert part in said
+
+
+def test_the_fp32_twin_is_measured_but_not_in_the_pipeline() -> None:
+    report = bench(scenario=["single-stream", "pipeline"], quick=True)
+    measured = [(result.run.scenario, result.model.precision) for result in report.results]
+    assert measured == [
+        ("single-stream", "int8"),
+        ("single-stream", "fp32"),
+        ("pipeline", "int8"),
+    ]
+
+
+def test_views_are_written_and_made_again_from_the_result_file(make_model, tmp_path) -> None:
+    names = ("r.json", "a.html", "a.md", "b.html", "b.md")
+    file, html, markdown, html_again, markdown_again = (tmp_path / name for name in names)
+    made = bench(
+        [make_model()],
+        scenario=["offline", "server"],
+        quick=True,
+        json=file,
+        html=html,
+        markdown=markdown,
+    )
+    again = show_file(file, html=html_again, markdown=markdown_again)
+    assert again.results == made.results
+    assert html.read_text() == html_again.read_text()
+    assert markdown.read_text() == markdown_again.read_text()
+    assert Report.load(file).int8_rate == made.int8_rate
+
+
+def test_sustained_is_measured_only_when_asked_for(make_model) -> None:
+    assert "sustained" not in scenarios.UNASKED
+    (result,) = bench([make_model()], scenario=["sustained"], minutes=0.002, quick=True).results
+    assert result.run.scenario == "sustained"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"bound_ms": 5}, "--bound-ms was given without the scenario it belongs to"),
+        ({"minutes": 5}, "--minutes was given without the scenario it belongs to"),
+        ({"scenario": ["server"], "bound_ms": -1}, "--bound-ms -1 was asked for"),
+        ({"scenario": ["sustained"], "minutes": -2}, "--minutes -2 was asked for"),
+        ({"scenario": ["server"], "bound_ms": 5000}, "at most 1000"),
+    ],
+)
+def test_settings_that_make_no_sense(make_model, arguments, said) -> None:
+    with pytest.raises(IdskitError, match=said):
+        bench([make_model()], **({"scenario": ["offline"], "quick": True} | arguments))
+
+
+def test_a_batch_that_does_not_fit_memory(make_model) -> None:
+    with pytest.raises(IdskitError, match=r"needs about .* MiB are free: choose a smaller --batch"):
+        bench([make_model()], scenario=["offline"], batch=10**12)
+
+
+def test_a_model_that_does_not_fit_memory(make_model, monkeypatch) -> None:
+    monkeypatch.setattr(scenarios, "free_memory_mib", lambda: 0.001)
+    with pytest.raises(IdskitError, match=r"toy\.onnx of 0 MiB needs about .* are free"):
+        bench([make_model()], quick=True)
+
+
+def test_a_batch_that_fits(make_model) -> None:
+    require_memory(open_candidate(make_model()), 4096)
+
+
+def test_what_numpy_says_when_memory_ends_is_one_sentence(make_model, monkeypatch) -> None:
+    monkeypatch.setattr(run, "offline", lambda *_: np.empty(10**15))
+    with pytest.raises(IdskitError, match="scenario offline does not fit the memory"):
+        bench([make_model()], scenario=["offline"], quick=True)
+
+
+def test_what_onnxruntime_says_when_memory_ends_is_one_sentence(make_model, monkeypatch) -> None:
+    def fail(*_):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 1")
+
+    monkeypatch.setattr(run, "offline", fail)
+    with pytest.raises(IdskitError, match="scenario offline does not fit the memory"):
+        bench([make_model()], scenario=["offline"], quick=True)
+
+
+def test_free_memory_is_within_the_groups_limit(tmp_path) -> None:
+    group = tmp_path / "sys/fs/cgroup"
+    (tmp_path / "proc").mkdir()
+    group.mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 2097152 kB\n")
+    assert free_memory_mib(tmp_path) == 2048
+    (group / "memory.max").write_text("1048576\n")
+    assert free_memory_mib(tmp_path) < 1

@@ -48,10 +48,35 @@ def test_int8_instructions(cpuinfo, expected) -> None:
     assert machine.cpu_features(cpuinfo) == expected
 
 
-def test_cpu_names() -> None:
+def test_an_x86_processor_is_named_by_itself() -> None:
     assert machine.cpu_model(XEON) == "Intel(R) Xeon(R) Platinum 8488C"
-    assert machine.cpu_model(RASPBERRY_PI_5) == "Raspberry Pi 5 Model B Rev 1.0"
-    assert machine.cpu_model("") is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "compatible", "name"),
+    [
+        (RASPBERRY_PI_5, "raspberrypi,5-model-b\0brcm,bcm2712\0", "Cortex-A76, brcm,bcm2712"),
+        ("", "nvidia,p3768-0000+p3767-0005\0nvidia,tegra234\0", "nvidia,tegra234"),
+        (RASPBERRY_PI_5, None, "Cortex-A76"),
+        ("CPU part\t: 0xfff", None, None),
+    ],
+)
+def test_an_arm_processor_is_named_by_core_and_chip(tmp_path, cpuinfo, compatible, name) -> None:
+    files = {"proc/cpuinfo": cpuinfo}
+    files |= {"proc/device-tree/compatible": compatible} if compatible else {}
+    assert machine.machine_facts(write(tmp_path, **files))["cpu"] == name
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [("pmode:0000", "15W"), ("pmode:0002", "MAXN_SUPER"), ("pmode:0007", None)]
+)
+def test_power_mode_of_a_jetson(tmp_path, status, name) -> None:
+    modes = "".join(
+        f"< POWER_MODEL ID={i} NAME={mode} >\nCPU_ONLINE CORE_0 1\n\n"
+        for i, mode in enumerate(("15W", "25W", "MAXN_SUPER"))
+    )
+    files = {"var/lib/nvpmodel/status": status, "etc/nvpmodel.conf": modes}
+    assert machine.power_mode(write(tmp_path, **files)) == name
 
 
 def test_a_board_is_named_by_its_device_tree(tmp_path) -> None:
@@ -65,21 +90,6 @@ def test_a_computer_is_named_by_its_maker(tmp_path) -> None:
         **{"sys/class/dmi/id/sys_vendor": "LENOVO\n", "sys/class/dmi/id/product_name": "21CB\n"},
     )
     assert machine.machine_model(root) == "LENOVO 21CB"
-
-
-def test_the_hottest_zone_counts(tmp_path) -> None:
-    zones = {f"sys/class/thermal/thermal_zone{i}/temp": t for i, t in enumerate(("45000", "61250"))}
-    assert machine.temperature_c(write(tmp_path, **zones)) == 61.25
-
-
-def test_a_zone_that_cannot_be_read_counts_for_nothing(tmp_path) -> None:
-    root = write(tmp_path, **{"sys/class/thermal/thermal_zone0/temp": "N/A"})
-    assert machine.temperature_c(root) is None
-
-
-def test_clock(tmp_path) -> None:
-    path = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
-    assert machine.frequency_mhz(write(tmp_path, **{path: "2400000\n"})) == 2400
 
 
 @pytest.mark.parametrize(
@@ -124,22 +134,38 @@ def test_limits_of_a_service_are_those_of_its_own_group(tmp_path) -> None:
     assert machine.cgroup_limits(tmp_path)["cpus"] == 2
 
 
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ("throttled=0x0\n", {"now": False, "occurred": False}),
-        ("throttled=0x50005\n", {"now": True, "occurred": True}),
-        ("throttled=0x50000\n", {"now": False, "occurred": True}),
-        ("VCHI initialization failed\n", None),
-    ],
-)
-def test_throttling_of_a_raspberry_pi(reply, expected) -> None:
-    assert machine.parse_throttled(reply) == expected
+def test_the_limit_of_a_group_above_counts_where_it_is_lower(tmp_path) -> None:
+    write(
+        tmp_path,
+        **{
+            "proc/self/cgroup": "0::/user.slice/session-1.scope\n",
+            "sys/fs/cgroup/user.slice/cpu.max": "50000 100000",
+            "sys/fs/cgroup/user.slice/session-1.scope/cpu.max": "max 100000",
+            "sys/fs/cgroup/user.slice/memory.max": "536870912",
+            "sys/fs/cgroup/user.slice/session-1.scope/memory.max": "1073741824",
+        },
+    )
+    assert machine.cgroup_limits(tmp_path) == {"cpus": 0.5, "memory_mib": 512}
+
+
+def test_limits_of_a_service_under_version_1(tmp_path) -> None:
+    group = "system.slice/idskit.service"
+    write(
+        tmp_path,
+        **{
+            "proc/self/cgroup": f"4:memory:/{group}\n3:cpu,cpuacct:/{group}\n1:name=systemd:/x\n",
+            f"sys/fs/cgroup/cpu/{group}/cpu.cfs_quota_us": "150000",
+            f"sys/fs/cgroup/cpu/{group}/cpu.cfs_period_us": "100000",
+            f"sys/fs/cgroup/memory/{group}/memory.limit_in_bytes": "134217728",
+        },
+    )
+    assert machine.cgroup_limits(tmp_path) == {"cpus": 1.5, "memory_mib": 128}
 
 
 def test_a_bare_system_has_only_nulls_and_no_guesses(tmp_path) -> None:
     facts = machine.machine_facts(tmp_path)
-    assert [facts[name] for name in ("model", "cpu", "governor", "memory_mib")] == [None] * 4
+    assert [facts[name] for name in ("model", "cpu", "governor", "power_mode")] == [None] * 4
+    assert facts["memory_mib"] is None
     assert machine.sensors(tmp_path)["temperature_c"] is None
 
 

@@ -7,7 +7,17 @@ import time
 import numpy as np
 import pytest
 
-from idskit.bench.measure import Plan, Spread, Timing, doubts, latency_ms, measure
+from idskit.bench.measure import (
+    Plan,
+    PowerMeter,
+    Spread,
+    Timing,
+    doubts,
+    latency_ms,
+    measure,
+    quantiles_ms,
+)
+from idskit.bench.sensors import Reading
 
 PLAN = Plan(rounds=3, round_s=0.0, warmup_s=0.0)  # one call a round
 
@@ -92,3 +102,57 @@ def test_few_calls_are_called_unstable_where_the_tail_matters() -> None:
     steady = timing([100], [100])
     assert doubts(steady) == []
     assert "only 2 calls were timed" in doubts(steady, tail=True)[0]
+
+
+def test_quantiles_are_nearest_ranks_and_end_where_calls_are_too_few() -> None:
+    durations = np.random.default_rng(1).integers(1, 10**9, 1000)
+    found = quantiles_ms(durations)
+    for percent, ms in found[1:]:
+        assert ms == pytest.approx(nearest_rank(durations.tolist(), percent) / 1e6)
+    assert found[0] == (0, durations.min() / 1e6)
+    assert found[-1][0] == pytest.approx(99.9)
+
+
+def test_percentiles_round_by_round() -> None:
+    found = timing([10**6] * 100, [3 * 10**6] * 100)
+    assert found.percentile_ms("p99").values == (1, 3)
+    assert found.percentile_ms("p99_9") is None
+
+
+def test_speed_that_only_falls_has_no_steady_state() -> None:
+    reasons = doubts(timing(*([100 + 2 * i] for i in range(8))))
+    assert reasons == [
+        reason for reason in reasons if "no steady state: speed fell by 7%" in reason
+    ]
+    assert len(reasons) == 1
+
+
+def test_speed_that_goes_up_and_down_is_steady() -> None:
+    assert doubts(timing(*([100 + 4 * (i % 2)] for i in range(8)))) == []
+
+
+def test_power_is_energy_over_time_where_a_counter_runs(monkeypatch) -> None:
+    moments = iter([0.0, 2.0, 10.0, 14.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
+    readings = iter(Reading(energy_j=joules, power_w=99.0) for joules in (5, 11, 50, 62))
+    meter = PowerMeter(lambda: next(readings))
+    for _ in range(2):
+        with meter:
+            pass
+    assert meter.power_w == pytest.approx((6 + 12) / (2 + 4))
+
+
+def test_power_is_the_mean_of_a_gauge_without_a_counter() -> None:
+    readings = iter(Reading(power_w=watts) for watts in (1, 3, 1, 5))
+    meter = PowerMeter(lambda: next(readings))
+    for _ in range(2):
+        with meter:
+            pass
+    assert meter.power_w == 4
+
+
+def test_power_without_a_sensor_is_unknown() -> None:
+    meter = PowerMeter(Reading)
+    with meter:
+        pass
+    assert meter.power_w is None

@@ -2,58 +2,46 @@
 
 import io
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
+from tests.bench.made_up import ORT, TORCH, make_report, make_result
 
-from idskit.bench.backends import Execution, ModelFacts
-from idskit.bench.machine import machine_facts
+from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
-from idskit.bench.report import show, verdict
-from idskit.bench.result import Memory, Report, Result, RunFacts, Split
+from idskit.bench.report import markdown, sections, show, verdict
+from idskit.bench.result import Int8Rate, Probe, Result, Sample, Server, Split, Sustained
 
-ORT = Execution(
-    backend="onnxruntime", provider_asked="cpu", provider_used="CPUExecutionProvider", threads=2
+SPLIT = Split(extract=60.0, infer=30.0, post=10.0)
+SERVER = Server(
+    bound_ms=5.0,
+    max_batch=256,
+    probes=(
+        Probe(rate_per_s=700.0, p50_ms=1.0, p99_ms=4.0, met=True),
+        Probe(rate_per_s=900.0, p50_ms=3.0, p99_ms=9.0, met=False),
+    ),
 )
-TORCH = replace(ORT, backend="torch eager", provider_used="cpu")
+
+STEPS = Steps(rows=256, copy_in_ms=0.1, enqueue_ms=0.3, wait_ms=0.1, copy_out_ms=0.02)
 
 
-def make_result(
-    flows_per_s: float,
-    *,
-    name: str = "ids",
-    precision: str = "fp32",
-    execution: Execution = ORT,
-    scenario: str = "offline",
-    batch: int = 256,
-    **changed: object,
-) -> Result:
-    model = ModelFacts(name=name, sha256="0" * 64, precision=precision, opset=17, bytes=2048)
-    run = RunFacts(
-        scenario=scenario, batch=batch, rounds=1, duration_s=1, warmup_s=0, seed=1, input="made up"
-    )
-    latency = dict.fromkeys(("mean", "stdev", "min", "p50", "p90", "p95", "p99", "p99_9", "max"))
-    result = Result(
-        model=model,
-        execution=execution,
-        run=run,
-        init_ms=1.0,
-        first_ms=1.0,
-        latency_ms={"count": 1} | latency | {"p50": 0.0123, "p99": 0.456},
-        split_ms=None,
-        flows_per_s=Spread.of([flows_per_s]),
-        packets_per_s=None,
-        rss_mib=Memory(start=1, peak=2, end=2),
-        temperature_c=None,
-        frequency_mhz=None,
-        throttled=None,
+def sample(at_s: float, flows_per_s: float) -> Sample:
+    return Sample(
+        at_s=at_s,
+        flows_per_s=flows_per_s,
+        temperature_c=40 + at_s,
+        frequency_mhz=1500.0,
+        throttled=False,
         power_w=None,
-        energy_mj_per_flow=None,
-        accuracy=None,
-        warnings=(),
     )
-    return replace(result, **changed)
+
+
+SUSTAINED = Sustained(samples=(sample(0.0, 100.0), sample(30.0, 80.0)), drift=-0.2)
+
+
+def cells(report, title: str) -> list[dict[str, str]]:
+    (section,) = (section for section in sections(report) if section.title == title)
+    return [dict(zip(section.columns, row, strict=True)) for row in section.rows]
 
 
 def words(*results: Result) -> str:
@@ -132,18 +120,86 @@ def test_it_says_when_all_is_stable() -> None:
 
 
 def test_tables_hold_every_scenario() -> None:
-    split = Split(extract=60.0, infer=30.0, post=10.0)
-    results = (
+    report = make_report(
         make_result(1234.0),
         make_result(10.0, scenario="single-stream", batch=1),
         make_result(
-            10.0, scenario="pipeline", split_ms=split, packets_per_s=Spread.of([2_000_000.0])
+            10.0, scenario="pipeline", split_ms=SPLIT, packets_per_s=Spread.of([2_000_000.0])
         ),
-    )
-    report = Report(
-        machine=machine_facts(), results=results, verdict=("So be it.",), created=datetime.now(UTC)
+        make_result(700.0, scenario="server", server=SERVER),
+        make_result(90.0, scenario="sustained", sustained=SUSTAINED),
     )
     text = io.StringIO()
-    show(report, Console(file=text, width=100))
-    for part in ("1,234", "12.3", "2,000,000", "60%", "A ids", "So be it."):
+    show(report, Console(file=text, width=120))
+    for part in ("1,234", "12.3", "2,000,000", "60%", "700", "-20%", "40 to 70", "So be it."):
         assert part in text.getvalue()
+
+
+def test_the_first_candidate_is_what_the_others_are_compared_with() -> None:
+    report = make_report(
+        make_result(580.0, name="lowered", precision="int8"),
+        make_result(100.0, name="run", execution=TORCH),
+        make_result(100.0, name="other", batch=8),
+    )
+    offline = {row["model"]: row["A faster"] for row in cells(report, "offline")}
+    assert offline == {"A lowered": "", "B run": "5.80x", "C other": ""}
+
+
+def test_latency_is_compared_by_its_median() -> None:
+    slow = make_result(1.0, scenario="single-stream", batch=1)
+    fast = replace(slow, model=replace(slow.model, name="fast"))
+    fast = replace(fast, latency_ms=slow.latency_ms | {"p50": slow.latency_ms["p50"] / 4})
+    rows = cells(make_report(fast, slow), "single-stream")
+    assert [row["A faster"] for row in rows] == ["", "4.00x"]
+
+
+def test_one_candidate_is_compared_with_nobody() -> None:
+    assert "A faster" not in cells(make_report(make_result(1.0)), "offline")[0]
+
+
+def test_a_doubtful_number_is_marked() -> None:
+    report = make_report(make_result(1.0, warnings=("unstable: rounds differ by 41%",)))
+    assert cells(report, "offline")[0]["model"] == "A ids (!)"
+
+
+def test_share_of_the_machine_is_multiply_adds_over_the_fastest_product() -> None:
+    rate = Int8Rate(
+        gmac_per_s=Spread.of([400.0]), types="U8S8", threads=2, macs_per_flow={"0" * 64: 5_000_000}
+    )
+    report = make_report(make_result(10_000.0), make_result(8_000.0, batch=8), int8_rate=rate)
+    (row,) = cells(report, "share of the machine")
+    assert (row["batch"], row["GMAC/s"], row["share"]) == ("256", "50.0", "12%")
+
+
+def test_it_says_what_arrivals_it_bears() -> None:
+    found = words(make_result(700.0, scenario="server", server=SERVER))
+    assert "700 flows a second may arrive at random at ids" in found
+    assert "within 5 ms" in found
+
+
+def test_it_says_what_is_left_after_minutes_of_load() -> None:
+    found = words(make_result(90.0, scenario="sustained", sustained=SUSTAINED))
+    assert "ids judges 80 flows a second: -20% against the start" in found
+
+
+def test_it_says_when_the_machine_slows_itself_down() -> None:
+    found = words(make_result(1.0, throttled={"now": True, "occurred": True}))
+    assert "slowed itself down" in found
+
+
+def test_markdown_tables_have_as_many_cells_in_every_line() -> None:
+    report = make_report(make_result(1234.0, name="a|b"), make_result(5.0, execution=ORT))
+    tables = [
+        block.splitlines() for block in markdown(report).split("\n\n") if block.startswith("|")
+    ]
+    assert len(tables) == 2
+    for lines in tables:
+        bars = {line.replace("\\|", "").count("|") for line in lines}
+        assert len(bars) == 1
+    assert "- So be it." in markdown(report)
+
+
+def test_copies_and_compute_are_shown_apart() -> None:
+    (row,) = cells(make_report(make_result(1.0, gpu_steps=STEPS)), "GPU")
+    assert (row["copy in"], row["compute"], row["copy out"]) == ("0.100", "0.400", "0.020")
+    assert row["host"] == "75%"

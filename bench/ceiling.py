@@ -1,0 +1,147 @@
+"""How much of the machine a model uses: its multiply-adds against the fastest int8 product.
+
+The measure of the machine is MatMulInteger of two 1024 x 1024 matrices in the same onnxruntime, on
+as many threads: no model of int8 matrix products can be faster.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from idskit.bench.backends import Rows
+from idskit.bench.measure import Plan, Spread, measure
+from idskit.bench.result import Int8Rate
+from idskit.detect.model_file import INPUT
+from idskit.detect.session import session_options, usable_processors
+
+SIZE = 1024
+PLAN = Plan(rounds=5, round_s=0.1, warmup_s=0.1)
+_TYPES = {"U8S8": np.uint8, "S8S8": np.int8}  # of the left matrix; the right one is int8
+_OPSET, _IR = 17, 8
+
+
+def int8_rate(contents: Mapping[str, bytes], sample: Rows, *, threads: int | None) -> Int8Rate:
+    """Measure the machine, and count what each model file needs of it.
+
+    Args:
+        contents: ONNX files by their SHA-256.
+        sample: (n, features) float32 rows that the files take.
+        threads: of one product; all usable processors when None.
+    """
+    timings = measure({types: _product(types, threads) for types in _TYPES}, PLAN)
+    rates = {
+        types: Spread.of([rate * SIZE**3 / 1e9 for rate in timing.per_second(1).values])
+        for types, timing in timings.items()
+    }
+    best = max(rates, key=lambda types: rates[types].median)
+    return Int8Rate(
+        gmac_per_s=rates[best],
+        types=best,
+        threads=threads or usable_processors(),
+        macs_per_flow={sha256: count_macs(file, sample) for sha256, file in contents.items()},
+    )
+
+
+def count_macs(content: bytes, sample: Rows) -> int:
+    """Multiply-adds of matrix products and convolutions for one flow.
+
+    onnxruntime runs the graph once as it is written, and its profile tells every shape; so the
+    count holds for any ONNX file, lowered or not.
+    """
+    options = session_options(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_profiling = True
+    with TemporaryDirectory(prefix="idskit-bench-") as folder:
+        options.profile_file_prefix = str(Path(folder, "profile"))
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session.run(None, {INPUT: sample[:1]})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return sum(_macs(event["args"]) for event in events if event.get("cat") == "Node")
+
+
+def _macs(node: Mapping[str, Any]) -> int:
+    """Multiply-adds of one node: elements that come out times products summed in each."""
+    if "output_type_shape" not in node:
+        return 0
+    shapes = [next(iter(tensor.values())) for tensor in node["input_type_shape"]]
+    out = math.prod(next(iter(node["output_type_shape"][0].values())))
+    kind = node["op_name"]
+    if kind in {"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"}:
+        return int(out * shapes[0][-1])
+    if kind in {"Conv", "ConvInteger", "QLinearConv"}:
+        weights = shapes[3] if kind == "QLinearConv" else shapes[1]
+        return int(out * math.prod(weights[1:]))
+    return 0
+
+
+def _product(types: str, threads: int | None) -> Callable[[], object]:
+    """A call that multiplies two matrices of random int8 numbers."""
+    random = np.random.default_rng(0)
+    left = random.integers(0, 100, (SIZE, SIZE)).astype(_TYPES[types])
+    right = random.integers(-100, 100, (SIZE, SIZE)).astype(np.int8)
+    session = onnxruntime.InferenceSession(
+        product_model(left.dtype, right),
+        session_options(threads),
+        providers=["CPUExecutionProvider"],
+    )
+    return lambda: session.run(None, {"left": left})
+
+
+def product_model(left: np.dtype[Any], right: np.ndarray[Any, np.dtype[np.int8]]) -> bytes:
+    """An ONNX file of one MatMulInteger with the constant matrix ``right`` (rows, columns) int8.
+
+    Written out by hand (field numbers of onnx.proto3), for the gateway has no onnx package.
+    """
+    rows, columns = right.shape
+    node = _text(1, "left") + _text(1, "right") + _text(2, "product") + _text(4, "MatMulInteger")
+    weights = (
+        (_number(1, rows) + _number(1, columns) + _number(2, _elements(right.dtype)))
+        + _text(8, "right")
+        + _bytes(9, right.tobytes())
+    )
+    graph = (
+        _bytes(1, node)
+        + _text(2, "product")
+        + _bytes(5, weights)
+        + _bytes(11, _tensor("left", _elements(left), rows))
+        + _bytes(12, _tensor("product", _INT32, columns))
+    )
+    return _number(1, _IR) + _bytes(7, graph) + _bytes(8, _text(1, "") + _number(2, _OPSET))
+
+
+_INT32 = 6  # TensorProto.DataType
+
+
+def _elements(kind: np.dtype[Any]) -> int:
+    return {"uint8": 2, "int8": 3}[kind.name]
+
+
+def _tensor(name: str, elements: int, columns: int) -> bytes:
+    """A ValueInfoProto of a matrix with any number of rows."""
+    shape = _bytes(1, _text(2, "rows")) + _bytes(1, _number(1, columns))
+    return _text(1, name) + _bytes(2, _bytes(1, _number(1, elements) + _bytes(2, shape)))
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _text(field: int, value: str) -> bytes:
+    return _bytes(field, value.encode())
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
