@@ -7,7 +7,8 @@ are a snapshot: they depend on packets that came before and on nothing else, not
 sweeps or how long the flow goes on, so live traffic and captures give the same.
 
 A host keeps its flows in a ring of 64, and sets of places in that ring as the bits of one number:
-to compare a flow with all that came before takes a few instructions.
+to compare a flow with all that came before takes a few instructions. A host that had one flow only,
+like each forged source of a flood, keeps it outside its ring, which stays untouched.
 
 Source of the idea: the traffic features of KDD Cup 1999 (Lee and Stolfo, "A Framework for
 Constructing Features and Models for Intrusion Detection Systems", ACM TISSEC 3(4), 2000).
@@ -35,35 +36,43 @@ SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
 WINDOWS = 3  # short, long, all
 PROTECTED = 4  # flows after which a host is forgotten only after all hosts with fewer
 
-# A host in one role. The sets are of places in its ring.
+# A host in one role, and its flow as long as it had only one.
 _HOST = np.dtype(
     [
         ("high", "<u8"),
         ("low", "<u8"),
         ("tag", "<u4"),
         ("serial", "<u4"),  # of the hosts remembered so far: another one if forgotten in between
-        ("next", "<i4"),  # least recently used first; in the free list for a free slot
+        ("next", "<i4"),  # least recently used first
         ("previous", "<i4"),
-        ("role", "<i4"),
-        ("head", "<i4"),  # place of its next flow in the ring
+        ("flows", "<i4"),  # 0, 1: the one below; from two on they are in the ring
+        ("peer", "<u4"),  # of the only flow: serial of the host at the other end
+        ("start", "<i8"),
+        ("connection", "<i8"),  # which flow of the table this is
+        ("payload", "<i8"),  # bytes, both directions, see ``note_payload``
+        ("service", "<u4"),
+        ("port", "<u2"),
+        ("role", "u1"),
+        ("unanswered", "u1"),
+        ("refused", "u1"),
+    ],
+    align=True,
+)
+# Sets of places in a ring.
+_RING = np.dtype(
+    [
         ("peers", "<u8"),  # flows after which none came of the same peer
         ("services", "<u8"),  # ... of the same service
         ("ports", "<u8"),  # ... of the same source port
         ("unanswered", "<u8"),  # flows for which nothing came back yet
         ("refused", "<u8"),
+        ("head", "<i8"),  # place of the next flow
     ],
     align=True,
 )
-# A remembered flow, without what a new one is compared with.
-_PAST = np.dtype(
-    [
-        ("start", "<i8"),
-        ("connection", "<i8"),  # which flow of the table this is
-        ("payload", "<i8"),  # bytes, both directions, see ``note_payload``
-    ],
-    align=True,
-)
-# The remembered flows that are in a window.
+# A flow in a ring, without what a new one is compared with.
+_PAST = np.dtype([("start", "<i8"), ("connection", "<i8"), ("payload", "<i8")], align=True)
+# The flows of a ring that are in a window.
 _SUMS = np.dtype([("flows", "<i8"), ("payload", "<i8")], align=True)
 
 # What a flow keeps of a window: eight counts of eight bits, and the payload. FLOWS to PORTS include
@@ -94,7 +103,7 @@ _STATE = np.dtype(
     [
         ("mask", "<i8"),  # number of places less one
         ("capacity", "<i8"),  # most hosts remembered at once
-        ("used", "<i8"),  # places ever used
+        ("used", "<i8"),  # slots ever used
         ("remembered", "<i8"),  # hosts ever remembered
         ("forgotten", "<i8"),  # hosts forgotten for want of room
     ],
@@ -109,13 +118,14 @@ class Hosts(NamedTuple):
     state: _Records  # (1,) _STATE
     places: _Records  # (power of two,) PLACE: hosts by the hash of address and role
     hosts: _Records  # (capacity,) _HOST
+    lists: _Records  # (2,) _LIST by recent use: hosts with few flows, hosts with PROTECTED or more
+    rings: _Records  # (capacity,) _RING
     sums: _Records  # (capacity * WINDOWS,) _SUMS
-    past: _Records  # (capacity * WINDOW_FLOWS,) _PAST: the rings
-    # The same rings: serial of the other end's host, protocol and destination port, source port.
+    past: _Records  # (capacity * WINDOW_FLOWS,) _PAST
+    # The same: serial of the other end's host, protocol and destination port, source port.
     peers: NDArray[np.uint32]
     services: NDArray[np.uint32]
     ports: NDArray[np.uint16]
-    lists: _Records  # (2,) _LIST by recent use: hosts with few flows, hosts with PROTECTED or more
 
 
 def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
@@ -128,13 +138,21 @@ def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
         state=state,
         places=places,
         hosts=np.zeros(capacity, _HOST),
+        lists=np.full(4, -1, np.int32).view(_LIST),
+        rings=np.zeros(capacity, _RING),
         sums=np.zeros(capacity * WINDOWS, _SUMS),
         past=np.zeros(capacity * WINDOW_FLOWS, _PAST),
         peers=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
         services=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
         ports=np.zeros(capacity * WINDOW_FLOWS, np.uint16),
-        lists=np.full(4, -1, np.int32).view(_LIST),
     )
+
+
+def bytes_per_host() -> int:
+    """What one host in one role takes, its share of the index included."""
+    flows = WINDOW_FLOWS * (_PAST.itemsize + 4 + 4 + 2)
+    ring = _RING.itemsize + WINDOWS * _SUMS.itemsize + flows
+    return _HOST.itemsize + ring + 4 * PLACE.itemsize
 
 
 @kernel
@@ -145,19 +163,14 @@ def bare_hosts(hosts: Hosts) -> Hosts:
         rows(hosts.state),
         rows(hosts.places),
         rows(hosts.hosts),
+        rows(hosts.lists),
+        rows(hosts.rings),
         rows(hosts.sums),
         rows(hosts.past),
         borrowed(hosts.peers),
         borrowed(hosts.services),
         borrowed(hosts.ports),
-        rows(hosts.lists),
     )
-
-
-def bytes_per_host() -> int:
-    """What one host in one role takes, its share of the index included."""
-    ring = WINDOW_FLOWS * (_PAST.itemsize + 4 + 4 + 2)
-    return _HOST.itemsize + WINDOWS * _SUMS.itemsize + ring + 4 * PLACE.itemsize
 
 
 # Finding a host, or making room for it.
@@ -184,7 +197,7 @@ def _tag(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
 
 @kernel
 def _list_of(hosts: Hosts, slot: int) -> int:
-    return 1 if _flows_in(hosts, slot, WINDOWS - 1) >= PROTECTED else 0
+    return 1 if hosts.hosts[slot]["flows"] >= PROTECTED else 0
 
 
 @kernel
@@ -227,14 +240,14 @@ def _free_slot(hosts: Hosts) -> int:
     if state["used"] < state["capacity"]:
         state["used"] += 1
         return int(state["used"]) - 1
-    slot = hosts.lists[0]["head"]
+    slot = int(hosts.lists[0]["head"])
     if slot < 0:
-        slot = hosts.lists[1]["head"]
+        slot = int(hosts.lists[1]["head"])
     _touch_next(hosts, slot)
     _pull(hosts, slot)
     drop(hosts.places, state["mask"], slot, int(hosts.hosts[slot]["tag"]))
     state["forgotten"] += 1
-    return int(slot)
+    return slot
 
 
 @kernel
@@ -246,11 +259,6 @@ def _touch_next(hosts: Hosts, slot: int) -> None:
         following = hosts.hosts[following]["next"]
     if following >= 0:
         touch(hosts.hosts, following)
-        touch(hosts.past, following * WINDOW_FLOWS)
-        touch(hosts.sums, following * WINDOWS)
-        touch(hosts.peers, following * WINDOW_FLOWS)
-        touch(hosts.services, following * WINDOW_FLOWS)
-        touch(hosts.ports, following * WINDOW_FLOWS)
 
 
 @kernel
@@ -268,9 +276,9 @@ def _remember(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
         _pull(hosts, slot)
         return slot
     slot = _free_slot(hosts)
-    _reset(hosts, slot)
     host, state = hosts.hosts[slot], hosts.state[0]
     host["high"], host["low"], host["role"], host["tag"] = high, low, role, tag
+    host["flows"] = 0
     host["serial"] = state["remembered"] & 0xFFFFFFFF
     state["remembered"] += 1
     put(hosts.places, state["mask"], slot, tag)
@@ -278,13 +286,24 @@ def _remember(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
 
 
 @kernel
-def _reset(hosts: Hosts, slot: int) -> None:
-    host = hosts.hosts[slot]
-    host["head"] = 0
-    host["peers"] = host["services"] = host["ports"] = _NOWHERE
-    host["unanswered"] = host["refused"] = _NOWHERE
+def _unfold(hosts: Hosts, slot: int) -> None:
+    """Put the only flow of a host into the first place of its ring."""
+    host, ring, at = hosts.hosts[slot], hosts.rings[slot], slot * WINDOW_FLOWS
+    ring["peers"] = ring["services"] = ring["ports"] = bit(0)
+    ring["unanswered"] = bit(0) if host["unanswered"] else _NOWHERE
+    ring["refused"] = bit(0) if host["refused"] else _NOWHERE
+    ring["head"] = 1
     for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
-        hosts.sums[window]["flows"] = hosts.sums[window]["payload"] = 0
+        hosts.sums[window]["flows"], hosts.sums[window]["payload"] = 1, host["payload"]
+    past = hosts.past[at]
+    past["start"], past["payload"] = host["start"], host["payload"]
+    past["connection"] = host["connection"]
+    _put_compared(hosts, at, int(host["peer"]), int(host["service"]), int(host["port"]))
+
+
+@kernel
+def _put_compared(hosts: Hosts, at: int, peer: int, service: int, port: int) -> None:
+    hosts.peers[at], hosts.services[at], hosts.ports[at] = peer, service, port
 
 
 # A flow begins.
@@ -306,15 +325,49 @@ def begin(
     """
     source = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
     target = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
-    context["src_host"], context["src_at"] = source, hosts.hosts[source]["head"]
-    context["dst_host"], context["dst_at"] = target, hosts.hosts[target]["head"]
-    context["src_span"] = _let_go(hosts, source, row["start_us"])
-    context["dst_span"] = _let_go(hosts, target, row["start_us"])
-    pair = _sum_up(hosts, source, target, row, windows, at)
-    _sum_intervals(hosts, source, pair, row, context)
-    _sum_up(hosts, target, source, row, windows, at + WINDOWS)
-    _write(hosts, source, target, row, connection)
-    _write(hosts, target, source, row, connection)
+    context["src_host"], context["dst_host"] = source, target
+    context["interval_sum"], context["interval_squares"] = 0, 0.0
+    if hosts.hosts[source]["flows"] == 0:
+        context["src_at"] = context["src_span"] = 0
+        _keep_alone(hosts, source, target, row, connection, windows, at)
+    else:
+        context["src_at"] = _open_ring(hosts, source)
+        context["src_span"] = _let_go(hosts, source, row["start_us"])
+        pair = _sum_up(hosts, source, target, row, windows, at)
+        _sum_intervals(hosts, source, pair, row, context)
+        _write(hosts, source, target, row, connection)
+    if hosts.hosts[target]["flows"] == 0:
+        context["dst_at"] = context["dst_span"] = 0
+        _keep_alone(hosts, target, source, row, connection, windows, at + WINDOWS)
+    else:
+        context["dst_at"] = _open_ring(hosts, target)
+        context["dst_span"] = _let_go(hosts, target, row["start_us"])
+        _sum_up(hosts, target, source, row, windows, at + WINDOWS)
+        _write(hosts, target, source, row, connection)
+    _push(hosts, source)
+    _push(hosts, target)
+
+
+@kernel
+def _open_ring(hosts: Hosts, slot: int) -> int:
+    """Have the flows of a host in its ring; return the place of the next one."""
+    if hosts.hosts[slot]["flows"] == 1:
+        _unfold(hosts, slot)
+    return int(hosts.rings[slot]["head"])
+
+
+@kernel
+def _keep_alone(
+    hosts: Hosts, slot: int, peer: int, row: _Record, connection: int, windows: _Records, at: int
+) -> None:
+    """The first flow of a host."""
+    for window in range(at, at + WINDOWS):
+        windows[window]["counts"], windows[window]["payload"] = _NEW, 0
+    host = hosts.hosts[slot]
+    host["start"], host["connection"], host["payload"] = row["start_us"], connection, 0
+    host["peer"], host["service"] = hosts.hosts[peer]["serial"], _service(row)
+    host["port"], host["unanswered"], host["refused"] = row["src_port"], 1, 0
+    host["flows"] = 1
 
 
 @kernel
@@ -343,7 +396,7 @@ def _since_oldest(hosts: Hosts, slot: int, window: int, start: int) -> int:
 @kernel
 def _place(hosts: Hosts, slot: int, back: int) -> int:
     """Where the flow is that began ``back`` flows before the next one."""
-    return slot * WINDOW_FLOWS + ((int(hosts.hosts[slot]["head"]) - back) & (WINDOW_FLOWS - 1))
+    return slot * WINDOW_FLOWS + ((int(hosts.rings[slot]["head"]) - back) & (WINDOW_FLOWS - 1))
 
 
 @kernel
@@ -367,34 +420,32 @@ def _sum_up(
     hosts: Hosts, slot: int, peer: int, row: _Record, windows: _Records, at: int
 ) -> np.uint64:
     """Fill the three windows of a flow; return the earlier flows of its peer and service."""
-    host, first = hosts.hosts[slot], slot * WINDOW_FLOWS
-    remembered = before(host["head"], _flows_in(hosts, slot, WINDOWS - 1))
-    same_peer = same_service = same_port = _NOWHERE
-    if remembered:  # else the ring need not come from memory
-        same_peer = remembered & equal(hosts.peers, first, hosts.hosts[peer]["serial"])
-        same_service = remembered & equal(hosts.services, first, _service(row))
-        same_port = remembered & equal(hosts.ports, first, row["src_port"])
-    host["peers"] &= ~same_peer
-    host["services"] &= ~same_service
-    host["ports"] &= ~same_port
+    ring, first = hosts.rings[slot], slot * WINDOW_FLOWS
+    remembered = before(ring["head"], _flows_in(hosts, slot, WINDOWS - 1))
+    same_peer = remembered & equal(hosts.peers, first, hosts.hosts[peer]["serial"])
+    same_service = remembered & equal(hosts.services, first, _service(row))
+    same_port = remembered & equal(hosts.ports, first, row["src_port"])
+    ring["peers"] &= ~same_peer
+    ring["services"] &= ~same_service
+    ring["ports"] &= ~same_port
     for window in range(WINDOWS):
         sums, kept = hosts.sums[WINDOWS * slot + window], windows[at + window]
-        inside = before(host["head"], sums["flows"])
+        inside = before(ring["head"], sums["flows"])
         same = count(same_service & inside) << SAME_SERVICE
         pair = count(same_service & same_peer & inside) << SAME_PAIR
-        kept["counts"] = _counts(host, inside) + (sums["flows"] << FLOWS) + same + pair + _NEW
+        kept["counts"] = _counts(ring, inside) + (sums["flows"] << FLOWS) + same + pair + _NEW
         kept["payload"] = sums["payload"]
     return same_service & same_peer
 
 
 @kernel
-def _counts(host: _Record, inside: np.uint64) -> int:
+def _counts(ring: _Record, inside: np.uint64) -> int:
     return (
-        count(host["peers"] & inside) << PEERS
-        | count(host["services"] & inside) << SERVICES
-        | count(host["ports"] & inside) << PORTS
-        | count(host["unanswered"] & inside) << UNANSWERED
-        | count(host["refused"] & inside) << REFUSED
+        count(ring["peers"] & inside) << PEERS
+        | count(ring["services"] & inside) << SERVICES
+        | count(ring["ports"] & inside) << PORTS
+        | count(ring["unanswered"] & inside) << UNANSWERED
+        | count(ring["refused"] & inside) << REFUSED
     )
 
 
@@ -403,8 +454,7 @@ def _sum_intervals(
     hosts: Hosts, slot: int, pair: np.uint64, row: _Record, context: _Record
 ) -> None:
     """Intervals between the flows of one source to the same peer and service."""
-    head, later = int(hosts.hosts[slot]["head"]), int(row["start_us"])
-    context["interval_sum"], context["interval_squares"] = 0, 0.0
+    head, later = int(hosts.rings[slot]["head"]), int(row["start_us"])
     left = turned(pair, -head)  # the last flow is in the highest place
     while left:
         place = newest(left)
@@ -416,22 +466,21 @@ def _sum_intervals(
 
 @kernel
 def _write(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) -> None:
-    """Remember a flow, and make its host the most recently used of its list."""
-    host = hosts.hosts[slot]
-    place, at = bit(host["head"]), _place(hosts, slot, 0)
-    hosts.peers[at], hosts.services[at] = hosts.hosts[peer]["serial"], _service(row)
-    hosts.ports[at] = row["src_port"]
+    """Remember a flow in a ring."""
+    ring = hosts.rings[slot]
+    place, at = bit(ring["head"]), _place(hosts, slot, 0)
+    _put_compared(hosts, at, int(hosts.hosts[peer]["serial"]), _service(row), int(row["src_port"]))
     past = hosts.past[at]
     past["start"], past["connection"], past["payload"] = row["start_us"], connection, 0
-    host["peers"] |= place
-    host["services"] |= place
-    host["ports"] |= place
-    host["unanswered"] |= place
-    host["refused"] &= ~place
+    ring["peers"] |= place
+    ring["services"] |= place
+    ring["ports"] |= place
+    ring["unanswered"] |= place
+    ring["refused"] &= ~place
     for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
         hosts.sums[window]["flows"] += 1
-    host["head"] = (host["head"] + 1) & (WINDOW_FLOWS - 1)
-    _push(hosts, slot)
+    ring["head"] = (ring["head"] + 1) & (WINDOW_FLOWS - 1)
+    hosts.hosts[slot]["flows"] = min(hosts.hosts[slot]["flows"] + 1, WINDOW_FLOWS)
 
 
 @kernel
@@ -452,16 +501,20 @@ def note_answer(hosts: Hosts, context: _Record, connection: int, refused: bool) 
 
 @kernel
 def _note_answer(hosts: Hosts, slot: int, at: int, connection: int, refused: bool) -> None:
-    if hosts.past[slot * WINDOW_FLOWS + at]["connection"] == connection:
-        _settle(hosts.hosts[slot], bit(at), refused)
+    host = hosts.hosts[slot]
+    if host["flows"] == 1:
+        if host["connection"] == connection:
+            host["unanswered"], host["refused"] = 0, host["refused"] | refused
+    elif hosts.past[slot * WINDOW_FLOWS + at]["connection"] == connection:
+        _settle(hosts.rings[slot], bit(at), refused)
 
 
 @kernel
-def _settle(host: _Record, place: np.uint64, refused: bool) -> None:
+def _settle(ring: _Record, place: np.uint64, refused: bool) -> None:
     """A flow that was unanswered is no longer."""
-    host["unanswered"] &= ~place
+    ring["unanswered"] &= ~place
     if refused:
-        host["refused"] |= place
+        ring["refused"] |= place
 
 
 @kernel
@@ -476,14 +529,22 @@ def note_payload(hosts: Hosts, context: _Record, connection: int, payload: int) 
 
 @kernel
 def _note_payload(hosts: Hosts, slot: int, at: int, connection: int, payload: int) -> None:
-    past = hosts.past[slot * WINDOW_FLOWS + at]
-    if past["connection"] != connection:
-        return
-    back = ((hosts.hosts[slot]["head"] - at - 1) & (WINDOW_FLOWS - 1)) + 1
+    host, past = hosts.hosts[slot], hosts.past[slot * WINDOW_FLOWS + at]
+    if host["flows"] == 1:
+        if host["connection"] == connection:
+            host["payload"] = payload
+    elif past["connection"] == connection:
+        _add_payload(hosts, slot, at, payload - past["payload"])
+        past["payload"] = payload
+
+
+@kernel
+def _add_payload(hosts: Hosts, slot: int, at: int, payload: int) -> None:
+    """Add to the windows that hold the flow in this place."""
+    back = ((int(hosts.rings[slot]["head"]) - at - 1) & (WINDOW_FLOWS - 1)) + 1
     for window in range(WINDOWS * slot, WINDOWS * slot + WINDOWS):
         if back <= hosts.sums[window]["flows"]:
-            hosts.sums[window]["payload"] += payload - past["payload"]
-    past["payload"] = payload
+            hosts.sums[window]["payload"] += payload
 
 
 @kernel
@@ -503,9 +564,14 @@ def _known(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
 
 @kernel
 def _refuse_latest(hosts: Hosts, slot: int, peer: int) -> None:
-    host = hosts.hosts[slot]
-    same_peer = equal(hosts.peers, slot * WINDOW_FLOWS, hosts.hosts[peer]["serial"])
-    remembered = before(host["head"], _flows_in(hosts, slot, WINDOWS - 1))
-    waiting = turned(same_peer & remembered & host["unanswered"], -host["head"])
+    host, serial = hosts.hosts[slot], hosts.hosts[peer]["serial"]
+    if host["flows"] == 1:
+        if host["peer"] == serial and host["unanswered"]:
+            host["unanswered"], host["refused"] = 0, 1
+        return
+    ring = hosts.rings[slot]
+    same_peer = equal(hosts.peers, slot * WINDOW_FLOWS, serial)
+    remembered = before(ring["head"], _flows_in(hosts, slot, WINDOWS - 1))
+    waiting = turned(same_peer & remembered & ring["unanswered"], -ring["head"])
     if waiting:
-        _settle(host, turned(bit(newest(waiting)), host["head"]), True)
+        _settle(ring, turned(bit(newest(waiting)), ring["head"]), True)
