@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from idskit.bench.gpu import Bound, Steps, describe_placement, measure_steps, placement
 from idskit.detect.detector import Detector, shipped_model
-from idskit.detect.model_file import INPUT, OUTPUT, graph_facts, read_model
+from idskit.detect.graph_facts import graph_facts
+from idskit.detect.model_file import INPUT, OUTPUT, read_model
 from idskit.detect.session import PROVIDERS, usable_processors
 from idskit.errors import DeviceError, IdskitError, require
 from idskit.schema import Schema

@@ -168,7 +168,7 @@ def _read(detector: Detector, path: Path, sink: TextIO) -> _Pass:
         batches = flows.batches(BATCH)
         while (batch := next(batches, None)) is not None:
             extracted = clock()
-            probabilities = detector.probabilities(batch.features)
+            probabilities = detector.flow_probabilities(batch)
             inferred = clock()
             for alert in detector.judge(probabilities, batch.flows):
                 sink.write(alert.to_eve() + "\n")

@@ -129,7 +129,7 @@ def replay(detector: Detector, capture: PacedCapture, sink: TextIO) -> Replay:
             if capture.over_ns and not _has_verdicts(batch):
                 break
             moments = np.array([begin, clock(), 0, 0])
-            probabilities = detector.probabilities(batch.features)
+            probabilities = detector.flow_probabilities(batch)
             moments[2] = clock()
             for alert in detector.judge(probabilities, batch.flows):
                 sink.write(alert.to_eve() + "\n")

@@ -61,6 +61,35 @@ def test_a_provider_that_did_not_load_is_an_error(monkeypatch) -> None:
         session.open_session(b"", Path("m"), device="cuda")
 
 
+def test_what_onnxruntime_prints_of_a_gpu_stays_off_stdout(monkeypatch, capsys) -> None:
+    def print_and_fall_back(*_: object, **__: object) -> SimpleNamespace:
+        print("*** EP Error ***")
+        return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("failed"), raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", print_and_fall_back)
+    with pytest.raises(DeviceError, match="TensorRT is missing"):
+        session.open_session(b"", Path("m"), device="tensorrt")
+    assert capsys.readouterr().out == ""
+
+
+def test_cuda_from_python_packages_is_loaded_before_a_session(monkeypatch) -> None:
+    calls = []
+    loaded = SimpleNamespace(
+        get_providers=lambda: ["CUDAExecutionProvider"], disable_fallback=lambda: None
+    )
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: calls.append("preload"), raising=False)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *_, **__: calls.append("session") or loaded
+    )
+    assert session.open_session(b"", Path("m"), device="cuda") is loaded
+    assert calls == ["preload", "session"]
+
+
 def test_onnxruntimes_refusal_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"m cannot be loaded by onnxruntime") as caught:
         session.open_session(b"\x08", Path("m"))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +18,12 @@ import onnxruntime
 
 from idskit.errors import DeviceError, ModelError
 
-Device = Literal["cpu", "cuda"]
-PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Device = Literal["cpu", "cuda", "tensorrt"]
+PROVIDERS: dict[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
 _ERRORS_ONLY = 3
 
@@ -30,7 +36,7 @@ def open_session(
     Args:
         content: the ONNX file.
         path: where it came from, for the error messages.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``tensorrt``.
         threads: of one inference; all processors this process may use when None.
 
     Raises:
@@ -39,9 +45,12 @@ def open_session(
     """
     provider = require_provider(device)
     options = session_options(threads)
+    if device != "cpu":
+        preload_libraries()
     try:
-        with warnings.catch_warnings():
-            # onnxruntime announces its own fallback as a warning; the check below is an error
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            # onnxruntime announces its own fallback as a warning, or prints it on stdout, which is
+            # for data; the check below is an error
             warnings.simplefilter("ignore", UserWarning)
             session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # onnxruntime's errors share no base class
@@ -54,11 +63,24 @@ def open_session(
     if used != provider:
         raise DeviceError(
             f"device {device} was asked for, but {provider} of {_installed()} did not load and "
-            f"onnxruntime chose {used}: its CUDA and cuDNN libraries are missing or of another "
-            "version; pip install 'onnxruntime-gpu[cuda,cudnn]', or use device cpu"
+            f"onnxruntime chose {used}: CUDA, cuDNN or TensorRT is missing or of another version "
+            "(idskit doctor says which); pip install 'onnxruntime-gpu[cuda,cudnn]', or use device "
+            "cpu"
         )
     session.disable_fallback()  # an error later must not move the work to the CPU either
     return session
+
+
+def preload_libraries() -> None:
+    """Load CUDA and cuDNN from NVIDIA's Python packages, which the dynamic linker does not search.
+
+    What is not there stays so: whether the provider loads is seen at the session. The function
+    prints its failures; stdout is for data.
+    """
+    preload = getattr(onnxruntime, "preload_dlls", None)  # of onnxruntime 1.21 and newer
+    if preload is not None:
+        with redirect_stdout(StringIO()):
+            preload()
 
 
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:
