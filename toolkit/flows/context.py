@@ -325,27 +325,42 @@ def begin(
     """
     source = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
     target = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
-    context["src_host"], context["dst_host"] = source, target
-    context["interval_sum"], context["interval_squares"] = 0, 0.0
-    if hosts.hosts[source]["flows"] == 0:
-        context["src_at"] = context["src_span"] = 0
-        _keep_alone(hosts, source, target, row, connection, windows, at)
+    place, span, pair = _look_back(hosts, source, target, row, windows, at)
+    context["src_host"], context["src_at"], context["src_span"] = source, place, span
+    _sum_intervals(hosts, source, pair, row, context)
+    place, span, pair = _look_back(hosts, target, source, row, windows, at + WINDOWS)
+    context["dst_host"], context["dst_at"], context["dst_span"] = target, place, span
+    _keep(hosts, source, target, row, connection)
+    _keep(hosts, target, source, row, connection)
+
+
+@kernel
+def _look_back(
+    hosts: Hosts, slot: int, peer: int, row: _Record, windows: _Records, at: int
+) -> tuple[int, int, np.uint64]:
+    """Fill the three windows of a flow from what its host remembers.
+
+    Returns:
+        The place that the flow will have, the time since the oldest flow remembered, and the places
+        of the earlier flows of the same peer and service.
+    """
+    if hosts.hosts[slot]["flows"] == 0:
+        for window in range(at, at + WINDOWS):
+            windows[window]["counts"], windows[window]["payload"] = _NEW, 0
+        return 0, 0, _NOWHERE
+    place = _open_ring(hosts, slot)
+    span = _let_go(hosts, slot, int(row["start_us"]))
+    return place, span, _sum_up(hosts, slot, peer, row, windows, at)
+
+
+@kernel
+def _keep(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) -> None:
+    """Remember a flow, and make its host the most recently used of its list."""
+    if hosts.hosts[slot]["flows"]:
+        _write(hosts, slot, peer, row, connection)
     else:
-        context["src_at"] = _open_ring(hosts, source)
-        context["src_span"] = _let_go(hosts, source, row["start_us"])
-        pair = _sum_up(hosts, source, target, row, windows, at)
-        _sum_intervals(hosts, source, pair, row, context)
-        _write(hosts, source, target, row, connection)
-    if hosts.hosts[target]["flows"] == 0:
-        context["dst_at"] = context["dst_span"] = 0
-        _keep_alone(hosts, target, source, row, connection, windows, at + WINDOWS)
-    else:
-        context["dst_at"] = _open_ring(hosts, target)
-        context["dst_span"] = _let_go(hosts, target, row["start_us"])
-        _sum_up(hosts, target, source, row, windows, at + WINDOWS)
-        _write(hosts, target, source, row, connection)
-    _push(hosts, source)
-    _push(hosts, target)
+        _write_alone(hosts, slot, peer, row, connection)
+    _push(hosts, slot)
 
 
 @kernel
@@ -357,12 +372,8 @@ def _open_ring(hosts: Hosts, slot: int) -> int:
 
 
 @kernel
-def _keep_alone(
-    hosts: Hosts, slot: int, peer: int, row: _Record, connection: int, windows: _Records, at: int
-) -> None:
-    """The first flow of a host."""
-    for window in range(at, at + WINDOWS):
-        windows[window]["counts"], windows[window]["payload"] = _NEW, 0
+def _write_alone(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) -> None:
+    """Remember the first flow of a host."""
     host = hosts.hosts[slot]
     host["start"], host["connection"], host["payload"] = row["start_us"], connection, 0
     host["peer"], host["service"] = hosts.hosts[peer]["serial"], _service(row)
@@ -419,7 +430,7 @@ def _service(row: _Record) -> int:
 def _sum_up(
     hosts: Hosts, slot: int, peer: int, row: _Record, windows: _Records, at: int
 ) -> np.uint64:
-    """Fill the three windows of a flow; return the earlier flows of its peer and service."""
+    """Compare a flow with those in the ring; return the places of those of its peer and service."""
     ring, first = hosts.rings[slot], slot * WINDOW_FLOWS
     remembered = before(ring["head"], _flows_in(hosts, slot, WINDOWS - 1))
     same_peer = remembered & equal(hosts.peers, first, hosts.hosts[peer]["serial"])
@@ -454,6 +465,9 @@ def _sum_intervals(
     hosts: Hosts, slot: int, pair: np.uint64, row: _Record, context: _Record
 ) -> None:
     """Intervals between the flows of one source to the same peer and service."""
+    context["interval_sum"], context["interval_squares"] = 0, 0.0
+    if not pair:
+        return
     head, later = int(hosts.rings[slot]["head"]), int(row["start_us"])
     left = turned(pair, -head)  # the last flow is in the highest place
     while left:
