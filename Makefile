@@ -4,7 +4,7 @@ BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
 .PHONY: demo test install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
-	ship clean
+	test-ort118 ship clean
 
 demo: install-runtime
 	$(BIN)/idskit detect -r $(SAMPLE) > .venv/alerts.ndjson
@@ -51,6 +51,14 @@ test-boundscheck:
 MINUTES ?= 10
 fuzz:
 	$(BIN)/python -m tests.flows.fuzz --minutes $(MINUTES)
+
+# Exported files in the oldest onnxruntime that is supported, in an environment of its own.
+ORT118 = .venv/ort118/bin/python
+test-ort118:
+	test -x $(ORT118) || $(BIN)/python -m venv .venv/ort118
+	$(ORT118) -m pip install --quiet --disable-pip-version-check 'onnxruntime==1.18.*' 'numpy<2'
+	IDSKIT_ORT118_PYTHON=$(abspath $(ORT118)) $(BIN)/python -m pytest -v -p no:cacheprovider \
+	tests/export/test_older_runtime.py
 
 # Rebuild the shipped model and sample from the labelled captures: make ship DATA=../shared/data/pcap/labelled
 DATA ?= ../shared/data/pcap/labelled

@@ -182,7 +182,8 @@ def _gpu_steps(detector: Detector) -> Callable[[Rows], Steps]:
 def _accuracy(report: Any) -> Accuracy | None:
     """Read the exporter's report in a model's card."""
     try:
-        seen = report["int8_against_fp32"] or report["fp32_against_torch"]
+        smaller = report["int8_against_fp32"] or report.get("fp16_against_fp32")
+        seen = smaller or report["fp32_against_torch"]
         before, after = float(seen["macro_f1_before"]), float(seen["macro_f1_after"])
     except (KeyError, TypeError, ValueError):
         return None

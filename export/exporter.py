@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -15,20 +16,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.model_file import ModelCard
-from idskit.errors import DataError, GateRefused, IdskitError
+from idskit.detect.signature import private_key
+from idskit.detect.signature import sign as sign_model
+from idskit.errors import IdskitError, RunError
+from idskit.export.emit import emit as emit_beside
+from idskit.export.emit import require_language
 from idskit.export.graph import Graph
 from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, products, quantize
-from idskit.export.target import Target, target_named
+from idskit.export.smaller import LayerCost, Smaller, in_fp16, in_int8
+from idskit.export.target import Target, require_precision, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
 from idskit.output import write_whole
-from idskit.training.run import LabelledRows, Run, load_run
+from idskit.training.run import Run, load_run
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
 
-QUANTIZATIONS = ("none", "int8")
+QUANTIZATIONS = ("none", "int8", "fp16")
 TORCH_TOLERANCE = 1e-4
-MIN_CALIBRATION_ROWS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,11 @@ class ExportReport:
     int8_products: tuple[str, ...]
     float_products: tuple[str, ...]
     fp32_against_torch: Agreement
-    int8_against_fp32: Agreement | None
+    int8_against_fp32: Agreement | None = None
+    fp16_against_fp32: Agreement | None = None
+    left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
+    layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
+    beside: tuple[str, ...] = ()  # the signature and what was emitted
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -58,15 +69,15 @@ class ExportReport:
         for name, value in self._lines():
             table.add_row(name, value)
         console.print(table)
-        console.print(
-            f"{'written' if self.written else 'not written (dry run)'}: {escape(self.output)}",
-            highlight=False,
-        )
+        words = "written" if self.written else "not written (dry run)"
+        names = ", ".join((self.output, *self.beside))
+        console.print(f"{words}: {escape(names)}", highlight=False)
 
     def _lines(self) -> list[tuple[str, str]]:
-        exact, drop = self.fp32_against_torch, self.int8_against_fp32
+        exact, drop = self.fp32_against_torch, self.int8_against_fp32 or self.fp16_against_fp32
+        precision = "fp32" if drop is None else self.quantize
         lines = [
-            ("precision", f"{'fp32' if drop is None else 'int8'} for {self.target}"),
+            ("precision", f"{precision} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
             ("held rows", f"{exact.rows:,} validation rows"),
@@ -74,21 +85,36 @@ class ExportReport:
         ]
         if drop is None:
             return [*lines, ("macro-F1", f"{exact.macro_f1_after:.4f}")]
+        f1 = drop.macro_f1_before, drop.macro_f1_after
+        auc = drop.roc_auc_before, drop.roc_auc_after
+        found = drop.true_positive_rate_before, drop.true_positive_rate_after
         return [
             *lines,
-            ("int8 products", f"{len(self.int8_products)} of {self._products()}"),
-            (
-                "macro-F1",
-                f"fp32 {drop.macro_f1_before:.4f}, int8 {drop.macro_f1_after:.4f} "
-                f"({-drop.drop_points:+.2f} points)",
-            ),
+            *self._product_lines(),
+            ("macro-F1", _change(precision, *f1)),
+            ("ROC AUC", _change(precision, *auc)),
+            ("attacks found", _change(precision, *found)),
             ("same class", f"{drop.same_class:.2%} of rows"),
             ("same verdict", f"{drop.same_verdict:.2%} of rows"),
             ("worst class", f"{drop.worst_class} ({-100 * drop.worst_class_f1_drop:+.2f} points)"),
         ]
 
-    def _products(self) -> int:
-        return len(self.int8_products) + len(self.float_products)
+    def _product_lines(self) -> list[tuple[str, str]]:
+        if self.int8_against_fp32 is None:
+            return []
+        total = len(self.int8_products) + len(self.float_products)
+        costs = {cost.layer: cost.difference for cost in self.layer_costs}
+        left = ", ".join(f"{name} ({costs[name]:.2g})" for name in self.left_float)
+        return [
+            ("int8 products", f"{len(self.int8_products)} of {total}"),
+            *([("left in float for the gate", left)] if left else []),
+        ]
+
+
+def _change(precision: str, before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return "not to be had from these rows"
+    return f"fp32 {before:.4f}, {precision} {after:.4f} ({100 * (after - before):+.2f} points)"
 
 
 def export(
@@ -98,6 +124,8 @@ def export(
     quantize: str = "none",
     target: str = "auto",
     max_drop: float = 0.5,
+    emit: Collection[str] = (),
+    sign: Path | None = None,
     dry_run: bool = False,
 ) -> ExportReport:
     """Export a training run as one ONNX file that needs only onnxruntime.
@@ -105,34 +133,37 @@ def export(
     Args:
         run: folder of a finished training run.
         output: the file to write; it appears when complete and verified.
-        quantize: ``none`` (fp32) or ``int8`` (static).
+        quantize: ``none`` (fp32), ``int8`` (static) or ``fp16`` (for CUDA).
         target: the machine the file is for: ``auto`` or a name of ``TARGETS``.
-        max_drop: points of macro-F1 on held rows that int8 may lose.
+        max_drop: points of macro-F1 on held rows that int8 or fp16 may lose; gate.py says what
+            else may be lost.
+        emit: ``python`` (a script) and ``c`` (a header) to write beside the file.
+        sign: PEM file of the ed25519 private key that signs the file, in ``output``.sig.
         dry_run: do everything but write.
 
     Raises:
         RunError: the run is incomplete or damaged.
-        IdskitError: unknown quantisation or target, or a graph that is not torch's network.
+        IdskitError: unknown quantisation, target or language, or a graph that is not torch's
+            network.
         DataError: too few calibration rows, or a class without any.
-        GateRefused: int8 loses more than ``max_drop``.
+        ModelError: ``sign`` is no private ed25519 key.
+        MissingExtra: ``sign`` was given and cryptography is not installed.
+        GateRefused: int8 or fp16 loses more than ``max_drop`` allows.
     """
-    if quantize not in QUANTIZATIONS:
-        raise IdskitError(f"quantize {quantize!r} was asked for: choose none or int8")
-    trained = load_run(run)
-    recipe = target_named(target)
+    recipe = _recipe(quantize, target, emit)
+    key = None if sign is None else private_key(sign)
+    trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
     answers = run_onnx(floats.model(), trained.held.flows)
     exact = _against_torch(answers, trained)
-    model_graph, drop = floats, None
-    if quantize == "int8":
-        model_graph, drop = _int8(floats, answers, trained, recipe, max_drop)
-    facts = _facts(trained, quantize, recipe, exact, drop)
-    model = model_graph.model(_card(model_graph, trained, quantize, facts).to_metadata())
+    smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop)
+    graph = floats if smaller is None else smaller.graph
+    card = _card(graph, trained, quantize, _facts(trained, quantize, recipe, exact, smaller))
+    model = graph.model(card.to_metadata())
     content = model.SerializeToString(deterministic=True)
-    if not dry_run:
-        onnx.checker.check_model(content)
-        write_whole(output, lambda path: path.write_bytes(content))
-    chosen = tuple(node.name for node in products(floats)) if quantize == "int8" else ()
+    onnx.checker.check_model(content)
+    beside = () if dry_run else _write(output, content, card, key, emit)
+    in_int8 = tuple(n.name for n in graph.nodes if f"{n.name}.weight.integers" in graph.constants)
     return ExportReport(
         output=str(output),
         quantize=quantize,
@@ -142,13 +173,67 @@ def export(
         bytes_written=len(content),
         nodes=len(model.graph.node),
         multiply_adds=_multiply_adds(floats, trained),
-        int8_products=chosen,
+        int8_products=in_int8,
         float_products=tuple(
-            node.name for node in floats.nodes if node.op_type == "Gemm" and node.name not in chosen
+            node.name
+            for node in floats.nodes
+            if node.op_type == "Gemm" and node.name not in in_int8
         ),
         fp32_against_torch=exact,
-        int8_against_fp32=drop,
+        int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
+        fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
+        left_float=smaller.left_float if smaller else (),
+        layer_costs=smaller.layer_costs if smaller else (),
+        beside=tuple(map(str, beside)),
     )
+
+
+def _write(
+    output: Path,
+    content: bytes,
+    card: ModelCard,
+    key: Ed25519PrivateKey | None,
+    emit: Collection[str],
+) -> tuple[Path, ...]:
+    """Write the model, and return what was written beside it."""
+    write_whole(output, lambda path: path.write_bytes(content))
+    sha256 = hashlib.sha256(content).hexdigest()
+    signature = [] if key is None else [sign_model(output, content, key)]
+    return (*signature, *(emit_beside(language, output, card, sha256) for language in emit))
+
+
+def _recipe(quantize: str, target: str, emit: Collection[str]) -> Target:
+    """The target, after a look at what was asked for."""
+    if quantize not in QUANTIZATIONS:
+        raise IdskitError(f"quantize {quantize!r} was asked for: choose none, int8 or fp16")
+    for language in emit:
+        require_language(language)
+    recipe = target_named(target)
+    require_precision(recipe, quantize)
+    return recipe
+
+
+def _with_held_rows(trained: Run, folder: Path) -> Run:
+    if not len(trained.held.labels):
+        raise RunError(
+            f"the training run in {folder} has no held rows to verify an export on: train again"
+        )
+    return trained
+
+
+def _smaller(
+    quantize: str,
+    floats: Graph,
+    answers: Probabilities,
+    trained: Run,
+    target: Target,
+    max_drop: float,
+) -> Smaller | None:
+    if quantize == "int8":
+        return in_int8(floats, answers, trained, target, max_drop)
+    if quantize == "fp16":
+        return in_fp16(floats, answers, trained, max_drop)
+    return None
 
 
 def _against_torch(answers: Probabilities, trained: Run) -> Agreement:
@@ -164,47 +249,25 @@ def _against_torch(answers: Probabilities, trained: Run) -> Agreement:
     return exact
 
 
-def _int8(
-    floats: Graph, answers: Probabilities, trained: Run, target: Target, max_drop: float
-) -> tuple[Graph, Agreement]:
-    _check_calibration(trained.calibration, trained.classes)
-    integers = quantize(floats, calibrate(floats, trained.calibration.flows), target)
-    held = trained.held
-    after = run_onnx(integers.model(), held.flows)
-    drop = compare(held, answers, after, trained.classes, trained.threshold)
-    if not drop.drop_points <= max_drop:
-        raise GateRefused(
-            f"int8 lowers macro-F1 on {drop.rows} held rows from {drop.macro_f1_before:.4f} to "
-            f"{drop.macro_f1_after:.4f}, {drop.drop_points:.2f} points where --max-drop allows "
-            f"{max_drop:g}; class {drop.worst_class!r} lost most ({drop.worst_class_f1_drop:.4f}): "
-            "nothing was written; train wider, or allow more"
-        )
-    return integers, drop
-
-
-def _check_calibration(rows: LabelledRows, classes: tuple[str, ...]) -> None:
-    counts = np.bincount(rows.labels, minlength=len(classes))
-    missing = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if missing or len(rows.labels) < MIN_CALIBRATION_ROWS:
-        raise DataError(
-            f"int8 needs at least {MIN_CALIBRATION_ROWS} calibration rows and some of every class, "
-            f"but the run has {len(rows.labels)}"
-            + (f" and none of {', '.join(missing)}" if missing else "")
-            + ": train on more rows, or export with --quantize none"
-        )
-
-
 def _facts(
-    trained: Run, quantize: str, target: Target, exact: Agreement, drop: Agreement | None
+    trained: Run, quantize: str, target: Target, exact: Agreement, smaller: Smaller | None
 ) -> Mapping[str, Any]:
     return {
         **trained.facts,
-        "precision": "int8" if quantize == "int8" else "fp32",
-        "target": target.name if quantize == "int8" else "any",
+        "precision": "fp32" if smaller is None else quantize,
+        "target": "any" if smaller is None else target.name,
         "export": {
             "fp32_against_torch": asdict(exact),
-            "int8_against_fp32": asdict(drop) if drop else None,
+            "int8_against_fp32": None,
+            **(_smaller_facts(quantize, smaller) if smaller else {}),
         },
+    }
+
+
+def _smaller_facts(quantize: str, smaller: Smaller) -> dict[str, Any]:
+    return {
+        f"{quantize}_against_fp32": asdict(smaller.agreement),
+        "left_float": list(smaller.left_float),
     }
 
 

@@ -26,6 +26,7 @@ from idskit.export.graph import Graph
 from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
 from idskit.models.lowering import Size, dense_matrix
 from idskit.models.network import Network
+from idskit.models.novelty import ERROR_FLOOR, Autoencoder
 from idskit.models.preparation import Preparation
 from idskit.models.resnet import (
     BasicBlock,
@@ -49,6 +50,8 @@ def lower(network: Network) -> Graph:
     for index, block in enumerate(body.basic_blocks):
         maps = _block(graph, f"block{index}", block, maps)
     logits = _classifier(graph, body, network.temperature, maps)
+    if network.novelty is not None:
+        logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
 
@@ -205,6 +208,29 @@ def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) ->
     weight = _numpy(body.classifier.weight).T / float(temperature)  # (channels, classes)
     matrix = np.repeat(weight, pixels, axis=0) / pixels
     return graph.gemm(maps, matrix, _numpy(body.classifier.bias) / float(temperature), "logits")
+
+
+def _novelty(
+    graph: Graph, novelty: Autoencoder, prepared: tuple[str, Matrix, Matrix], logits: str
+) -> str:
+    """Add the logarithm of the autoencoder's error to the logit of every attack."""
+    values, matrix, bias = prepared
+    scale, center = _numpy(novelty.scale), _numpy(novelty.center)
+    standard = graph.gemm(values, matrix * scale, (bias - center) * scale, "novelty.standard")
+    rebuilt = standard
+    for layer in ("encoder", "code", "decoder", "output"):
+        linear: nn.Linear = getattr(novelty, layer)
+        weight, shift = _numpy(linear.weight).T, _numpy(linear.bias)
+        rebuilt = graph.gemm(rebuilt, weight, shift, f"novelty.{layer}")
+        rebuilt = rebuilt if layer == "output" else _relu(graph, rebuilt)
+    difference = graph.node("Sub", [rebuilt, standard], "novelty.difference")
+    squares = graph.node("Mul", [difference, difference], "novelty.squares")
+    mean = np.full((len(scale), 1), 1 / len(scale))
+    error = graph.gemm(squares, mean, np.full(1, ERROR_FLOOR), "novelty.error")
+    attack = np.arange(graph.classes) > 0
+    spread, offset = attack[None].astype(np.float64), attack * float(novelty.offset)
+    log_odds = graph.gemm(graph.node("Log", [error], "novelty.log"), spread, offset, "novelty.odds")
+    return graph.node("Add", [logits, log_odds], "logits_with_novelty")
 
 
 def _product(graph: Graph, source: str, affine: tuple[Matrix, Matrix], name: str) -> str:

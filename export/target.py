@@ -1,4 +1,4 @@
-"""What int8 arithmetic a target has, and the recipe that follows from it."""
+"""What arithmetic a target has, and the recipe that follows from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from idskit.errors import IdskitError
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """An int8 recipe.
+    """A machine's recipe.
 
     Example:
         >>> target_named("arm64").signed_activations
@@ -21,6 +21,7 @@ class Target:
     name: str
     signed_activations: bool  # S8S8 (ARM's kernels) instead of U8S8 (x86's)
     reduce_range: bool  # 7-bit weights: U8S8 pairs saturate 16 bits on x86 without VNNI
+    precisions: tuple[str, ...] = ("int8",)  # beside fp32, those that are faster there
 
 
 TARGETS = {
@@ -33,7 +34,14 @@ TARGETS = {
         Target(name="arm64", signed_activations=True, reduce_range=False),
         Target(name="rpi4", signed_activations=True, reduce_range=False),
         Target(name="rpi5", signed_activations=True, reduce_range=False),
-        Target(name="jetson", signed_activations=True, reduce_range=False),
+        Target(
+            name="jetson",
+            signed_activations=True,
+            reduce_range=False,
+            precisions=("int8", "fp16"),
+        ),
+        # onnxruntime's CUDA provider runs quantised products in float, after dequantising.
+        Target(name="cuda", signed_activations=True, reduce_range=False, precisions=("fp16",)),
     )
 }
 
@@ -50,6 +58,22 @@ def target_named(name: str) -> Target:
             f"target {chosen!r} is not known: choose one of auto, {', '.join(TARGETS)}"
         )
     return TARGETS[chosen]
+
+
+def require_precision(target: Target, precision: str) -> None:
+    """Return if ``target`` gains by ``precision``; fp32 runs everywhere.
+
+    Raises:
+        IdskitError: it would be slower than fp32 there.
+    """
+    if precision in ("none", *target.precisions):
+        return
+    able = ", ".join(name for name, other in TARGETS.items() if precision in other.precisions)
+    raise IdskitError(
+        f"{precision} was asked for target {target.name}, where onnxruntime has no {precision} "
+        "products and would convert every value to float and back, slower than fp32: choose "
+        f"--quantize {target.precisions[0]}, or a target of {able}"
+    )
 
 
 def _this_machine() -> str:

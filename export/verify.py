@@ -13,14 +13,23 @@ from numpy.typing import NDArray
 
 from idskit.detect.model_file import INPUT, OUTPUT, GoldenVectors
 from idskit.models.network import Network
-from idskit.training.metrics import attack_score, confusion_matrix, f1_scores
+from idskit.training.metrics import (
+    area_under,
+    attack_score,
+    confusion_matrix,
+    f1_scores,
+    roc_curve,
+)
 from idskit.training.run import LabelledRows
 
 BATCH = 512
 GOLDEN_ROWS = 16
 # How far another machine's answer may be from the golden one. Float graphs differ by the order of
-# sums; in int8 such a difference can move a value across a rounding step.
-TOLERANCE = {"none": 1e-4, "int8": 5e-2}
+# sums; in int8 such a difference can move a value across a rounding step, and in fp16, of 11 bits,
+# every sum rounds.
+TOLERANCE = {"none": 1e-4, "int8": 5e-2, "fp16": 1e-2}
+# Held rows below which a class is not singled out: one row alone would move its F1 by points.
+MIN_CLASS_ROWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,12 @@ class Agreement:
     macro_f1_after: float
     same_class: float  # share of rows with the same most probable class
     same_verdict: float  # share of rows on the same side of the threshold
-    worst_class: str  # whose F1 fell most
+    roc_auc_before: float | None  # None where the held rows are all benign or all attacks
+    roc_auc_after: float | None
+    true_positive_rate_before: float | None  # at the threshold
+    true_positive_rate_after: float | None
+    worst_class: str  # whose F1 fell most, of those with MIN_CLASS_ROWS rows or more
+    worst_class_f1_before: float
     worst_class_f1_drop: float
 
     @property
@@ -74,9 +88,15 @@ def compare(
         np.nan_to_num(f1_scores(confusion_matrix(held.labels, p.argmax(axis=1), len(classes))))
         for p in (before, after)
     ]
-    present = np.bincount(held.labels, minlength=len(classes)) > 0
-    drops = np.where(present, class_f1[0] - class_f1[1], -np.inf)
-    verdicts = [attack_score(p) >= threshold for p in (before, after)]
+    counts = np.bincount(held.labels, minlength=len(classes))
+    present = counts > 0
+    judged = counts >= min(MIN_CLASS_ROWS, counts.max())
+    drops = np.where(judged, class_f1[0] - class_f1[1], -np.inf)
+    attack, scores = held.labels > 0, [attack_score(p) for p in (before, after)]
+    verdicts = [score >= threshold for score in scores]
+    areas = [_roc_auc(attack, score) for score in scores]
+    rates = [float(verdict[attack].mean()) if attack.any() else None for verdict in verdicts]
+    worst = int(drops.argmax())
     return Agreement(
         rows=len(held.labels),
         max_difference=float(np.abs(before - after).max()),
@@ -84,9 +104,19 @@ def compare(
         macro_f1_after=float(class_f1[1][present].mean()),
         same_class=float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
         same_verdict=float((verdicts[0] == verdicts[1]).mean()),
-        worst_class=classes[int(drops.argmax())],
-        worst_class_f1_drop=float(drops.max()),
+        roc_auc_before=areas[0],
+        roc_auc_after=areas[1],
+        true_positive_rate_before=rates[0],
+        true_positive_rate_after=rates[1],
+        worst_class=classes[worst],
+        worst_class_f1_before=float(class_f1[0][worst]),
+        worst_class_f1_drop=float(drops[worst]),
     )
+
+
+def _roc_auc(attack: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+    both = attack.any() and not attack.all()
+    return area_under(roc_curve(attack, score)) if both else None
 
 
 def golden_vectors(model: onnx.ModelProto, held: LabelledRows, quantize: str) -> GoldenVectors:

@@ -83,6 +83,10 @@ def test_an_eve_line_holds_the_conventional_fields() -> None:
     }
 
 
+def test_an_alert_says_when_its_flow_was_judged() -> None:
+    assert eve(make_alert(flow=make_flow(end="verdict")))["idskit"]["end"] == "verdict"
+
+
 def test_an_eve_line_is_one_line() -> None:
     assert "\n" not in make_alert(label="two\nlines").to_eve()
 

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper
 from idskit.detect import detector as detector_module
 from idskit.detect.detector import CHUNK, Detector
 from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.flows.reader import FlowBatch
+from idskit.flows.table import FLOW
 
 
 def softmax(logits):
@@ -53,6 +55,16 @@ def test_what_is_not_finite_is_refused_by_row_and_column(make_model, value) -> N
     rows[2, 1] = value
     with pytest.raises(SchemaError, match="in row 2, column 'bytes'"):
         Detector.load(make_model()).probabilities(rows)
+
+
+def test_a_flow_that_cannot_be_judged_stops_no_other(make_model) -> None:
+    detector = Detector.load(make_model())
+    features = np.array([[9, 0, 0], [0, np.inf, 0], [0, 9, 0], [0, 0, np.nan], [1e300, 0, 0]])
+    batch = FlowBatch(schema=detector.schema, flows=np.zeros(5, FLOW), features=features)
+    found = detector.flow_probabilities(batch)
+    assert np.isnan(found).all(axis=1).tolist() == [False, True, False, True, True]
+    np.testing.assert_array_equal(found[[0, 2]], detector.probabilities(features[[0, 2]]))
+    assert [alert.row for alert in detector.alerts(batch)] == [2]
 
 
 def test_the_card_and_hash_are_those_of_the_file(make_model) -> None:

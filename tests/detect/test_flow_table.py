@@ -145,7 +145,14 @@ def test_rows_that_say_whose_they_are_become_flows(tmp_path) -> None:
     )
     assert (flow.start_us, flow.end_us) == (1_700_000_000_000_001, 1_700_000_000_000_009)
     assert (flow.fwd_packets, flow.bwd_packets, flow.fwd_bytes, flow.bwd_bytes) == (3, 4, 500, 600)
-    assert (flow.protocol, flow.icmp_type) == (6, None)
+    assert (flow.protocol, flow.icmp_type, flow.end) == (6, None, None)
+
+
+@pytest.mark.parametrize(("text", "end"), [("verdict", "verdict"), ("age", "age"), ("?", None)])
+def test_why_a_flow_was_given_out_is_read_where_it_is_known(tmp_path, text, end) -> None:
+    lines = HEADER[:-1] + ",end\n" + FLOW_ROW[:-1] + f",{text}\n"
+    (rows,) = read_flow_table(table(tmp_path, lines), SCHEMA)
+    assert Flow.from_record(rows.flows[0]).end == end
 
 
 def test_rows_that_do_not_say_it_all_become_none(tmp_path) -> None:

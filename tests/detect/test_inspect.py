@@ -23,6 +23,9 @@ def test_json_says_what_the_file_is(make_model) -> None:
     assert card["bytes"] == path.stat().st_size
     assert card["precision"] == "fp32"
     assert (card["opset"], card["operators"]) == (17, 2)
+    assert card["nodes"] == {"MatMul": 1, "Softmax": 1}
+    assert card["multiply_adds"] == 9
+    assert card["products"] == [{"name": "logits", "weights": 9, "multiply_adds": 9}]
     assert card["classes"] == ["benign", "syn flood", "port scan"]
     assert card["threshold"] == 0.25
     assert [f["name"] for f in card["schema"]["features"]] == ["duration", "bytes", "packets"]

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from idskit.detect import model_file
 from idskit.detect.detector import Detector
-from idskit.detect.model_file import ModelCard, graph_facts, read_model
+from idskit.detect.model_file import ModelCard
 from idskit.errors import ModelError
 from idskit.schema import Feature, Schema
 
@@ -128,18 +128,3 @@ def test_data_in_other_files_of_an_attribute_in_a_subgraph(make_model) -> None:
 def test_a_file_that_is_too_large(make_model, monkeypatch) -> None:
     monkeypatch.setattr(model_file, "MAX_MODEL_BYTES", 10)
     assert "more than the 10 that a model may have" in refusal(make_model())
-
-
-def test_graph_facts_are_those_onnx_reads(make_model) -> None:
-    path = make_model(opset=18)
-    facts = graph_facts(read_model(path))
-    assert facts.opset == 18
-    assert dict(facts.operators) == {"MatMul": 1, "Softmax": 1}
-    assert facts.precision == "fp32"
-
-
-def test_a_graph_with_quantised_values_is_int8(make_model) -> None:
-    path = make_model()
-    model = onnx.load(path)
-    model.graph.node.append(helper.make_node("DequantizeLinear", ["q", "s"], ["y"]))
-    assert graph_facts(model.SerializeToString()).precision == "int8"

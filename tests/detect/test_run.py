@@ -138,9 +138,68 @@ def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
     assert output.getvalue().splitlines() == [alert.to_eve() for alert in alerts]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def events_of(model, **given):
+    output = io.StringIO()
+    summary = detect(model, output=output, **given)
+    return [json.loads(line) for line in output.getvalue().splitlines()], summary
+
+
+def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> None:
+    late, plain = events_of(flow_model, capture=capture)
+    events, summary = events_of(flow_model, capture=capture, verdict_after=4)
+    packets = {e["flow_id"]: e["flow"]["pkts_toserver"] + e["flow"]["pkts_toclient"] for e in late}
+    early = {e["flow_id"] for e in events if e["idskit"]["end"] == "verdict"}
+    assert early == {flow for flow, count in packets.items() if count >= 4}
+    assert sorted(e["flow_id"] for e in events) == sorted(packets)
+    assert (summary.flows, summary.repeated) == (plain.flows, len(early))
+
+
+def test_an_early_alert_tells_of_the_packets_until_then(flow_model, capture) -> None:
+    events, _ = events_of(flow_model, capture=capture, verdict_after=4)
+    early = [e["flow"] for e in events if e["idskit"]["end"] == "verdict"]
+    assert {flow["pkts_toserver"] + flow["pkts_toclient"] for flow in early} == {4}
+
+
+def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, capture) -> None:
+    schema = schema_named("gateway")
+    weights = np.zeros((len(schema), 2))
+    weights[schema.names.index("fwd_data_packets"), 1] = 1.0  # more than 4: not before packet 5
+    model = make_model(schema=schema, classes=("benign", "scan"), threshold=0.99, weights=weights)
+    late, _ = events_of(model, capture=capture)
+    events, summary = events_of(model, capture=capture, verdict_after=4)
+    assert [e["flow_id"] for e in events] == [e["flow_id"] for e in late]
+    assert len(events) > 10
+    assert (summary.repeated, {e["idskit"]["end"] for e in events} >= {"verdict"}) == (0, False)
+
+
+def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
+    monkeypatch.setattr("idskit.detect.run.MAX_RAISED", 1)
+    events, summary = events_of(flow_model, capture=capture, verdict_after=1)
+    assert (summary.repeated, len(events)) == (1, 2 * summary.flows - 1)
+
+
+def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
+    flow_model, capture, tmp_path
+) -> None:
+    extract(capture, tmp_path / "flows.csv", verdict_after=4)
+    alerts = [
+        [e["idskit"] for e in events_of(flow_model, **given)[0]]
+        for given in (
+            {"capture": capture, "verdict_after": 4},
+            {"flows_table": tmp_path / "flows.csv"},
+        )
+    ]
+    assert alerts[0] == alerts[1]
+
+
+def test_a_table_has_no_packets_to_count(flow_model, table) -> None:
+    with pytest.raises(IdskitError, match="verdict_after is 4, but a table has no packets"):
+        detect(flow_model, flows_table=table, verdict_after=4)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
 def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, suffix) -> None:
-    if suffix == ".parquet":
+    if suffix != ".csv":
         pytest.importorskip("pyarrow")
     extract(capture, tmp_path / f"flows{suffix}", schema="gateway")
     lines = {}
@@ -174,7 +233,7 @@ def test_a_file_that_is_no_capture(flow_model, table) -> None:
 
 
 def test_a_model_of_a_schema_that_no_capture_gives(make_model, capture) -> None:
-    with pytest.raises(SchemaError, match="there is no feature schema 'toy'"):
+    with pytest.raises(SchemaError, match="columns of toy, which packets cannot give"):
         detect(make_model(), capture=capture, output=io.StringIO())
 
 
@@ -184,3 +243,17 @@ def test_flows_of_another_schema_are_refused_by_the_detector(flow_model, capture
         batch = next(flows.batches())
     with pytest.raises(SchemaError, match=r"reads schema gateway .* flows are of cic-fixed"):
         detector.alerts(batch)
+
+
+def test_flows_with_an_infinite_feature_are_counted(make_model, tmp_path) -> None:
+    schema = schema_named("cic-original")  # packets a second of a flow without a duration
+    weights = np.zeros((len(schema), 3))
+    capture = tmp_path / "one.pcap"
+    generate(capture, packets=2000, mix="mixed", seed=1)
+    with open_flows(capture, "cic-original") as flows:
+        rows = np.concatenate([batch.features for batch in flows.batches()])
+    summary = detect(
+        make_model(schema=schema, weights=weights), capture=capture, output=io.StringIO()
+    )
+    assert summary.unjudged == (~np.isfinite(rows)).any(axis=1).sum() > 0
+    assert summary.flows == len(rows)

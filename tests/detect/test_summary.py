@@ -33,6 +33,11 @@ def make_alert(src: str, dst: str, label: str = "port scan", *, at: int = 0, sco
     return Alert(flow=flow, row=0, label=label, score=score, threshold=0.5, model="0" * 12)
 
 
+def test_flows_that_would_have_been_alerted_again_are_counted() -> None:
+    alert = make_alert("10.0.0.1", "10.0.0.2")
+    assert "7 of these flows still looked like it at their end" in shown(alert, repeated=7)
+
+
 def attacks_of(*alerts: Alert):
     tallies = Tallies()
     for alert in alerts:

@@ -10,12 +10,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from idskit.detect.detector import Detector
-from idskit.errors import DataError, GateRefused, IdskitError, RunError
+from idskit.detect.inspect import inspect
+from idskit.errors import DataError, IdskitError, RunError
 from idskit.export import export
-from idskit.export.quantize import Range, calibrate
+from idskit.export.gate import falls
 from idskit.export.verify import compare, run_torch
 from idskit.training.run import LabelledRows, save_run
 
@@ -91,24 +92,36 @@ def test_agreement_is_scikit_learns_macro_f1():
         f1_score(held.labels, after.argmax(1), average="macro")
     )
     assert result.same_class == pytest.approx((before.argmax(1) == after.argmax(1)).mean())
+    attack = held.labels > 0
+    assert result.roc_auc_before == pytest.approx(roc_auc_score(attack, 1 - before[:, 0]))
+    assert result.roc_auc_after == pytest.approx(roc_auc_score(attack, 1 - after[:, 0]))
+    found = recall_score(attack, 1 - after[:, 0] >= 0.5)
+    assert result.true_positive_rate_after == pytest.approx(found)
+
+
+def test_rows_of_one_kind_have_no_roc_and_no_warning():
+    benign = LabelledRows(flows=np.zeros((30, 1), np.float32), labels=np.zeros(30, np.int64))
+    answers = np.full((30, 2), 0.5, np.float32)
+    result = compare(benign, answers, answers, ("a", "b"), 0.5)
+    assert (result.roc_auc_before, result.true_positive_rate_after) == (None, None)
+    assert falls(result, 0.5) == ()
+
+
+def test_a_class_of_few_rows_is_not_singled_out():
+    labels = np.array([0] * 40 + [1] * 40 + [2] * 3)
+    held = LabelledRows(flows=np.zeros((83, 1), np.float32), labels=labels)
+    before = np.eye(3, dtype=np.float32)[labels]
+    after = before.copy()
+    after[-1], after[40] = [0, 1, 0], [1, 0, 0]
+    result = compare(held, before, after, ("a", "b", "c"), 0.5)
+    assert result.worst_class == "b"
+    assert result.worst_class_f1_before == 1
 
 
 def test_dry_run_writes_nothing(run_folder, tmp_path):
     report = export(run_folder, tmp_path / "model.onnx", dry_run=True)
     assert not report.written
     assert not list(tmp_path.iterdir())
-
-
-def test_gate_refuses_and_writes_nothing(run_folder, tmp_path, monkeypatch):
-    def narrow(*arguments):
-        found = calibrate(*arguments)
-        return {k: Range(low=r.low / 200, high=r.high / 200) for k, r in found.items()}
-
-    monkeypatch.setattr("idskit.export.exporter.calibrate", narrow)
-    with pytest.raises(GateRefused, match=r"int8 lowers macro-F1 .* lost most") as refusal:
-        export(run_folder, tmp_path / "model.onnx", quantize="int8", max_drop=0.1)
-    assert refusal.value.exit_code == 3
-    assert not list(tmp_path.glob("*.onnx"))
 
 
 @pytest.mark.parametrize(
@@ -147,10 +160,48 @@ def test_missing_run_says_what_to_do(tmp_path):
 
 
 def test_unknown_quantization_names_the_known(run_folder, tmp_path):
-    with pytest.raises(IdskitError, match="choose none or int8"):
+    with pytest.raises(IdskitError, match="choose none, int8 or fp16"):
         export(run_folder, tmp_path / "model.onnx", quantize="int4")
+
+
+def test_no_held_rows_is_one_sentence(run, tmp_path):
+    nothing = LabelledRows(flows=run.held.flows[:0], labels=run.held.labels[:0])
+    save_run(dataclasses.replace(run, held=nothing), tmp_path / "run")
+    with pytest.raises(RunError, match="no held rows to verify"):
+        export(tmp_path / "run", tmp_path / "model.onnx")
+
+
+def test_export_signs_and_the_bytes_are_stable(run_folder, tmp_path):
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    public = serialization.PublicFormat.SubjectPublicKeyInfo
+    plain = serialization.NoEncryption()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
+    (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(pem, public))
+    file, signatures = tmp_path / "model.onnx", []
+    for _ in range(2):
+        report = export(run_folder, file, sign=tmp_path / "key.pem")
+        Detector.load(file, public_key=tmp_path / "key.pub")
+        signatures.append((tmp_path / "model.onnx.sig").read_bytes())
+    assert report.beside == (f"{file}.sig",)
+    assert signatures[0] == signatures[1]
+
+
+def test_a_bad_key_is_found_before_any_work(run_folder, tmp_path):
+    pytest.importorskip("cryptography")
+    with pytest.raises(IdskitError, match=r"private key .* cannot be read"):
+        export(tmp_path / "no-run", tmp_path / "model.onnx", sign=tmp_path / "absent.pem")
+    assert not list(tmp_path.iterdir())
 
 
 def test_unwritable_place_is_one_sentence(run_folder, tmp_path):
     with pytest.raises(IdskitError, match="cannot be written"):
         export(run_folder, tmp_path / "no" / "such" / "model.onnx")
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_inspect_counts_the_multiply_adds_of_the_report(exported, quantize):
+    files, reports = exported
+    assert inspect(files[quantize]).graph.multiply_adds == reports[quantize].multiply_adds

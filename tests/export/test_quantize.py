@@ -70,6 +70,23 @@ def test_weights_round_to_the_nearest_step(floats, ranges):
     assert (error <= constants[f"{name}.scale"] * 0.501).all()
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_rounding_of_weights_does_not_move_the_mean_output(run, floats, ranges, place):
+    """The oracle is the float graph's mean over the calibration rows."""
+    product = products(floats)[place]
+    source, weight, bias = product.input
+    model = floats.model(watch=(source, product.output[0])).SerializeToString()
+    session = onnxruntime.InferenceSession(model)
+    seen, expected = session.run([source, product.output[0]], {"flows": run.calibration.flows})
+    constants = quantize(floats, ranges, target_named("x86-64")).constants
+    restored = constants[f"{weight}.integers"] * constants[f"{weight}.scale"].astype(np.float64)
+    scale = constants[f"{bias}.scale"]
+    mean = (seen @ restored + constants[f"{bias}.integers"] * scale).mean(axis=0)
+    assert (np.abs(mean - expected.mean(axis=0)) <= scale + 1e-4).all()
+    uncorrected = (seen @ restored + floats.constants[bias]).mean(axis=0)
+    assert np.abs(uncorrected - expected.mean(axis=0)).max() > 1e-3, "nothing to correct"
+
+
 @pytest.mark.parametrize("target", ["x86-64", "x86-64-vnni"])
 def test_onnxruntime_runs_every_product_in_integers(floats, ranges, tmp_path, target):
     options = onnxruntime.SessionOptions()

@@ -41,6 +41,7 @@ _KINDS = tuple(
     )
 )
 _UNKNOWN_KIND = ("Misc Attack", 2)
+UNKNOWN_END = 255  # in a record of which nobody wrote down how it ended
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,6 +82,7 @@ class Flow:
     bwd_packets: int
     fwd_bytes: int  # frames on the wire
     bwd_bytes: int
+    end: str | None = None  # one of ENDS: why it was judged then, None where nobody knows
 
     @classmethod
     def from_record(cls, record: np.void) -> Flow:
@@ -93,6 +95,7 @@ class Flow:
             dst=_address(fields["dst_high"], fields["dst_low"]),
             icmp_type=fields["icmp_type"] if is_icmp else None,
             icmp_code=fields["icmp_code"] if is_icmp else None,
+            end=_end_named(fields["end"]),
             **{name: fields[name] for name in FLOW_NUMBERS},
         )
 
@@ -203,6 +206,8 @@ class Alert:
             "model": self.model,
             "row": self.row,
         }
+        if self.flow is not None and self.flow.end is not None:
+            event["idskit"]["end"] = self.flow.end
         return _ENCODE(event)
 
 
@@ -210,6 +215,12 @@ class Alert:
 def _address(high: int, low: int) -> Address:
     address = IPv6Address(high << 64 | low)
     return address.ipv4_mapped or address
+
+
+def _end_named(end: int) -> str | None:
+    from idskit.flows.table import ENDS  # with numba, which is there if records are
+
+    return None if end == UNKNOWN_END else ENDS[end]
 
 
 @lru_cache(maxsize=1 << 10)

@@ -61,6 +61,7 @@ class Detector:
         device: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
+        public_key: str | Path | None = None,
     ) -> Detector:
         """Load a model that ``idskit export`` wrote.
 
@@ -69,16 +70,39 @@ class Detector:
             device: ``cpu`` or ``cuda``; what is asked for is what runs.
             threads: of one inference; all usable processors when None.
             threshold: alert when 1 - P(benign) reaches it; the model's own when None.
+            public_key: PEM file of the ed25519 key that must have signed the file; nobody must when
+                None.
 
         Raises:
-            ModelError: missing, damaged, foreign or unsafe file.
+            ModelError: missing, damaged, foreign or unsafe file, or not signed as asked.
             DeviceError: the device is not available.
+            MissingExtra: a signature was asked for and cryptography is not installed.
         """
         if path is None:
             with shipped_model() as shipped:
-                return cls.load(shipped, device=device, threads=threads, threshold=threshold)
-        path = Path(path)
-        content = read_model(path)
+                return cls.load(
+                    shipped,
+                    device=device,
+                    threads=threads,
+                    threshold=threshold,
+                    public_key=public_key,
+                )
+        content = read_model(Path(path), public_key=public_key)
+        return cls.from_bytes(
+            content, Path(path), device=device, threads=threads, threshold=threshold
+        )
+
+    @classmethod
+    def from_bytes(
+        cls,
+        content: bytes,
+        path: Path,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        threshold: float | None = None,
+    ) -> Detector:
+        """Load what ``read_model`` read from ``path``; otherwise as ``load``."""
         session = open_session(content, path, device=device, threads=threads)
         card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map, path)
         _check_graph(session, card, path)
@@ -113,11 +137,14 @@ class Detector:
             out[part] = self.session.run([OUTPUT], {INPUT: rows[part]})[0]
         return out
 
-    def alerts(self, batch: FlowBatch) -> list[Alert]:
-        """Alerts of a batch of flows, in the order of the flows.
+    def flow_probabilities(self, batch: FlowBatch) -> NDArray[np.float32]:
+        """Probabilities (n, classes) of a batch of flows; NaN for those that cannot be judged.
+
+        These are flows whose features the tool of their schema leaves infinite or undefined
+        (``cic-original`` divides by a duration of 0).
 
         Raises:
-            SchemaError: the batch was made for another schema, or holds NaN or infinity.
+            SchemaError: the batch was made for another schema.
         """
         if batch.schema.sha256 != self.schema.sha256:
             raise SchemaError(
@@ -125,7 +152,19 @@ class Detector:
                 f"flows are of {batch.schema.name} ({batch.schema.sha256[:12]}): open them with "
                 "detector.schema, or use a model of theirs"
             )
-        return self.judge(self.probabilities(batch.features), batch.flows)
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite
+            judged = np.isfinite(batch.features.astype(np.float32)).all(axis=1)
+        out = np.full((len(batch), len(self.card.classes)), np.nan, np.float32)
+        out[judged] = self.probabilities(batch.features[judged])
+        return out
+
+    def alerts(self, batch: FlowBatch) -> list[Alert]:
+        """Alerts of a batch of flows, in the order of the flows; see ``flow_probabilities``.
+
+        Raises:
+            SchemaError: the batch was made for another schema.
+        """
+        return self.judge(self.flow_probabilities(batch), batch.flows)
 
     def judge(
         self,
@@ -137,7 +176,7 @@ class Detector:
         """Turn probabilities (n, classes) into alerts.
 
         Args:
-            probabilities: of n flows.
+            probabilities: of n flows; NaN raises no alert.
             flows: (n,) FLOW records that say who spoke with whom; None where nobody knows.
             first_row: number of the first flow in its capture or table.
         """

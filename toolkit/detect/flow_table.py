@@ -1,4 +1,4 @@
-"""Tables of flow features, CSV or Parquet, as feature matrices of a schema.
+"""Tables of flow features, CSV, Parquet or Arrow, as feature matrices of a schema.
 
 Columns are found by name, in any order, others are passed over; nothing is filled in. Rows are read
 in batches, so a table of any length fits.
@@ -19,9 +19,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.detect.alert import FLOW_NUMBERS
+from idskit.detect.alert import FLOW_NUMBERS, UNKNOWN_END
 from idskit.errors import SchemaError, require
-from idskit.flows.table import FLOW
+from idskit.flows.table import ENDS, FLOW
 from idskit.schema import Feature, Schema
 
 BATCH = 1024
@@ -29,6 +29,7 @@ _NAMED = 5  # missing columns listed in a message
 _ADDRESSES = ("src_ip", "dst_ip")
 # Columns that say whose flow a row is, as `extract` writes them.
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
+_END = "end"  # why a flow was given out, as `extract` writes it; a table may lack it
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
 
@@ -44,7 +45,7 @@ class TableRows:
 
 
 def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
-    """Yield the rows of a CSV (plain or ``.gz``) or Parquet table.
+    """Yield the rows of a CSV (plain or ``.gz``), Parquet or Arrow (``.arrow``) table.
 
     A nominal column may hold the category's name or its code; a name the schema does not list
     becomes -1, as everywhere. ICMP types are not in a table, so its flows have none.
@@ -52,10 +53,10 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
     Raises:
         SchemaError: the file cannot be read, lacks columns (they are named), or holds text, NaN
             or infinity (row, counted from 1, and column are named).
-        MissingExtra: Parquet was asked for and pyarrow is not installed.
+        MissingExtra: Parquet or Arrow was asked for and pyarrow is not installed.
     """
     first = 1
-    batches = _parquet if path.suffix == ".parquet" else _csv
+    batches = {".parquet": _parquet, ".arrow": _arrow}.get(path.suffix, _csv)
     for columns in batches(path, schema):
         reader = _Reader(path, first, columns)
         features = np.column_stack([reader.numbers(feature) for feature in schema.features])
@@ -117,6 +118,21 @@ def _parquet(path: Path, schema: Schema) -> Iterator[Columns]:
         raise SchemaError(f"table {path} cannot be read as Parquet: {error}") from error
 
 
+def _arrow(path: Path, schema: Schema) -> Iterator[Columns]:
+    require("pyarrow", "train")
+    import pyarrow
+    from pyarrow import ipc
+
+    try:
+        with ipc.open_file(path) as file:
+            wanted = _positions([name.strip() for name in file.schema.names], schema, path)
+            for number in range(file.num_record_batches):
+                batch = file.get_batch(number)
+                yield {name: batch.column(i).to_pylist() for name, i in wanted.items()}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SchemaError(f"table {path} cannot be read as Arrow: {error}") from error
+
+
 def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
     """Where the schema's columns stand in ``header``, and those of IDENTITY if all are there."""
     missing = [name for name in schema.names if name not in header]
@@ -126,8 +142,9 @@ def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
             f"{path} lacks {len(missing)} of the {len(schema)} columns of schema {schema.name}: "
             f"{', '.join(missing[:_NAMED])}{more}; add them, or use a model of this table's schema"
         )
-    identity = IDENTITY if set(IDENTITY) <= set(header) else ()
-    return {name: header.index(name) for name in (*schema.names, *identity)}
+    identity = (*IDENTITY, _END) if set(IDENTITY) <= set(header) else ()
+    wanted = [name for name in (*schema.names, *identity) if name in header]
+    return {name: header.index(name) for name in wanted}
 
 
 @dataclass(frozen=True)
@@ -158,6 +175,7 @@ class _Reader:
         flows["icmp_type"] = flows["icmp_code"] = -1
         for name in FLOW_NUMBERS:
             flows[name] = self._counts(name)
+        flows["end"] = self._ends(len(flows))
         for name in _ADDRESSES:
             end = name.removesuffix("_ip")
             words = [self._words(name, i) for i in range(len(flows))]
@@ -170,6 +188,10 @@ class _Reader:
         fits = (column == np.trunc(column)) & (column >= 0) & (column < largest + 1.0)
         self._require(fits, name, f"a whole number from 0 to {largest}")
         return column.astype(np.int64)
+
+    def _ends(self, count: int) -> list[int]:
+        codes = {name: code for code, name in enumerate(ENDS)}
+        return [codes.get(str(end), UNKNOWN_END) for end in self.columns.get(_END, [""] * count)]
 
     def _words(self, name: str, row: int) -> tuple[int, int]:
         """High and low word of an address."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.detector import Detector, shipped_model
-from idskit.detect.model_file import ModelCard, graph_facts, read_model
+from idskit.detect.graph_facts import GraphFacts, graph_facts
+from idskit.detect.model_file import ModelCard, read_model
 from idskit.errors import GateRefused
+
+HEAVIEST = 8  # products listed for people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +42,9 @@ class Inspection:
     path: str
     bytes: int
     sha256: str
-    precision: str
-    opset: int | None
-    operators: int
+    graph: GraphFacts
     card: ModelCard
+    signed_by: str | None  # the public key that its signature was checked with
     verification: Verification | None
 
     def to_json(self) -> str:
@@ -51,9 +54,13 @@ class Inspection:
             "path": self.path,
             "bytes": self.bytes,
             "sha256": self.sha256,
-            "precision": self.precision,
-            "opset": self.opset,
-            "operators": self.operators,
+            "signed_by": self.signed_by,
+            "precision": self.graph.precision,
+            "opset": self.graph.opset,
+            "operators": self.graph.operators.total(),
+            "nodes": dict(self.graph.operators.most_common()),
+            "multiply_adds": self.graph.multiply_adds,
+            "products": [asdict(product) for product in self.graph.products],
             "schema": json.loads(self.card.schema.to_json()),
             "schema_sha256": self.card.schema.sha256,
             "classes": list(self.card.classes),
@@ -85,10 +92,13 @@ class Inspection:
             console.print(_verdict(self.verification), highlight=False)
 
     def _lines(self) -> list[tuple[str, str]]:
-        card = self.card
+        card, graph = self.card, self.graph
         return [
             ("file", f"{self.bytes:,} bytes, SHA-256 {self.sha256}"),
-            ("graph", f"{self.precision}, opset {self.opset}, {self.operators} operators"),
+            *([("signed", f"by the owner of {self.signed_by}")] if self.signed_by else []),
+            ("graph", f"{graph.precision}, opset {graph.opset}"),
+            ("nodes", f"{graph.operators.total()}: {_counts(graph.operators)}"),
+            ("multiply-adds", f"{graph.multiply_adds:,} a flow: {_heaviest(graph)}"),
             ("schema", f"{card.schema.name}: {len(card.schema)} features a flow"),
             ("features", ", ".join(card.schema.names)),
             ("classes", ", ".join(card.classes) + f" ({card.classes[0]}: no alert)"),
@@ -98,31 +108,38 @@ class Inspection:
         ]
 
 
-def inspect(model: str | Path | None = None, *, verify: bool = False) -> Inspection:
+def inspect(
+    model: str | Path | None = None,
+    *,
+    verify: bool = False,
+    public_key: str | Path | None = None,
+) -> Inspection:
     """Read a model's card.
 
     Args:
         model: the ONNX file; None for the model that idskit ships.
         verify: replay the golden vectors on this machine.
+        public_key: PEM file of the ed25519 key that must have signed the file; nobody must when
+            None.
 
     Raises:
-        ModelError: missing, damaged, foreign or unsafe file, or nothing to verify.
+        ModelError: missing, damaged, foreign or unsafe file, not signed as asked, or nothing to
+            verify.
+        MissingExtra: a signature was asked for and cryptography is not installed.
     """
     if model is None:
         with shipped_model() as path:
-            return inspect(path, verify=verify)
+            return inspect(path, verify=verify, public_key=public_key)
     path = Path(model)
-    detector = Detector.load(path)
-    content = read_model(path)
-    graph = graph_facts(content)
+    content = read_model(path, public_key=public_key)
+    detector = Detector.from_bytes(content, path)
     return Inspection(
         path=str(path),
         bytes=len(content),
         sha256=detector.sha256,
-        precision=graph.precision,
-        opset=graph.opset,
-        operators=graph.operators.total(),
+        graph=graph_facts(content),
         card=detector.card,
+        signed_by=None if public_key is None else str(public_key),
         verification=_verification(detector) if verify else None,
     )
 
@@ -157,6 +174,21 @@ def _verdict(checked: Verification) -> str:
         f"{words}: {checked.vectors} golden vectors differ by at most "
         f"{checked.max_difference:.2g}, allowed {checked.tolerance:g}"
     )
+
+
+def _counts(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+
+
+def _heaviest(graph: GraphFacts) -> str:
+    """The products that cost most; JSON lists them all."""
+    falling = sorted(graph.products, key=lambda product: -product.multiply_adds)
+    shown = [
+        f"{product.name} {product.multiply_adds / graph.multiply_adds:.0%}"
+        for product in falling[:HEAVIEST]
+    ]
+    more = len(falling) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

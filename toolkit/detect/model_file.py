@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.detect.protobuf import fields
+from idskit.detect.signature import require_signature
 from idskit.errors import ModelError, SchemaError
 from idskit.schema import Schema
 
@@ -117,24 +117,21 @@ class ModelCard:
         return card
 
 
-def read_model(path: Path) -> bytes:
+def read_model(path: Path, *, public_key: str | Path | None = None) -> bytes:
     """Read a model file's bytes, refusing what is unsafe.
 
+    Args:
+        path: the ONNX file, read once: what was checked is what the caller loads.
+        public_key: PEM file of the ed25519 key that must have signed it; nobody must when None.
+
     Raises:
-        ModelError: missing, too large, not ONNX, or referring to data outside the file.
+        ModelError: missing, too large, not signed as asked, not ONNX, or referring to data outside
+            the file.
+        MissingExtra: a signature was asked for and cryptography is not installed.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise ModelError(
-                f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a model may have: "
-                "this is not an idskit model"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"model {path} cannot be read: {error.strerror}; check the path"
-        ) from error
+    content = _content(path)
+    if public_key is not None:
+        require_signature(path, content, Path(public_key))
     try:
         external = any(_external_tensors(memoryview(content)))
     except (IndexError, ValueError) as error:
@@ -150,38 +147,19 @@ def read_model(path: Path) -> bytes:
     return content
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphFacts:
-    """What the graph of a model file is made of."""
-
-    opset: int | None  # of the default operator domain
-    operators: Counter[str]  # how many nodes of each type, subgraphs left out
-
-    @property
-    def precision(self) -> str:
-        """``int8`` where values are quantised, else ``fp32``."""
-        quantised = any(re.search("quantize|qlinear|integer", n, re.I) for n in self.operators)
-        return "int8" if quantised else "fp32"
-
-
-def graph_facts(content: bytes) -> GraphFacts:
-    """Read the facts of a model's bytes that ``read_model`` has checked, without onnx."""
-    opset, operators = None, Counter[str]()
-    for field, value in _fields(memoryview(content)):
-        if field == _OPSET_IMPORT and isinstance(value, memoryview):
-            imported = dict(_fields(value))
-            if not imported.get(_OPSET_DOMAIN):
-                opset = imported.get(_OPSET_VERSION)
-        if field == _MODEL_GRAPH and isinstance(value, memoryview):
-            operators += Counter(_operators(value))
-    return GraphFacts(opset=opset if isinstance(opset, int) else None, operators=operators)
-
-
-def _operators(graph: memoryview) -> Iterator[str]:
-    for field, node in _fields(graph):
-        if field == _GRAPH_NODE and isinstance(node, memoryview):
-            kind = dict(_fields(node)).get(_NODE_OP_TYPE, b"")
-            yield bytes(kind).decode(errors="replace") if isinstance(kind, memoryview) else ""
+def _content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_MODEL_BYTES:
+            raise ModelError(
+                f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a model may have: "
+                "this is not an idskit model"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"model {path} cannot be read: {error.strerror}; check the path"
+        ) from error
 
 
 def _encode(array: NDArray[np.float32]) -> str:
@@ -204,9 +182,6 @@ _CHILDREN = {
     _TENSOR: {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # in TensorProto
-_MODEL_GRAPH, _OPSET_IMPORT = 7, 8  # in ModelProto
-_GRAPH_NODE, _NODE_OP_TYPE = 1, 4  # in GraphProto, in NodeProto
-_OPSET_DOMAIN, _OPSET_VERSION = 1, 2  # in OperatorSetIdProto
 _MAX_DEPTH = 16
 
 
@@ -220,7 +195,7 @@ def _external_tensors(message: memoryview, kind: int = _MODEL, depth: int = 0) -
         raise ValueError("nested too deeply")
     if not message:
         return
-    for field, value in _fields(message):
+    for field, value in fields(message):
         if kind == _TENSOR and (
             field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1)
         ):
@@ -228,36 +203,3 @@ def _external_tensors(message: memoryview, kind: int = _MODEL, depth: int = 0) -
         child = _CHILDREN[kind].get(field)
         if child is not None and isinstance(value, memoryview):
             yield from _external_tensors(value, child, depth + 1)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Fields of one protobuf message: (number, varint or bytes); fixed-size values as bytes."""
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == 0:
-            value, position = _varint(message, position)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, position = _varint(message, position)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position + length > len(message):
-            raise ValueError("cut short")
-        yield tag >> 3, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError("varint too long")

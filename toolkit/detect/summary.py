@@ -57,6 +57,8 @@ class DetectionSummary:
     output_closed: bool  # the reader of the alerts went away, and reading ended there
     seconds: float
     dropped: int = 0  # frames that the kernel dropped before they could be read
+    repeated: int = 0  # flows whose end would have raised another alert: left out
+    unjudged: int = 0  # flows with an infinite or undefined feature
 
     @property
     def alerts(self) -> int:
@@ -105,6 +107,13 @@ class DetectionSummary:
 
     def _notes(self) -> list[str]:
         notes = []
+        if self.repeated:
+            notes.append(f"{self.repeated:,} of these flows still looked like it at their end")
+        if self.unjudged:
+            notes.append(
+                f"[yellow]{self.unjudged:,} flows were not judged[/yellow]: the tool that their "
+                "schema imitates leaves one of their features infinite or undefined"
+            )
         if self.skipped:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
             notes.append(f"packets not decoded: {reasons}")

@@ -1,0 +1,67 @@
+"""What a graph is made of, against onnx and against a graph whose work is known."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from idskit.detect.detector import shipped_model
+from idskit.detect.graph_facts import graph_facts
+from idskit.detect.model_file import read_model
+
+
+def test_graph_facts_are_those_onnx_reads(make_model) -> None:
+    facts = graph_facts(read_model(make_model(opset=18)))
+    assert facts.opset == 18
+    assert dict(facts.operators) == {"MatMul": 1, "Softmax": 1}
+    assert facts.precision == "fp32"
+
+
+def test_the_shipped_graph_has_the_nodes_and_weights_onnx_sees() -> None:
+    with shipped_model() as path:
+        content = read_model(path)
+    graph, facts = onnx.load_from_string(content).graph, graph_facts(content)
+    assert facts.operators.total() == len(graph.node)
+    assert facts.precision == "int8"
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    gemms = [node for node in graph.node if node.op_type == "Gemm"]
+    names = [node.input[1].removesuffix(".dequantized") for node in gemms]
+    weights = [sizes.get(name, sizes.get(f"{name}.integers")) for name in names]
+    assert [product.weights for product in facts.products] == weights
+
+
+def test_a_product_of_folded_rows_counts_them(make_model) -> None:
+    """Three flows' values a row become six rows of two, as the mel bank's frames do."""
+    constants = {
+        "a": np.ones((5, 6), np.float32),
+        "b": np.ones((2, 7), np.float32),
+        "shape": np.array([-1, 2], np.int64),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["flows", "a"], ["first"], name="first"),
+            helper.make_node("Reshape", ["first", "shape"], ["folded"]),
+            helper.make_node("Gemm", ["folded", "b"], ["second"], name="second"),
+        ],
+        "folding",
+        [helper.make_tensor_value_info("flows", TensorProto.FLOAT, ["n", 5])],
+        [helper.make_tensor_value_info("second", TensorProto.FLOAT, ["m", 7])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    facts = graph_facts(helper.make_model(graph).SerializeToString())
+    assert [(p.name, p.weights, p.multiply_adds) for p in facts.products] == [
+        ("first", 30, 30),
+        ("second", 14, 42),
+    ]
+    assert facts.multiply_adds == 72
+
+
+def test_a_graph_with_quantised_values_is_int8(make_model) -> None:
+    model = onnx.load(make_model())
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["q", "s"], ["y"]))
+    assert graph_facts(model.SerializeToString()).precision == "int8"
+
+
+def test_a_graph_with_half_constants_is_fp16(make_model) -> None:
+    model = onnx.load(make_model())
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float16), "halves"))
+    assert graph_facts(model.SerializeToString()).precision == "fp16"
