@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from idskit.detect.model_file import INPUT, OUTPUT
+from idskit.errors import RunError
 from idskit.export.graph import Graph
 from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
 from idskit.models.lowering import Size, dense_matrix
@@ -41,7 +42,12 @@ Matrix = NDArray[np.float64]
 
 @torch.no_grad()
 def lower(network: Network) -> Graph:
-    """Build the fp32 graph of a trained network: raw flows in, calibrated probabilities out."""
+    """Build the fp32 graph of a trained network: raw flows in, calibrated probabilities out.
+
+    Raises:
+        RunError: the network or its front end is one that this module does not know.
+    """
+    _require_known(network)
     body = network.body
     graph = Graph(network.preparation.columns, body.classifier.out_features)
     values, matrix, bias = _preparation(graph, network.preparation)
@@ -54,6 +60,16 @@ def lower(network: Network) -> Graph:
         logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
+
+
+def _require_known(network: Network) -> None:
+    known = isinstance(network.body, ResNet18) and isinstance(network.frontend, LearnableMFCC)
+    if not known:
+        asked = network.settings
+        raise RunError(
+            f"the run's network is {asked.model} on {network.frontend.__class__.__name__}, but "
+            "only resnet18 on mfcc is exported: train with --model resnet18 --frontend mfcc"
+        )
 
 
 def _numpy(tensor: Tensor) -> Matrix:

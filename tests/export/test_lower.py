@@ -7,8 +7,10 @@ import onnx
 import pytest
 from tests.export.toy import make_run
 
+from idskit.errors import RunError
 from idskit.export.lower import lower
 from idskit.export.verify import run_onnx, run_torch
+from idskit.models.network import Network, NetworkSettings
 
 
 @pytest.mark.parametrize("attention", ["none", "channel", "spatial", "both"])
@@ -50,3 +52,11 @@ def test_graph_loads_in_older_runtimes(run):
     model = lower(run.network).model()
     assert model.ir_version <= 10
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+
+
+@pytest.mark.parametrize(("model", "frontend"), [("gru", "stft"), ("resnet18", "pcen")])
+def test_a_network_that_is_not_known_is_refused_in_a_sentence(run, model, frontend):
+    settings = NetworkSettings(model=model, frontend=frontend, width=8)
+    network = Network(run.network.preparation, 2, settings)
+    with pytest.raises(RunError, match=f"{model} on .*only resnet18 on mfcc is exported"):
+        lower(network)

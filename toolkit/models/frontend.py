@@ -1,6 +1,10 @@
 """Learnable MFCC: window, DFT, mel filter bank and DCT, each trainable or fixed.
 
-After X. Liu, M. Sahidullah, T. Kinnunen, "Learnable MFCCs for speaker verification" (2021,
+    FrontEnd ── Spectrogram ── MelSpectrogram ── LearnableMFCC
+                (window, DFT)  (filter bank)     (DCT)
+
+The front ends that stop earlier or leave this path are in ``idskit.models.spectral``. After
+X. Liu, M. Sahidullah, T. Kinnunen, "Learnable MFCCs for speaker verification" (2021,
 arXiv 2102.10322): all four stages are linear maps initialised at their classical values; the window
 is kept smooth and symmetric by penalties and the filter bank non-negative.
 """
@@ -12,6 +16,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from idskit.models.lowering import Size
 
 # The paper's sampling rate (arXiv 2507.10622): up to 682 Hz the mel scale is close to linear, so
 # every filter of a small bank covers at least one bin.
@@ -36,14 +42,22 @@ class MFCCSettings:
     window_penalty: float = 1e-3  # weight of the smoothness and symmetry penalties
 
 
-class LearnableMFCC(nn.Module):
-    """Signal (n, length) to MFCC image (n, n_mfcc, frames), standardised per position."""
+class FrontEnd(nn.Module):
+    """Signal (n, length) to image (n, height, width), the width being time."""
+
+    size: Size  # height and width of the image
+
+    def penalty(self) -> Tensor:
+        """What keeps trained stages in shape, added to the loss: a scalar."""
+        return torch.zeros(())
+
+
+class Spectrogram(FrontEnd):
+    """Window and DFT: the power spectrum of overlapping frames."""
 
     window: Tensor  # (window_length,)
     cosine: Tensor  # (window_length, bins)
     sine: Tensor  # (window_length, bins)
-    mel: Tensor  # (bins, n_mels)
-    dct: Tensor  # (n_mels, n_mfcc)
 
     def __init__(self, length: int, settings: MFCCSettings) -> None:
         super().__init__()
@@ -55,13 +69,9 @@ class LearnableMFCC(nn.Module):
         overlap = self.window_length - self.hop
         self.padding = (overlap // 2, self.frames * self.hop - length + overlap - overlap // 2)
         cosine, sine = dft_maps(self.window_length, self.n_fft)
-        bank = mel_filter_bank(settings.n_mels, self.n_fft)
         self._stage("window", torch.hamming_window(self.window_length), settings.train_window)
         self._stage("cosine", cosine, settings.train_dft)
         self._stage("sine", sine, settings.train_dft)
-        self._stage("mel", bank, settings.train_mel)
-        self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc), settings.train_dct)
-        self.standardise = nn.BatchNorm1d(settings.n_mfcc * self.frames, affine=False)
 
     def _stage(self, name: str, initial: Tensor, trainable: bool) -> None:
         if trainable:
@@ -69,19 +79,22 @@ class LearnableMFCC(nn.Module):
         else:
             self.register_buffer(name, initial)
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """Compute the MFCC image (n, n_mfcc, frames) of signals (n, length)."""
-        coefficients = self.log_mel(signal) @ self.dct  # (n, frames, n_mfcc)
-        image = coefficients.transpose(1, 2)
-        return self.standardise(image.flatten(1)).unflatten(1, (-1, self.frames))
+    def _standardised(self, height: int) -> None:
+        """End the stages: an image of ``height`` rows, standardised per position."""
+        self.size = (height, self.frames)
+        self.standardise = nn.BatchNorm1d(height * self.frames, affine=False)
 
-    def log_mel(self, signal: Tensor) -> Tensor:
-        """Log mel powers (n, frames, n_mels)."""
+    def _image(self, values: Tensor) -> Tensor:
+        """Values (n, frames, height) as a standardised image (n, height, frames)."""
+        image = values.transpose(1, 2)
+        return self.standardise(image.flatten(1)).unflatten(1, self.size)
+
+    def power(self, signal: Tensor) -> Tensor:
+        """Power spectra (n, frames, bins) of signals (n, length)."""
         # (n, frames, 2 * bins), real parts then imaginary parts
-        spectrum = self.framed(signal) @ self.windowed_dft()
-        real, imaginary = spectrum.chunk(2, dim=2)
-        power = real.square() + imaginary.square()
-        return (power @ self.filter_bank() + POWER_FLOOR).log()
+        squares = (self.framed(signal) @ self.windowed_dft()).square()
+        bins = self.n_fft // 2 + 1
+        return squares[:, :, :bins] + squares[:, :, bins:]
 
     def framed(self, signal: Tensor) -> Tensor:
         """Overlapping frames (n, frames, window_length) of signals (n, length), zeros around."""
@@ -92,16 +105,49 @@ class LearnableMFCC(nn.Module):
         """Window and DFT as one map (window_length, 2 * bins)."""
         return self.window[:, None] * torch.cat([self.cosine, self.sine], dim=1)
 
-    def filter_bank(self) -> Tensor:
-        """Mel filter bank (bins, n_mels), non-negative whatever training did to it."""
-        return self.mel.clamp(min=0)
-
     def penalty(self) -> Tensor:
         """Squared second differences and asymmetry of the window, weighted."""
         window = self.window
         roughness = window.diff(n=2).square().sum()
         asymmetry = (window - window.flip(0)).square().sum()
         return self.settings.window_penalty * (roughness + asymmetry)
+
+
+class MelSpectrogram(Spectrogram):
+    """Power spectra summed by a bank of filters that start as mel triangles."""
+
+    mel: Tensor  # (bins, n_mels)
+
+    def __init__(self, length: int, settings: MFCCSettings) -> None:
+        super().__init__(length, settings)
+        self._stage("mel", mel_filter_bank(settings.n_mels, self.n_fft), settings.train_mel)
+
+    def filter_bank(self) -> Tensor:
+        """Mel filter bank (bins, n_mels), non-negative whatever training did to it."""
+        return self.mel.clamp(min=0)
+
+    def mel_power(self, signal: Tensor) -> Tensor:
+        """Mel powers (n, frames, n_mels) of signals (n, length)."""
+        return self.power(signal) @ self.filter_bank()
+
+
+class LearnableMFCC(MelSpectrogram):
+    """Signal (n, length) to MFCC image (n, n_mfcc, frames), standardised per position."""
+
+    dct: Tensor  # (n_mels, n_mfcc)
+
+    def __init__(self, length: int, settings: MFCCSettings) -> None:
+        super().__init__(length, settings)
+        self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc), settings.train_dct)
+        self._standardised(settings.n_mfcc)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Compute the MFCC image (n, n_mfcc, frames) of signals (n, length)."""
+        return self._image(self.log_mel(signal) @ self.dct)
+
+    def log_mel(self, signal: Tensor) -> Tensor:
+        """Log mel powers (n, frames, n_mels)."""
+        return (self.mel_power(signal) + POWER_FLOOR).log()
 
 
 def dft_maps(window_length: int, n_fft: int) -> tuple[Tensor, Tensor]:

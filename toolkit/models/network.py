@@ -3,41 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from idskit.models.frontend import LearnableMFCC, MFCCSettings
+from idskit.models.deep_cnn import DeepCNN
+from idskit.models.frontend import FrontEnd, LearnableMFCC, MFCCSettings
+from idskit.models.kernel import KernelMachine
+from idskit.models.lowering import Size
+from idskit.models.novelty import Autoencoder, Novelty
 from idskit.models.preparation import Preparation
+from idskit.models.recurrent import Recurrent
 from idskit.models.resnet import Attention, ResNet18
+from idskit.models.spectral import PCEN, LogPower, Row
+from idskit.models.swin import Swin
+
+Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel"]
+FrontEndName = Literal["mfcc", "stft", "pcen", "none"]
+FRONTENDS: tuple[FrontEndName, ...] = ("mfcc", "stft", "pcen", "none")
+# Each network and the front end that its source shows it.
+OWN_FRONTENDS: dict[Model, FrontEndName] = {
+    "resnet18": "mfcc",
+    "deep-cnn": "stft",
+    "gru": "stft",
+    "lstm": "stft",
+    "swin": "mfcc",
+    "kernel": "mfcc",
+}
+MODELS: tuple[Model, ...] = tuple(OWN_FRONTENDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
     """What is built, apart from what is fitted."""
 
+    model: Model = "resnet18"
+    frontend: FrontEndName = "mfcc"
     width: int = 16
-    attention: Attention = "both"
-    mfcc: MFCCSettings = field(default_factory=MFCCSettings)
+    attention: Attention = "both"  # of resnet18
+    mfcc: MFCCSettings = field(default_factory=MFCCSettings)  # of every front end but none
+    novelty: Novelty = "none"  # a member that models benign traffic only
 
 
 class Network(nn.Module):
-    """preparation -> learnable MFCC -> ResNet-18 -> temperature -> softmax."""
+    """preparation -> front end -> body -> temperature -> softmax, and novelty beside them."""
 
+    # Which classes these are is for the exporter to ask: it lowers some and not others.
+    frontend: Any  # a FrontEnd
+    body: Any  # images (n, height, width) to logits (n, classes)
     temperature: Tensor  # (), fitted on validation rows
 
     def __init__(self, preparation: Preparation, classes: int, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
         self.preparation = preparation
-        self.frontend = LearnableMFCC(preparation.length, settings.mfcc)
-        self.body = ResNet18(
-            (settings.mfcc.n_mfcc, self.frontend.frames),
-            classes,
-            width=settings.width,
-            attention=settings.attention,
-        )
+        self.frontend = build_frontend(preparation.length, settings)
+        self.body = build_body(self.frontend.size, classes, settings)
         self.register_buffer("temperature", torch.ones(()))
+        fitted = settings.novelty == "autoencoder"
+        self.novelty = Autoencoder(preparation.length) if fitted else None
 
     def logits(self, signal: Tensor) -> Tensor:
         """Logits (n, classes), before the temperature, of prepared signals (n, length)."""
@@ -45,4 +70,38 @@ class Network(nn.Module):
 
     def forward(self, flows: Tensor) -> Tensor:
         """Calibrated probabilities (n, classes) of raw rows (n, features)."""
-        return (self.logits(self.preparation(flows)) / self.temperature).softmax(dim=1)
+        signals = self.preparation(flows)
+        logits = self.logits(signals) / self.temperature
+        if self.novelty is not None:  # more log-odds for every attack class alike
+            attack = logits[:, 1:] + self.novelty(signals)[:, None]
+            logits = torch.cat([logits[:, :1], attack], dim=1)
+        return logits.softmax(dim=1)
+
+
+def build_frontend(length: int, settings: NetworkSettings) -> FrontEnd:
+    """The front end that ``settings`` name, for signals (n, length)."""
+    if settings.frontend == "none":
+        return Row(length)
+    kinds = {"mfcc": LearnableMFCC, "stft": LogPower, "pcen": PCEN}
+    return kinds[settings.frontend](length, settings.mfcc)
+
+
+def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module:
+    """The network that ``settings`` name, for images (n, *size)."""
+    width = settings.width
+    match settings.model:
+        case "resnet18":
+            return ResNet18(size, classes, width=width, attention=settings.attention)
+        case "deep-cnn":
+            return DeepCNN(size, classes, width=width)
+        case "gru" | "lstm":
+            return Recurrent(settings.model, size, classes, width=width)
+        case "swin":
+            return Swin(size, classes, width=width)
+        case "kernel":
+            return KernelMachine(size, classes, width=width)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers training adjusts."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -79,6 +79,7 @@ def fit_preparation(
     encoding: Encoding = "onehot",
     offset: float = OFFSET,
     clip: float = 8.0,
+    max_zeros: float = 1.0,
 ) -> Preparation:
     """Fit a preparation on training rows (n, features); constant number columns are dropped.
 
@@ -93,6 +94,7 @@ def fit_preparation(
             on a constant, a low value and a high one differ.
         clip: limit of a standardised value, before the offset; minmax values, which have no sign,
             are clipped to [0, 1] and get no offset.
+        max_zeros: number columns of which a larger share is zero are dropped too.
 
     Raises:
         DataError: no column is left.
@@ -102,9 +104,9 @@ def fit_preparation(
     values = flows[:, numeric].astype(np.float64)
     if scaling == "log-standard":
         values = np.sign(values) * np.log1p(np.abs(values))
-    varies = np.ptp(values, axis=0) > 0
-    number_column = np.array(numeric, np.int64)[varies]
-    values = values[:, varies]
+    kept = (np.ptp(values, axis=0) > 0) & ((values == 0).mean(axis=0) <= max_zeros)
+    number_column = np.array(numeric, np.int64)[kept]
+    values = values[:, kept]
     if scaling == "minmax":
         center, spread = values.min(axis=0), np.ptp(values, axis=0)
         low, high = 0.0, 1.0
@@ -122,8 +124,8 @@ def fit_preparation(
     placement = _placement(rows, merged=set(nominal) if encoding == "ordinal" else set())
     if placement.shape[1] == 0:
         raise DataError(
-            f"no column of schema {schema.name} varies over the {len(flows)} training rows: "
-            "nothing can be learned from them"
+            f"no column of schema {schema.name} varies over the {len(flows)} training rows and has "
+            f"at most {100 * max_zeros:g} % zeros: nothing can be learned from them"
         )
 
     preparation = Preparation(

@@ -16,13 +16,17 @@ def lightgbm_probabilities(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fit LightGBM on the training rows; probabilities (n, classes) of validation and test rows.
 
-    Nominal columns are given as their codes.
-
     Args:
         dataset: raw rows, with their weights.
         seed: of the trees.
         threads: of the library.
     """
+    model = fit_lightgbm(dataset, seed=seed, threads=threads)
+    return _predict(model, dataset.validation.rows), _predict(model, dataset.test.rows)
+
+
+def fit_lightgbm(dataset: Dataset, *, seed: int, threads: int) -> lightgbm.LGBMClassifier:
+    """LightGBM fitted to the training rows, nominal columns as their codes."""
     model = lightgbm.LGBMClassifier(
         n_estimators=TREES,
         random_state=seed,
@@ -32,8 +36,7 @@ def lightgbm_probabilities(
         verbose=-1,
     )
     train = dataset.train
-    model.fit(train.rows, train.labels, sample_weight=train.weights)
-    return _predict(model, dataset.validation.rows), _predict(model, dataset.test.rows)
+    return model.fit(train.rows, train.labels, sample_weight=train.weights)
 
 
 def _predict(model: lightgbm.LGBMClassifier, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -87,7 +87,7 @@ def load_checkpoint(
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        _check_identity(json.loads(header["identity"]), identity, file)
+        check_identity(json.loads(header["identity"]), identity, file)
         network.load_state_dict(_under("network.", tensors))
         optimizer.load_state_dict(_optimizer_state(optimizer, _under("optimizer.", tensors)))
         history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
@@ -96,7 +96,12 @@ def load_checkpoint(
         raise RunError(f"{file} is damaged ({error}): train without resuming") from error
 
 
-def _check_identity(found: Mapping[str, Any], asked: Mapping[str, Any], file: Path) -> None:
+def check_identity(found: Mapping[str, Any], asked: Mapping[str, Any], file: Path) -> None:
+    """Refuse to go on from ``file`` with other settings or data.
+
+    Raises:
+        RunError: with what differs.
+    """
     differing = [
         f"{name} is {asked.get(name)!r} and was {found.get(name)!r}"
         for name in sorted({*found, *asked})

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from idskit.models.frontend import SAMPLE_RATE_HZ, LearnableMFCC, mel_filter_bank
+from idskit.models.frontend import SAMPLE_RATE_HZ, MelSpectrogram, mel_filter_bank
 from idskit.output import write_whole
 from idskit.training.checkpoint import Epoch
+from idskit.training.comparison import Member
 from idskit.training.metrics import FALSE_POSITIVE_RATES, RocCurve, area_under
 
 INK, GRID = "#22272e", "#d8dee4"
@@ -102,7 +103,7 @@ def plot_loss(path: Path, history: Sequence[Epoch], best_epoch: int, *, title: s
     _save(figure, path)
 
 
-def plot_filter_bank(path: Path, frontend: LearnableMFCC, *, title: str) -> None:
+def plot_filter_bank(path: Path, frontend: MelSpectrogram, *, title: str) -> None:
     """Draw the mel filter bank before and after training, on one colour scale."""
     before = mel_filter_bank(frontend.settings.n_mels, frontend.n_fft).numpy()
     after = frontend.filter_bank().detach().numpy()
@@ -129,6 +130,35 @@ def plot_filter_bank(path: Path, frontend: LearnableMFCC, *, title: str) -> None
         axes.grid(visible=False)
         figure.colorbar(image, ax=axes, shrink=0.9)
     figure.axes[0].set_ylabel("filter")
+    _save(figure, path)
+
+
+def plot_comparison(path: Path, members: Sequence[Member], *, title: str) -> None:
+    """Draw quality by model, and quality against speed; a larger dot is a larger file."""
+    figure, _ = _figure(11, 1.8 + 0.45 * max(len(members), 4), title, columns=2)
+    quality, speed = figure.axes
+    rate = f"{FALSE_POSITIVE_RATES[0]:g}"
+    measures: dict[str, list[float | None]] = {
+        "macro-F1": [member.macro_f1 for member in members],
+        "AUC": [member.roc_auc for member in members],
+        f"TPR at {100 * float(rate):g} % FPR": [member.tpr_at_fpr[rate] for member in members],
+    }
+    rows = np.arange(len(members))
+    for (name, values), colour in zip(measures.items(), COLOURS, strict=False):
+        known = [np.nan if value is None else value for value in values]
+        quality.plot(known, rows, "o", color=colour, label=name)
+    quality.set_yticks(rows, [member.name for member in members])
+    quality.invert_yaxis()
+    quality.set_xlim(0, 1.02)
+    quality.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=9)
+    for member in members:
+        x, y = member.flows_per_second, member.macro_f1
+        speed.scatter(x, y, s=(member.bytes / 100) ** 0.5, color=COLOURS[0], alpha=0.45, lw=0)
+        speed.annotate(member.name, (x, y), fontsize=9, color=INK)
+    speed.set_xscale("log")
+    speed.margins(0.15)
+    speed.set_xlabel("flows a second, one thread (a larger dot is a larger file)")
+    speed.set_ylabel("macro-F1")
     _save(figure, path)
 
 

@@ -1,0 +1,52 @@
+"""A member that knows benign traffic only: how badly an autoencoder rebuilds a row.
+
+A classifier has no reason to call a row an attack that resembles none it was shown. An autoencoder
+of benign rows rebuilds such a row badly, whatever it is. The logarithm of its error is added to the
+log-odds of attack.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Novelty = Literal["none", "autoencoder"]
+NOVELTIES: tuple[Novelty, ...] = ("none", "autoencoder")
+HIDDEN, CODE = 128, 24
+ERROR_FLOOR = 1e-4  # a row rebuilt better than this is rebuilt
+
+
+class Autoencoder(nn.Module):
+    """Log-odds (n,) that the error of rebuilding signals (n, length) adds to those of attack."""
+
+    center: Tensor  # (length,), of benign training rows, as is scale
+    scale: Tensor
+    offset: Tensor  # (), fitted on validation rows
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(length))
+        self.register_buffer("scale", torch.ones(length))
+        self.register_buffer("offset", torch.zeros(()))
+        self.encoder = nn.Linear(length, HIDDEN)
+        self.code = nn.Linear(HIDDEN, CODE)
+        self.decoder = nn.Linear(CODE, HIDDEN)
+        self.output = nn.Linear(HIDDEN, length)
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Log-odds (n,) of signals (n, length)."""
+        standard = self.standardise(signals)
+        squares = (self.rebuild(standard) - standard).square()
+        return (squares.mean(dim=1) + ERROR_FLOOR).log() + self.offset
+
+    def standardise(self, signals: Tensor) -> Tensor:
+        """Signals (n, length) in the spread of benign rows."""
+        return (signals - self.center) * self.scale
+
+    def rebuild(self, standard: Tensor) -> Tensor:
+        """Standardised rows (n, length) as the code describes them."""
+        code = self.code(self.encoder(standard).relu())
+        rebuilt: Tensor = self.output(self.decoder(code.relu()).relu())
+        return rebuilt
