@@ -30,16 +30,18 @@ def path(tmp_path_factory):
 def detector(judged: list[int] | None = None):
     """One that takes INFER_S for any batch."""
 
-    def probabilities(features):
+    def flow_probabilities(batch):
         time.sleep(INFER_S)
-        return features[:, :2]
+        return batch.features[:, :2]
 
     def judge(_, flows):
         if judged is not None:
             judged.append(int(np.count_nonzero(flows["end"] == VERDICT)))
         return []
 
-    return SimpleNamespace(schema=schema_named("gateway"), probabilities=probabilities, judge=judge)
+    return SimpleNamespace(
+        schema=schema_named("gateway"), flow_probabilities=flow_probabilities, judge=judge
+    )
 
 
 def test_no_packet_comes_before_it_is_due_and_none_is_lost(path) -> None:
