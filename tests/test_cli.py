@@ -33,6 +33,7 @@ def test_help_lists_the_verbs_in_the_order_of_the_path():
         "inspect",
         "detect",
         "bench",
+        "compare",
         "doctor",
     ]
     places = [out.index(f" {verb} ") for verb in verbs]
@@ -63,6 +64,10 @@ def test_usage_errors_exit_2(arguments):
         (["train", "nsl-kdd", "--data", "missing"], "missing"),
         (["train", "no-such-set", "--data", "."], "no-such-set"),
         (["bench", "missing.onnx"], "missing.onnx"),
+        (["bench", "--from", "missing.json"], "missing.json"),
+        (["bench", "--scenario", "nonsense"], "nonsense"),
+        (["compare", "one.json"], "name two or more"),
+        (["compare", "a.json", "b.json"], "a.json"),
         (["extract", "-r", "missing.pcap", "--schema", "no-such"], "no-such"),
     ],
 )

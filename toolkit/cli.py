@@ -12,7 +12,8 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from importlib.metadata import version
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,14 +42,31 @@ Interface = Annotated[
     str | None,
     typer.Option("-i", "--interface", help="A network interface, read until SIGINT or SIGTERM."),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda: the device asked for, or an error.")]
+Filter = Annotated[
+    str | None,
+    typer.Option(help="Of an interface: tcp port 80, as tcpdump takes it, or tcpdump -ddd's own."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda or tensorrt: that device, or an error.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads; all that this process may use if none.")
 ]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE; - is stdout.")
 ]
-Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots to FILE.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown tables to FILE.")
+]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(help="PEM file of the ed25519 key that must have signed the model (MODEL.sig)."),
+]
+VerdictAfter = Annotated[
+    int, typer.Option(min=0, help="Judge each flow after this many packets too; 0: at its end.")
+]
+Data = Annotated[Path, typer.Option(help="Folder of the data set, or a table.")]
 
 
 @app.command()
@@ -56,21 +74,37 @@ def extract(
     capture: Capture = None,
     interface: Interface = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help=".csv or .parquet; CSV on stdout if none.")
+        Path | None,
+        typer.Option("-o", "--output", help=".csv, .parquet or .arrow; CSV on stdout if none."),
     ] = None,
     schema: Annotated[
         str, typer.Option(help="gateway, cic-fixed, ...: which features.")
     ] = "gateway",
+    memory_mb: Annotated[int, typer.Option(min=1, help="Memory for open flows.")] = 256,
+    verdict_after: VerdictAfter = 0,
+    filter: Filter = None,
     json_file: Json = None,
 ) -> None:
     """Turn a capture, or what passes an interface until Ctrl-C, into a table of flow features."""
     if (capture is None) == (interface is None):
         raise typer.BadParameter("name a capture (-r) or an interface (-i), one of them")
+    if str(json_file) == "-" and str(output or "-") == "-":
+        raise typer.BadParameter("--json - and the table both want stdout: name an output (-o)")
     from idskit.flows.extract import extract as extract_flows
 
     with _announcing_compilation():
-        statistics = extract_flows(capture, output, interface=interface, schema=schema)
-    statistics.show(_console())
+        statistics = extract_flows(
+            capture,
+            output,
+            interface=interface,
+            schema=schema,
+            memory_mb=memory_mb,
+            verdict_after=verdict_after,
+            filter=filter,
+            progress=sys.stderr.isatty(),
+        )
+    for line in statistics.lines():  # without rich, which takes as long to load as many captures
+        typer.echo(line, err=True)
     _write_json(json_file, statistics.to_json())
 
 
@@ -93,8 +127,58 @@ def generate(
 
 
 @app.command()
+def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
+    tables: Annotated[
+        list[Path], typer.Argument(help="CSV or Parquet tables, or a data set by name.")
+    ],
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", "--label-column", help="Label column; by its usual name if none."),
+    ] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="Table of the test rows.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of a data set given by name.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Of a data set by name: official, honest or paper.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Of a data set by name: binary or family.")
+    ] = "binary",
+    permute: Annotated[
+        bool, typer.Option("--permute", help="Also train a probe on permuted labels.")
+    ] = False,
+    rows: Annotated[
+        int, typer.Option(min=50, help="Rows whose columns are looked at, drawn at random.")
+    ] = 100_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same audit.")] = 0,
+    json_file: Json = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
+) -> None:
+    """Look for leaks in labelled tables; exit 3 when there is one."""
+    from idskit.errors import require
+
+    for module in ("pandas", "sklearn"):
+        require(module, "train")
+    from idskit.audit.run import audit_dataset, audit_tables, require_clean
+
+    shared: dict[str, Any] = {"permute": permute, "most_rows": rows, "seed": seed}
+    if data is None:
+        report = audit_tables(tables, test=test or (), labels=label or (), **shared)
+    elif len(tables) > 1 or test or label:
+        raise typer.BadParameter("--data goes with one data set by name, without --test or --label")
+    else:
+        report = audit_dataset(str(tables[0]), data, protocol=protocol, labels=labels, **shared)
+    report.show(_console())
+    _write_json(json_file, report.to_json())
+    _write_json(html, report.to_html())
+    require_clean(report)
+
+
+@app.command()
 def train(  # noqa: PLR0913, PLR0917 - one flag a setting
-    dataset: Annotated[str, typer.Argument(help="nsl-kdd or captures.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="nsl-kdd, ciciot2023, cicids2017, iotid20, captures; table: any."),
+    ],
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")] = Path(
         "runs/latest"
@@ -102,9 +186,35 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     protocol: Annotated[
         str | None, typer.Option(help="official, honest or paper (with its leaks).")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="binary or family.")] = None,
-    model: Annotated[str | None, typer.Option(help="resnet18.")] = None,
-    frontend: Annotated[str | None, typer.Option(help="mfcc.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="binary, family, family10 (ciciot2023) or attack.")
+    ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(help="own, or the columns that a profile computes: cic-fixed, kdd99, ..."),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="table: the column that holds the classes.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="Tables: at most so many, drawn at random; 0 is all.")
+    ] = None,
+    nonfinite: Annotated[
+        str | None, typer.Option(help="Left out where NaN or infinite: rows or columns.")
+    ] = None,
+    max_zeros: Annotated[
+        float | None, typer.Option(help="Drop columns with a larger share of zeros.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="resnet18, deep-cnn, gru, lstm, swin, kernel; lightgbm, random-forest; several "
+            "between commas, or all, to compare them."
+        ),
+    ] = "resnet18",
+    frontend: Annotated[
+        str | None, typer.Option(help="mfcc, stft, pcen or none; the network's own if none given.")
+    ] = None,
     scaling: Annotated[str | None, typer.Option(help="log-standard, standard or minmax.")] = None,
     encoding: Annotated[str | None, typer.Option(help="onehot or ordinal.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels: 64, 32, 16 or 8.")] = None,
@@ -113,6 +223,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     train_dft: Annotated[bool | None, typer.Option(help="Learn the DFT.")] = None,
     train_mel: Annotated[bool | None, typer.Option(help="Learn the mel filter bank.")] = None,
     train_dct: Annotated[bool | None, typer.Option(help="Learn the DCT.")] = None,
+    window_penalty: Annotated[
+        float | None, typer.Option(help="Keeps a learned window smooth and symmetric; 0 is off.")
+    ] = None,
+    shuffle_columns: Annotated[
+        bool, typer.Option("--shuffle-columns", help="The control: columns in a random order.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="At most this many.")] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without gain.")
@@ -124,6 +240,15 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     contrast: Annotated[
         float | None, typer.Option(help="Made-up attacks per training row; 0 is off.")
     ] = None,
+    distill: Annotated[
+        str | None, typer.Option(help="Learn the probabilities of: none or lightgbm.")
+    ] = None,
+    distill_weight: Annotated[
+        float | None, typer.Option(help="Of the teacher; the labels have the rest.")
+    ] = None,
+    novelty: Annotated[
+        str | None, typer.Option(help="none, or autoencoder: a member that knows benign rows only.")
+    ] = None,
     generated: Annotated[
         int | None, typer.Option(help="captures: synthetic captures to add.")
     ] = None,
@@ -134,6 +259,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         float | None, typer.Option(help="Of benign validation rows; sets the threshold.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.")] = None,
+    split_seed: Annotated[
+        int | None, typer.Option(help="Of the division of the data; the seed if none.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train so often: mean and spread, the median run kept.")
+    ] = 1,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
@@ -142,13 +273,21 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     """Train, measure beside LightGBM, and write a run folder."""
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
+    from idskit.models.network import MODELS
+    from idskit.training.seeds import train_seeds
     from idskit.training.settings import TrainingSettings
     from idskit.training.tables import show_metrics
     from idskit.training.train import train as train_run
 
-    for name in ("data", "output", "resume", "json_file"):
+    for name in ("data", "output", "resume", "json_file", "seeds"):
         given.pop(name, None)
-    metrics = train_run(TrainingSettings(**given), data=data, output=output, resume=resume)
+    if model not in MODELS:
+        if seeds > 1:
+            raise typer.BadParameter("--seeds trains one model several times: name one --model")
+        _compare_models(model, given, data=data, output=output, resume=resume, json_file=json_file)
+        return
+    settings, run = TrainingSettings(**given), {"data": data, "output": output, "resume": resume}
+    metrics = train_seeds(settings, seeds, **run) if seeds > 1 else train_run(settings, **run)
     show_metrics(metrics, _console())
     _console().print(f"run written to {output}", highlight=False)
     _write_json(json_file, metrics)
@@ -157,7 +296,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or an .onnx file.")],
-    dataset: Annotated[str, typer.Argument(help="nsl-kdd or captures.")],
+    dataset: Annotated[str, typer.Argument(help="The data set it was trained on.")],
     data: Data,
     device: Device = "cpu",
     threads: Threads = None,
@@ -174,18 +313,27 @@ def evaluate(
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one flag a setting
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")] = Path("runs/latest"),
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path(
         "model.onnx"
     ),
-    quantize: Annotated[str, typer.Option(help="none or int8.")] = "none",
+    quantize: Annotated[
+        str, typer.Option(help="none, int8, or fp16 (--target cuda or jetson).")
+    ] = "none",
     target: Annotated[
-        str, typer.Option(help="auto, x86-64, x86-64-vnni, arm64, rpi4, rpi5, jetson, ...")
+        str, typer.Option(help="auto, x86-64, x86-64-vnni, arm64, rpi4, rpi5, jetson, cuda, ...")
     ] = "auto",
     max_drop: Annotated[
         float, typer.Option(help="Points of macro-F1 int8 may lose, or exit 3.")
     ] = 0.5,
+    emit: Annotated[
+        list[str] | None,
+        typer.Option(help="Also write python (a script) or c (a header) beside it; repeatable."),
+    ] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="PEM file of the ed25519 key that signs it (FILE.sig).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify and write nothing.")] = False,
     json_file: Json = None,
 ) -> None:
@@ -202,10 +350,26 @@ def export(
         quantize=quantize,
         target=target,
         max_drop=max_drop,
+        emit=emit or (),
+        sign=sign,
         dry_run=dry_run,
     )
     report.show(_console())
     _write_json(json_file, report.to_json())
+
+
+@app.command()
+def sign(
+    model: Annotated[Path, typer.Argument(help="An .onnx file that idskit exported.")],
+    key: Annotated[Path, typer.Option(help="PEM file of an ed25519 private key.")],
+) -> None:
+    """Sign a model file: its signature is written beside it as MODEL.sig."""
+    from idskit.detect.model_file import read_model
+    from idskit.detect.signature import private_key
+    from idskit.detect.signature import sign as sign_model
+
+    signature = sign_model(model, read_model(model), private_key(key))
+    _console().print(f"signature written to {signature}", highlight=False, markup=False)
 
 
 @app.command()
@@ -214,13 +378,14 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay the golden vectors on this machine.")
     ] = False,
+    public_key: PublicKey = None,
     json_file: Json = None,
 ) -> None:
     """Show what a model file says about itself."""
     from idskit.detect.inspect import inspect as inspect_model
     from idskit.detect.inspect import require_verified
 
-    found = inspect_model(model, verify=verify)
+    found = inspect_model(model, verify=verify, public_key=public_key)
     found.show(_console())
     _write_json(json_file, found.to_json())
     if verify:
@@ -228,7 +393,7 @@ def inspect(
 
 
 @app.command()
-def detect(
+def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     model: ModelArgument = None,
     capture: Capture = None,
     interface: Interface = None,
@@ -238,8 +403,11 @@ def detect(
     threshold: Annotated[
         float | None, typer.Option(help="Alert at this score; the model's own if none.")
     ] = None,
+    verdict_after: VerdictAfter = 0,
+    filter: Filter = None,
     device: Device = "cpu",
     threads: Threads = None,
+    public_key: PublicKey = None,
 ) -> None:
     """Write an alert (EVE, one JSON a line, on stdout) for every flow that looks like an attack."""
     from idskit.detect.run import detect as detect_flows
@@ -254,6 +422,9 @@ def detect(
             device=device,
             threads=threads,
             threshold=threshold,
+            verdict_after=verdict_after,
+            filter=filter,
+            public_key=public_key,
         )
     summary.show(_console())
 
@@ -264,35 +435,85 @@ def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
         list[Path] | None, typer.Argument(help=".onnx files and run folders; the shipped if none.")
     ] = None,
     scenario: Annotated[
-        list[str] | None, typer.Option(help="offline, single-stream, pipeline; all if none.")
+        list[str] | None,
+        typer.Option(
+            help="single-stream, offline, server, pipeline, sustained; all but the last if none."
+        ),
     ] = None,
     device: Device = "cpu",
     threads: Threads = None,
     batch: Annotated[int | None, typer.Option(help="Flows a call; several sizes if none.")] = None,
+    bound_ms: Annotated[
+        float | None, typer.Option("--bound-ms", help="Server: p99 allowed; 10 if none.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Sustained: how long; 5 if none.")] = None,
     capture: Annotated[
         Path | None, typer.Option("-r", "--read", help="Capture of the pipeline scenario.")
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Pipeline: packets a second; as fast as it can if none.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds, with wider spread.")] = False,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Also what else would run the given run folder.")
+        bool,
+        typer.Option(
+            "--peers", help="Also what else would run the run folder, or extract flows (pipeline)."
+        ),
     ] = False,
+    peer_python: Annotated[
+        Path | None,
+        typer.Option(envvar="IDSKIT_PEER_PYTHON", help="Python that has nfstream and netflower."),
+    ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option("--from", help="Show this result file, measure nothing.")
+    ] = None,
     json_file: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
 ) -> None:
     """Measure how fast models run on this machine."""
     from idskit.bench.run import bench as bench_models
+    from idskit.bench.run import show_file
 
-    bench_models(
-        models or (),
-        scenario=scenario or (),
-        device=device,
-        threads=threads,
-        batch=batch,
-        capture=capture,
-        quick=quick,
-        peers=peers,
-        json=json_file,
-        console=_console(),
+    if earlier is not None:
+        show_file(earlier, html=html, markdown=markdown, console=_console())
+        return
+    with _announcing_compilation():
+        bench_models(
+            models or (),
+            scenario=scenario or (),
+            device=device,
+            threads=threads,
+            batch=batch,
+            bound_ms=bound_ms,
+            minutes=minutes,
+            capture=capture,
+            rate=rate,
+            quick=quick,
+            peers=peers,
+            peer_python=peer_python,
+            json=json_file,
+            html=html,
+            markdown=markdown,
+            console=_console(),
+        )
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(help="Results of idskit bench --json.")],
+    json_file: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+) -> None:
+    """Compare benchmark results with the first one; exit 3 when one is slower beyond noise."""
+    from idskit.bench.compare import compare as compare_files
+    from idskit.bench.compare import require_no_regression
+
+    comparison = compare_files(
+        files, json=json_file, html=html, markdown=markdown, console=_console()
     )
+    require_no_regression(comparison)
 
 
 @app.command()
@@ -322,7 +543,9 @@ def _options(
     ] = False,
 ) -> None:
     if show_version:
-        typer.echo(version("idskit"))
+        from idskit import __version__
+
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -348,10 +571,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _relieve_collector() -> None:
     """Let the garbage collector look less often, and not at all when the process ends.
 
-    Loading the flow engine makes some 120,000 objects that stay: going through them again and again
+    Loading the flow engine makes some 200,000 objects that stay: going through them again and again
     took 0.1 s of a start, and once more at the end 0.2 s.
     """
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(300_000, 20, 20)
     atexit.register(gc.freeze)
 
 
@@ -365,7 +588,46 @@ def _announcing_compilation() -> AbstractContextManager[None]:
     """Within this context, the long wait of a first use is explained, once, as it begins."""
     from idskit.flows.kernel import on_first_compilation
 
+    _spare_linear_algebra()
     return on_first_compilation(lambda: typer.echo(_COMPILING, err=True))
+
+
+def _spare_linear_algebra() -> None:
+    """Let numba start without scipy.linalg, where it is installed: 0.06 s of a start.
+
+    numba loads it only to learn whether polynomials may use it, looks again for functions that do
+    need it, and no kernel here is one of them.
+    """
+    blas = "scipy.linalg.cython_blas"
+    if blas in sys.modules or not find_spec("numba.np.arraymath"):
+        return
+    sys.modules[blas] = None  # type: ignore[assignment]  # Python's word for "do not import"
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[blas]
+
+
+def _compare_models(
+    models: str,
+    given: dict[str, Any],
+    *,
+    data: Path,
+    output: Path,
+    resume: bool,
+    json_file: Path | None,
+) -> None:
+    """Train several models, or trees, and show them side by side."""
+    from idskit.training.compare import compare as compare_trained
+    from idskit.training.compare import models_named
+    from idskit.training.settings import TrainingSettings
+
+    names = models_named(models)
+    settings = TrainingSettings(**{k: v for k, v in given.items() if k != "model"})
+    comparison = compare_trained(settings, names, data=data, output=output, resume=resume)
+    comparison.show(_console())
+    _console().print(f"comparison written to {output}", highlight=False)
+    _write_json(json_file, comparison.to_json())
 
 
 def _write_json(file: Path | None, document: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Part
+from idskit.data.parts import Dataset, Part, Reading
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
 from idskit.schema import Schema
@@ -42,7 +42,7 @@ def evaluate(
     Args:
         model: the folder of a run, computed by torch, or an .onnx file, by onnxruntime.
         dataset: name of the data set; its schema must be the model's.
-        data: its folder.
+        data: its folder, or the table.
         device: of an .onnx file: ``cpu`` or ``cuda``.
         threads: of an .onnx file; all usable processors when None.
 
@@ -141,7 +141,10 @@ def _split_of(facts: Mapping[str, Any], model: Path) -> dict[str, Any]:
     """What decided which rows the training run kept for testing."""
     try:
         settings = facts["settings"]
-        return {name: settings[name] for name in ("protocol", "labels", "seed", "generated")}
+        split = {name: settings[name] for name in ("protocol", "labels", "generated")}
+        split["seed"] = settings.get("split_seed", settings["seed"])
+        reading = {f.name: settings[f.name] for f in fields(Reading) if f.name in settings}
+        return {**split, "reading": Reading(**reading)}
     except (KeyError, TypeError) as error:
         kind: type[IdskitError] = RunError if model.is_dir() else ModelError
         raise kind(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from idskit.data.parts import Dataset, Part
 from idskit.errors import DeviceError
+from idskit.models.control import shuffle_columns
 from idskit.models.network import Network
 from idskit.models.preparation import fit_preparation
 from idskit.training.calibration import fit_temperature, negative_log_likelihood
@@ -35,7 +36,9 @@ from idskit.training.checkpoint import (
     save_checkpoint,
 )
 from idskit.training.contrast import Contrast, attack_loss
+from idskit.training.distill import SWAPPED, Distillation, Teacher, soft_loss
 from idskit.training.metrics import attack_score, choose_threshold
+from idskit.training.novelty import fit_autoencoder, fit_offset
 from idskit.training.progress import EpochBar
 from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
 
@@ -100,6 +103,7 @@ def fit(
                 if file is not None:
                     save_checkpoint(file, network, loop.optimizer, loop.progress, identity)
         network.load_state_dict(loop.progress.best)
+        loop.fit_novelty()
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
 
 
@@ -117,6 +121,7 @@ class _Loop:
             self.train.weights,
             network.preparation.signal_columns(),
         )
+        self.distillation = None if settings.distill == "none" else _distil(dataset, settings)
         self.optimizer = _optimizer(network, settings)
         self.progress = Progress(best=_snapshot(network))
 
@@ -145,6 +150,13 @@ class _Loop:
         if self.progress.best_epoch == epoch:
             self.progress.best = _snapshot(self.network)
 
+    def fit_novelty(self) -> None:
+        """Fit the network's autoencoder, if it has one, to the benign training rows."""
+        if self.network.novelty is not None:
+            benign = self.train.labels == 0
+            signals, weights = self.train.signals[benign], self.train.weights[benign]
+            fit_autoencoder(self.network.novelty, signals, weights, seed=self.settings.seed)
+
     def _train(self, epoch: int) -> float:
         """One pass over the training rows; returns the mean loss."""
         self.network.train()
@@ -154,9 +166,9 @@ class _Loop:
         total = torch.zeros((), device=order.device)
         for step, batch in enumerate(batches, start=epoch * len(batches)):
             _set_rate(self.optimizer, step / (self.settings.epochs * len(batches)), self.settings)
-            loss = self._batch_loss(batch)
+            loss = self._batch_loss(batch) if self.distillation is None else self._taught(batch)
             self.optimizer.zero_grad(set_to_none=True)
-            (loss + self.network.frontend.penalty()).backward()  # type: ignore[no-untyped-call]
+            (loss + self.network.frontend.penalty()).backward()
             self.optimizer.step()
             total += loss.detach() * len(batch)
         return float(total) / len(order)
@@ -174,13 +186,44 @@ class _Loop:
         loss = (losses * train.weights[batch]).mean()
         return loss + contrast * attack_loss(logits[len(batch) :]) if len(made_up) else loss
 
+    def _taught(self, batch: Tensor) -> Tensor:
+        """Loss against the teacher's probabilities, blended with the labels of training rows."""
+        train, distillation = self.train, cast(Distillation, self.distillation)
+        device = train.labels.device
+        rows, of_swapped = distillation.draw(int(SWAPPED * len(batch)))
+        with torch.no_grad():
+            swapped = self.network.preparation(rows.to(device))
+        logits = self.network.logits(torch.cat([train.signals[batch], swapped]))
+        targets = distillation.targets[batch.cpu()].to(device)
+        losses = soft_loss(logits[: len(batch)], targets) * train.weights[batch]
+        taught = soft_loss(logits[len(batch) :], of_swapped.to(device))
+        return losses.mean() + SWAPPED * taught.mean()
+
 
 def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
     """An untrained network for ``dataset``, its preparation fitted on the training rows."""
     preparation = fit_preparation(
-        dataset.train.rows, dataset.schema, scaling=settings.scaling, encoding=settings.encoding
+        dataset.train.rows,
+        dataset.schema,
+        scaling=settings.scaling,
+        encoding=settings.encoding,
+        max_zeros=settings.max_zeros,
     )
+    if settings.shuffle_columns:
+        shuffle_columns(preparation, settings.seed)
     return Network(preparation, len(dataset.classes), settings.network())
+
+
+def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
+    """A teacher fitted to the training rows, and what it says of them."""
+    teacher = Teacher(
+        dataset.train,
+        len(dataset.classes),
+        contrast=settings.contrast,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    return Distillation(dataset.train, teacher, weight=settings.distill_weight)
 
 
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -281,6 +324,13 @@ def _calibrate(
         logits = _logits(network, held.signals)
     temperature = fit_temperature(logits, held.labels, held.weights)
     network.temperature.fill_(temperature)
+    if network.novelty is not None:
+        calibrated = logits / temperature
+        log_odds = calibrated[:, 1:].logsumexp(dim=1) - calibrated[:, 0]
+        with torch.inference_mode():
+            novelty = network.novelty(held.signals)
+        offset = fit_offset(log_odds, novelty, held.labels > 0, held.weights)
+        network.novelty.offset.fill_(offset)
     benign = validation.take(validation.labels == 0)
     score = attack_score(probabilities_of(network, benign.rows))
     return Fitted(

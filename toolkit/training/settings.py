@@ -6,12 +6,21 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from idskit.data.parts import Labels, Protocol
+from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
-from idskit.models.network import NetworkSettings
+from idskit.models.network import (
+    FRONTENDS,
+    MODELS,
+    OWN_FRONTENDS,
+    FrontEndName,
+    Model,
+    NetworkSettings,
+)
+from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, Encoding, Scaling
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
+from idskit.training.distill import DISTILLS, Distill
 
 Device = Literal["cpu", "cuda"]
 SMALL_WIDTH = 16
@@ -20,20 +29,38 @@ SMALL_WIDTH = 16
 # What a data set's own rows ask for, as measured on validation rows (README.md of this folder).
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "nsl-kdd": {
+        "protocol": "official",
         "generated": 0,
         "contrast": 0.5,
+        "distill": "none",
+        "novelty": "autoencoder",
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
     },
     "captures": {
+        "protocol": "honest",
         "generated": 8,
         "contrast": 0.1,
+        "distill": "lightgbm",
+        "novelty": "autoencoder",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
     },
 }
+# Of the other data sets, on which nothing was measured yet.
+TABLE_DEFAULTS: dict[str, Any] = {
+    "protocol": "honest",
+    "generated": 0,
+    "contrast": 0.0,
+    "distill": "none",
+    "novelty": "none",
+    "batch": 256,
+    "epochs": 20,
+    "false_positive_rate": 0.01,
+}
+PAPER_ZEROS = 0.5  # arXiv 2507.10622 leaves out columns of more zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +72,16 @@ class TrainingSettings:
     """
 
     dataset: str = "nsl-kdd"
-    protocol: Protocol = "official"
-    labels: Labels = "binary"  # benign and attack, or benign and the attack families
+    protocol: Protocol | None = None  # None: the publisher's split where there is one, else honest
+    labels: Labels = "binary"  # benign and attack, or benign and the families, or every attack
+    schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
+    label_column: str = "Label"  # of a table that is no known data set
+    rows: int = 0  # of tables, at most so many, drawn at random; 0: all
+    nonfinite: Nonfinite | None = None  # left out where NaN or infinite; None: rows, paper columns
+    max_zeros: float | None = None  # columns with a larger share of zeros are dropped; 1 drops none
     generated: int | None = None  # captures from the project's own generator, for ``captures``
-    model: Literal["resnet18"] = "resnet18"
-    frontend: Literal["mfcc"] = "mfcc"
+    model: Model = "resnet18"
+    frontend: FrontEndName | None = None  # None: the one that the model's source shows it
     scaling: Scaling | None = None  # None: minmax for the paper protocol, else log-standard
     encoding: Encoding | None = None  # None: ordinal for the paper protocol, else onehot
     width: int = 16  # channels of the first stage: 64, 32, 16 or 8
@@ -58,18 +90,24 @@ class TrainingSettings:
     train_dft: bool = True
     train_mel: bool = True
     train_dct: bool = True
+    window_penalty: float = 1e-3  # keeps a trained window smooth and symmetric
+    shuffle_columns: bool = False  # the control: one random order, drawn by the seed
     epochs: int | None = None  # at most; the learning rate falls to zero over them
     patience: int = 10  # stop after this many epochs without a better validation loss
     batch: int | None = None  # rows of a step
     learning_rate: float = 2e-3  # at its peak
     weight_decay: float = 0.05  # of the network's matrices, not of the front end
     label_smoothing: float = 0.0
-    contrast: float | None = (
-        None  # made-up attacks per training row, see ``idskit.training.contrast``
-    )
+    # Made-up attacks per training row (contrast.py), whose probabilities are learned beside the
+    # labels (distill.py), and a member that knows benign rows only (novelty.py).
+    contrast: float | None = None
+    distill: Distill | None = None
+    distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
+    novelty: Novelty | None = None
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
+    split_seed: int | None = None  # of the division of the data; None: the seed
     device: Device = "cpu"
     threads: int = 0  # of the CPU; 0: one up to width 16, else as many as this process may use
 
@@ -79,8 +117,14 @@ class TrainingSettings:
         own: dict[str, Any] = {
             "scaling": "minmax" if paper else "log-standard",
             "encoding": "ordinal" if paper else "onehot",
-            **OWN_DEFAULTS.get(self.dataset, OWN_DEFAULTS["nsl-kdd"]),
+            "split_seed": self.seed,
+            "frontend": OWN_FRONTENDS.get(self.model, "mfcc"),
+            "nonfinite": "columns" if paper else "rows",
+            "max_zeros": PAPER_ZEROS if paper else 1.0,
+            **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
+        if paper:  # as published: one network
+            own |= {"distill": "none", "novelty": "none"}
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
@@ -98,13 +142,29 @@ def _own_threads(settings: TrainingSettings) -> int:
 class ResolvedSettings(TrainingSettings):
     """Settings without a None."""
 
+    protocol: Protocol
+    nonfinite: Nonfinite
+    max_zeros: float
     generated: int
+    frontend: FrontEndName
     scaling: Scaling
     encoding: Encoding
     epochs: int
     batch: int
     contrast: float
+    distill: Distill
+    novelty: Novelty
     false_positive_rate: float
+    split_seed: int
+
+    def reading(self) -> Reading:
+        """How tables are read."""
+        return Reading(
+            schema=self.schema,
+            label_column=self.label_column,
+            rows=self.rows,
+            nonfinite=self.nonfinite,
+        )
 
     def network(self) -> NetworkSettings:
         """What the network is built from."""
@@ -113,8 +173,16 @@ class ResolvedSettings(TrainingSettings):
             train_dft=self.train_dft,
             train_mel=self.train_mel,
             train_dct=self.train_dct,
+            window_penalty=self.window_penalty,
         )
-        return NetworkSettings(width=self.width, attention=self.attention, mfcc=mfcc)
+        return NetworkSettings(
+            model=self.model,
+            frontend=self.frontend,
+            width=self.width,
+            attention=self.attention,
+            mfcc=mfcc,
+            novelty=self.novelty,
+        )
 
 
 def check_settings(settings: ResolvedSettings) -> None:
@@ -124,12 +192,14 @@ def check_settings(settings: ResolvedSettings) -> None:
         RunError: a name that does not exist, or a number out of range.
     """
     named: dict[str, tuple[Any, ...]] = {
-        "model": ("resnet18",),
-        "frontend": ("mfcc",),
+        "model": MODELS,
+        "frontend": FRONTENDS,
         "scaling": SCALINGS,
         "encoding": ENCODINGS,
         "width": WIDTHS,
         "attention": ATTENTIONS,
+        "distill": DISTILLS,
+        "novelty": NOVELTIES,
         "device": ("cpu", "cuda"),
     }
     for name, known in named.items():
@@ -143,12 +213,17 @@ def check_settings(settings: ResolvedSettings) -> None:
         "batch": (2, 1 << 20),
         "learning_rate": (1e-8, 1.0),
         "weight_decay": (0, 10),
+        "window_penalty": (0, 10),
         "label_smoothing": (0, 0.5),
         "contrast": (0, 4),
+        "distill_weight": (0, 1),
         "class_balance": (0, 1),
         "generated": (0, 1000),
+        "rows": (0, 1 << 40),
+        "max_zeros": (0, 1),
         "false_positive_rate": (1e-9, 0.5),
         "seed": (0, (1 << 63) - 1),
+        "split_seed": (0, (1 << 63) - 1),
         "threads": (0, 4096),
     }
     for name, (low, high) in ranges.items():

@@ -17,6 +17,8 @@ def show_metrics(document: Mapping[str, Any], console: Console) -> None:
     baseline = document["baseline"]
     title = f"{document['dataset']}, protocol {document['protocol']}: test rows"
     _show(title, {"network": document["test"], baseline["name"]: baseline["test"]}, console)
+    if "seeds" in document:
+        _show_seeds(document["seeds"], baseline["name"], console)
     _show_groups(document["groups"], console)
     _show_notes(document["notes"], console)
     console.print(f"stopped at epoch {document['epochs']}, best {document['best_epoch']}")
@@ -40,6 +42,23 @@ def _show(title: str, columns: Mapping[str, Mapping[str, Any]], console: Console
     for measure in lines[0]:
         table.add_row(measure, *(line.get(measure, "-") for line in lines))
     console.print(table)
+
+
+def _show_seeds(seeds: Mapping[str, Any], baseline: str, console: Console) -> None:
+    """Mean, standard deviation and range of every measure over the seeds."""
+    title = f"test rows, {len(seeds['seeds'])} seeds: mean ± standard deviation (lowest to highest)"
+    table = Table(title=title, title_justify="left")
+    for name in ("measure", "network", escape(baseline)):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    for measure, network in seeds["network"].items():
+        table.add_row(measure, _ranged(network), _ranged(seeds["baseline"][measure]))
+    console.print(table)
+    console.print(f"kept: seed {seeds['kept']}, whose validation loss is the median")
+
+
+def _ranged(of_seeds: Mapping[str, float]) -> str:
+    mean, std, low, high = (of_seeds[name] for name in ("mean", "std", "min", "max"))
+    return f"{mean:.4f} ± {std:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from idskit.data.datasets import load
 from idskit.data.parts import Dataset, Part
 from idskit.errors import RunError
+from idskit.models.frontend import MelSpectrogram
 from idskit.output import write_whole
 from idskit.training import metrics, report
 from idskit.training.baseline import TREES, lightgbm_probabilities
@@ -36,11 +37,12 @@ def train(
     """Train on the data set that ``settings`` names and write the folder ``output``.
 
     The folder gets model.safetensors, rows.safetensors, metrics.json, roc.png, confusion.png,
-    loss.png, filter-bank.png and, last, run.json: with it the folder is complete.
+    loss.png, filter-bank.png (of a front end that has one) and, last, run.json: with it the folder
+    is complete.
 
     Args:
         settings: what to train; see ``TrainingSettings``.
-        data: folder of the data set.
+        data: folder of the data set, or a table.
         output: made if absent; an earlier run in it is replaced when this one is finished.
         resume: go on from the checkpoint that a stopped run left in ``output``.
 
@@ -54,14 +56,26 @@ def train(
     """
     whole = settings.resolved()
     find_device(whole)
-    dataset = load(
-        whole.dataset,
+    return train_on(load_data(whole, data), whole, output=output, resume=resume)
+
+
+def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
+    """The data set that ``settings`` name, divided as they say."""
+    return load(
+        settings.dataset,
         data,
-        protocol=whole.protocol,
-        labels=whole.labels,
-        seed=whole.seed,
-        generated=whole.generated,
+        protocol=settings.protocol,
+        labels=settings.labels,
+        seed=settings.split_seed,
+        generated=settings.generated,
+        reading=settings.reading(),
     )
+
+
+def train_on(
+    dataset: Dataset, whole: ResolvedSettings, *, output: Path, resume: bool = False
+) -> dict[str, Any]:
+    """Do what ``train`` does, on a data set that is loaded already."""
     _make_folder(output)
     fitted = fit(dataset, whole, folder=output, resume=resume)
     probabilities = {
@@ -194,7 +208,9 @@ def _draw(
             name: metrics.roc_curve(attack, metrics.attack_score(of_test))
             for name, (_, of_test) in probabilities.items()
         }
-        names = {"network": "spectral ResNet-18", "lightgbm": f"LightGBM, {TREES} trees"}
+        built = fitted.network.settings
+        network = f"{built.model}, front end {built.frontend}"
+        names = {"network": network, "lightgbm": f"LightGBM, {TREES} trees"}
         at = test["at_threshold"]
         report.plot_roc(
             output / "roc.png",
@@ -206,6 +222,7 @@ def _draw(
     confusion = np.array(test["confusion"])
     report.plot_confusion(output / "confusion.png", confusion, dataset.classes, title=rows)
     report.plot_loss(output / "loss.png", fitted.history, fitted.best_epoch, title=title)
-    report.plot_filter_bank(
-        output / "filter-bank.png", fitted.network.frontend, title=f"mel filter bank, {title}"
-    )
+    frontend = fitted.network.frontend
+    if isinstance(frontend, MelSpectrogram):
+        title = f"mel filter bank, {title}"
+        report.plot_filter_bank(output / "filter-bank.png", frontend, title=title)
