@@ -41,7 +41,9 @@ class ExtractionPlan:
         seed: of the generator.
     """
 
-    packets: dict[str, int] = field(default_factory=lambda: {"mixed": 1_000_000, "flood": 1_000_000})
+    packets: dict[str, int] = field(
+        default_factory=lambda: {"mixed": 1_000_000, "flood": 1_000_000}
+    )
     growing: tuple[str, ...] = ("flood",)
     shares: tuple[float, ...] = (1 / 4, 1 / 2)
     rounds: int = 5

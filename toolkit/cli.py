@@ -286,7 +286,8 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
             raise typer.BadParameter("--seeds trains one model several times: name one --model")
         _compare_models(model, given, data=data, output=output, resume=resume, json_file=json_file)
         return
-    settings, run = TrainingSettings(**given), {"data": data, "output": output, "resume": resume}
+    settings = TrainingSettings(**given)
+    run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
     metrics = train_seeds(settings, seeds, **run) if seeds > 1 else train_run(settings, **run)
     show_metrics(metrics, _console())
     _console().print(f"run written to {output}", highlight=False)
