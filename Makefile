@@ -13,7 +13,7 @@ demo: install-runtime
 	@echo; $(BIN)/idskit bench --quick
 
 test: install-all lint types tests
-	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS=tests/flows
+	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS="$(KERNEL_TESTS)"
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -38,7 +38,8 @@ tests:
 
 # Once more as plain Python, on fewer examples, and once more with every index checked, compiled
 # apart because numba's cache does not tell such kernels from others. `make test` does this for the
-# flow engine, where the kernels are; TESTS=tests is everything.
+# tests that go through every kernel; by themselves both take all tests.
+KERNEL_TESTS = $(patsubst %,tests/flows/test_%.py,decode links unbreakable table time gateway)
 TESTS ?= tests
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -p no:cacheprovider $(TESTS)

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class Outcome:
         evicted: flows given out as ``evicted``.
         evicted_says: the counter of the statistics.
         talks_evicted: of the flows evicted, those that carried data.
+        flow_us: processor time a flow of the reading thread, the pipe and the counting here
+            included, in each tenth of the flows.
     """
 
     budget_mb: int
@@ -58,6 +61,7 @@ class Outcome:
     evicted: int
     evicted_says: int
     talks_evicted: int
+    flow_us: tuple[float, ...]
 
     @property
     def is_exact(self) -> bool:
@@ -115,6 +119,7 @@ def _read(folder: Path, packets: int, memory_mb: int, schema: str) -> Outcome:
     feeder = threading.Thread(target=feed, args=(path, packets))
     feeder.start()
     counted = given = evicted = talks_evicted = 0
+    tenths = [time.thread_time()]
     with open_flows(path, schema, memory_mb=memory_mb) as flows:
         before = most = resident_bytes()
         for batch in flows.batches():
@@ -125,6 +130,8 @@ def _read(folder: Path, packets: int, memory_mb: int, schema: str) -> Outcome:
             evicted += int(gone.sum())
             talks_evicted += int((gone & (rows["dst_port"] == 443)).sum())
             most = max(most, resident_bytes())
+            if given * 10 >= len(tenths) * packets:
+                tenths.append(time.thread_time())
         statistics = flows.statistics
     feeder.join()
     return Outcome(
@@ -136,6 +143,7 @@ def _read(folder: Path, packets: int, memory_mb: int, schema: str) -> Outcome:
         evicted=evicted,
         evicted_says=statistics.evicted,
         talks_evicted=talks_evicted,
+        flow_us=tuple(np.diff(tenths) / packets * 1e7),
     )
 
 
@@ -150,8 +158,9 @@ def main() -> None:
     share = found.grown_mb / found.budget_mb
     print(f"{found.packets:,} packets, {found.flows:,} flows, {found.evicted:,} of them evicted")
     print(f"memory grew by {found.grown_mb:.1f} MB, {share:.1%} of the {found.budget_mb} MB budget")
-    print(f"counters {'exact' if found.is_exact else 'NOT EXACT'}: {found}")
+    print(f"counters {'exact' if found.is_exact else 'NOT EXACT'}")
     print(f"flows with data evicted: {found.talks_evicted:,} of {TALKS:,}")
+    print("us a flow in each tenth:", " ".join(f"{spent:.3f}" for spent in found.flow_us))
     sys.exit(0 if found.is_exact and share <= 1.1 and not found.talks_evicted else 1)
 
 
