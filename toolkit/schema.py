@@ -91,6 +91,20 @@ class Schema:
                 f"a feature schema was expected, but the text is not one: {error}"
             ) from error
 
+    def as_rows(self, matrix: NDArray[Any]) -> NDArray[np.float32]:
+        """Return ``matrix`` as (n, features) float32; what is beyond float32 becomes infinite.
+
+        Raises:
+            SchemaError: wrong number of dimensions or columns.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != len(self):
+            raise SchemaError(
+                f"schema {self.name} has {len(self)} features a flow, but the matrix has shape "
+                f"{matrix.shape}: pass (flows, {len(self)}) in the order of schema.names"
+            )
+        with np.errstate(over="ignore"):
+            return matrix.astype(np.float32)
+
     def check(self, matrix: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``matrix`` as (n, features) float32 if it fits this schema.
 
@@ -98,13 +112,7 @@ class Schema:
             SchemaError: wrong number of dimensions or columns, or a value that is NaN or infinite
                 (the first such row and column are named).
         """
-        if matrix.ndim != 2 or matrix.shape[1] != len(self):
-            raise SchemaError(
-                f"schema {self.name} has {len(self)} features a flow, but the matrix has shape "
-                f"{matrix.shape}: pass (flows, {len(self)}) in the order of schema.names"
-            )
-        with np.errstate(over="ignore"):  # beyond float32 becomes inf and is reported below
-            narrow = matrix.astype(np.float32)
+        narrow = self.as_rows(matrix)
         bad = np.argwhere(~np.isfinite(narrow))
         if len(bad):
             row, column = bad[0]

@@ -130,7 +130,9 @@ class Detector:
         Raises:
             SchemaError: wrong width, NaN or infinity.
         """
-        rows = self.schema.check(features)
+        return self._infer(self.schema.check(features))
+
+    def _infer(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         out = np.empty((len(rows), len(self.card.classes)), np.float32)
         for start in range(0, len(rows), CHUNK):
             part = slice(start, start + CHUNK)
@@ -152,10 +154,10 @@ class Detector:
                 f"flows are of {batch.schema.name} ({batch.schema.sha256[:12]}): open them with "
                 "detector.schema, or use a model of theirs"
             )
-        with np.errstate(over="ignore"):  # beyond float32 becomes infinite
-            judged = np.isfinite(batch.features.astype(np.float32)).all(axis=1)
+        rows = self.schema.as_rows(batch.features)
+        judged = np.isfinite(rows).all(axis=1)
         out = np.full((len(batch), len(self.card.classes)), np.nan, np.float32)
-        out[judged] = self.probabilities(batch.features[judged])
+        out[judged] = self._infer(rows[judged])
         return out
 
     def alerts(self, batch: FlowBatch) -> list[Alert]:
