@@ -105,7 +105,7 @@ def extract(
         )
     for line in statistics.lines():  # without rich, which takes as long to load as many captures
         typer.echo(line, err=True)
-    _write_json(json_file, statistics.to_json())
+    _write_document(json_file, statistics.to_json())
 
 
 @app.command()
@@ -168,8 +168,8 @@ def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
     else:
         report = audit_dataset(str(tables[0]), data, protocol=protocol, labels=labels, **shared)
     report.show(_console())
-    _write_json(json_file, report.to_json())
-    _write_json(html, report.to_html())
+    _write_document(json_file, report.to_json())
+    _write_document(html, report.to_html())
     require_clean(report)
 
 
@@ -291,7 +291,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     metrics = train_seeds(settings, seeds, **run) if seeds > 1 else train_run(settings, **run)
     show_metrics(metrics, _console())
     _console().print(f"run written to {output}", highlight=False)
-    _write_json(json_file, metrics)
+    _write_document(json_file, metrics)
 
 
 @app.command()
@@ -310,7 +310,7 @@ def evaluate(
 
     result = evaluate_model(model, dataset, data=data, device=device, threads=threads)
     show_evaluation(result, _console())
-    _write_json(json_file, result)
+    _write_document(json_file, result)
 
 
 @app.command()
@@ -356,7 +356,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
         dry_run=dry_run,
     )
     report.show(_console())
-    _write_json(json_file, report.to_json())
+    _write_document(json_file, report.to_json())
 
 
 @app.command()
@@ -388,7 +388,7 @@ def inspect(
 
     found = inspect_model(model, verify=verify, public_key=public_key)
     found.show(_console())
-    _write_json(json_file, found.to_json())
+    _write_document(json_file, found.to_json())
     if verify:
         require_verified(found)
 
@@ -530,7 +530,7 @@ def doctor(
 
     diagnosis = examine(warm=warm)
     diagnosis.show(_console())
-    _write_json(json_file, diagnosis.to_json())
+    _write_document(json_file, diagnosis.to_json())
     require_detection(diagnosis)
 
 
@@ -628,11 +628,11 @@ def _compare_models(
     comparison = compare_trained(settings, names, data=data, output=output, resume=resume)
     comparison.show(_console())
     _console().print(f"comparison written to {output}", highlight=False)
-    _write_json(json_file, comparison.to_json())
+    _write_document(json_file, comparison.to_json())
 
 
-def _write_json(file: Path | None, document: Any) -> None:
-    """Write a document to ``file``, or to stdout for ``-``."""
+def _write_document(file: Path | None, document: Any) -> None:
+    """Write a text as it is, anything else as JSON, to ``file``, or to stdout for ``-``."""
     if file is None:
         return
     text = document if isinstance(document, str) else json.dumps(document, indent=2)
