@@ -78,10 +78,11 @@ def line_chart(series: Sequence[Series], x: Scale, y: Scale, *, limit: float | N
     ys += [] if limit is None else [limit]
     if not xs:
         return ""
-    to_x = _fitted(x, min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    left, right = _span(x, xs)
+    to_x = _fitted(x, left, right, LEFT, WIDTH - RIGHT)
     low, high = _margin(y, min(ys), max(ys))
     to_y = _fitted(y, low, high, HEIGHT - BOTTOM, TOP)
-    parts = [_grid_x(x, to_x, min(xs), max(xs)), _grid_y(y, to_y, low, high)]
+    parts = [_grid_x(x, to_x, left, right), _grid_y(y, to_y, low, high)]
     parts += [_line(one, to_x, to_y) for one in series]
     if limit is not None:
         parts.append(
@@ -183,6 +184,14 @@ def _fitted(
     first, last = scale.place(low), scale.place(high)
     width = (last - first) or 1.0
     return lambda value: begin + (scale.place(value) - first) / width * (end - begin)
+
+
+def _span(scale: Scale, values: Sequence[float]) -> tuple[float, float]:
+    """Lowest and highest value; around a single one as much as its axis needs for ticks."""
+    low, high = min(values), max(values)
+    if low < high:
+        return low, high
+    return (low / 3, high * 3) if scale.kind == "log" else (low - 1, high + 1)
 
 
 def _margin(scale: Scale, low: float, high: float) -> tuple[float, float]:

@@ -137,6 +137,14 @@ def test_a_single_point_is_drawn() -> None:
     assert "<circle" in line_chart([one], Scale(label="x"), Scale(label="y", kind="log"))
 
 
+@pytest.mark.parametrize(("kind", "tick"), [("log", ">200<"), ("linear", ">256<")])
+def test_the_axis_of_a_single_point_has_ticks(kind, tick) -> None:
+    one = Series(name="a", points=((256, 5),))
+    chart = line_chart([one], Scale(label="x", kind=kind), Scale(label="y"))
+    assert tick in chart
+    assert 'cx="343.0"' in chart  # in the middle
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.25, "0.25"), (999, "999"), (1500, "1.5k"), (2_000_000, "2M")]
 )
