@@ -14,6 +14,7 @@ from idskit.detect.model_file import INPUT, OUTPUT
 
 # The oldest pair that has every operator used here: onnxruntime 1.18 and later load it.
 OPSET, IR_VERSION = 17, 8
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3  # of trees
 
 
 class Graph:
@@ -55,6 +56,11 @@ class Graph:
         """Nodes that take ``name`` as an input."""
         return [node for node in self.nodes if name in node.input]
 
+    def _opsets(self) -> list[onnx.OperatorSetIdProto]:
+        has_trees = any(node.domain == ML_DOMAIN for node in self.nodes)
+        trees = [helper.make_opsetid(ML_DOMAIN, ML_OPSET)] if has_trees else []
+        return [helper.make_opsetid("", OPSET), *trees]
+
     def model(
         self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
     ) -> onnx.ModelProto:
@@ -74,7 +80,7 @@ class Graph:
             graph,
             producer_name="idskit",
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=self._opsets(),
         )
         for key, value in sorted((metadata or {}).items()):
             entry = model.metadata_props.add()

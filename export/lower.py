@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.errors import RunError
 from idskit.export.graph import Graph
+from idskit.export.trees import average
 from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
 from idskit.models.lowering import Size, dense_matrix
 from idskit.models.network import Network
@@ -56,6 +57,8 @@ def lower(network: Network) -> Graph:
     for index, block in enumerate(body.basic_blocks):
         maps = _block(graph, f"block{index}", block, maps)
     logits = _classifier(graph, body, network.temperature, maps)
+    if network.trees is not None:
+        logits = average(graph, network.trees, logits)
     if network.novelty is not None:
         logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)

@@ -249,6 +249,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     novelty: Annotated[
         str | None, typer.Option(help="none, or autoencoder: a member that knows benign rows only.")
     ] = None,
+    trees: Annotated[
+        str | None, typer.Option(help="none, or lightgbm: a member, averaged with the network.")
+    ] = None,
     generated: Annotated[
         int | None, typer.Option(help="captures: synthetic captures to add.")
     ] = None,

@@ -18,6 +18,7 @@ from idskit.models.recurrent import Recurrent
 from idskit.models.resnet import Attention, ResNet18
 from idskit.models.spectral import PCEN, LogPower, Row
 from idskit.models.swin import Swin
+from idskit.models.trees import Trees
 
 Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel"]
 FrontEndName = Literal["mfcc", "stft", "pcen", "none"]
@@ -47,7 +48,7 @@ class NetworkSettings:
 
 
 class Network(nn.Module):
-    """preparation -> front end -> body -> temperature -> softmax, and novelty beside them."""
+    """preparation -> front end -> body -> temperature -> softmax, trees and novelty beside them."""
 
     # Which classes these are is for the exporter to ask: it lowers some and not others.
     frontend: Any  # a FrontEnd
@@ -63,6 +64,7 @@ class Network(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         fitted = settings.novelty == "autoencoder"
         self.novelty = Autoencoder(preparation.length) if fitted else None
+        self.trees: Trees | None = None  # a member that training adds when it has fitted it
 
     def logits(self, signal: Tensor) -> Tensor:
         """Logits (n, classes), before the temperature, of prepared signals (n, length)."""
@@ -72,6 +74,8 @@ class Network(nn.Module):
         """Calibrated probabilities (n, classes) of raw rows (n, features)."""
         signals = self.preparation(flows)
         logits = self.logits(signals) / self.temperature
+        if self.trees is not None:
+            logits = self.trees.beside(logits, flows)
         if self.novelty is not None:  # more log-odds for every attack class alike
             attack = logits[:, 1:] + self.novelty(signals)[:, None]
             logits = torch.cat([logits[:, :1], attack], dim=1)

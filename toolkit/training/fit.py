@@ -26,7 +26,10 @@ from idskit.errors import DeviceError
 from idskit.models.control import shuffle_columns
 from idskit.models.network import Network
 from idskit.models.preparation import fit_preparation
-from idskit.training.calibration import fit_temperature, negative_log_likelihood
+from idskit.models.trees import Trees
+from idskit.training.baseline import fit_lightgbm
+from idskit.training.boosted import tree_arrays
+from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
     Epoch,
@@ -104,6 +107,8 @@ def fit(
                     save_checkpoint(file, network, loop.optimizer, loop.progress, identity)
         network.load_state_dict(loop.progress.best)
         loop.fit_novelty()
+        if whole.trees != "none":
+            network.trees = _fit_trees(dataset, whole)
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
 
 
@@ -226,6 +231,12 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
     return Distillation(dataset.train, teacher, weight=settings.distill_weight)
 
 
+def _fit_trees(dataset: Dataset, settings: ResolvedSettings) -> Trees:
+    """Boosted trees of the training rows, to stand beside the network."""
+    model = fit_lightgbm(dataset, seed=settings.seed, threads=settings.threads)
+    return Trees.of(tree_arrays(model), len(dataset.classes))
+
+
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (n, classes) float32 of raw rows (n, features), in chunks."""
     with torch.inference_mode():
@@ -318,15 +329,15 @@ def _snapshot(network: Network) -> State:
 def _calibrate(
     network: Network, validation: Part, settings: ResolvedSettings, progress: Progress
 ) -> Fitted:
-    balance = _class_weights(validation.labels, 0.0)
-    held = _signals(network, validation, balance)
+    held = _signals(network, validation, _class_weights(validation.labels, 0.0))
     with torch.inference_mode():
         logits = _logits(network, held.signals)
-    temperature = fit_temperature(logits, held.labels, held.weights)
-    network.temperature.fill_(temperature)
+    network.temperature.fill_(fit_temperature(logits, held.labels, held.weights))
+    logits = logits / network.temperature
+    if network.trees is not None:
+        logits = _calibrate_trees(network.trees, logits, validation, held)
     if network.novelty is not None:
-        calibrated = logits / temperature
-        log_odds = calibrated[:, 1:].logsumexp(dim=1) - calibrated[:, 0]
+        log_odds = logits[:, 1:].logsumexp(dim=1) - logits[:, 0]
         with torch.inference_mode():
             novelty = network.novelty(held.signals)
         offset = fit_offset(log_odds, novelty, held.labels > 0, held.weights)
@@ -339,6 +350,21 @@ def _calibrate(
         history=tuple(progress.history),
         best_epoch=progress.best_epoch,
     )
+
+
+def _calibrate_trees(trees: Trees, logits: Tensor, validation: Part, held: _Signals) -> Tensor:
+    """Temperature and share of the trees; the logarithm of both members' averaged probabilities."""
+    flows = torch.from_numpy(validation.rows)
+    with torch.inference_mode():
+        raw = trees.raw(flows)
+    trees.temperature.fill_(fit_temperature(raw, held.labels, held.weights))
+    first, second = (
+        member.softmax(dim=1).gather(1, held.labels[:, None])[:, 0]
+        for member in (logits, raw / trees.temperature)
+    )
+    trees.share.fill_(fit_share(first, second, held.weights))
+    with torch.inference_mode():
+        return trees.beside(logits, flows)
 
 
 def _identity(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:

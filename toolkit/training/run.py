@@ -27,6 +27,7 @@ from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Preparation
+from idskit.models.trees import Trees
 from idskit.output import write_whole
 from idskit.schema import Schema
 
@@ -71,6 +72,7 @@ def save_run(run: Run, folder: Path) -> None:
             "indicators": len(preparation.indicator_column),
             "length": preparation.length,
         },
+        "trees": None if run.network.trees is None else run.network.trees.sizes(),
         "schema": json.loads(run.schema.to_json()),
         "classes": list(run.classes),
         "threshold": run.threshold,
@@ -114,6 +116,8 @@ def load_run(folder: Path) -> Run:
         network = Network(
             Preparation(**document["preparation"]), len(classes), NetworkSettings(**settings)
         )
+        if document.get("trees"):
+            network.trees = Trees(**document["trees"])
         network.load_state_dict(load_file(folder / "model.safetensors"))
         rows = load_file(folder / "rows.safetensors")
         return Run(

@@ -20,6 +20,7 @@ from idskit.models.network import (
 from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, Encoding, Scaling
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
+from idskit.models.trees import TREE_MEMBERS, TreeMember
 from idskit.training.distill import DISTILLS, Distill
 
 Device = Literal["cpu", "cuda"]
@@ -34,6 +35,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "contrast": 0.5,
         "distill": "none",
         "novelty": "autoencoder",
+        "trees": "none",
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
@@ -44,6 +46,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "contrast": 0.1,
         "distill": "lightgbm",
         "novelty": "autoencoder",
+        "trees": "none",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
@@ -56,6 +59,7 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "contrast": 0.0,
     "distill": "none",
     "novelty": "none",
+    "trees": "none",
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
@@ -104,6 +108,7 @@ class TrainingSettings:
     distill: Distill | None = None
     distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     novelty: Novelty | None = None
+    trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
@@ -124,7 +129,7 @@ class TrainingSettings:
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
-            own |= {"distill": "none", "novelty": "none"}
+            own |= {"distill": "none", "novelty": "none", "trees": "none"}
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
@@ -154,6 +159,7 @@ class ResolvedSettings(TrainingSettings):
     contrast: float
     distill: Distill
     novelty: Novelty
+    trees: TreeMember
     false_positive_rate: float
     split_seed: int
 
@@ -200,6 +206,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "attention": ATTENTIONS,
         "distill": DISTILLS,
         "novelty": NOVELTIES,
+        "trees": TREE_MEMBERS,
         "device": ("cpu", "cuda"),
     }
     for name, known in named.items():
