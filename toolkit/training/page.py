@@ -15,7 +15,7 @@ from idskit.training.tables import (
     group_rows,
     left_out_rows,
     lines,
-    ranged,
+    spread_rows,
     unresolved,
 )
 
@@ -83,7 +83,7 @@ def _about(document: Document) -> list[str]:
     counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     said = [
         f"Rows: {counts}. Classes: {', '.join(document['classes'])}. Thresholds were chosen on "
-        "validation rows; test rows were looked at once, for these numbers.",
+        "validation rows; nothing in this run was chosen by its test rows.",
         f"Training: {effort['records_per_second']:,.0f} records/s on {effort['device']}, "
         f"{effort['precision']}, {effort['threads']} threads, {effort['processes']} processes; "
         f"epoch {document['best_epoch']} of {document['epochs']} kept.",
@@ -100,16 +100,13 @@ def _spread(document: Document) -> list[str]:
     if "seeds" not in document:
         return [_said(ONE_SEED)]
     seeds, baseline = document["seeds"], document["baseline"]["name"]
-    rows = [
-        (name.replace("_", " "), ranged(of), ranged(seeds["baseline"].get(name)))
-        for name, of in seeds["network"].items()
-    ]
     about = (
         f"Seeds {', '.join(map(str, seeds['seeds']))} on one division of the data: mean ± standard "
         f"deviation (lowest to highest). Kept: seed {seeds['kept']}, whose validation loss is the "
         "median."
     )
-    return [_table("Test rows, all seeds", ("measure", "network", baseline), rows, about)]
+    columns = ("measure", "network", baseline)
+    return [_table("Test rows, all seeds", columns, spread_rows(seeds), about)]
 
 
 def _measures(document: Document) -> list[str]:

@@ -17,6 +17,7 @@ from idskit.output import write_whole
 from idskit.training.checkpoint import Epoch
 from idskit.training.comparison import Member
 from idskit.training.metrics import FALSE_POSITIVE_RATES, RocCurve, area_under
+from idskit.training.tables import measure_name
 
 INK, GRID = "#22272e", "#d8dee4"
 COLOURS = ("#0b62a4", "#d1600a", "#3c7d3e", "#8250a4")
@@ -104,7 +105,7 @@ def plot_seeds(path: Path, seeds: Mapping[str, Any], *, title: str) -> None:
             if of is not None:
                 axes.plot([of["mean"]], [row + lift], "|", color=colour, ms=14, mew=2)
         axes.plot([], [], "o", color=colour, label=side)
-    axes.set_yticks(range(len(shares)), [name.replace("_", " ") for name in shares])
+    axes.set_yticks(range(len(shares)), [measure_name(name) for name in shares])
     axes.invert_yaxis()
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("each dot a seed, the bar their mean")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,16 @@ ONE_SEED = (
     "one seed: how far other seeds are from these numbers is not known (--seeds 5, or --html, "
     "which trains five)"
 )
+MEASURE_NAMES = {
+    "roc_auc": "ROC AUC",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "calibration_error": "calibration error",
+    "false_positive_rate_at_threshold": "FPR at threshold",
+    "true_positive_rate_at_threshold": "TPR at threshold",
+    "accuracy_at_threshold": "accuracy at thr.",
+    "macro_f1_at_threshold": "macro-F1 at thr.",
+}
 LEFT_OUT = (
     "attacks left out: trained again without each, its rows judged at the threshold of the rest"
 )
@@ -86,11 +97,11 @@ def _is_unresolved(summary: Mapping[str, Any], rate: str) -> bool:
 def _show_seeds(seeds: Mapping[str, Any], baseline: str, console: Console) -> None:
     """Mean, standard deviation and range of every measure over the seeds."""
     title = f"test rows, {len(seeds['seeds'])} seeds: mean ± standard deviation (lowest to highest)"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("measure", "network", escape(baseline)):
         table.add_column(name, justify="left" if name == "measure" else "right")
-    for measure, network in seeds["network"].items():
-        table.add_row(measure, ranged(network), ranged(seeds["baseline"].get(measure)))
+    for row in spread_rows(seeds):
+        table.add_row(*map(escape, row))
     console.print(table)
     console.print(f"kept: seed {seeds['kept']}, whose validation loss is the median")
 
@@ -125,9 +136,30 @@ def ranged(of_seeds: Mapping[str, float] | None) -> str:
     """Mean, standard deviation and range; shares with four decimals, counts with none."""
     if of_seeds is None:
         return "-"
-    mean, std, low, high = (of_seeds[name] for name in ("mean", "std", "min", "max"))
+    of_numbers = [of_seeds[name] for name in ("mean", "std", "min", "max")]
+    high = of_seeds["max"]
     digits = 4 if high <= 1 else 0
-    return f"{mean:,.{digits}f} ± {std:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+    numbers = (f"{value:,.{digits}f}".removeprefix("0" * (high <= 1)) for value in of_numbers)
+    return "{} ± {} ({} to {})".format(*numbers)
+
+
+def spread_rows(seeds: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Every measure over the seeds: its name for people, the network's and the baseline's."""
+    return [
+        (measure_name(name), ranged(network), ranged(seeds["baseline"].get(name)))
+        for name, network in seeds["network"].items()
+    ]
+
+
+def measure_name(name: str) -> str:
+    """The name for people of a measure of ``seeds.measures``."""
+    kind, _, rest = name.partition("tpr_at_fpr_")
+    if rest and not kind:
+        return f"TPR at {100 * float(rest):g} % FPR"
+    kind, _, rest = name.partition("false_alerts_per_hour_")
+    if rest and not kind:
+        return f"false alerts/h, {int(rest):,}/s"
+    return MEASURE_NAMES.get(name) or name.replace("f1_", "F1 ", 1)
 
 
 def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -150,7 +150,7 @@ def _metrics(
         "dataset": dataset.name,
         "protocol": dataset.protocol,
         "classes": list(dataset.classes),
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *_doubts(dataset, settings)],
         "rows": {name: len(getattr(dataset, name)) for name in ("train", "validation", "test")},
         **models.pop("network"),
         "baseline": {"name": "lightgbm", "trees": TREES, **models.pop("lightgbm")},
@@ -159,6 +159,18 @@ def _metrics(
         "training": _effort(fitted.history, settings),
         "history": [asdict(epoch) for epoch in fitted.history],
     }
+
+
+def _doubts(dataset: Dataset, settings: ResolvedSettings) -> list[str]:
+    """What the validation rows are too few to choose."""
+    benign, rate = int((dataset.validation.labels == 0).sum()), settings.false_positive_rate
+    least = metrics.RULE_OF_THREE / max(benign, 1)
+    if rate >= least:
+        return []
+    return [
+        f"the threshold is a guess: {benign:,} benign validation rows cannot tell a false-positive "
+        f"rate of {100 * rate:g} % from none (3 / n is {100 * least:.2g} %)"
+    ]
 
 
 def _effort(history: tuple[Epoch, ...], settings: ResolvedSettings) -> dict[str, Any]:
