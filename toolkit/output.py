@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -33,6 +34,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write ``document`` as JSON, whole or not at all.
+
+    Raises:
+        IdskitError: the place cannot be written to.
+    """
+    text = json.dumps(document, indent=2) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
 
 
 def is_stream(path: Path) -> bool:

@@ -90,7 +90,7 @@ def test_the_spread_is_shown(three: tuple[Path, dict[str, Any]]):
     text = StringIO()
     show_metrics(three[1], Console(file=text, width=120))
     found = three[1]["seeds"]["network"]["roc_auc"]
-    assert f"{found['mean']:.4f} ± {found['std']:.4f}" in text.getvalue()
+    assert f"{found['mean']:.4f} ± {found['std']:.4f}".replace("0.", ".") in text.getvalue()
 
 
 def test_no_seed_is_refused(nsl_folder: Path, tmp_path: Path):

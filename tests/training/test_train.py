@@ -28,6 +28,7 @@ FILES = {
     "run.json",
     "metrics.json",
     "roc.png",
+    "reliability.png",
     "confusion.png",
     "loss.png",
     "filter-bank.png",

@@ -22,8 +22,13 @@ from idskit.models.preparation import ENCODINGS, SCALINGS, Encoding, Scaling
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
 from idskit.training.distill import DISTILLS, Distill
+from idskit.training.distributed import started_here
 
 Device = Literal["cpu", "cuda"]
+# Of the network behind the front end in training: its products in sixteen bits, its weights, the
+# front end and all that is measured in thirty-two (P. Micikevicius et al., ICLR 2018).
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 SMALL_WIDTH = 16
 
 
@@ -114,6 +119,7 @@ class TrainingSettings:
     seed: int = 0
     split_seed: int | None = None  # of the division of the data; None: the seed
     device: Device = "cpu"
+    precision: Precision = "fp32"  # bf16 and fp16: mixed precision
     threads: int = 0  # of the CPU; 0: one up to width 16, else as many as this process may use
 
     def resolved(self) -> ResolvedSettings:
@@ -140,7 +146,9 @@ def _own_threads(settings: TrainingSettings) -> int:
     Small networks gain little from a second thread, and lose much where other processes share the
     cores: threads then wait for each other at the end of every small operation.
     """
-    return 1 if settings.width <= SMALL_WIDTH else len(os.sched_getaffinity(0))
+    if settings.width <= SMALL_WIDTH:
+        return 1
+    return max(len(os.sched_getaffinity(0)) // started_here(), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +216,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "novelty": NOVELTIES,
         "trees": TREE_MEMBERS,
         "device": ("cpu", "cuda"),
+        "precision": PRECISIONS,
     }
     for name, known in named.items():
         value = getattr(settings, name)
