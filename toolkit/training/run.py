@@ -70,6 +70,8 @@ def save_run(run: Run, folder: Path) -> None:
             "numbers": len(preparation.number_column),
             "indicators": len(preparation.indicator_column),
             "length": preparation.length,
+            "channels": preparation.channels,
+            "time_index": preparation.time_index,
         },
         "schema": json.loads(run.schema.to_json()),
         "classes": list(run.classes),
