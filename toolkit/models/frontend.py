@@ -90,7 +90,7 @@ class Spectrogram(FrontEnd):
 
     def _image(self, values: Tensor) -> Tensor:
         """Values (n, channels * frames, height) as a standardised image (n, *size)."""
-        image = values.unflatten(1, (self.channels, self.frames)).transpose(2, 3)
+        image = values.reshape(len(values), self.channels, self.frames, -1).transpose(2, 3)
         return self.standardise(image.flatten(1)).unflatten(1, self.size)
 
     def power(self, signal: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class Spectrogram(FrontEnd):
 
         There are zeros around each channel.
         """
-        padded = nn.functional.pad(signal.unflatten(1, (self.channels, -1)), self.padding)
+        padded = nn.functional.pad(signal.reshape(len(signal), self.channels, -1), self.padding)
         start = self.hop * torch.arange(self.frames)[:, None]
         return padded[:, :, start + torch.arange(self.window_length)].flatten(1, 2)
 

@@ -60,7 +60,7 @@ class PCEN(MelSpectrogram):
 
     def normalise(self, energy: Tensor) -> Tensor:
         """Per-channel energy normalisation of (n, channels * frames, n_mels)."""
-        series = energy.unflatten(1, (self.channels, self.frames))
+        series = energy.reshape(len(energy), self.channels, self.frames, -1)
         past = torch.einsum("nckm,mtk->nctm", series, self.smoothing_maps()).flatten(1, 2)
         gained = energy * (ENERGY_FLOOR + past).pow(-self.gain.exp())
         bias, exponent = self.bias.exp(), self.exponent.exp()
@@ -84,4 +84,4 @@ class Row(FrontEnd):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Signals (n, length) as images (n, *size)."""
-        return signal.unflatten(1, self.size)
+        return signal.reshape(len(signal), *self.size)
