@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_class_weight
 
 from idskit.cli import main
 from idskit.data.parts import Dataset
@@ -20,7 +21,7 @@ from idskit.flows.generate import generate
 from idskit.flows.reader import open_flows
 from idskit.models.frontend import LearnableMFCC
 from idskit.training import metrics
-from idskit.training.fit import build_network, fit, probabilities_of
+from idskit.training.fit import _class_weights, build_network, fit, probabilities_of
 from idskit.training.run import load_run
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import load_data, train
@@ -106,6 +107,30 @@ def test_resampling_is_of_training_rows_and_in_the_notes(captures: Path, how: Re
     assert [len(set(each)) for each in sizes] == [2, 1]
     assert len(after.validation) == len(before.validation)
     assert f"{how}-sampled" in after.notes[-1]
+
+
+def test_class_balance_weighs_as_scikit_learns_balanced_classes():
+    labels = np.repeat([0, 1, 2], [700, 250, 50])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    found = _class_weights(labels, 1.0)
+    assert np.allclose(found / found[0], expected / expected[0])
+    assert (_class_weights(labels, 0.0) == 1).all()
+    halfway = _class_weights(labels, 0.5)
+    assert np.allclose(halfway / halfway[0], np.sqrt(expected / expected[0]))
+
+
+def test_class_balance_moves_the_network_towards_the_rare_class(toy: Dataset):
+    attacks = np.flatnonzero(toy.train.labels)
+    kept = np.concatenate([np.flatnonzero(toy.train.labels == 0), attacks[:20]])
+    rare = replace(toy, train=toy.train.take(np.sort(kept)))
+    plain, balanced = (fit(rare, replace(TINY, epochs=4, class_balance=b)) for b in (0.0, 1.0))
+    with torch.no_grad():
+        margin = [
+            float(found.network.logits(signals).diff(dim=1).mean())
+            for found in (plain, balanced)
+            for signals in [found.network.preparation(torch.from_numpy(toy.test.rows))]
+        ]
+    assert margin[1] > margin[0]  # before calibration, which undoes some of it
 
 
 def test_pca_is_fitted_to_the_training_rows_before_the_first_step(toy: Dataset):
