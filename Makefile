@@ -39,7 +39,7 @@ tests:
 # Once more as plain Python, on fewer examples, and once more with every index checked, compiled
 # apart because numba's cache does not tell such kernels from others. `make test` does this for the
 # tests that go through every kernel; by themselves both take all tests.
-KERNEL_TESTS = $(patsubst %,tests/flows/test_%.py,decode links unbreakable table time gateway)
+KERNEL_TESTS = $(patsubst %,tests/flows/test_%.py,decode links unbreakable table time gateway series)
 TESTS ?= tests
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -p no:cacheprovider $(TESTS)

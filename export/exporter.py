@@ -283,7 +283,8 @@ def _card(graph: Graph, trained: Run, quantize: str, facts: Mapping[str, Any]) -
 
 def _multiply_adds(graph: Graph, trained: Run) -> int:
     """Multiply-adds of one flow; the mel bank runs once a frame."""
-    frames = {"mel": trained.network.frontend.frames}
+    frontend = trained.network.frontend
+    frames = {"mel": frontend.channels * frontend.frames}
     return sum(
         graph.constants[node.input[1]].size * frames.get(node.name, 1)
         for node in graph.nodes

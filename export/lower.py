@@ -4,7 +4,7 @@
 
     first Gemm   scaling and category codes, window, DFT
     second       mel filter bank
-    third        DCT, standardisation, stem convolution, batch norm
+    third        DCT, principal components, standardisation, stem convolution, batch norm
     last         mean over pixels, classifier, temperature
 
 A convolution on maps of a few pixels is one dense matrix without the padding's work
@@ -39,6 +39,8 @@ from idskit.models.resnet import (
 )
 
 Matrix = NDArray[np.float64]
+FAR = 1000.0  # spreads between zero and the centre of a column
+MANY = 3  # times as many prepared values as places in the signal
 
 
 @torch.no_grad()
@@ -82,7 +84,8 @@ def _numpy(tensor: Tensor) -> Matrix:
 def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, Matrix]:
     """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
 
-    Centring and scaling go into the matrix: limits are moved to the unscaled values instead.
+    Centring and scaling go into the matrix, limits being moved to the unscaled values instead,
+    where that cancels nothing; a matrix of many more rows than columns (quantiles) stays apart.
     """
     columns = preparation.number_column.numpy()
     source = INPUT
@@ -95,13 +98,15 @@ def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, M
         logarithm = graph.node("Log", [graph.node("Add", [size, one], "size_plus_1")], "log1p")
         sign = graph.node("Sign", [source], "sign")
         source = graph.node("Mul", [sign, logarithm], "signed_log1p")
-    center, scale = _numpy(preparation.center), _numpy(preparation.scale)
-    low = graph.constant("low", center + _numpy(preparation.low) / scale)
-    high = graph.constant("high", center + _numpy(preparation.high) / scale)
+    source, scale, shift = _scaling(graph, preparation, source)
+    low = graph.constant("low", (_numpy(preparation.low) - shift) / scale)
+    high = graph.constant("high", (_numpy(preparation.high) - shift) / scale)
     values = graph.node("Min", [graph.node("Max", [source, low], "above"), high], "clipped")
     placement = _numpy(preparation.placement)
-    bias = -(center * scale) @ placement[: len(center)]
-    placement[: len(center)] *= scale[:, None]
+    bias = shift @ placement[: len(shift)]
+    if preparation.time_index:
+        bias = bias + _numpy(preparation.times())
+    placement[: len(scale)] *= scale[:, None]
     if len(preparation.indicator_column):
         index = graph.constant("codes.columns", preparation.indicator_column.numpy())
         codes = graph.constant("codes.values", _numpy(preparation.indicator_code))
@@ -109,7 +114,25 @@ def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, M
         equal = graph.node("Equal", [found, codes], "code_found")
         indicators = graph.node("Cast", [equal], "indicators", to=1)
         values = graph.node("Concat", [values, indicators], "prepared", axis=1)
-    return values, placement, bias
+    if len(placement) < MANY * placement.shape[1]:
+        return values, placement, bias
+    signals = graph.gemm(values, placement, bias, "signals")
+    return signals, np.eye(placement.shape[1]), np.zeros(placement.shape[1])
+
+
+def _scaling(graph: Graph, preparation: Preparation, source: str) -> tuple[str, Matrix, Matrix]:
+    """The numbers, and the scale and shift that they still lack.
+
+    Far from zero, in units of what is left after centring, float32 would lose it in the product: so
+    it is centred and scaled here, by the same two operations as in torch.
+    """
+    center, scale = preparation.center, preparation.scale
+    shift = -_numpy(center) * _numpy(scale)
+    if np.abs(shift).max(initial=0) < FAR:
+        return source, _numpy(scale), shift
+    centred = graph.node("Sub", [source, graph.constant("center", center.numpy())], "centred")
+    scaled = graph.node("Mul", [centred, graph.constant("scale", scale.numpy())], "scaled")
+    return scaled, np.ones(len(scale)), np.zeros(len(scale))
 
 
 def _log_mel(
@@ -126,14 +149,16 @@ def _log_mel(
     floor = np.full(bank.shape[1], POWER_FLOOR)
     mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")
     log_mel = graph.node("Log", [mel], "log_mel")
-    return graph.reshape(log_mel, (frontend.frames * bank.shape[1],), "log_mel_flat")
+    frames_each = frontend.channels * frontend.frames
+    return graph.reshape(log_mel, (frames_each * bank.shape[1],), "log_mel_flat")
 
 
 def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -> str:
     """DCT, standardisation, stem convolution and batch norm as one matrix; max-pool and Relu."""
-    dct = _numpy(frontend.dct)  # (mels, coefficients)
+    dct = _numpy(frontend.cepstrum_map())  # (mels, coefficients)
     frames = np.eye(frontend.frames)
     cepstrum = np.einsum("mc,ts->tmcs", dct, frames).reshape(len(dct) * frontend.frames, -1)
+    cepstrum = np.kron(np.eye(frontend.channels), cepstrum)  # each channel's frames and image
     scale, shift = _affine(frontend.standardise)
     matrix, bias = _convolution(body.conv1, body.bn1)
     bias = bias + shift @ matrix

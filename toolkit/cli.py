@@ -79,7 +79,7 @@ def extract(
         typer.Option("-o", "--output", help=".csv, .parquet or .arrow; CSV on stdout if none."),
     ] = None,
     schema: Annotated[
-        str, typer.Option(help="gateway, cic-fixed, ...: which features.")
+        str, typer.Option(help="gateway, packets, cic-fixed, ...: which features.")
     ] = "gateway",
     memory_mb: Annotated[int, typer.Option(min=1, help="Memory for open flows.")] = 256,
     verdict_after: VerdictAfter = 0,
@@ -209,15 +209,30 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     model: Annotated[
         str,
         typer.Option(
-            help="resnet18, deep-cnn, gru, lstm, swin, kernel; lightgbm, random-forest; several "
-            "between commas, or all, to compare them."
+            help="resnet18, deep-cnn, gru, lstm, swin, kernel, svm, mlp; lightgbm, random-forest; "
+            "several between commas, or all, to compare them."
         ),
     ] = "resnet18",
     frontend: Annotated[
         str | None, typer.Option(help="mfcc, stft, pcen or none; the network's own if none given.")
     ] = None,
-    scaling: Annotated[str | None, typer.Option(help="log-standard, standard or minmax.")] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="log-standard, standard, minmax or quantile.")
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="onehot or ordinal.")] = None,
+    signal: Annotated[
+        str | None,
+        typer.Option(help="features (the record) or packets (its series; --schema packets)."),
+    ] = None,
+    time_index: Annotated[
+        bool, typer.Option("--time-index", help="Add each value's place in its series to it.")
+    ] = False,
+    pca: Annotated[
+        int | None, typer.Option(help="Principal components of a frame's MFCCs; 0 is off.")
+    ] = None,
+    resample: Annotated[
+        str | None, typer.Option(help="Training rows: none, over (repeat) or under (leave out).")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Channels: 64, 32, 16 or 8.")] = None,
     attention: Annotated[str | None, typer.Option(help="none, channel, spatial or both.")] = None,
     train_window: Annotated[bool | None, typer.Option(help="Learn the window.")] = None,
@@ -237,6 +252,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     batch: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the network's matrices.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="cross-entropy or hinge; the model's own if none given.")
+    ] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="0 is off.")] = None,
     contrast: Annotated[
         float | None, typer.Option(help="Made-up attacks per training row; 0 is off.")

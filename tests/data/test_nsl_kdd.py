@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,6 +179,15 @@ def test_the_arff_file_reads_as_the_text_file(shared: Path):
     arff, text = (nsl_kdd.read(folder / f"KDDTest-21.{kind}.gz") for kind in ("arff", "txt"))
     assert (arff.rows == text.rows).all()
     assert ((arff.attacks == "normal") == (text.attacks == "normal")).all()
+
+
+def test_families_of_an_arff_file_are_refused(shared: Path, write_nsl: Write, nsl_lines: Lines):
+    folder = write_nsl([*nsl_lines("normal", 30), *nsl_lines("neptune", 30, 1000)], [])
+    (folder / "KDDTest+.txt").unlink()
+    shutil.copy(shared / "data" / "nsl-kdd" / "KDDTest-21.arff.gz", folder)
+    assert load_nsl(folder).test.labels.sum() == 11_850 - 2_152
+    with pytest.raises(DataError, match=r"family labels .* KDDTest-21\.arff only tells normal and"):
+        load_nsl(folder, labels="family")
 
 
 def test_files_in_place_of_others_are_named(write_nsl: Write, nsl_lines: Lines):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from idskit.flows.profiles import schema_named, series
+from idskit.models.frontend import MFCCSettings, fit_pca
 from idskit.models.network import Network, NetworkSettings
-from idskit.models.preparation import fit_preparation
+from idskit.models.novelty import Novelty
+from idskit.models.preparation import Signal, channels_of, fit_preparation
 from idskit.models.resnet import Attention
 from idskit.schema import Feature, Schema
 from idskit.training.run import LabelledRows, Run
@@ -20,6 +23,7 @@ SCHEMA = Schema(
         Feature(name="constant", unit="count"),
     ),
 )
+PACKETS = schema_named("packets")
 
 
 def make_rows(count: int, seed: int) -> LabelledRows:
@@ -34,16 +38,50 @@ def make_rows(count: int, seed: int) -> LabelledRows:
     return LabelledRows(flows=flows.astype(np.float32), labels=labels.astype(np.int64))
 
 
+def make_packet_rows(count: int, seed: int) -> LabelledRows:
+    """Flows of a few packets, of three classes that sizes and rhythm tell apart."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % len(CLASSES)
+    flows = np.zeros((count, len(series.SERIES), series.PACKETS), np.float32)
+    for flow, label in zip(flows, labels, strict=True):
+        packets = rng.integers(2, 40)
+        used = min(packets, series.PACKETS)
+        flow[0, :used] = rng.integers(40, 400 + 500 * label, used)
+        flow[1, :used] = rng.choice([-1, 1], used, p=[0.1 + 0.3 * label, 0.9 - 0.3 * label])
+        flow[2, 1:used] = rng.lognormal(5 + 3 * label, 1, used - 1)
+    return LabelledRows(flows=flows.reshape(count, -1), labels=labels.astype(np.int64))
+
+
 def make_run(
-    *, width: int = 8, attention: Attention = "both", encoding: str = "onehot", scaling: str = ""
+    *,
+    width: int = 8,
+    attention: Attention = "both",
+    encoding: str = "onehot",
+    scaling: str = "log-standard",
+    signal: Signal = "features",
+    time_index: bool = False,
+    pca: int = 0,
+    novelty: Novelty = "none",
 ) -> Run:
     """An unsaved run whose network has seen a few training steps."""
     torch.manual_seed(0)
-    train, held = make_rows(600, 1), make_rows(300, 2)
+    of_packets = signal == "packets"
+    make, schema = (make_packet_rows, PACKETS) if of_packets else (make_rows, SCHEMA)
+    train, held = make(600, 1), make(300, 2)
     preparation = fit_preparation(
-        train.flows, SCHEMA, encoding=encoding, scaling=scaling or "log-standard"
+        train.flows,
+        schema,
+        encoding=encoding,
+        scaling=scaling,
+        channels=channels_of(signal, schema),
+        time_index=time_index,
     )
-    network = Network(preparation, len(CLASSES), NetworkSettings(width=width, attention=attention))
+    settings = NetworkSettings(
+        width=width, attention=attention, mfcc=MFCCSettings(pca=pca), novelty=novelty
+    )
+    network = Network(preparation, len(CLASSES), settings)
+    if pca:
+        fit_pca(network.frontend, preparation(torch.from_numpy(train.flows)))
     signals, labels = preparation(torch.from_numpy(train.flows)), torch.from_numpy(train.labels)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     for step in range(40):
@@ -54,7 +92,7 @@ def make_run(
     network.temperature.fill_(1.3)
     return Run(
         network=network.eval(),
-        schema=SCHEMA,
+        schema=schema,
         classes=CLASSES,
         threshold=0.5,
         facts={"dataset": "toy"},

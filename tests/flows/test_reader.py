@@ -114,7 +114,7 @@ def test_the_schema_of_another_version_is_refused(capture: Path) -> None:
 
 
 def test_an_unknown_schema_is_answered_with_the_known_ones(capture: Path) -> None:
-    with pytest.raises(SchemaError, match="'netflow': choose one of gateway, cic-fixed"):
+    with pytest.raises(SchemaError, match="'netflow': choose one of gateway, packets"):
         open_flows(capture, "netflow")
 
 

@@ -86,7 +86,9 @@ def source(i: int) -> str:
     return f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"
 
 
-@pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99"])
+@pytest.mark.parametrize(
+    "schema", ["gateway", "packets", "cic-fixed", "cic-original", "ciciot2023", "kdd99"]
+)
 def test_memory_does_not_grow_when_time_jumps(schema: str, tmp_path: Path) -> None:
     """Every pair of packets is a new flow, and no time-out can be relied upon."""
     count = examples(40_000)

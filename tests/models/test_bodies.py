@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 from idskit.models.control import shuffle_columns
 from idskit.models.deep_cnn import DeepCNN
 from idskit.models.kernel import FourierFeatures, KernelMachine
+from idskit.models.mlp import MLP
 from idskit.models.network import (
     FRONTENDS,
     MODELS,
@@ -177,3 +182,18 @@ def test_the_same_seed_shuffles_the_same_way():
     shuffle_columns(other, 4)
     assert first.placement.equal(second.placement)
     assert not first.placement.equal(other.placement)
+
+
+def test_mlp_is_scikit_learns_forward_pass():
+    torch.manual_seed(1)
+    mlp = MLP((1, 30), 3, width=8).eval()
+    rows = make_rows(20)
+    linears = [module for module in mlp.modules() if isinstance(module, torch.nn.Linear)]
+    oracle = MLPClassifier(hidden_layer_sizes=(128, 64), max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        oracle.fit(rows, np.arange(20) % 3)
+    oracle.coefs_ = [linear.weight.detach().numpy().T for linear in linears]
+    oracle.intercepts_ = [linear.bias.detach().numpy() for linear in linears]
+    found = mlp(torch.from_numpy(rows)[:, None]).softmax(dim=1).detach().numpy()
+    assert np.allclose(found, oracle.predict_proba(rows), atol=1e-5)

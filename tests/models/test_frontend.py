@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from sklearn.decomposition import PCA
 
 from idskit.models.frontend import (
     POWER_FLOOR,
     SAMPLE_RATE_HZ,
     LearnableMFCC,
     MFCCSettings,
+    Spectrogram,
     dct_matrix,
+    fit_pca,
     mel_filter_bank,
 )
+from idskit.models.spectral import PCEN, LogPower, Row
 
 STAGES = ("window", "dft", "mel", "dct")
 
@@ -112,3 +116,64 @@ def test_image_is_standardised_per_position_in_training():
     assert image.shape == (400, 13, frontend.frames)
     assert image.mean(dim=0).abs().max() < 1e-4
     assert (image.std(dim=0) - 1).abs().max() < 0.01
+
+
+def test_a_window_with_a_heavy_penalty_stays_smooth_and_symmetric_in_training():
+    """Pulled at one end by the loss, only the penalty holds the window together."""
+    shapes = {}
+    for weight in (0.0, 10.0):
+        frontend = LearnableMFCC(78, MFCCSettings(window_penalty=weight))
+        optimizer = torch.optim.Adam([frontend.window], lr=0.01)
+        for _ in range(50):
+            optimizer.zero_grad()
+            (frontend.penalty() - frontend.window[0] + frontend.window[5]).backward()
+            optimizer.step()
+        window = frontend.window.detach().numpy()
+        shapes[weight] = np.abs(np.diff(window, 2)).max(), np.abs(window - window[::-1]).max()
+    assert shapes[10.0][0] < shapes[0.0][0] / 3
+    assert shapes[10.0][1] < shapes[0.0][1] / 3
+
+
+def test_the_bank_in_use_is_non_negative_after_training_pulled_it_down():
+    frontend = LearnableMFCC(78, MFCCSettings())
+    optimizer = torch.optim.Adam([frontend.mel], lr=0.05)
+    for _ in range(30):
+        optimizer.zero_grad()
+        frontend.log_mel(make_signals(78)).sum().backward()
+        optimizer.step()
+    assert (frontend.mel < 0).any(), "nothing was pulled below zero"
+    assert frontend.filter_bank().min() == 0
+    assert torch.isfinite(frontend.log_mel(make_signals(78))).all()
+
+
+@pytest.mark.parametrize("kind", [LearnableMFCC, LogPower, PCEN])
+def test_channels_are_framed_apart_by_the_same_stages_and_stacked(kind: type[Spectrogram]):
+    signals = make_signals(3 * 32)
+    one, three = kind(32, MFCCSettings()).eval(), kind(3 * 32, MFCCSettings(), channels=3).eval()
+    apart = [one(channel) for channel in signals.split(32, dim=1)]
+    found = three(signals)
+    assert found.shape == (5, *three.size)
+    assert three.size == (3 * one.size[0], one.size[1])
+    assert torch.allclose(found, torch.cat(apart, dim=1), atol=1e-5)
+
+
+def test_a_row_of_channels_has_a_line_for_each():
+    signals = make_signals(3 * 32)
+    image = Row(3 * 32, channels=3)(signals)
+    assert torch.stack(signals.split(32, dim=1), dim=1).equal(image)
+
+
+def test_principal_components_are_scikit_learns():
+    signals = torch.randn(60, 78, generator=torch.Generator().manual_seed(2)).cumsum(dim=1)
+    frontend = LearnableMFCC(78, MFCCSettings(pca=6)).eval()
+    cepstra = (frontend.log_mel(signals) @ frontend.dct).detach().flatten(0, 1).numpy()
+    fit_pca(frontend, signals)
+    expected = PCA(n_components=6).fit(cepstra.astype(np.float64))
+    sign = np.sign((frontend.components.numpy().T * expected.components_).sum(axis=1))
+    found = frontend.components.numpy().T * sign[:, None]
+    assert np.allclose(found, expected.components_, atol=1e-4)
+    assert frontend.size == (6, frontend.frames)
+    image = frontend(signals).detach().numpy()  # fresh running statistics: nothing standardised
+    centred = image - (cepstra.mean(axis=0) @ frontend.components.numpy())[:, None]
+    scores = expected.transform(cepstra.astype(np.float64)) * sign
+    assert np.allclose(centred.transpose(0, 2, 1).reshape(-1, 6), scores, rtol=1e-3, atol=1e-3)

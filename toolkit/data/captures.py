@@ -27,7 +27,7 @@ from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
 from idskit.flows.reader import open_flows
 
-SCHEMA_NAME = "gateway"
+SCHEMAS = ("gateway", "packets", "gateway-packets")  # the first by default
 BENIGN = "benign"
 # Attack families and the words in a category that put it there; the first that fits counts.
 FAMILIES = {
@@ -71,7 +71,13 @@ class Flows:
 
 
 def load(
-    data: Path, *, protocol: Protocol, labels: Labels, seed: int, generated: int = 0
+    data: Path,
+    *,
+    protocol: Protocol,
+    labels: Labels,
+    seed: int,
+    generated: int = 0,
+    schema: str = SCHEMAS[0],
 ) -> Dataset:
     """Extract the flows of every labelled capture in ``data`` and divide them by capture.
 
@@ -83,6 +89,7 @@ def load(
         labels: two classes, or benign and the families of attacks.
         seed: of the split and of the rows drawn from large captures.
         generated: captures written by ``idskit.flows.generate`` that are added.
+        schema: one of ``SCHEMAS``: which columns of the flows.
 
     Raises:
         DataError: no labelled captures, a capture without label, or too few captures to divide.
@@ -93,8 +100,8 @@ def load(
     flows, sha256 = [], {}
     for capture in above:
         sha256[capture.name] = hashlib.sha256(capture.path.read_bytes()).hexdigest()
-        flows += read_flows(capture)
-    flows += _generated(generated, seed)
+        flows += read_flows(capture, schema)
+    flows += _generated(generated, seed, schema)
     notes = _notes(flows, below, labels, generated)
     rng = np.random.default_rng(seed)
     sides = divide(flows, rng)
@@ -103,7 +110,7 @@ def load(
         Dataset(
             name="captures",
             protocol=protocol,
-            schema=schema_named(SCHEMA_NAME),
+            schema=schema_named(schema),
             classes=CLASSES[labels],
             groups=_groups(flows),
             train=parts[0],
@@ -123,14 +130,14 @@ def family_of(category: str) -> str:
     return next(fitting, UNKNOWN)
 
 
-def read_flows(capture: Capture) -> list[Flows]:
+def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
     """The flows of one capture, by family; flows that its label file does not know are left out.
 
     Raises:
         CaptureError: not a capture.
         DataError: a label file that cannot be read.
     """
-    with open_flows(capture.path, SCHEMA_NAME) as reader:
+    with open_flows(capture.path, schema) as reader:
         batches = list(reader.batches(BATCH))
     if not batches:
         return []
@@ -173,7 +180,7 @@ def _unit(name: str) -> str:
     return device.rstrip("0123456789") if setup else name
 
 
-def _generated(count: int, seed: int) -> list[Flows]:
+def _generated(count: int, seed: int, schema: str) -> list[Flows]:
     """Flows of ``count`` generated captures."""
     flows: list[Flows] = []
     with TemporaryDirectory() as folder:
@@ -182,7 +189,7 @@ def _generated(count: int, seed: int) -> list[Flows]:
             its_seed = GENERATED_SEED + 1000 * seed + number
             made = generate(path, packets=GENERATED_PACKETS, mix=GENERATED_MIX, seed=its_seed)
             capture = Capture(path=path, name=path.name, category=None, labels=made.labels)
-            flows += read_flows(capture)
+            flows += read_flows(capture, schema)
     return flows
 
 
@@ -213,7 +220,8 @@ def _part(
     groups = _groups(flows)
     chosen = [item for item in flows if sides[item.unit] == side]
     parts = [_capped(item, labels, groups.index(item.group), rng) for item in chosen]
-    empty = _empty(len(schema_named(SCHEMA_NAME)))
+    columns = flows[0].rows.shape[1] if flows else 0
+    empty = _empty(columns)
     return join([empty, *(part.take(part.labels >= 0) for part in parts)])
 
 

@@ -77,7 +77,14 @@ def load(
         return nsl_kdd.load(
             data, protocol=protocol, labels=labels, seed=seed, schema=reading.schema
         )
-    return captures.load(data, protocol=protocol, labels=labels, seed=seed, generated=generated)
+    return captures.load(
+        data,
+        protocol=protocol,
+        labels=labels,
+        seed=seed,
+        generated=generated,
+        schema=captures.SCHEMAS[0] if reading.schema == OWN else reading.schema,
+    )
 
 
 def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading: Reading) -> None:
@@ -101,10 +108,10 @@ def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading
         return
     if reading.rows:
         raise DataError(f"rows {reading.rows} was asked for, but {dataset} is always read whole")
-    if dataset == "captures" and reading.schema not in (OWN, captures.SCHEMA_NAME):
+    if dataset == "captures" and reading.schema not in (OWN, *captures.SCHEMAS):
         raise DataError(
             f"schema {reading.schema!r} was asked for, but captures are read with "
-            f"{captures.SCHEMA_NAME}"
+            f"{', '.join(captures.SCHEMAS)}"
         )
     if not data.is_dir():
         raise DataError(f"{dataset} was asked for from {data}, which is not a folder")

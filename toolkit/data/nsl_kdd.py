@@ -29,6 +29,7 @@ SCHEMA = Schema(name="nsl-kdd", features=(*BASIC, *CONTENT, *TRAFFIC))
 HEADER = (*SCHEMA.names, "attack", "difficulty")
 
 BENIGN = "normal"
+ANOMALY = "anomaly"  # any attack, in ARFF files
 # The four attack families of the KDD'99 task, with the attacks that only the test file holds.
 _FAMILIES = {
     "dos": "apache2 back land mailbomb neptune pod processtable smurf teardrop udpstorm worm",
@@ -101,6 +102,7 @@ def load(
     if protocol == "paper":
         return check_dataset(_paper(train, labels, seed))
     test = _columns_of(read(find(data, TEST_FILE, TEST_SUBSTITUTES)), schema)
+    _require_names(test, labels)
     return check_dataset(_official(train, test, protocol, labels, seed))
 
 
@@ -109,6 +111,15 @@ def _require_schema(name: str) -> None:
         raise DataError(
             f"schema {name!r} was asked for, but the columns of nsl-kdd can only be those of "
             f"{', '.join((OWN, *PROFILES))}"
+        )
+
+
+def _require_names(records: Records, labels: Labels) -> None:
+    """ARFF files do not tell attacks apart: only benign rows would be left of them."""
+    if labels != "binary" and ANOMALY in records.attacks:
+        raise DataError(
+            f"{labels} labels were asked for, but {records.name} only tells {BENIGN} and "
+            f"{ANOMALY}: ask for --labels binary, or give the publisher's text file"
         )
 
 
@@ -245,7 +256,7 @@ def find(data: Path, name: str, substitutes: tuple[str, ...] = ()) -> Path:
 def read(path: Path) -> Records:
     """Read one of the publisher's files, text or ARFF.
 
-    ARFF files say ``anomaly`` in place of the attack's name.
+    ARFF files say ``ANOMALY`` in place of the attack's name.
 
     Raises:
         DataError: not text, not 43 columns, or a value that does not belong in its column.

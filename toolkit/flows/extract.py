@@ -54,7 +54,7 @@ def extract(  # noqa: PLR0913 - one argument a flag
             then written too.
         schema: which features, see ``idskit.flows.profiles.NAMES``.
         memory_mb: budget of the flow table.
-        idle_timeout_s: a flow without a packet for longer ends; only ``gateway`` has it.
+        idle_timeout_s: a flow silent for longer ends; ``gateway`` and ``packets`` have it.
         verdict_after: write a row after this many packets of a flow too, with ``verdict`` in its
             column ``end``; 0 does not.
         filter: of an interface, which frames to read, as tcpdump takes it; see ``open_flows``.

@@ -131,7 +131,7 @@ def open_flows(
         memory_mb: budget of the flow table, at least 1. When it is full, a flow is given out early
             for every new one, those without payload first, and counted.
         idle_timeout_s: a flow without a packet for longer ends; 120 by default. Only ``gateway``
-            has it: by their definition CICFlowMeter's flows never idle out.
+            and ``packets`` have it: by definition CICFlowMeter's flows never idle out.
         verdict_after: give out each flow's features after this many packets too; 0 does not.
         hash_key: secret of the hash that places flows; random if not given. Results do not depend
             on it.

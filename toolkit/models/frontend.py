@@ -3,7 +3,9 @@
     FrontEnd ── Spectrogram ── MelSpectrogram ── LearnableMFCC
                 (window, DFT)  (filter bank)     (DCT)
 
-The front ends that stop earlier or leave this path are in ``idskit.models.spectral``. After
+The front ends that stop earlier or leave this path are in ``idskit.models.spectral``. A signal of
+several channels, time series of equal length one after the other, is framed channel by channel; all
+channels go through the same stages, and their images are stacked, the first on top. After
 X. Liu, M. Sahidullah, T. Kinnunen, "Learnable MFCCs for speaker verification" (2021,
 arXiv 2102.10322): all four stages are linear maps initialised at their classical values; the window
 is kept smooth and symmetric by penalties and the filter bank non-negative.
@@ -35,6 +37,7 @@ class MFCCSettings:
     n_fft: int = 64
     n_mels: int = 20
     n_mfcc: int = 13
+    pca: int = 0  # principal components kept of the coefficients; 0: the coefficients themselves
     train_window: bool = True
     train_dft: bool = True
     train_mel: bool = True
@@ -59,13 +62,14 @@ class Spectrogram(FrontEnd):
     cosine: Tensor  # (window_length, bins)
     sine: Tensor  # (window_length, bins)
 
-    def __init__(self, length: int, settings: MFCCSettings) -> None:
+    def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
         super().__init__()
-        self.length, self.settings = length, settings
+        self.length, self.settings, self.channels = length, settings, channels
+        length //= channels
         self.hop = -(-length // settings.frames)
         self.window_length = settings.window_hops * self.hop
         self.n_fft = max(settings.n_fft, self.window_length)
-        self.frames = -(-length // self.hop)
+        self.frames = -(-length // self.hop)  # of one channel
         overlap = self.window_length - self.hop
         self.padding = (overlap // 2, self.frames * self.hop - length + overlap - overlap // 2)
         cosine, sine = dft_maps(self.window_length, self.n_fft)
@@ -80,26 +84,30 @@ class Spectrogram(FrontEnd):
             self.register_buffer(name, initial)
 
     def _standardised(self, height: int) -> None:
-        """End the stages: an image of ``height`` rows, standardised per position."""
-        self.size = (height, self.frames)
-        self.standardise = nn.BatchNorm1d(height * self.frames, affine=False)
+        """End the stages: ``height`` rows of each channel, standardised per position."""
+        self.size = (self.channels * height, self.frames)
+        self.standardise = nn.BatchNorm1d(self.size[0] * self.size[1], affine=False)
 
     def _image(self, values: Tensor) -> Tensor:
-        """Values (n, frames, height) as a standardised image (n, height, frames)."""
-        image = values.transpose(1, 2)
+        """Values (n, channels * frames, height) as a standardised image (n, *size)."""
+        image = values.reshape(len(values), self.channels, self.frames, -1).transpose(2, 3)
         return self.standardise(image.flatten(1)).unflatten(1, self.size)
 
     def power(self, signal: Tensor) -> Tensor:
-        """Power spectra (n, frames, bins) of signals (n, length)."""
-        # (n, frames, 2 * bins), real parts then imaginary parts
+        """Power spectra (n, channels * frames, bins) of signals (n, length)."""
+        # (n, channels * frames, 2 * bins), real parts then imaginary parts
         squares = (self.framed(signal) @ self.windowed_dft()).square()
         bins = self.n_fft // 2 + 1
         return squares[:, :, :bins] + squares[:, :, bins:]
 
     def framed(self, signal: Tensor) -> Tensor:
-        """Overlapping frames (n, frames, window_length) of signals (n, length), zeros around."""
+        """Overlapping frames (n, channels * frames, window_length) of signals (n, length).
+
+        There are zeros around each channel.
+        """
+        padded = nn.functional.pad(signal.reshape(len(signal), self.channels, -1), self.padding)
         start = self.hop * torch.arange(self.frames)[:, None]
-        return nn.functional.pad(signal, self.padding)[:, start + torch.arange(self.window_length)]
+        return padded[:, :, start + torch.arange(self.window_length)].flatten(1, 2)
 
     def windowed_dft(self) -> Tensor:
         """Window and DFT as one map (window_length, 2 * bins)."""
@@ -118,8 +126,8 @@ class MelSpectrogram(Spectrogram):
 
     mel: Tensor  # (bins, n_mels)
 
-    def __init__(self, length: int, settings: MFCCSettings) -> None:
-        super().__init__(length, settings)
+    def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
+        super().__init__(length, settings, channels)
         self._stage("mel", mel_filter_bank(settings.n_mels, self.n_fft), settings.train_mel)
 
     def filter_bank(self) -> Tensor:
@@ -127,27 +135,50 @@ class MelSpectrogram(Spectrogram):
         return self.mel.clamp(min=0)
 
     def mel_power(self, signal: Tensor) -> Tensor:
-        """Mel powers (n, frames, n_mels) of signals (n, length)."""
+        """Mel powers (n, channels * frames, n_mels) of signals (n, length)."""
         return self.power(signal) @ self.filter_bank()
 
 
 class LearnableMFCC(MelSpectrogram):
-    """Signal (n, length) to MFCC image (n, n_mfcc, frames), standardised per position."""
+    """Signal (n, length) to MFCC image (n, channels * n_mfcc, frames), standardised per position.
+
+    With ``settings.pca``, each frame's coefficients are replaced by so many of their principal
+    components.
+    """
 
     dct: Tensor  # (n_mels, n_mfcc)
+    components: Tensor  # (n_mfcc, pca), with ``settings.pca``: see ``fit_pca``
 
-    def __init__(self, length: int, settings: MFCCSettings) -> None:
-        super().__init__(length, settings)
+    def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
+        super().__init__(length, settings, channels)
         self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc), settings.train_dct)
-        self._standardised(settings.n_mfcc)
+        if settings.pca:
+            self.register_buffer("components", torch.eye(settings.n_mfcc, settings.pca))
+        self._standardised(settings.pca or settings.n_mfcc)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Compute the MFCC image (n, n_mfcc, frames) of signals (n, length)."""
-        return self._image(self.log_mel(signal) @ self.dct)
+        """Compute the MFCC image (n, *size) of signals (n, length)."""
+        return self._image(self.log_mel(signal) @ self.cepstrum_map())
 
     def log_mel(self, signal: Tensor) -> Tensor:
-        """Log mel powers (n, frames, n_mels)."""
+        """Log mel powers (n, channels * frames, n_mels)."""
         return (self.mel_power(signal) + POWER_FLOOR).log()
+
+    def cepstrum_map(self) -> Tensor:
+        """DCT and principal components as one map (n_mels, n_mfcc or pca)."""
+        return self.dct @ self.components if self.settings.pca else self.dct
+
+
+@torch.no_grad()
+def fit_pca(frontend: LearnableMFCC, signals: Tensor) -> None:
+    """Fit the principal components to the coefficients of all frames of signals (n, length).
+
+    Their mean is left in: the standardisation after them takes it out.
+    """
+    cepstra = (frontend.log_mel(signals) @ frontend.dct).flatten(0, 1).double()
+    _, vectors = torch.linalg.eigh(cepstra.T.cov())  # the smallest variance first
+    components = vectors.flip(1)[:, : frontend.settings.pca]
+    frontend.components.copy_(components)
 
 
 def dft_maps(window_length: int, n_fft: int) -> tuple[Tensor, Tensor]:

@@ -40,8 +40,8 @@ class FourierFeatures(nn.Module):
 class KernelMachine(nn.Module):
     """Image (n, height, width) to logits (n, classes), linear in the feature map.
 
-    The map is fixed; the classifier is trained, by logistic loss, and through the map so is the
-    front end.
+    The map is fixed; the classifier is trained, and through the map so is the front end: by
+    logistic loss, or, as a support vector machine, by the hinge loss.
     """
 
     def __init__(self, size: Size, classes: int, *, width: int = 16) -> None:

@@ -12,6 +12,7 @@ from idskit.models.deep_cnn import DeepCNN
 from idskit.models.frontend import FrontEnd, LearnableMFCC, MFCCSettings
 from idskit.models.kernel import KernelMachine
 from idskit.models.lowering import Size
+from idskit.models.mlp import MLP
 from idskit.models.novelty import Autoencoder, Novelty
 from idskit.models.preparation import Preparation
 from idskit.models.recurrent import Recurrent
@@ -20,7 +21,7 @@ from idskit.models.spectral import PCEN, LogPower, Row
 from idskit.models.swin import Swin
 from idskit.models.trees import Trees
 
-Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel"]
+Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel", "svm", "mlp"]
 FrontEndName = Literal["mfcc", "stft", "pcen", "none"]
 FRONTENDS: tuple[FrontEndName, ...] = ("mfcc", "stft", "pcen", "none")
 # Each network and the front end that its source shows it.
@@ -31,6 +32,8 @@ OWN_FRONTENDS: dict[Model, FrontEndName] = {
     "lstm": "stft",
     "swin": "mfcc",
     "kernel": "mfcc",
+    "svm": "mfcc",
+    "mlp": "none",
 }
 MODELS: tuple[Model, ...] = tuple(OWN_FRONTENDS)
 
@@ -59,7 +62,7 @@ class Network(nn.Module):
         super().__init__()
         self.settings = settings
         self.preparation = preparation
-        self.frontend = build_frontend(preparation.length, settings)
+        self.frontend = build_frontend(preparation.length, settings, preparation.channels)
         self.body = build_body(self.frontend.size, classes, settings)
         self.register_buffer("temperature", torch.ones(()))
         fitted = settings.novelty == "autoencoder"
@@ -82,12 +85,12 @@ class Network(nn.Module):
         return logits.softmax(dim=1)
 
 
-def build_frontend(length: int, settings: NetworkSettings) -> FrontEnd:
-    """The front end that ``settings`` name, for signals (n, length)."""
+def build_frontend(length: int, settings: NetworkSettings, channels: int = 1) -> FrontEnd:
+    """The front end that ``settings`` name, for signals (n, length) of so many channels."""
     if settings.frontend == "none":
-        return Row(length)
+        return Row(length, channels)
     kinds = {"mfcc": LearnableMFCC, "stft": LogPower, "pcen": PCEN}
-    return kinds[settings.frontend](length, settings.mfcc)
+    return kinds[settings.frontend](length, settings.mfcc, channels)
 
 
 def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module:
@@ -102,8 +105,10 @@ def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module
             return Recurrent(settings.model, size, classes, width=width)
         case "swin":
             return Swin(size, classes, width=width)
-        case "kernel":
+        case "kernel" | "svm":  # one machine, fitted by another loss
             return KernelMachine(size, classes, width=width)
+        case "mlp":
+            return MLP(size, classes, width=width)
 
 
 def count_parameters(module: nn.Module) -> int:

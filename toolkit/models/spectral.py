@@ -21,23 +21,23 @@ ENERGY_FLOOR = 1e-6
 
 
 class LogPower(Spectrogram):
-    """Signal (n, length) to the logarithm of its STFT's power (n, bins, frames), standardised.
+    """Signal (n, length) to the logarithm of its STFT's power (n, *size), standardised.
 
     The spectrogram that "Detection with Spectrograms and Deep CNNs" (IJMRSET 7(7), 2024) shows its
     network.
     """
 
-    def __init__(self, length: int, settings: MFCCSettings) -> None:
-        super().__init__(length, settings)
+    def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
+        super().__init__(length, settings, channels)
         self._standardised(self.n_fft // 2 + 1)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Compute the log-power image (n, bins, frames) of signals (n, length)."""
+        """Compute the log-power image (n, channels * bins, frames) of signals (n, length)."""
         return self._image((self.power(signal) + POWER_FLOOR).log())
 
 
 class PCEN(MelSpectrogram):
-    """Signal (n, length) to normalised mel energies (n, n_mels, frames), standardised.
+    """Signal (n, length) to normalised mel energies (n, *size), standardised.
 
     Each filter's energy E is divided by its smoothed past M, then compressed:
     (E / (floor + M)^gain + bias)^exponent - bias^exponent, where M is an exponential mean over the
@@ -45,8 +45,8 @@ class PCEN(MelSpectrogram):
     logarithms, the smoothing as a logit, so that they stay in their ranges.
     """
 
-    def __init__(self, length: int, settings: MFCCSettings) -> None:
-        super().__init__(length, settings)
+    def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
+        super().__init__(length, settings, channels)
         filters = torch.ones(settings.n_mels)
         self.smoothing = nn.Parameter((SMOOTHING * filters).logit())
         self.gain = nn.Parameter((GAIN * filters).log())
@@ -55,12 +55,13 @@ class PCEN(MelSpectrogram):
         self._standardised(settings.n_mels)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Compute the normalised image (n, n_mels, frames) of signals (n, length)."""
+        """Compute the normalised image (n, channels * n_mels, frames) of signals (n, length)."""
         return self._image(self.normalise(self.mel_power(signal)))
 
     def normalise(self, energy: Tensor) -> Tensor:
-        """Per-channel energy normalisation of (n, frames, n_mels)."""
-        past = torch.einsum("nkm,mtk->ntm", energy, self.smoothing_maps())
+        """Per-channel energy normalisation of (n, channels * frames, n_mels)."""
+        series = energy.reshape(len(energy), self.channels, self.frames, -1)
+        past = torch.einsum("nckm,mtk->nctm", series, self.smoothing_maps()).flatten(1, 2)
         gained = energy * (ENERGY_FLOOR + past).pow(-self.gain.exp())
         bias, exponent = self.bias.exp(), self.exponent.exp()
         return (gained + bias).pow(exponent) - bias.pow(exponent)
@@ -75,12 +76,12 @@ class PCEN(MelSpectrogram):
 
 
 class Row(FrontEnd):
-    """No front end: the prepared row itself, as an image (n, 1, length) of one line."""
+    """No front end: the prepared row itself, as an image of one line a channel."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, channels: int = 1) -> None:
         super().__init__()
-        self.size = (1, length)
+        self.size = (channels, length // channels)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Give signals (n, length) a height of one."""
-        return signal[:, None]
+        """Signals (n, length) as images (n, *size)."""
+        return signal.reshape(len(signal), *self.size)

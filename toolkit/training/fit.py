@@ -24,8 +24,9 @@ from torch.nn import functional
 from idskit.data.parts import Dataset, Part
 from idskit.errors import DeviceError
 from idskit.models.control import shuffle_columns
+from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
-from idskit.models.preparation import fit_preparation
+from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.trees import Trees
 from idskit.training import distributed
 from idskit.training.baseline import fit_lightgbm
@@ -238,6 +239,9 @@ class _Loop:
             reduction="none",
             label_smoothing=self.settings.label_smoothing,
         )
+        if self.settings.loss == "hinge":
+            margins, labels = logits[: len(batch)], train.labels[batch]
+            losses = functional.multi_margin_loss(margins, labels, reduction="none")
         loss = (losses * train.weights[batch]).mean()
         return loss + contrast * attack_loss(logits[len(batch) :]) if len(made_up) else loss
 
@@ -263,10 +267,15 @@ def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
         scaling=settings.scaling,
         encoding=settings.encoding,
         max_zeros=settings.max_zeros,
+        channels=channels_of(settings.signal, dataset.schema),
+        time_index=settings.time_index,
     )
     if settings.shuffle_columns:
         shuffle_columns(preparation, settings.seed)
-    return Network(preparation, len(dataset.classes), settings.network())
+    network = Network(preparation, len(dataset.classes), settings.network())
+    if settings.pca:
+        fit_pca(network.frontend, preparation(torch.from_numpy(dataset.train.rows)))
+    return network
 
 
 def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:

@@ -71,6 +71,8 @@ def save_run(run: Run, folder: Path) -> None:
             "numbers": len(preparation.number_column),
             "indicators": len(preparation.indicator_column),
             "length": preparation.length,
+            "channels": preparation.channels,
+            "time_index": preparation.time_index,
         },
         "trees": None if run.network.trees is None else run.network.trees.sizes(),
         "schema": json.loads(run.schema.to_json()),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
+from idskit.data.resample import RESAMPLES, Resample
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import (
@@ -18,7 +19,7 @@ from idskit.models.network import (
     NetworkSettings,
 )
 from idskit.models.novelty import NOVELTIES, Novelty
-from idskit.models.preparation import ENCODINGS, SCALINGS, Encoding, Scaling
+from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
 from idskit.training.distill import DISTILLS, Distill
@@ -29,6 +30,8 @@ Device = Literal["cpu", "cuda"]
 # front end and all that is measured in thirty-two (P. Micikevicius et al., ICLR 2018).
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+Loss = Literal["cross-entropy", "hinge"]
+LOSSES: tuple[Loss, ...] = ("cross-entropy", "hinge")
 SMALL_WIDTH = 16
 
 
@@ -93,6 +96,10 @@ class TrainingSettings:
     frontend: FrontEndName | None = None  # None: the one that the model's source shows it
     scaling: Scaling | None = None  # None: minmax for the paper protocol, else log-standard
     encoding: Encoding | None = None  # None: ordinal for the paper protocol, else onehot
+    signal: Signal | None = None  # the record, or its series of packets; None: the schema's
+    time_index: bool = False  # a value's place in its series, 0 to 1, is added to it
+    pca: int = 0  # principal components kept of a frame's MFCCs; 0: the MFCCs themselves
+    resample: Resample = "none"  # training rows: classes made as large as the largest, or as small
     width: int = 16  # channels of the first stage: 64, 32, 16 or 8
     attention: Attention = "both"
     train_window: bool = True  # each stage of the front end: learned, or fixed at its MFCC values
@@ -106,6 +113,7 @@ class TrainingSettings:
     batch: int | None = None  # rows of a step
     learning_rate: float = 2e-3  # at its peak
     weight_decay: float = 0.05  # of the network's matrices, not of the front end
+    loss: Loss | None = None  # None: hinge for svm, else cross-entropy
     label_smoothing: float = 0.0
     # Made-up attacks per training row (contrast.py), whose probabilities are learned beside the
     # labels (distill.py), and a member that knows benign rows only (novelty.py).
@@ -130,12 +138,16 @@ class TrainingSettings:
             "encoding": "ordinal" if paper else "onehot",
             "split_seed": self.seed,
             "frontend": OWN_FRONTENDS.get(self.model, "mfcc"),
+            "signal": "packets" if self.schema == "packets" else "features",
+            "loss": "hinge" if self.model == "svm" else "cross-entropy",
             "nonfinite": "columns" if paper else "rows",
             "max_zeros": PAPER_ZEROS if paper else 1.0,
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
             own |= {"distill": "none", "novelty": "none", "trees": "none"}
+        if self.model == "svm":  # its loss takes labels only
+            own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
@@ -162,6 +174,8 @@ class ResolvedSettings(TrainingSettings):
     frontend: FrontEndName
     scaling: Scaling
     encoding: Encoding
+    signal: Signal
+    loss: Loss
     epochs: int
     batch: int
     contrast: float
@@ -187,6 +201,7 @@ class ResolvedSettings(TrainingSettings):
             train_dft=self.train_dft,
             train_mel=self.train_mel,
             train_dct=self.train_dct,
+            pca=self.pca,
             window_penalty=self.window_penalty,
         )
         return NetworkSettings(
@@ -210,6 +225,9 @@ def check_settings(settings: ResolvedSettings) -> None:
         "frontend": FRONTENDS,
         "scaling": SCALINGS,
         "encoding": ENCODINGS,
+        "signal": SIGNALS,
+        "resample": RESAMPLES,
+        "loss": LOSSES,
         "width": WIDTHS,
         "attention": ATTENTIONS,
         "distill": DISTILLS,
@@ -231,6 +249,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "weight_decay": (0, 10),
         "window_penalty": (0, 10),
         "label_smoothing": (0, 0.5),
+        "pca": (0, MFCCSettings.n_mfcc),
         "contrast": (0, 4),
         "distill_weight": (0, 1),
         "class_balance": (0, 1),
@@ -248,3 +267,13 @@ def check_settings(settings: ResolvedSettings) -> None:
             raise RunError(
                 f"{name} {value!r} was asked for, but it must lie in [{low:g}, {high:g}]"
             )
+    if settings.pca and settings.frontend != "mfcc":
+        raise RunError(
+            f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
+            "MFCCs have principal components (--frontend mfcc)"
+        )
+    if settings.loss == "hinge" and (settings.distill != "none" or settings.label_smoothing):
+        raise RunError(
+            "the hinge loss was asked for, which learns labels as they are: leave out label "
+            "smoothing, and choose --distill none"
+        )

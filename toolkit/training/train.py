@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from idskit.data.datasets import load
 from idskit.data.parts import Dataset, Part
+from idskit.data.resample import resample
 from idskit.errors import RunError
 from idskit.models.frontend import MelSpectrogram
 from idskit.output import write_json
@@ -61,8 +62,8 @@ def train(
 
 
 def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
-    """The data set that ``settings`` name, divided as they say."""
-    return load(
+    """The data set that ``settings`` name, divided as they say, its training rows resampled."""
+    dataset = load(
         settings.dataset,
         data,
         protocol=settings.protocol,
@@ -71,6 +72,7 @@ def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
         generated=settings.generated,
         reading=settings.reading(),
     )
+    return resample(dataset, settings.resample, settings.seed)
 
 
 def train_on(

@@ -18,7 +18,9 @@ from idskit.flows.table import Output, Settings
 from idskit.schema import Schema
 
 _MODULES = {
-    "gateway": "idskit.flows.profiles.gateway",
+    "gateway": "idskit.flows.profiles.gateway:GATEWAY",
+    "packets": "idskit.flows.profiles.gateway:PACKETS",
+    "gateway-packets": "idskit.flows.profiles.gateway:GATEWAY_PACKETS",
     "cic-fixed": "idskit.flows.profiles.cic_fixed",
     "cic-original": "idskit.flows.profiles.cic_original",
     "ciciot2023": "idskit.flows.profiles.ciciot2023:FIRST_10",

@@ -1,8 +1,12 @@
-"""``gateway``: the project's own features, which the shipped model is trained on.
+"""The project's own flows, of which each profile gives out some of the columns.
 
-The statistics of ``cic-fixed`` that need bounded memory, and what the flow's source and destination
-had been doing when it began (``idskit.flows.context``). Every column is defined in the README.md of
-``idskit/flows``.
+* ``gateway``, which the shipped model is trained on: the statistics of ``cic-fixed`` that need
+  bounded memory, and what the flow's source and destination had been doing when it began
+  (``idskit.flows.context``).
+* ``packets``: the first packets as time series (``idskit.flows.profiles.series``).
+* ``gateway-packets``: both.
+
+Every column is defined in the README.md of ``idskit/flows``.
 
 Flows end as in ``cic-fixed``, and also when nothing comes for ``idle_us``, or for ``linger_us``
 once TCP is closed: a verdict must not wait for a packet that never comes.
@@ -10,6 +14,8 @@ once TCP is closed: a verdict must not wait for a packet that never comes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +49,8 @@ from idskit.flows.context import (
 from idskit.flows.kernel import kernel
 from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Frames
 from idskit.flows.pointers import rows, touch
+from idskit.flows.profiles import series
+from idskit.flows.profiles.series import note_packet, put_series
 from idskit.flows.profiles.statistics import (
     deviation,
     put_bulk,
@@ -130,107 +138,161 @@ def _host_features(role: str) -> tuple[Feature, ...]:
     )
 
 
-SCHEMA = Schema(
-    name="gateway",
-    features=(
-        *_each("is_{}", "tcp udp icmp", "flag"),
-        *_each("{}", "flow_duration", "us"),
-        *_each("{}_packets", "fwd bwd", "packets"),
-        *_each("{}_payload", "fwd bwd", "bytes"),
-        *_each("fwd_payload_{}", "max min mean std", "bytes"),
-        *_each("bwd_payload_{}", "max min mean std", "bytes"),
-        *_each("{}", "flow_payload_rate", "bytes/s"),
-        *_each("{}", "flow_packet_rate", "packets/s"),
-        *_each("flow_iat_{}", "mean std max min", "us"),
-        *_each("fwd_iat_{}", "total mean std max min", "us"),
-        *_each("bwd_iat_{}", "total mean std max min", "us"),
-        *_each("{}", "fwd_psh bwd_psh fwd_urg bwd_urg fwd_rst bwd_rst", "packets"),
-        *_each("{}_header", "fwd bwd", "bytes"),
-        *_each("{}_packet_rate", "fwd bwd", "packets/s"),
-        *_each("payload_{}", "min max mean std", "bytes"),
-        *_each("{}", "payload_variance", "bytes^2"),
-        *_each("{}_count", "fin syn rst psh ack urg cwr ece", "packets"),
-        *_each("{}", "down_up_ratio", "1"),
-        *_each("fwd_bulk_{}", "bytes", "bytes"),
-        *_each("fwd_bulk_{}", "packets", "packets"),
-        *_each("fwd_bulk_{}", "rate", "bytes/s"),
-        *_each("bwd_bulk_{}", "bytes", "bytes"),
-        *_each("bwd_bulk_{}", "packets", "packets"),
-        *_each("bwd_bulk_{}", "rate", "bytes/s"),
-        *_each("subflow_{}", "fwd_packets", "packets"),
-        *_each("subflow_{}", "fwd_payload", "bytes"),
-        *_each("subflow_{}", "bwd_packets", "packets"),
-        *_each("subflow_{}", "bwd_payload", "bytes"),
-        *_each("{}_init_window", "fwd bwd", "bytes"),
-        *_each("{}_data_packets", "fwd bwd", "packets"),
-        *_each("{}_header_min", "fwd bwd", "bytes"),
-        *_each("active_{}", "mean std max min", "us"),
-        *_each("idle_{}", "mean std max min", "us"),
-        *_each("icmp_{}", "code type", "code"),
-        *_host_features("src"),
-        *_host_features("dst"),
-        *_each("beacon_{}", "intervals", "count"),
-        *_each("beacon_{}", "interval_mean", "us"),
-        *_each("beacon_{}", "interval_variation", "1"),
-    ),
+STATISTICS = (
+    *_each("is_{}", "tcp udp icmp", "flag"),
+    *_each("{}", "flow_duration", "us"),
+    *_each("{}_packets", "fwd bwd", "packets"),
+    *_each("{}_payload", "fwd bwd", "bytes"),
+    *_each("fwd_payload_{}", "max min mean std", "bytes"),
+    *_each("bwd_payload_{}", "max min mean std", "bytes"),
+    *_each("{}", "flow_payload_rate", "bytes/s"),
+    *_each("{}", "flow_packet_rate", "packets/s"),
+    *_each("flow_iat_{}", "mean std max min", "us"),
+    *_each("fwd_iat_{}", "total mean std max min", "us"),
+    *_each("bwd_iat_{}", "total mean std max min", "us"),
+    *_each("{}", "fwd_psh bwd_psh fwd_urg bwd_urg fwd_rst bwd_rst", "packets"),
+    *_each("{}_header", "fwd bwd", "bytes"),
+    *_each("{}_packet_rate", "fwd bwd", "packets/s"),
+    *_each("payload_{}", "min max mean std", "bytes"),
+    *_each("{}", "payload_variance", "bytes^2"),
+    *_each("{}_count", "fin syn rst psh ack urg cwr ece", "packets"),
+    *_each("{}", "down_up_ratio", "1"),
+    *_each("fwd_bulk_{}", "bytes", "bytes"),
+    *_each("fwd_bulk_{}", "packets", "packets"),
+    *_each("fwd_bulk_{}", "rate", "bytes/s"),
+    *_each("bwd_bulk_{}", "bytes", "bytes"),
+    *_each("bwd_bulk_{}", "packets", "packets"),
+    *_each("bwd_bulk_{}", "rate", "bytes/s"),
+    *_each("subflow_{}", "fwd_packets", "packets"),
+    *_each("subflow_{}", "fwd_payload", "bytes"),
+    *_each("subflow_{}", "bwd_packets", "packets"),
+    *_each("subflow_{}", "bwd_payload", "bytes"),
+    *_each("{}_init_window", "fwd bwd", "bytes"),
+    *_each("{}_data_packets", "fwd bwd", "packets"),
+    *_each("{}_header_min", "fwd bwd", "bytes"),
+    *_each("active_{}", "mean std max min", "us"),
+    *_each("idle_{}", "mean std max min", "us"),
+    *_each("icmp_{}", "code type", "code"),
+    *_host_features("src"),
+    *_host_features("dst"),
+    *_each("beacon_{}", "intervals", "count"),
+    *_each("beacon_{}", "interval_mean", "us"),
+    *_each("beacon_{}", "interval_variation", "1"),
 )
 
-_WIDTH = len(SCHEMA)
+# What a row has.
+_SHAPE = np.dtype([("columns", "<i8"), ("statistics", "<i8"), ("series", "<i8")])
 
 
 class Gateway(NamedTuple):
-    """The arrays of this profile; inside the kernels, bare pointers to them."""
+    """The arrays of these profiles; inside the kernels, bare pointers to them."""
 
     table: Table
+    shape: _Records  # (1,) _SHAPE
+    # Without statistics, none of the three is touched.
     hosts: Hosts
     contexts: _Records  # (capacity,) CONTEXT
     windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
+    # Without series, not touched.
+    places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
 
 
-IDLE_US = 120_000_000
 AHEAD = 32  # packets whose flows are fetched from memory at once
 SWEPT = 8  # flows that a packet may make sweeps look at
 LAG_US = 4_000_000  # sweeps wait for packets that come late: they find their flow still there
 
 
-def make(settings: Settings) -> Gateway:
-    """Make an empty table, and a memory of hosts that gets a quarter of the bytes."""
-    hosts = max(settings.memory_bytes // 4 // bytes_per_host(), 2)
-    bytes_each = bytes_per_flow() + CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
-    capacity = max(settings.memory_bytes * 3 // 4 // bytes_each, 1)
-    table = make_table(settings, capacity)
-    table.state["allowance"] = SWEPT
-    return Gateway(
-        table=table,
-        hosts=make_hosts(hosts, table.keys),
-        contexts=np.zeros(capacity, CONTEXT),
-        windows=np.zeros(2 * WINDOWS * capacity, WINDOW),
-    )
+@dataclass(frozen=True, kw_only=True)
+class GatewayFlows:
+    """A profile (``idskit.flows.profiles.Profile``) of the project's own flows.
+
+    Attributes:
+        name: of its schema.
+        statistics: rows have the 135 columns of ``gateway``.
+        series: rows have the first packets, after the statistics.
+    """
+
+    name: str
+    statistics: bool = False
+    series: bool = False
+    IDLE_US: int = 120_000_000
+
+    @cached_property
+    def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
+        """The columns under this name."""
+        statistics = STATISTICS if self.statistics else ()
+        return Schema(name=self.name, features=statistics + self.series * series.FEATURES)
+
+    def make(self, settings: Settings) -> Gateway:
+        """Make an empty table, and with statistics a memory of hosts: a quarter of the bytes."""
+        for_hosts = settings.memory_bytes // 4 if self.statistics else 0
+        capacity = max((settings.memory_bytes - for_hosts) // self._bytes_each(), 1)
+        contexts = capacity if self.statistics else 0
+        table = make_table(settings, capacity)
+        table.state["allowance"] = SWEPT
+        shape = np.zeros(1, _SHAPE)
+        shape[0] = len(self.SCHEMA), self.statistics, self.series
+        return Gateway(
+            table=table,
+            shape=shape,
+            hosts=make_hosts(max(for_hosts // bytes_per_host(), 2), table.keys),
+            contexts=np.zeros(contexts, CONTEXT),
+            windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
+            places=np.zeros(series.PACKETS * capacity if self.series else 0, series.PLACE),
+        )
+
+    def _bytes_each(self) -> int:
+        context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
+        places = series.PACKETS * series.PLACE.itemsize
+        return bytes_per_flow() + self.statistics * context + self.series * places
+
+    @staticmethod
+    def grow(state: Gateway) -> Gateway:
+        """Nothing here grows."""
+        return state
+
+    @staticmethod
+    def reread(frames: Frames, decoded: _Records) -> _Records:  # noqa: ARG004
+        """The packets as they are."""
+        return decoded
+
+    @staticmethod
+    def advance(state: Gateway, output: Output, packets: _Records, first: int) -> int:
+        """Take packets from ``first`` on; return the first one that there was no room for."""
+        return int(_advance(state, output, packets, first))
+
+    @staticmethod
+    def expire(state: Gateway, output: Output, now_us: int) -> bool:
+        """Sweep by the clock where nothing comes; False if there was no room."""
+        return bool(_expire(state, output, now_us))
+
+    @staticmethod
+    def finish(
+        state: Gateway, output: Output, slots: NDArray[np.int64], first: int, end: int
+    ) -> int:
+        """Give out and discard the flows in ``slots``; return the first without room."""
+        return int(_finish(state, output, slots, first, end))
 
 
-def grow(gateway: Gateway) -> Gateway:
-    """Nothing here grows."""
-    return gateway
-
-
-def reread(frames: Frames, decoded: _Records) -> _Records:  # noqa: ARG001
-    """The packets as they are."""
-    return decoded
+GATEWAY = GatewayFlows(name="gateway", statistics=True)
+PACKETS = GatewayFlows(name="packets", series=True)
+GATEWAY_PACKETS = GatewayFlows(name="gateway-packets", statistics=True, series=True)
 
 
 @kernel
 def _bare(gateway: Gateway) -> Gateway:
     return Gateway(
         bare(gateway.table),
+        rows(gateway.shape),
         bare_hosts(gateway.hosts),
         rows(gateway.contexts),
         rows(gateway.windows),
+        rows(gateway.places),
     )
 
 
 @kernel
-def advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
-    """Take packets from ``first`` on; return the first one that there was no room for."""
+def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
     gateway, output = _bare(arrays), bare_output(rows_out)
     tags = np.empty(AHEAD, np.int64)
     while first < len(packets):
@@ -253,9 +315,14 @@ def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[n
         touch_place(table, tags[i])
     for i in range(len(tags)):
         packet = packets[first + i]
-        if not touch_flow(table, tags[i]):
+        if not touch_flow(table, tags[i]) and _has_statistics(gateway):
             touch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
             touch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
+
+
+@kernel
+def _has_statistics(gateway: Gateway) -> bool:
+    return bool(gateway.shape[0]["statistics"])
 
 
 @kernel
@@ -279,8 +346,7 @@ def sweep(gateway: Gateway, output: Output, now: int) -> bool:
 
 
 @kernel
-def expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
-    """Sweep by the clock, for an interface on which nothing comes; False if there was no room."""
+def _expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
     gateway = _bare(arrays)
     gateway.table.state[0]["allowance"] = gateway.table.state[0]["open"]
     return bool(sweep(gateway, bare_output(rows_out), now_us - LAG_US))
@@ -305,10 +371,9 @@ def _sweep_list(gateway: Gateway, output: Output, where: int, now: int) -> bool:
 
 
 @kernel
-def finish(
+def _finish(
     arrays: Gateway, rows_out: Output, slots: NDArray[np.int64], first: int, end: int
 ) -> int:
-    """Give out and discard the flows in ``slots``; return the first that there was no room for."""
     gateway, output = _bare(arrays), bare_output(rows_out)
     for i in range(first, len(slots)):
         if room(gateway.table, output) < 1:
@@ -341,7 +406,7 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     if room(table, output) < 2:
         return False
     protocol, swapped = int(packet["protocol"]), is_swapped(packet)
-    if protocol in (ICMP, ICMPV6) and _is_unreachable(packet):
+    if protocol in (ICMP, ICMPV6) and _is_unreachable(packet) and _has_statistics(gateway):
         refuse(gateway.hosts, packet)
     slot = find(table, packet, protocol, swapped, tag)
     if slot < 0:
@@ -379,7 +444,7 @@ def _begin(gateway: Gateway, output: Output, packet: _Record, swapped: bool, tag
 def _touch_next(gateway: Gateway, slot: int) -> None:
     """Have the flow to be evicted after this one at hand."""
     following = touch_next(gateway.table, slot)
-    if following >= 0:
+    if following >= 0 and _has_statistics(gateway):
         touch(gateway.contexts, following)
         touch(gateway.windows, 2 * WINDOWS * following)
         touch(gateway.windows, 2 * WINDOWS * following + WINDOWS)
@@ -396,11 +461,17 @@ def _restart(gateway: Gateway, output: Output, slot: int, packet: _Record, swapp
     flow["id_from_b"] = flow["src_is_b"]
     if flow["protocol"] in (ICMP, ICMPV6):
         flow["icmp_type"], flow["icmp_code"] = packet["icmp_type"], packet["icmp_code"]
-    row = output.flows[table.state[0]["emitted"]]  # as scratch: the next row is not filled yet
-    identify(table, slot, 0, row)
-    at = 2 * WINDOWS * slot
-    context = gateway.contexts[slot]
-    host_context.begin(gateway.hosts, context, gateway.windows, at, row, flow["connection"])
+    if _has_statistics(gateway):
+        row = output.flows[table.state[0]["emitted"]]  # as scratch: the next row is not filled yet
+        identify(table, slot, 0, row)
+        _begin_context(gateway, slot, row)
+
+
+@kernel
+def _begin_context(gateway: Gateway, slot: int, row: _Record) -> None:
+    context, at = gateway.contexts[slot], 2 * WINDOWS * slot
+    connection = gateway.table.flows[slot]["connection"]
+    host_context.begin(gateway.hosts, context, gateway.windows, at, row, connection)
 
 
 @kernel
@@ -461,12 +532,15 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
         side["window"] = packet["window"]
     if payload:
         mark_data(table, slot)
+    if gateway.shape[0]["series"]:
+        note_packet(gateway.places, slot, flow, packet, 1 if is_forward else -1)
     add_activity(flow, now)
     add_bulk(side, int(other["bulk_last"]), now, payload)
     add_packet(flow, side, packet, payload)
     if flow["protocol"] == TCP:
         _follow(table, slot, side, other, int(packet["flags"]), now)
-    _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
+    if _has_statistics(gateway):
+        _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
 
 
 @kernel
@@ -497,10 +571,14 @@ def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     table = gateway.table
     at = table.state[0]["emitted"]
     identify(table, slot, end, output.flows[at])
-    row, at = output.features, at * _WIDTH
-    fwd, bwd = forward_of(table, slot), backward_of(table, slot)
-    at = _put_statistics(row, at, table.flows[slot], fwd, bwd)
-    _put_context(row, at, gateway, slot)
+    shape, row, flow = gateway.shape[0], output.features, table.flows[slot]
+    at = at * shape["columns"]
+    if shape["statistics"]:
+        fwd, bwd = forward_of(table, slot), backward_of(table, slot)
+        at = _put_statistics(row, at, flow, fwd, bwd)
+        at = _put_context(row, at, gateway, slot)
+    if shape["series"]:
+        put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1
 
 
@@ -529,7 +607,7 @@ def _put_statistics(row: _Row, at: int, flow: _Record, fwd: _Record, bwd: _Recor
 
 
 @kernel
-def _put_context(row: _Row, at: int, gateway: Gateway, slot: int) -> None:
+def _put_context(row: _Row, at: int, gateway: Gateway, slot: int) -> int:
     windows, context = gateway.windows, gateway.contexts[slot]
     first = 2 * WINDOWS * slot
     for window in range(first, first + WINDOWS):
@@ -544,6 +622,7 @@ def _put_context(row: _Row, at: int, gateway: Gateway, slot: int) -> None:
     spread = deviation(intervals, context["interval_sum"], context["interval_squares"])
     row[at + 1], row[at + 2] = intervals, mean
     row[at + 3] = spread / mean if intervals > 1 and mean > 0 else -1.0
+    return at + 4
 
 
 @kernel
