@@ -159,7 +159,8 @@ def _settings_of(name: str, settings: TrainingSettings) -> ResolvedSettings:
     networks = [model for model in MODELS if model == name]
     shuffled = settings.shuffle_columns or name == CONTROL
     model = networks[0] if networks else MODELS[0]
-    return replace(settings, model=model, shuffle_columns=shuffled).resolved()
+    trees = settings.trees or "none"  # a network is compared with trees, not averaged with them
+    return replace(settings, model=model, shuffle_columns=shuffled, trees=trees).resolved()
 
 
 def _identity(name: str, settings: ResolvedSettings, dataset: Dataset) -> dict[str, Any]:
