@@ -1,8 +1,6 @@
 """Compare benchmark results: how many times as fast, how sure that is, and whether it got worse.
 
-A ratio's interval is the one that belongs to the Mann-Whitney test: all ratios between a round of
-one file and a round of the other, cut at exact ranks (Hodges and Lehmann 1963). It assumes nothing
-about how times are distributed, only that rounds are alike.
+How sure a ratio is, ``idskit.bench.interval`` says.
 """
 
 from __future__ import annotations
@@ -12,27 +10,20 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from idskit.bench.candidates import Key, candidate, candidate_names
+from idskit.bench.interval import CONFIDENCE, ratio_interval
 from idskit.bench.page import save_page
-from idskit.bench.report import (
-    Key,
-    Section,
-    candidate,
-    candidate_names,
-    markdown_section,
-    show_sections,
-)
 from idskit.bench.result import Report, Result
+from idskit.bench.section import Section, markdown_section, show_sections
 from idskit.errors import GateRefused, IdskitError
 from idskit.output import write_whole
 
-CONFIDENCE = 0.99  # of each interval: a file holds a dozen of them, and none should cry wolf
 MIN_CHANGE = 0.05  # quiet runs of the same thing differ by some per cent from process to process
 _BLOCKS = 8  # of the sustained curve's second half: neighbouring samples are no independent rounds
 _MACHINE = (
@@ -190,44 +181,6 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
         )
         for file in others
     ]  # fmt: skip
-
-
-def ratio_interval(
-    before: Sequence[float], after: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
-    """Interval of the ratio of ``after`` over ``before``, all above 0; None of too few values."""
-    ratios = np.sort(np.divide.outer(np.asarray(after), np.asarray(before)).ravel())
-    cut = _cut(len(before), len(after), confidence)
-    return (float(ratios[cut - 1]), float(ratios[-cut])) if cut else None
-
-
-def _cut(n: int, m: int, confidence: float) -> int:
-    """How many of the n * m ratios lie outside the interval at each end, plus one; 0: no interval.
-
-    U counts the pairs in which the second sample is smaller; its exact distribution without a
-    difference says how far the ranks may be cut.
-    """
-    ways = _ways(n, m)
-    whole, tail = sum(ways), 0
-    for cut, count in enumerate(ways):
-        tail += count
-        if tail / whole > (1 - confidence) / 2:
-            return cut
-    return 0
-
-
-@cache
-def _ways(n: int, m: int) -> tuple[int, ...]:
-    """In how many orders of n + m values U is 0, 1, ..., n * m (Mann and Whitney 1947)."""
-    if n == 0 or m == 0:
-        return (1,)
-    with_first = (0,) * m + _ways(n - 1, m)  # the largest value is of the first sample: m pairs
-    with_second = _ways(n, m - 1)
-    return tuple(
-        (with_first[u] if u < len(with_first) else 0)
-        + (with_second[u] if u < len(with_second) else 0)
-        for u in range(n * m + 1)
-    )
 
 
 def _row(change: Change) -> tuple[str, ...]:

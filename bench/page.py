@@ -6,16 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from idskit.bench.report import (
-    Section,
-    candidate,
-    candidate_names,
-    machine_line,
-    of_scenario,
-    sections,
-)
+from idskit.bench.candidates import candidate, candidate_names, of_scenario
+from idskit.bench.report import machine_line
 from idskit.bench.result import Report, Result, Sample
+from idskit.bench.section import Section
 from idskit.bench.svg import Bar, Scale, Series, bar_chart, color_of, line_chart
+from idskit.bench.tables import sections
 from idskit.output import write_whole
 
 _STYLE = """

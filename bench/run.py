@@ -21,7 +21,7 @@ from idskit.bench.measure import FULL, QUICK
 from idskit.bench.page import save_page
 from idskit.bench.pipeline import Passes, obstacle, paced_pipeline, pipeline
 from idskit.bench.report import markdown as markdown_of
-from idskit.bench.report import show, verdict
+from idskit.bench.report import show
 from idskit.bench.result import Extraction, Int8Rate, Report, Result
 from idskit.bench.scenarios import (
     BATCHES,
@@ -37,6 +37,7 @@ from idskit.bench.scenarios import (
 from idskit.bench.server import BOUND_MS, server
 from idskit.bench.sustained import MINUTES, sustained
 from idskit.bench.twin import fp32_twin
+from idskit.bench.verdict import verdict
 from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
 from idskit.output import write_whole
