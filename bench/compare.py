@@ -221,10 +221,14 @@ def _matches(base: Report, other: Report) -> list[tuple[Result, Result]]:
 
 
 def _partners(base: Report, other: Report) -> dict[Key, Key]:
-    """Which candidate of the other file is which: by name, or in order where no name is shared."""
+    """Which candidate of the other file is which: by name, or in order where no name is shared.
+
+    Of a model that was measured with several numbers of threads, the same number is compared.
+    """
     olds, news = (list(candidate_names(report.results)) for report in (base, other))
-    named = {old: new for old in olds for new in news if _label(old) == _label(new)}
-    return named or dict(zip(olds, news, strict=False))
+    named = [(old, new) for old in olds for new in news if _label(old) == _label(new)]
+    alike = [(old, new) for old, new in named if old[1].threads == new[1].threads]
+    return dict(alike or named or zip(olds, news, strict=False))
 
 
 def _label(key: Key) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+from idskit.bench.backends import ModelFacts
 from idskit.bench.candidates import by_candidate, microseconds, number, of_scenario, speed
 from idskit.bench.result import Paced, Result
 from idskit.detect.run import MAX_WAIT_MS
@@ -15,6 +16,7 @@ def verdict(results: Sequence[Result]) -> tuple[str, ...]:
     return (
         *_model_sentences(results),
         *_precision_sentences(results),
+        *_thread_sentences(results),
         *_backend_sentences(results),
         *_server_sentences(results),
         *_pipeline_sentences(results),
@@ -46,16 +48,50 @@ def _model_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def _precision_sentences(results: Sequence[Result]) -> list[str]:
-    """Whether int8 pays, where both precisions were measured alike."""
+    """Whether fewer bits pay, where two precisions were measured alike in one backend."""
+    return [
+        _pays(small, fp32)
+        for alike in _alike(results)
+        for backend in dict.fromkeys(result.execution.backend for result in alike)
+        for precision in ("int8", "fp16")
+        if (small := _fastest(_those(alike, backend, precision)))
+        and (fp32 := _fastest(_those(alike, backend, "fp32")))
+    ]
+
+
+def _pays(small: Result, fp32: Result) -> str:
+    ratio = speed(small) / speed(fp32)
+    says = "pays" if ratio > 1.05 else "costs more than it gains" if ratio < 0.95 else "is even"
+    backend = small.execution.backend
+    where = "here" if backend == "onnxruntime" else f"in {backend}"
+    return (
+        f"{small.model.precision} {says} {where}: {ratio:.2f} times the speed of fp32 "
+        f"({_how(small)})."
+    )
+
+
+def _those(results: Sequence[Result], backend: str, precision: str) -> list[Result]:
+    return [
+        result
+        for result in results
+        if (result.execution.backend, result.model.precision) == (backend, precision)
+    ]
+
+
+def _thread_sentences(results: Sequence[Result]) -> list[str]:
+    """What more threads bring, where a model was measured with several counts."""
     sentences = []
     for alike in _alike(results):
-        onnx = [result for result in alike if result.execution.backend == "onnxruntime"]
-        int8, fp32 = (_fastest(r for r in onnx if r.model.precision == p) for p in ("int8", "fp32"))
-        if int8 is None or fp32 is None:
-            continue
-        ratio = speed(int8) / speed(fp32)
-        says = "pays" if ratio > 1.05 else "costs more than it gains" if ratio < 0.95 else "is even"
-        sentences.append(f"int8 {says} here: {ratio:.2f} times the speed of fp32 ({_how(int8)}).")
+        groups: dict[tuple[ModelFacts, str], dict[int, Result]] = {}
+        for result in alike:
+            counts = groups.setdefault((result.model, result.execution.backend), {})
+            counts[result.execution.threads] = result
+        sentences += [
+            f"{most} threads are {speed(counts[most]) / speed(counts[least]):.2f} times as fast as "
+            f"{least} for {model.name} ({_how(counts[most])})."
+            for (model, _), counts in groups.items()
+            if (most := max(counts)) > (least := min(counts))
+        ]
     return sentences
 
 
@@ -100,7 +136,8 @@ def _pipeline_sentences(results: Sequence[Result]) -> list[str]:
             f"From packets to alerts with {result.model.name}: "
             f"{result.packets_per_s.median:,.0f} packets a second; {slowest} takes "
             f"{shares[slowest]:.0%} of the time and limits; packets to features alone, "
-            f"{result.packets_per_s.median / shares['extract']:,.0f} packets a second."
+            f"{result.packets_per_s.median / shares['extract']:,.0f} packets a second; at most "
+            f"{result.rss_mib.peak:,.0f} MiB of memory."
         )
     return sentences
 
