@@ -134,7 +134,7 @@ def _pipeline(results: Sequence[Result], names: Names) -> Section:
     return Section(
         title="pipeline",
         about="packets of a capture in, alert lines out",
-        columns=("model", "packets/s", "±", "flows/s", "extract", "infer", "post"),
+        columns=("model", "packets/s", "±", "flows/s", "extract", "infer", "post", "MiB"),
         rows=tuple(
             (
                 _named(result, names),
@@ -142,12 +142,13 @@ def _pipeline(results: Sequence[Result], names: Names) -> Section:
                 f"{result.packets_per_s.relative:.0%}",
                 f"{result.flows_per_s.median:,.0f}",
                 *(f"{share:.0%}" for share in result.split_ms.shares().values()),
+                f"{result.rss_mib.peak:,.0f}",
             )
             for result in results
             if result.packets_per_s is not None and result.split_ms is not None
         ),
         caption="share of time; extract: packets to features; infer: to probabilities; "
-        "post: to alerts",
+        "post: to alerts; MiB: most memory of the whole process",
     )
 
 
