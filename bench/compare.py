@@ -111,7 +111,7 @@ def compare(
     for sentence in comparison.differences:
         console.print(sentence, highlight=False, markup=False)
     if html is not None:
-        save_page(html, reports, comparison=shown)
+        save_page(html, reports, comparison=shown, differences=comparison.differences)
     if markdown is not None:
         text = "\n\n".join([*map(markdown_section, shown), *comparison.differences]) + "\n"
         write_whole(markdown, lambda partial: partial.write_text(text))
@@ -173,7 +173,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
         Section(
             title=file,
             about=f"how many times as fast as {first}",
-            columns=("model", "measurement", "", "before", "after", "ratio", "interval"),
+            columns=("model", "measurement", "", "ratio", "interval", "before", "after"),
             rows=tuple(_row(change) for change in comparison.changes if change.file == file),
             caption=f"interval: {CONFIDENCE:.0%} confidence, from the rounds; slower and faster "
             f"are said from {MIN_CHANGE:.0%} on; (!): a file calls its own number unstable",
@@ -190,10 +190,10 @@ def _row(change: Change) -> tuple[str, ...]:
         change.model + (" (!)" if change.unstable else ""),
         f"{change.scenario}{batch}, {change.measure}",
         change.says,
-        _rounded(change.before),
-        _rounded(change.after),
         f"{change.ratio:.2f}",
         f"{change.low:.2f}-{change.high:.2f}" if known else "",
+        _rounded(change.before),
+        _rounded(change.after),
     )
 
 
@@ -299,7 +299,7 @@ def _measures(result: Result) -> dict[str, Sequence[float]]:
 def _differences(first: str, base: Report, file: str, other: Report) -> list[str]:
     """What makes two files less than comparable, in sentences."""
     sentences = [
-        f"{what} differ: {_short(old)} in {first}, {_short(new)} in {file}."
+        f"{what}: {_short(old)} in {first}, {_short(new)} in {file}."
         for what, old, new in _facts(base, other)
         if old != new
     ]
@@ -320,12 +320,16 @@ def _differences(first: str, base: Report, file: str, other: Report) -> list[str
 def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
     """Facts about the machines, with what they are called."""
     facts = [
-        (f"Machines: their {name}", base.machine.get(name), other.machine.get(name))
+        (
+            f"Machines differ in {name.replace('_', ' ')}",
+            base.machine.get(name),
+            other.machine.get(name),
+        )
         for name in _MACHINE
     ]
     names = base.machine["packages"] | other.machine["packages"]
     return facts + [
-        (f"Versions of {name}", *(r.machine["packages"].get(name) for r in (base, other)))
+        (f"Versions of {name} differ", *(r.machine["packages"].get(name) for r in (base, other)))
         for name in names
     ]
 
@@ -333,4 +337,4 @@ def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
-    return str(value)
+    return "not known" if value is None else str(value)
