@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ from idskit.bench.verdict import verdict
 from idskit.bench.warm import is_cold
 from idskit.detect.detector import shipped_model
 from idskit.errors import DeviceError, IdskitError, SchemaError
-from idskit.output import write_whole
+from idskit.output import is_stream, write_whole
 
 COMPILED_FIRST = (
     "The flow engine had to be compiled first, so everything was measured as with --quick; measure "
@@ -112,6 +113,8 @@ def bench(  # noqa: PLR0913 - one argument a flag
     """
     wanted = _checked(scenario, batch, bound_ms, minutes, rate)
     _check_variants(models, wanted, device, threads, compiled, half, cuda_graph)
+    for file in (json, html, markdown):
+        _require_folder(file)
     console = console or Console(stderr=True)
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
@@ -276,6 +279,17 @@ def _check_variants(
         raise IdskitError(
             f"{len(threads)} thread counts were asked for with the training run {runs[0]}: torch "
             "has one count a process, measure runs with one --threads"
+        )
+
+
+def _require_folder(file: Path | None) -> None:
+    """Say before anything is measured that its result could not be kept."""
+    if file is None or str(file) == "-" or is_stream(file):
+        return
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise IdskitError(
+            f"{file} cannot be written: {file.parent} is no folder that you may write to, so "
+            "nothing was measured; choose another place"
         )
 
 

@@ -125,8 +125,11 @@ def test_tables_go_to_stderr_and_json_to_stdout(make_model, capsys) -> None:
     assert "99 of 100 flows are judged within this time" in err
 
 
-def test_nothing_is_left_when_the_result_cannot_be_written(make_model, tmp_path) -> None:
-    with pytest.raises(IdskitError, match="cannot be written"):
+def test_nothing_is_measured_when_the_result_cannot_be_written(
+    make_model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(run, "single_stream", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(IdskitError, match=r"cannot be written: .* nothing was measured"):
         bench(
             [make_model()], scenario=["single-stream"], quick=True, json=tmp_path / "absent" / "r"
         )
