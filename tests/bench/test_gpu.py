@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import onnxruntime
 import pytest
 
-from idskit.bench import backends, gpu
+from idskit.bench import backends, gpu, run
 from idskit.bench.backends import open_candidate
 from idskit.bench.gpu import (
     Bound,
@@ -20,8 +24,11 @@ from idskit.bench.gpu import (
     open_graph_session,
     placement,
 )
+from idskit.bench.measure import Plan
+from idskit.bench.result import Report
+from idskit.bench.run import bench
 from idskit.detect.model_file import INPUT, OUTPUT
-from idskit.detect.session import open_session
+from idskit.detect.session import PROVIDERS, open_session
 from idskit.errors import DeviceError
 
 CPU = "CPUExecutionProvider"
@@ -178,3 +185,36 @@ def test_a_candidate_on_the_cpu_has_no_steps_and_its_plain_provider(make_model) 
     candidate = open_candidate(make_model(), threads=1)
     assert candidate.steps is None
     assert candidate.execution.provider_used == CPU
+
+
+def test_a_whole_benchmark_on_a_gpu(make_model, tmp_path, monkeypatch) -> None:
+    """With the CPU in CUDA's place: result file, its schema, and the table of steps."""
+    monkeypatch.setitem(PROVIDERS, "cuda", CPU)
+    monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
+    monkeypatch.setattr(backends, "Bound", lambda *a, memory: Bound(*a, memory="cpu"))
+    monkeypatch.setattr(backends, "Replayed", partial(Replayed, memory="cpu"))
+    plain = lambda content, threads: open_session(content, Path("x"), threads=threads)  # noqa: E731
+    monkeypatch.setattr(backends, "open_graph_session", plain)
+    report = bench(
+        [make_model()],
+        scenario=["single-stream", "offline"],
+        device="cuda",
+        cuda_graph=True,
+        batch=8,
+        quick=True,
+        json=tmp_path / "gpu.json",
+        markdown=tmp_path / "gpu.md",
+    )
+    measured = {(r.run.scenario, r.execution.backend, r.gpu_steps.rows) for r in report.results}
+    assert measured == {
+        (scenario, f"onnxruntime{graph}", rows)
+        for scenario, rows in (("single-stream", 1), ("offline", 8))
+        for graph in ("", ", CUDA graph")
+    }
+    assert Report.load(tmp_path / "gpu.json").results == report.results
+    published = json.loads((files("idskit.bench") / "result.schema.json").read_text())
+    jsonschema.validate(json.loads((tmp_path / "gpu.json").read_text()), published)
+    assert (
+        "| model | batch | copy in | compute | copy out | host |"
+        in (tmp_path / "gpu.md").read_text()
+    )
