@@ -50,10 +50,11 @@ def warm_kernels() -> float:
 
 def cold_profiles() -> list[str]:
     """Profiles whose first use would compile, found by going through each up to that point."""
-    return [schema for schema in PROFILES if _is_cold(schema)]
+    return [schema for schema in PROFILES if is_cold(schema)]
 
 
-def _is_cold(schema: str) -> bool:
+def is_cold(schema: str) -> bool:
+    """Whether the first use of a profile would compile."""
     try:
         with on_first_compilation(_stop):
             _run(schema)

@@ -491,7 +491,19 @@ def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
         ),
     ] = None,
     device: Device = "cpu",
-    threads: Threads = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Threads; several to compare counts; all usable if none."),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Also torch.compile, for run folders.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Also half precision in torch, for run folders on cuda.")
+    ] = False,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="Also kernels as a CUDA graph, for ONNX on cuda.")
+    ] = False,
     batch: Annotated[int | None, typer.Option(help="Flows a call; several sizes if none.")] = None,
     bound_ms: Annotated[
         float | None, typer.Option("--bound-ms", help="Server: p99 allowed; 10 if none.")
@@ -533,7 +545,10 @@ def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
             models or (),
             scenario=scenario or (),
             device=device,
-            threads=threads,
+            threads=threads or (),
+            compiled=compiled,
+            half=half,
+            cuda_graph=cuda_graph,
             batch=batch,
             bound_ms=bound_ms,
             minutes=minutes,
