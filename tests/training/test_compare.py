@@ -24,6 +24,7 @@ from idskit.training import fit as fit_module
 from idskit.training import train as train_module
 from idskit.training.compare import ALL, BATCH, compare, flows_per_second, models_named
 from idskit.training.comparison import COLUMNS, Comparison
+from idskit.training.report import _apart
 from idskit.training.run import load_run
 from idskit.training.settings import TrainingSettings
 from idskit.training.trees import TREE_ARRAYS, TREE_MODELS, TreeModel, fit_trees
@@ -245,3 +246,12 @@ def test_the_table_fits_eighty_characters(comparison: Comparison):
     assert "…" not in shown
     for text in ("random-forest", "123,456,789", "1,234,567"):
         assert text in shown
+
+
+def test_names_in_the_plot_keep_apart_and_in_order():
+    scores = np.array([0.9, 0.5, 0.501, 0.9, 0.7])
+    moved = _apart(scores, 0.02)
+    assert (np.diff(np.sort(moved)) >= 0.02 - 1e-12).all()
+    assert (moved >= scores).all()
+    assert np.argsort(moved, kind="stable").tolist() == np.argsort(scores, kind="stable").tolist()
+    assert moved[4] == 0.7  # enough room: not moved

@@ -22,6 +22,7 @@ from idskit.training.tables import measure_name
 INK, GRID = "#22272e", "#d8dee4"
 COLOURS = ("#0b62a4", "#d1600a", "#3c7d3e", "#8250a4")
 LOWEST_RATE = 1e-4  # left end of the ROC's axis
+LABEL_GAP = 0.04  # between names in a plot, as a share of its axis
 
 
 def plot_roc(
@@ -209,12 +210,34 @@ def plot_comparison(path: Path, members: Sequence[Member], *, title: str) -> Non
     for member in members:
         x, y = member.flows_per_second, member.macro_f1
         speed.scatter(x, y, s=(member.bytes / 100) ** 0.5, color=COLOURS[0], alpha=0.45, lw=0)
-        speed.annotate(member.name, (x, y), fontsize=9, color=INK)
     speed.set_xscale("log")
     speed.margins(0.15)
+    _name_dots(speed, members)
     speed.set_xlabel("flows a second, one thread (a larger dot is a larger file)")
     speed.set_ylabel("macro-F1")
     _save(figure, path)
+
+
+def _name_dots(axes: Axes, members: Sequence[Member]) -> None:
+    """Write the name of each model beside its dot, with a line to it where others are near."""
+    low, high = axes.get_ylim()
+    scores = np.array([member.macro_f1 for member in members])
+    heights = _apart(scores, LABEL_GAP * (high - low))
+    line = {"arrowstyle": "-", "color": INK, "lw": 0.4, "alpha": 0.5}
+    for member, height in zip(members, heights.tolist(), strict=True):
+        at = (member.flows_per_second, member.macro_f1)
+        place = (1.3 * member.flows_per_second, height)
+        label = axes.annotate(member.name, at, place, va="center", arrowprops=line)
+        label.set(fontsize=9, color=INK, in_layout=False)
+
+
+def _apart(values: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Values moved up where needed so that any two are at least ``gap`` apart, in their order."""
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    moved = np.empty(len(values))
+    moved[order] = np.maximum.accumulate(values[order] - steps) + steps
+    return moved
 
 
 def _figure(width: float, height: float, title: str, columns: int = 1) -> tuple[Figure, Axes]:
