@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import ModelCard
 from idskit.detect.signature import private_key
 from idskit.detect.signature import sign as sign_model
@@ -163,7 +164,8 @@ def export(
     content = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
     beside = () if dry_run else _write(output, content, card, key, emit)
-    in_int8 = tuple(n.name for n in graph.nodes if f"{n.name}.weight.integers" in graph.constants)
+    products = [node.name for node in floats.nodes if node.op_type == "Gemm"]
+    in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
     return ExportReport(
         output=str(output),
         quantize=quantize,
@@ -172,13 +174,9 @@ def export(
         bytes_fp32=len(floats.model().SerializeToString()),
         bytes_written=len(content),
         nodes=len(model.graph.node),
-        multiply_adds=_multiply_adds(floats, trained),
+        multiply_adds=graph_facts(content).multiply_adds,
         int8_products=in_int8,
-        float_products=tuple(
-            node.name
-            for node in floats.nodes
-            if node.op_type == "Gemm" and node.name not in in_int8
-        ),
+        float_products=tuple(name for name in products if name not in in_int8),
         fp32_against_torch=exact,
         int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
         fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
@@ -278,14 +276,4 @@ def _card(graph: Graph, trained: Run, quantize: str, facts: Mapping[str, Any]) -
         threshold=trained.threshold,
         facts=facts,
         golden=golden_vectors(graph.model(), trained.held, quantize),
-    )
-
-
-def _multiply_adds(graph: Graph, trained: Run) -> int:
-    """Multiply-adds of one flow; the mel bank runs once a frame."""
-    frames = {"mel": trained.network.frontend.frames}
-    return sum(
-        graph.constants[node.input[1]].size * frames.get(node.name, 1)
-        for node in graph.nodes
-        if node.op_type == "Gemm"
     )

@@ -14,6 +14,7 @@ from idskit.detect.model_file import INPUT, OUTPUT
 
 # The oldest pair that has every operator used here: onnxruntime 1.18 and later load it.
 OPSET, IR_VERSION = 17, 8
+CONTRIB = "com.microsoft"  # onnxruntime's own operators, in every build of it
 
 
 class Graph:
@@ -23,7 +24,9 @@ class Graph:
         self.columns, self.classes = columns, classes
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
-        self.convolutions: set[str] = set()  # products that carry the work: int8 candidates
+        self.layers: list[str] = []  # nodes that a smaller precision may be chosen for
+        self.products: list[str] = []  # those of them that are matrix products
+        self.ranged: dict[str, None] = {}  # values whose range int8 needs, in order
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant; float64 is stored as float32."""
@@ -31,9 +34,13 @@ class Graph:
         self.constants[name] = array.astype(np.float32) if array.dtype == np.float64 else array
         return name
 
-    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def node(
+        self, operator: str, inputs: list[str], output: str, *, domain: str = "", **attributes: Any
+    ) -> str:
         """Add a node with one output and return the output's name."""
-        node = helper.make_node(operator, inputs, [output], name=output, **attributes)
+        node = helper.make_node(
+            operator, inputs, [output], name=output, domain=domain, **attributes
+        )
         self.nodes.append(node)
         return output
 
@@ -51,9 +58,9 @@ class Graph:
         target = self.constant(f"{output}.shape", np.array([-1, *shape], np.int64))
         return self.node("Reshape", [source, target], output)
 
-    def readers(self, name: str) -> list[onnx.NodeProto]:
-        """Nodes that take ``name`` as an input."""
-        return [node for node in self.nodes if name in node.input]
+    def _opsets(self) -> list[tuple[str, int]]:
+        own = any(node.domain == CONTRIB for node in self.nodes)
+        return [("", OPSET), *([(CONTRIB, 1)] if own else [])]
 
     def model(
         self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
@@ -74,7 +81,7 @@ class Graph:
             graph,
             producer_name="idskit",
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid(*pair) for pair in self._opsets()],
         )
         for key, value in sorted((metadata or {}).items()):
             entry = model.metadata_props.add()

@@ -13,17 +13,20 @@ from onnx import NodeProto, TensorProto
 from idskit.detect.model_file import OUTPUT
 from idskit.export.graph import Graph
 
+# Its input is made of raw values, and its squares pass the largest half.
+_IN_SINGLE = "spectrum"
+
 
 def halve(graph: Graph) -> Graph:
-    """The same graph with its convolutions, and what reads nothing but theirs, in fp16."""
+    """The same graph with its layers, and what reads nothing but theirs, in fp16."""
     halved = Graph(graph.columns, graph.classes)
     halved.constants = dict(graph.constants)
+    halved.layers, halved.products = graph.layers, graph.products
     halves: set[str] = set()  # values in fp16
     for node in graph.nodes:
         values = set(node.input) - set(graph.constants)
-        in_half = node.name in graph.convolutions or (
-            values <= halves and OUTPUT not in node.output
-        )
+        follows = values <= halves and OUTPUT not in node.output
+        in_half = node.name != _IN_SINGLE and (node.name in graph.layers or follows)
         turned = {name for name in values if (name in halves) != in_half}
         halved.nodes.append(_reading(node, {name: _cast(halved, name, in_half) for name in turned}))
         if in_half:

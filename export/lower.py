@@ -1,48 +1,49 @@
 """The trained network as an ONNX graph: everything linear merged, every convolution one matrix.
 
-    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ pool ─ blocks ─ Gemm ─ Softmax
+    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ body ─ Gemm ─ Softmax
 
     first Gemm   scaling and category codes, window, DFT
     second       mel filter bank
-    third        DCT, standardisation, stem convolution, batch norm
+    third        DCT, standardisation
+    body         ``idskit.export.body``
     last         mean over pixels, classifier, temperature
 
 A convolution on maps of a few pixels is one dense matrix without the padding's work
 (idskit.models.lowering), so a batch of flows becomes one large product. Matrices are composed in
-float64 and stored as float32. Maps are flattened channels first, as torch flattens them.
+float64 and stored as float32.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.errors import RunError
+from idskit.export.arithmetic import Affine, Floats
+from idskit.export.body import lower_resnet, padded_columns
 from idskit.export.graph import Graph
+from idskit.export.weights import numpy_of as _numpy
+from idskit.export.weights import scale_and_shift as _affine
 from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
-from idskit.models.lowering import Size, dense_matrix
+from idskit.models.lowering import Size
 from idskit.models.network import Network
 from idskit.models.novelty import ERROR_FLOOR, Autoencoder
 from idskit.models.preparation import Preparation
-from idskit.models.resnet import (
-    BasicBlock,
-    ChannelAttention,
-    ResNet18,
-    SmallConv2d,
-    SpatialAttention,
-)
+from idskit.models.resnet import ResNet18
 
 Matrix = NDArray[np.float64]
 
 
 @torch.no_grad()
-def lower(network: Network) -> Graph:
-    """Build the fp32 graph of a trained network: raw flows in, calibrated probabilities out.
+def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> Graph:
+    """Build the graph of a trained network: raw flows in, calibrated probabilities out.
+
+    ``arithmetic`` chooses what the body is computed in; everything else is float32.
 
     Raises:
         RunError: the network or its front end is one that this module does not know.
@@ -50,12 +51,11 @@ def lower(network: Network) -> Graph:
     _require_known(network)
     body = network.body
     graph = Graph(network.preparation.columns, body.classifier.out_features)
+    ops = arithmetic(graph)
     values, matrix, bias = _preparation(graph, network.preparation)
-    log_mel = _log_mel(graph, network.frontend, values, matrix, bias)
-    maps = _stem(graph, network.frontend, body, log_mel)
-    for index, block in enumerate(body.basic_blocks):
-        maps = _block(graph, f"block{index}", block, maps)
-    logits = _classifier(graph, body, network.temperature, maps)
+    log_mel = _log_mel(ops, network.frontend, values, matrix, bias)
+    image = _image(ops, network.frontend, log_mel)
+    logits = lower_resnet(ops, body, network.temperature, image)
     if network.novelty is not None:
         logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
@@ -70,10 +70,6 @@ def _require_known(network: Network) -> None:
             f"the run's network is {asked.model} on {network.frontend.__class__.__name__}, but "
             "only resnet18 on mfcc is exported: train with --model resnet18 --frontend mfcc"
         )
-
-
-def _numpy(tensor: Tensor) -> Matrix:
-    return tensor.detach().double().numpy()
 
 
 def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, Matrix]:
@@ -110,120 +106,43 @@ def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, M
 
 
 def _log_mel(
-    graph: Graph, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
+    ops: Floats, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
 ) -> str:
     """Window and DFT as one matrix with the preparation's, power, mel bank, logarithm."""
+    graph = ops.graph
     framing = frontend.framed(torch.eye(frontend.length)).double()
     dft = frontend.windowed_dft().double()
     spectrum_map = _numpy((framing @ dft).flatten(1))  # (length, frames * 2 * bins)
-    spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
+    affine = Affine(matrix=placement @ spectrum_map, bias=bias @ spectrum_map)
+    spectrum = ops.product(ops.enter(values, len(placement)), affine, "spectrum", last=True)
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
     frames = graph.reshape(squares, (dft.shape[1],), "frames")  # (rows * frames, 2 * bins)
     bank = _numpy(frontend.filter_bank())
     floor = np.full(bank.shape[1], POWER_FLOOR)
     mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")
     log_mel = graph.node("Log", [mel], "log_mel")
-    return graph.reshape(log_mel, (frontend.frames * bank.shape[1],), "log_mel_flat")
+    width = frontend.frames * bank.shape[1]
+    return ops.enter(graph.reshape(log_mel, (width,), "log_mel_flat"), width)
 
 
-def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -> str:
-    """DCT, standardisation, stem convolution and batch norm as one matrix; max-pool and Relu."""
+def _image(ops: Floats, frontend: LearnableMFCC, log_mel: str) -> str:
+    """DCT and standardisation as one matrix: the image, row by row."""
     dct = _numpy(frontend.dct)  # (mels, coefficients)
     frames = np.eye(frontend.frames)
     cepstrum = np.einsum("mc,ts->tmcs", dct, frames).reshape(len(dct) * frontend.frames, -1)
     scale, shift = _affine(frontend.standardise)
-    matrix, bias = _convolution(body.conv1, body.bn1)
-    bias = bias + shift @ matrix
-    stem = _product(graph, log_mel, ((cepstrum * scale) @ matrix, bias), "stem")
-    channels, (height, width) = body.conv1.out_channels, body.conv1.out_size
-    image = graph.reshape(stem, (channels, height, width), "stem_maps")
-    pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-    # Relu after the pool: the same values, on a third of them, and the product stays free to fuse.
-    pooled = graph.node("Relu", [graph.node("MaxPool", [image], "pooled", **pool)], "pooled_relu")
-    first = body.basic_blocks[0]
-    return graph.reshape(pooled, (channels * _pixels(first.conv1.size),), "pooled_flat")
+    return _padded_image(ops, log_mel, (cepstrum * scale, shift), frontend.size)
 
 
-def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
-    inner = _product(graph, maps, _convolution(block.conv1, block.bn1), f"{name}.conv1")
-    inner = _relu(graph, inner)
-    out = _product(graph, inner, _convolution(block.conv2, block.bn2), f"{name}.conv2")
-    channels, pixels = block.conv2.out_channels, _pixels(block.out_size)
-    if block.channel is not None:
-        out = _channel_attention(graph, f"{name}.channel", block.channel, out, pixels)
-    if block.spatial is not None:
-        out = _spatial_attention(graph, f"{name}.spatial", block.spatial, out, channels)
-    if block.shortcut is not None:
-        shortcut = _convolution(block.shortcut.conv, block.shortcut.bn)
-        maps = _product(graph, maps, shortcut, f"{name}.shortcut")
-    return graph.node("Relu", [graph.node("Add", [out, maps], f"{name}.sum")], f"{name}.out")
-
-
-def _channel_attention(
-    graph: Graph, name: str, attention: ChannelAttention, maps: str, pixels: int
-) -> str:
-    """Scale by weights from each channel's mean and maximum; on one pixel both are the map.
-
-    The mean is linear, so it is part of the squeeze's matrix; the excitation gives every pixel its
-    channel's weight, because a product of equal shapes is far faster than a broadcast one.
-    """
-    squeeze, excite = _numpy(attention.squeeze.weight).T, _numpy(attention.excite.weight).T
-    if pixels == 1:
-        hidden = _relu(graph, graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze"))
-    else:
-        channels = len(squeeze)
-        mean = np.repeat(squeeze, pixels, axis=0) / pixels
-        folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-        peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[2], keepdims=0)
-        branches = [
-            _relu(graph, graph.gemm(maps, mean, None, f"{name}.squeeze_mean")),
-            _relu(graph, graph.gemm(peak, squeeze, None, f"{name}.squeeze_max")),
-        ]
-        hidden = graph.node("Add", branches, f"{name}.hidden")
-    spread = np.repeat(excite, pixels, axis=1)
-    logits = graph.gemm(hidden, spread, None, f"{name}.excite")
-    return _scale(graph, name, maps, logits)
-
-
-def _spatial_attention(
-    graph: Graph, name: str, attention: SpatialAttention, maps: str, channels: int
-) -> str:
-    """Scale by weights from each pixel's mean and maximum over the channels."""
-    pixels = _pixels(attention.convolution.size)
-    kernel = _numpy(_dense(attention.convolution))  # (2 * pixels, pixels): means, then maxima
-    of_mean, of_max = kernel[:pixels], kernel[pixels:]
-    if pixels == 1:
-        mean = graph.node("ReduceMean", [maps], f"{name}.mean", axes=[1], keepdims=1)
-        peak = graph.node("ReduceMax", [maps], f"{name}.max", axes=[1], keepdims=1)
-        summary = graph.node("Concat", [mean, peak], f"{name}.summary", axis=1)
-        logits = graph.gemm(summary, np.repeat(kernel, channels, axis=1), None, f"{name}.logits")
-        return _scale(graph, name, maps, logits)
-    folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-    peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[1], keepdims=0)
-    mean = graph.gemm(maps, np.tile(of_mean, (channels, 1)) / channels, None, f"{name}.of_mean")
-    tap = graph.constant(f"{name}.of_max", of_max)
-    logits = graph.node("Gemm", [peak, tap, mean], f"{name}.pixels")
-    spread = np.tile(np.eye(pixels), (1, channels))  # every channel gets its pixel's weight
-    return _scale(graph, name, maps, graph.gemm(logits, spread, None, f"{name}.logits"))
-
-
-def _relu(graph: Graph, source: str) -> str:
-    return graph.node("Relu", [source], f"{source}.relu")
-
-
-def _scale(graph: Graph, name: str, maps: str, logits: str) -> str:
-    """Multiply maps by sigmoid(logits), both (rows, channels * pixels)."""
-    weights = graph.node("Sigmoid", [logits], f"{name}.weights")
-    return graph.node("Mul", [maps, weights], f"{name}.scaled")
-
-
-def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) -> str:
-    """Mean over pixels, classifier and temperature as one matrix."""
-    last = body.basic_blocks[-1]
-    pixels = _pixels(last.out_size)
-    weight = _numpy(body.classifier.weight).T / float(temperature)  # (channels, classes)
-    matrix = np.repeat(weight, pixels, axis=0) / pixels
-    return graph.gemm(maps, matrix, _numpy(body.classifier.bias) / float(temperature), "logits")
+def _padded_image(ops: Floats, source: str, affine: tuple[Matrix, Matrix], size: Size) -> str:
+    """An affine map to an image (rows, height * width), its width filled up with zeros."""
+    more = padded_columns(size[1]) - size[1]
+    matrix, bias = (
+        np.pad(part.reshape(*part.shape[:-1], *size), [(0, 0)] * part.ndim + [(0, more)])
+        for part in affine
+    )
+    padded = Affine(matrix=matrix.reshape(len(matrix), -1), bias=bias.ravel())
+    return ops.product(source, padded, "image")
 
 
 def _novelty(
@@ -238,7 +157,7 @@ def _novelty(
         linear: nn.Linear = getattr(novelty, layer)
         weight, shift = _numpy(linear.weight).T, _numpy(linear.bias)
         rebuilt = graph.gemm(rebuilt, weight, shift, f"novelty.{layer}")
-        rebuilt = rebuilt if layer == "output" else _relu(graph, rebuilt)
+        rebuilt = rebuilt if layer == "output" else graph.node("Relu", [rebuilt], f"{rebuilt}.relu")
     difference = graph.node("Sub", [rebuilt, standard], "novelty.difference")
     squares = graph.node("Mul", [difference, difference], "novelty.squares")
     mean = np.full((len(scale), 1), 1 / len(scale))
@@ -247,35 +166,3 @@ def _novelty(
     spread, offset = attack[None].astype(np.float64), attack * float(novelty.offset)
     log_odds = graph.gemm(graph.node("Log", [error], "novelty.log"), spread, offset, "novelty.odds")
     return graph.node("Add", [logits, log_odds], "logits_with_novelty")
-
-
-def _product(graph: Graph, source: str, affine: tuple[Matrix, Matrix], name: str) -> str:
-    """A lowered convolution: the products that quantisation considers."""
-    graph.convolutions.add(name)
-    return graph.gemm(source, *affine, name)
-
-
-def _convolution(convolution: SmallConv2d, norm: nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
-    """Dense matrix and bias of a convolution followed by its batch norm."""
-    scale, shift = _affine(norm)
-    pixels = _pixels(convolution.out_size)
-    return _numpy(_dense(convolution)) * np.repeat(scale, pixels), np.repeat(shift, pixels)
-
-
-def _dense(convolution: SmallConv2d) -> Tensor:
-    stride, padding = int(convolution.stride[0]), int(convolution.padding[0])
-    return dense_matrix(convolution.weight.double(), convolution.size, stride, padding)
-
-
-def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
-    """Scale and shift of a batch norm in evaluation."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = 1 / np.sqrt(_numpy(variance) + norm.eps)
-    if norm.affine:
-        scale = scale * _numpy(norm.weight)
-    shift = -_numpy(mean) * scale
-    return scale, shift + (_numpy(norm.bias) if norm.affine else 0)
-
-
-def _pixels(size: Size) -> int:
-    return size[0] * size[1]

@@ -11,12 +11,13 @@ from idskit.errors import RunError
 from idskit.export.lower import lower
 from idskit.export.verify import run_onnx, run_torch
 from idskit.models.network import Network, NetworkSettings
+from idskit.models.resnet import ATTENTIONS
 
 
-@pytest.mark.parametrize("attention", ["none", "channel", "spatial", "both"])
-@pytest.mark.parametrize("width", [8, 16])
-def test_graph_gives_torchs_probabilities(width, attention):
-    run = make_run(width=width, attention=attention)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize(("width", "inner"), [(8, 1.0), (16, 1.0), (16, 0.5)])
+def test_graph_gives_torchs_probabilities(width, inner, attention):
+    run = make_run(width=width, attention=attention, inner=inner)
     flows = run.held.flows
     expected = run_torch(run.network, flows)
     assert expected.std() > 0.05, "a constant answer would prove nothing"

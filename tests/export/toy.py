@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
-from idskit.models.resnet import Attention
 from idskit.schema import Feature, Schema
 from idskit.training.run import LabelledRows, Run
 
@@ -35,7 +36,10 @@ def make_rows(count: int, seed: int) -> LabelledRows:
 
 
 def make_run(
-    *, width: int = 8, attention: Attention = "both", encoding: str = "onehot", scaling: str = ""
+    *,
+    encoding: str = "onehot",
+    scaling: str = "",
+    **settings: Any,
 ) -> Run:
     """An unsaved run whose network has seen a few training steps."""
     torch.manual_seed(0)
@@ -43,7 +47,7 @@ def make_run(
     preparation = fit_preparation(
         train.flows, SCHEMA, encoding=encoding, scaling=scaling or "log-standard"
     )
-    network = Network(preparation, len(CLASSES), NetworkSettings(width=width, attention=attention))
+    network = Network(preparation, len(CLASSES), NetworkSettings(**{"width": 8} | settings))
     signals, labels = preparation(torch.from_numpy(train.flows)), torch.from_numpy(train.labels)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     for step in range(40):
