@@ -58,6 +58,8 @@ def count_macs(content: bytes, sample: Rows) -> int:
     """
     options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # packed weights have no shape in the profile
+    options.add_session_config_entry("session.disable_prepacking", "1")
     options.enable_profiling = True
     with TemporaryDirectory(prefix="idskit-bench-") as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
@@ -74,7 +76,7 @@ def _macs(node: Mapping[str, Any]) -> int:
     shapes = [next(iter(tensor.values())) for tensor in node["input_type_shape"]]
     out = math.prod(next(iter(node["output_type_shape"][0].values())))
     kind = node["op_name"]
-    if kind in {"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"}:
+    if kind in {"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm", "QGemm"}:
         return int(out * shapes[0][-1])
     if kind in {"Conv", "ConvInteger", "QLinearConv"}:
         weights = shapes[3] if kind == "QLinearConv" else shapes[1]

@@ -121,12 +121,17 @@ class Floats:
     def head(self, source: str, count: int, name: str) -> str:
         """The first ``count`` values: with channels last, those of the first pixels."""
         values = self.floats(source)
-        self._slice(self.view(values, (-1, self._values(values))), count, name)
-        return self._made(name, (-1, count), ranged=False)
+        flat = self.view(values, (-1, self._values(values)))
+        made = self.graph.cut(flat, count, axis=1, output=name)
+        return self._made(made, (-1, count), ranged=False)
 
     def enter(self, name: str, width: int) -> str:
         """Take up a value (rows, width) that the front end made."""
         return self._made(name, (-1, width))
+
+    def like(self, name: str, value: str) -> str:
+        """Take up a value that an elementwise operator made of another."""
+        return self._made(name, self._shapes[value])
 
     def floats(self, name: str) -> str:
         """The value as float32."""
@@ -150,13 +155,6 @@ class Floats:
             return self.graph.node("Relu", [name], f"{name}.relu")
         ends = [self.graph.constant(end, np.array(float(end), np.float32)) for end in ("0", "1")]
         return self.graph.node("Clip", [name, *ends], f"{name}.unit")
-
-    def _slice(self, tensor: str, count: int, made: str) -> None:
-        ends = [
-            self.graph.constant(f"{made}.{name}", np.array([value], np.int64))
-            for name, value in (("start", 0), ("end", count), ("axis", 1))
-        ]
-        self.graph.node("Slice", [tensor, *ends], made)
 
     def _values(self, tensor: str) -> int:
         return int(np.prod([side for side in self._shapes[tensor] if side > 0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class ExportReport:
     int8_against_fp32: Agreement | None = None
     fp16_against_fp32: Agreement | None = None
     left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
+    left_as_they_are: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
     layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
     beside: tuple[str, ...] = ()  # the signature and what was emitted
 
@@ -81,6 +83,7 @@ class ExportReport:
             ("precision", f"{precision} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
+            *([("not lowered", ", ".join(self.left_as_they_are))] if self.left_as_they_are else []),
             ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
         ]
@@ -181,9 +184,17 @@ def export(
         int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
         fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
         left_float=smaller.left_float if smaller else (),
+        left_as_they_are=_left_as_they_are(graph),
         layer_costs=smaller.layer_costs if smaller else (),
         beside=tuple(map(str, beside)),
     )
+
+
+def _left_as_they_are(graph: Graph) -> tuple[str, ...]:
+    """Kinds of nodes that were taken over from torch's export, most of them first."""
+    names = set(graph.left_as_they_are)
+    kinds = Counter(node.op_type for node in graph.nodes if node.name in names)
+    return tuple(f"{kind} ({count})" for kind, count in kinds.most_common())
 
 
 def _write(

@@ -26,6 +26,7 @@ class Graph:
         self.constants: dict[str, NDArray[Any]] = {}
         self.layers: list[str] = []  # nodes that a smaller precision may be chosen for
         self.products: list[str] = []  # those of them that are matrix products
+        self.left_as_they_are: list[str] = []  # nodes of a body that is not lowered
         self.ranged: dict[str, None] = {}  # values whose range int8 needs, in order
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -52,6 +53,14 @@ class Graph:
         if bias is not None:
             inputs.append(self.constant(f"{output}.bias", bias))
         return self.node("Gemm", inputs, output)
+
+    def cut(self, source: str, count: int, *, axis: int, output: str) -> str:
+        """The first ``count`` places along an axis."""
+        ends = [
+            self.constant(f"{output}.{name}", np.array([value], np.int64))
+            for name, value in (("start", 0), ("end", count), ("axis", axis))
+        ]
+        return self.node("Slice", [source, *ends], output)
 
     def reshape(self, source: str, shape: tuple[int, ...], output: str) -> str:
         """Reshape to (rows, *shape); -1 is left for the rows."""

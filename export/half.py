@@ -22,11 +22,13 @@ def halve(graph: Graph) -> Graph:
     halved = Graph(graph.columns, graph.classes)
     halved.constants = dict(graph.constants)
     halved.layers, halved.products = graph.layers, graph.products
+    halved.left_as_they_are = graph.left_as_they_are
     halves: set[str] = set()  # values in fp16
     for node in graph.nodes:
         values = set(node.input) - set(graph.constants)
         follows = values <= halves and OUTPUT not in node.output
-        in_half = node.name != _IN_SINGLE and (node.name in graph.layers or follows)
+        in_single = node.name == _IN_SINGLE or node.name in graph.left_as_they_are
+        in_half = not in_single and (node.name in graph.layers or follows)
         turned = {name for name in values if (name in halves) != in_half}
         halved.nodes.append(_reading(node, {name: _cast(halved, name, in_half) for name in turned}))
         if in_half:

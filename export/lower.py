@@ -20,59 +20,54 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.errors import RunError
 from idskit.export.arithmetic import Affine, Floats
+from idskit.export.as_it_is import body_as_it_is
 from idskit.export.body import lower_resnet, padded_columns
 from idskit.export.graph import Graph
 from idskit.export.weights import numpy_of as _numpy
 from idskit.export.weights import scale_and_shift as _affine
-from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
+from idskit.models.frontend import POWER_FLOOR, LearnableMFCC, Spectrogram
 from idskit.models.lowering import Size
 from idskit.models.network import Network
 from idskit.models.novelty import ERROR_FLOOR, Autoencoder
 from idskit.models.preparation import Preparation
 from idskit.models.resnet import ResNet18
+from idskit.models.spectral import ENERGY_FLOOR, PCEN, LogPower, Row
 
 Matrix = NDArray[np.float64]
+Prepared = tuple[str, Matrix, Matrix]  # values, and the matrix and bias that make them the signal
 
 
 @torch.no_grad()
 def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> Graph:
     """Build the graph of a trained network: raw flows in, calibrated probabilities out.
 
-    ``arithmetic`` chooses what the body is computed in; everything else is float32.
+    ``arithmetic`` chooses what is computed in float32 and what in bytes. A body other than
+    ResNet-18 is taken over operator by operator, as torch exports it.
 
     Raises:
-        RunError: the network or its front end is one that this module does not know.
+        RunError: the front end is one that this module does not know.
     """
-    _require_known(network)
     body = network.body
     graph = Graph(network.preparation.columns, body.classifier.out_features)
     ops = arithmetic(graph)
-    values, matrix, bias = _preparation(graph, network.preparation)
-    log_mel = _log_mel(ops, network.frontend, values, matrix, bias)
-    image = _image(ops, network.frontend, log_mel)
-    logits = lower_resnet(ops, body, network.temperature, image)
+    prepared = _preparation(graph, network.preparation)
+    image = _image(ops, network, prepared)
+    if isinstance(body, ResNet18):
+        logits = lower_resnet(ops, body, network.temperature, image)
+    else:
+        logits = body_as_it_is(ops, body, network.temperature, image, network.frontend.size)
     if network.novelty is not None:
-        logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
+        logits = _novelty(graph, network.novelty, prepared, logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
 
 
-def _require_known(network: Network) -> None:
-    known = isinstance(network.body, ResNet18) and isinstance(network.frontend, LearnableMFCC)
-    if not known:
-        asked = network.settings
-        raise RunError(
-            f"the run's network is {asked.model} on {network.frontend.__class__.__name__}, but "
-            "only resnet18 on mfcc is exported: train with --model resnet18 --frontend mfcc"
-        )
-
-
-def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, Matrix]:
+def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
 
     Centring and scaling go into the matrix: limits are moved to the unscaled values instead.
@@ -105,10 +100,39 @@ def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, M
     return values, placement, bias
 
 
-def _log_mel(
-    ops: Floats, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
+def _image(ops: Floats, network: Network, prepared: Prepared) -> str:
+    """The front end's image (rows, height * width), row by row."""
+    frontend = network.frontend
+    match frontend:
+        case LearnableMFCC():
+            log_mel = _log(ops, _energies(ops, frontend, prepared, _numpy(frontend.filter_bank())))
+            return _standardised(ops, frontend, log_mel, _numpy(frontend.dct))
+        case LogPower():
+            bins = np.eye(frontend.size[0])
+            return _standardised(ops, frontend, _log(ops, _energies(ops, frontend, prepared, bins)))
+        case PCEN():
+            bank = _numpy(frontend.filter_bank())
+            energies = _energies(ops, frontend, prepared, bank, floor=0.0)
+            return _standardised(ops, frontend, _normalised(ops, frontend, energies))
+        case Row():
+            values, matrix, bias = prepared
+            source = ops.enter(values, len(matrix))
+            return _framed(ops, source, Affine(matrix=matrix, bias=bias), frontend.size)
+    raise RunError(
+        f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
+        "--frontend mfcc, stft, pcen or none"
+    )
+
+
+def _energies(
+    ops: Floats,
+    frontend: Spectrogram,
+    prepared: Prepared,
+    bank: Matrix,
+    floor: float = POWER_FLOOR,
 ) -> str:
-    """Window and DFT as one matrix with the preparation's, power, mel bank, logarithm."""
+    """Window and DFT as one matrix with the preparation's, power, filter bank: frame by frame."""
+    values, placement, bias = prepared
     graph = ops.graph
     framing = frontend.framed(torch.eye(frontend.length)).double()
     dft = frontend.windowed_dft().double()
@@ -117,37 +141,65 @@ def _log_mel(
     spectrum = ops.product(ops.enter(values, len(placement)), affine, "spectrum", last=True)
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
     frames = graph.reshape(squares, (dft.shape[1],), "frames")  # (rows * frames, 2 * bins)
-    bank = _numpy(frontend.filter_bank())
-    floor = np.full(bank.shape[1], POWER_FLOOR)
-    mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")
-    log_mel = graph.node("Log", [mel], "log_mel")
+    floors = np.full(bank.shape[1], floor)
+    mel = graph.gemm(frames, np.concatenate([bank, bank]), floors, "mel")
     width = frontend.frames * bank.shape[1]
-    return ops.enter(graph.reshape(log_mel, (width,), "log_mel_flat"), width)
+    return ops.enter(graph.reshape(mel, (width,), "energies"), width)
 
 
-def _image(ops: Floats, frontend: LearnableMFCC, log_mel: str) -> str:
-    """DCT and standardisation as one matrix: the image, row by row."""
-    dct = _numpy(frontend.dct)  # (mels, coefficients)
+def _log(ops: Floats, energies: str) -> str:
+    return ops.like(ops.graph.node("Log", [energies], "log_mel"), energies)
+
+
+def _normalised(ops: Floats, frontend: PCEN, energies: str) -> str:
+    """Per-channel energy normalisation; what it subtracts at the end, standardisation takes away.
+
+    The smoothed past is linear: one matrix over all frames and filters.
+    """
+    graph, frames = ops.graph, frontend.frames
+    filters = len(frontend.gain)
+    past = np.zeros((frames, filters, frames, filters))
+    which = np.arange(filters)
+    past[:, which, :, which] = _numpy(frontend.smoothing_maps()).transpose(0, 2, 1)
+    smoothing = past.reshape(frames * filters, -1)
+    smoothed = graph.gemm(energies, smoothing, np.full(len(smoothing), ENERGY_FLOOR), "past")
+
+    def tiled(name: str, value: Tensor) -> str:
+        return graph.constant(f"pcen.{name}", np.tile(_numpy(value), frames))
+
+    gain = graph.node("Pow", [smoothed, tiled("gain", -frontend.gain.exp())], "gain")
+    gained = graph.node("Mul", [energies, gain], "gained")
+    lifted = graph.node("Add", [gained, tiled("bias", frontend.bias.exp())], "lifted")
+    exponent = frontend.exponent.exp()
+    powers = graph.node("Pow", [lifted, tiled("exponent", exponent)], "compressed")
+    offset = tiled("offset", frontend.bias.exp().pow(exponent))
+    return ops.like(graph.node("Sub", [powers, offset], "normalised"), energies)
+
+
+def _standardised(
+    ops: Floats, frontend: Spectrogram, values: str, transform: Matrix | None = None
+) -> str:
+    """A transform of every frame (the DCT) and standardisation as one matrix."""
+    matrix = np.eye(frontend.size[0]) if transform is None else transform
     frames = np.eye(frontend.frames)
-    cepstrum = np.einsum("mc,ts->tmcs", dct, frames).reshape(len(dct) * frontend.frames, -1)
+    spread = np.einsum("mc,ts->tmcs", matrix, frames).reshape(len(matrix) * len(frames), -1)
     scale, shift = _affine(frontend.standardise)
-    return _padded_image(ops, log_mel, (cepstrum * scale, shift), frontend.size)
+    return _framed(ops, values, Affine(matrix=spread * scale, bias=shift), frontend.size)
 
 
-def _padded_image(ops: Floats, source: str, affine: tuple[Matrix, Matrix], size: Size) -> str:
+def _framed(ops: Floats, source: str, affine: Affine, size: Size) -> str:
     """An affine map to an image (rows, height * width), its width filled up with zeros."""
     more = padded_columns(size[1]) - size[1]
-    matrix, bias = (
-        np.pad(part.reshape(*part.shape[:-1], *size), [(0, 0)] * part.ndim + [(0, more)])
-        for part in affine
-    )
-    padded = Affine(matrix=matrix.reshape(len(matrix), -1), bias=bias.ravel())
-    return ops.product(source, padded, "image")
+
+    def wider(part: Matrix) -> Matrix:
+        image = part.reshape(*part.shape[:-1], *size)
+        return np.pad(image, [(0, 0)] * part.ndim + [(0, more)]).reshape(*part.shape[:-1], -1)
+
+    wide = Affine(matrix=wider(affine.matrix), bias=wider(affine.bias))
+    return ops.product(source, wide, "image")
 
 
-def _novelty(
-    graph: Graph, novelty: Autoencoder, prepared: tuple[str, Matrix, Matrix], logits: str
-) -> str:
+def _novelty(graph: Graph, novelty: Autoencoder, prepared: Prepared, logits: str) -> str:
     """Add the logarithm of the autoencoder's error to the logit of every attack."""
     values, matrix, bias = prepared
     scale, center = _numpy(novelty.scale), _numpy(novelty.center)

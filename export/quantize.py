@@ -230,8 +230,8 @@ class Integers(Floats):
         if source not in self._bytes:
             return super().head(source, count, name)
         values = self._bytes[source]
-        made = self._tensor(name)
-        self._slice(self.view(values.tensor, (-1, self._values(values.tensor))), count, made)
+        flat = self.view(values.tensor, (-1, self._values(values.tensor)))
+        made = self.graph.cut(flat, count, axis=1, output=self._tensor(name))
         return self._kept(name, made, values, (-1, count))
 
     def floats(self, name: str) -> str:

@@ -1,16 +1,18 @@
 """How much faster the exported network is than what else runs it, as ratios from one run.
 
     python -m tests.export.speed --width 64 --columns 78
+    python -m tests.export.speed runs/kdd
 
-Weights are random: they do not change the speed. All candidates take turns in one process, one
-thread (``taskset -c 0`` keeps it on one core), batch 256 and one flow; see ``idskit.bench``.
+Without a training run the weights are random: they do not change the speed. All candidates take
+turns in one process, one thread (``taskset -c 0`` keeps it on one core), batch 256 and one flow;
+see ``idskit.bench``.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,19 +27,21 @@ from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.models.resnet import Attention
 from idskit.schema import Feature, Schema
-from idskit.training.run import LabelledRows, Run, save_run
+from idskit.training.run import LabelledRows, Run, load_run, save_run
 
 OURS = "int8"
 
 
-def random_run(width: int, attention: Attention, columns: int, classes: int) -> Run:
+def random_run(
+    columns: int, classes: int, *, width: int, attention: Attention, inner: float
+) -> Run:
     """A run of random weights whose batch norms have seen rows of that many numbers."""
     torch.manual_seed(0)
     names = tuple(Feature(name=f"number{i}", unit="count") for i in range(columns))
     train, held = _rows(columns, classes, 2048, seed=1), _rows(columns, classes, 1024, seed=2)
     schema = Schema(name="random", features=names)
     preparation = fit_preparation(train.flows, schema)
-    settings = NetworkSettings(width=width, attention=attention)
+    settings = NetworkSettings(width=width, attention=attention, inner=inner)
     network = Network(preparation, classes, settings).train()
     with torch.no_grad():
         for part in torch.from_numpy(train.flows).split(256):
@@ -101,17 +105,21 @@ def share(report: Report) -> str:
 
 
 def main(
+    run: Annotated[Path | None, typer.Argument(help="A training run instead.")] = None,
     width: Annotated[int, typer.Option()] = 64,
     attention: Annotated[str, typer.Option()] = "both",
+    inner: Annotated[float, typer.Option()] = 1.0,
     columns: Annotated[int, typer.Option()] = 78,
     classes: Annotated[int, typer.Option()] = 8,
     target: Annotated[str, typer.Option()] = "auto",
     batch: Annotated[int, typer.Option()] = 256,
 ) -> None:
-    """Export a random network and measure it beside its peers."""
+    """Export a network and measure it beside its peers."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_run(random_run(width, attention, columns, classes), folder / "torch")  # type: ignore[arg-type]
+        shape: Any = {"width": width, "attention": attention, "inner": inner}
+        trained = random_run(columns, classes, **shape) if run is None else load_run(run)
+        save_run(trained, folder / "torch")
         models = [folder / "int8.onnx", folder / "fp32.onnx", folder / "torch"]
         export(folder / "torch", models[0], quantize="int8", target=target, max_drop=100)
         export(folder / "torch", models[1])
