@@ -129,10 +129,6 @@ class Floats:
         """Take up a value (rows, width) that the front end made."""
         return self._made(name, (-1, width))
 
-    def like(self, name: str, value: str) -> str:
-        """Take up a value that an elementwise operator made of another."""
-        return self._made(name, self._shapes[value])
-
     def floats(self, name: str) -> str:
         """The value as float32."""
         return name

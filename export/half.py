@@ -13,9 +13,6 @@ from onnx import NodeProto, TensorProto
 from idskit.detect.model_file import OUTPUT
 from idskit.export.graph import Graph
 
-# Its input is made of raw values, and its squares pass the largest half.
-_IN_SINGLE = "spectrum"
-
 
 def halve(graph: Graph) -> Graph:
     """The same graph with its layers, and what reads nothing but theirs, in fp16."""
@@ -27,8 +24,7 @@ def halve(graph: Graph) -> Graph:
     for node in graph.nodes:
         values = set(node.input) - set(graph.constants)
         follows = values <= halves and OUTPUT not in node.output
-        in_single = node.name == _IN_SINGLE or node.name in graph.left_as_they_are
-        in_half = not in_single and (node.name in graph.layers or follows)
+        in_half = node.name not in graph.left_as_they_are and (node.name in graph.layers or follows)
         turned = {name for name in values if (name in halves) != in_half}
         halved.nodes.append(_reading(node, {name: _cast(halved, name, in_half) for name in turned}))
         if in_half:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.errors import RunError
-from idskit.export.arithmetic import Affine, Floats
+from idskit.export.arithmetic import Floats
 from idskit.export.as_it_is import body_as_it_is
 from idskit.export.body import lower_resnet, padded_columns
 from idskit.export.graph import Graph
@@ -56,7 +56,9 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
     graph = Graph(network.preparation.columns, body.classifier.out_features)
     ops = arithmetic(graph)
     prepared = _preparation(graph, network.preparation)
-    image = _image(ops, network, prepared)
+    image = _image(graph, network, prepared)
+    height, width = network.frontend.size
+    ops.enter(image, height * padded_columns(width))
     if isinstance(body, ResNet18):
         logits = lower_resnet(ops, body, network.temperature, image)
     else:
@@ -100,63 +102,58 @@ def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     return values, placement, bias
 
 
-def _image(ops: Floats, network: Network, prepared: Prepared) -> str:
-    """The front end's image (rows, height * width), row by row."""
+def _image(graph: Graph, network: Network, prepared: Prepared) -> str:
+    """The front end's image (rows, height * width), row by row, in float32.
+
+    On bytes it is no front end: small powers end in one step of the spectrum's range.
+    """
     frontend = network.frontend
     match frontend:
         case LearnableMFCC():
-            log_mel = _log(ops, _energies(ops, frontend, prepared, _numpy(frontend.filter_bank())))
-            return _standardised(ops, frontend, log_mel, _numpy(frontend.dct))
+            log_mel = _log(graph, frontend, prepared, _numpy(frontend.filter_bank()))
+            return _standardised(graph, frontend, log_mel, _numpy(frontend.dct))
         case LogPower():
-            bins = np.eye(frontend.size[0])
-            return _standardised(ops, frontend, _log(ops, _energies(ops, frontend, prepared, bins)))
+            log_power = _log(graph, frontend, prepared, np.eye(frontend.size[0]))
+            return _standardised(graph, frontend, log_power, np.eye(frontend.size[0]))
         case PCEN():
             bank = _numpy(frontend.filter_bank())
-            energies = _energies(ops, frontend, prepared, bank, floor=0.0)
-            return _standardised(ops, frontend, _normalised(ops, frontend, energies))
+            energies = _energies(graph, frontend, prepared, bank, floor=0.0)
+            normalised = _normalised(graph, frontend, energies)
+            return _standardised(graph, frontend, normalised, np.eye(frontend.size[0]))
         case Row():
             values, matrix, bias = prepared
-            source = ops.enter(values, len(matrix))
-            return _framed(ops, source, Affine(matrix=matrix, bias=bias), frontend.size)
+            return _framed(graph, values, (matrix, bias), frontend.size)
     raise RunError(
         f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
         "--frontend mfcc, stft, pcen or none"
     )
 
 
+def _log(graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix) -> str:
+    energies = _energies(graph, frontend, prepared, bank, floor=POWER_FLOOR)
+    return graph.node("Log", [energies], "log_mel")
+
+
 def _energies(
-    ops: Floats,
-    frontend: Spectrogram,
-    prepared: Prepared,
-    bank: Matrix,
-    floor: float = POWER_FLOOR,
+    graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix, *, floor: float
 ) -> str:
     """Window and DFT as one matrix with the preparation's, power, filter bank: frame by frame."""
     values, placement, bias = prepared
-    graph = ops.graph
     framing = frontend.framed(torch.eye(frontend.length)).double()
+    banks = np.concatenate([bank, bank])  # of real parts, then of imaginary parts
     dft = frontend.windowed_dft().double()
-    spectrum_map = _numpy((framing @ dft).flatten(1))  # (length, frames * 2 * bins)
-    affine = Affine(matrix=placement @ spectrum_map, bias=bias @ spectrum_map)
-    spectrum = ops.product(ops.enter(values, len(placement)), affine, "spectrum", last=True)
+    used = torch.from_numpy(banks.any(axis=1)) & dft.any(dim=0)  # the sine of bin 0 is nothing
+    spectrum_map = _numpy((framing @ dft[:, used]).flatten(1))  # (length, frames * used)
+    spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
-    frames = graph.reshape(squares, (dft.shape[1],), "frames")  # (rows * frames, 2 * bins)
-    floors = np.full(bank.shape[1], floor)
-    mel = graph.gemm(frames, np.concatenate([bank, bank]), floors, "mel")
-    width = frontend.frames * bank.shape[1]
-    return ops.enter(graph.reshape(mel, (width,), "energies"), width)
+    frames = graph.reshape(squares, (int(used.sum()),), "frames")  # (rows * frames, used)
+    mel = graph.gemm(frames, banks[used.numpy()], np.full(bank.shape[1], floor), "mel")
+    return graph.reshape(mel, (frontend.frames * bank.shape[1],), "energies")
 
 
-def _log(ops: Floats, energies: str) -> str:
-    return ops.like(ops.graph.node("Log", [energies], "log_mel"), energies)
-
-
-def _normalised(ops: Floats, frontend: PCEN, energies: str) -> str:
-    """Per-channel energy normalisation; what it subtracts at the end, standardisation takes away.
-
-    The smoothed past is linear: one matrix over all frames and filters.
-    """
-    graph, frames = ops.graph, frontend.frames
+def _normalised(graph: Graph, frontend: PCEN, energies: str) -> str:
+    """Per-channel energy normalisation; the smoothed past is linear, so one matrix."""
+    frames = frontend.frames
     filters = len(frontend.gain)
     past = np.zeros((frames, filters, frames, filters))
     which = np.arange(filters)
@@ -173,21 +170,19 @@ def _normalised(ops: Floats, frontend: PCEN, energies: str) -> str:
     exponent = frontend.exponent.exp()
     powers = graph.node("Pow", [lifted, tiled("exponent", exponent)], "compressed")
     offset = tiled("offset", frontend.bias.exp().pow(exponent))
-    return ops.like(graph.node("Sub", [powers, offset], "normalised"), energies)
+    return graph.node("Sub", [powers, offset], "normalised")
 
 
-def _standardised(
-    ops: Floats, frontend: Spectrogram, values: str, transform: Matrix | None = None
-) -> str:
+def _standardised(graph: Graph, frontend: Spectrogram, values: str, transform: Matrix) -> str:
     """A transform of every frame (the DCT) and standardisation as one matrix."""
-    matrix = np.eye(frontend.size[0]) if transform is None else transform
     frames = np.eye(frontend.frames)
-    spread = np.einsum("mc,ts->tmcs", matrix, frames).reshape(len(matrix) * len(frames), -1)
+    spread = np.einsum("mc,ts->tmcs", transform, frames)
     scale, shift = _affine(frontend.standardise)
-    return _framed(ops, values, Affine(matrix=spread * scale, bias=shift), frontend.size)
+    matrix = spread.reshape(len(transform) * len(frames), -1) * scale
+    return _framed(graph, values, (matrix, shift), frontend.size)
 
 
-def _framed(ops: Floats, source: str, affine: Affine, size: Size) -> str:
+def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size) -> str:
     """An affine map to an image (rows, height * width), its width filled up with zeros."""
     more = padded_columns(size[1]) - size[1]
 
@@ -195,8 +190,8 @@ def _framed(ops: Floats, source: str, affine: Affine, size: Size) -> str:
         image = part.reshape(*part.shape[:-1], *size)
         return np.pad(image, [(0, 0)] * part.ndim + [(0, more)]).reshape(*part.shape[:-1], -1)
 
-    wide = Affine(matrix=wider(affine.matrix), bias=wider(affine.bias))
-    return ops.product(source, wide, "image")
+    matrix, bias = map(wider, affine)
+    return graph.gemm(source, matrix, bias, "image")
 
 
 def _novelty(graph: Graph, novelty: Autoencoder, prepared: Prepared, logits: str) -> str:
