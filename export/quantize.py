@@ -177,13 +177,12 @@ class Integers(Floats):
             return super().peak(maps, shape, axis, name)
         pixels, channels = shape
         values = self._bytes[maps]
-        source = [self._reshaped(values, self._split(shape)).tensor]
+        source = [self._reshaped(values, (1, -1, *shape)).tensor]
         if axis == 1:
-            whole = {"kernel_shape": [pixels]}
-            one = (-1, 1, channels)
-            return self._move("NhwcMaxPool", source, name, values, one, CONTRIB, **whole)
-        made = self._split((pixels, 1))
-        return self._move("ReduceMax", source, name, values, made, axes=[-1], keepdims=1)
+            whole, made = {"kernel_shape": [1, pixels]}, (1, -1, 1, channels)
+            return self._move("NhwcMaxPool", source, name, values, made, CONTRIB, **whole)
+        made = (1, -1, pixels, 1)
+        return self._move("ReduceMax", source, name, values, made, axes=[3], keepdims=1)
 
     def join(self, maps: str, peak: str, name: str) -> str:
         """Bytes of one scale side by side."""
@@ -208,11 +207,11 @@ class Integers(Floats):
             return super().scale(maps, weights, shape, axis, name)
         self._layer(name)
         spread = (1, shape[1]) if axis == 1 else (shape[0], 1)
-        left = self._reshaped(self.bytes(maps), self._split(shape))
-        right = self._reshaped(self.bytes(weights), self._split(spread, whole=shape))
+        left = self._reshaped(self.bytes(maps), (1, -1, *shape))
+        right = self._reshaped(self.bytes(weights), (1, -1, *spread))
         out = self._ranged(name)
         inputs = [*left.inputs, *right.inputs, out.scale, out.zero]
-        return self._emit("QLinearMul", inputs, name, out, self._split(shape))
+        return self._emit("QLinearMul", inputs, name, out, (1, -1, *shape))
 
     def sum(self, left: str, right: str, name: str) -> str:
         """Sum of bytes; the Relu is the range's lower end."""
@@ -312,11 +311,6 @@ class Integers(Floats):
     def _flat(self, tensor: str) -> str:
         """As products take and give it, so that nothing lies between two of them."""
         return self.view(tensor, (1, -1, 1, self._values(tensor)))
-
-    @staticmethod
-    def _split(shape: Maps, whole: Maps | None = None) -> Shape:
-        """Pixels and channels apart; maps of one pixel stay as products give them."""
-        return (1, -1, 1, shape[1]) if (whole or shape)[0] == 1 else (-1, *shape)
 
     def _takes(self, name: str) -> bool:
         return self._chosen is None or name in self._chosen
