@@ -57,16 +57,21 @@ class GraphFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Node:
+class Node:
+    """A node as it is in the file."""
+
     name: str
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, tuple[int, ...]]  # those that are lists of numbers
+    raw_attributes: tuple[bytes, ...]  # all of them, as they are in the file
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tensor:
+class Tensor:
+    """A constant: its elements' type is a number of onnx.proto3."""
+
     name: str
     type: int
     shape: tuple[int, ...]
@@ -75,15 +80,10 @@ class _Tensor:
 
 def graph_facts(content: bytes) -> GraphFacts:
     """Read the facts of a model's bytes that ``read_model`` has checked, without onnx."""
-    opset: int | None = None
-    nodes: list[_Node] = []
-    tensors: dict[str, _Tensor] = {}
-    for field, value in fields(memoryview(content)):
-        if field == _OPSET_IMPORT and isinstance(value, memoryview):
-            opset = _default_opset(value) or opset
-        if field == _MODEL_GRAPH and isinstance(value, memoryview):
-            nodes += _nodes(value)
-            tensors |= {tensor.name: tensor for tensor in _tensors(value)}
+    nodes, tensors = read_graph(content)
+    imports = (v for f, v in fields(memoryview(content)) if f == _OPSET_IMPORT)
+    versions = [_default_opset(value) for value in imports if isinstance(value, memoryview)]
+    opset = next((version for version in versions if version), None)
     return GraphFacts(
         opset=opset,
         operators=Counter(node.kind for node in nodes),
@@ -92,7 +92,16 @@ def graph_facts(content: bytes) -> GraphFacts:
     )
 
 
-def _products(nodes: list[_Node], tensors: dict[str, _Tensor]) -> Iterator[Product]:
+def read_graph(content: bytes) -> tuple[list[Node], dict[str, Tensor]]:
+    """Nodes, subgraphs left out, and constants of a model's bytes."""
+    graphs = [v for f, v in fields(memoryview(content)) if f == _MODEL_GRAPH]
+    parts = [graph for graph in graphs if isinstance(graph, memoryview)]
+    nodes = [node for part in parts for node in _nodes(part)]
+    tensors = {tensor.name: tensor for part in parts for tensor in _tensors(part)}
+    return nodes, tensors
+
+
+def _products(nodes: list[Node], tensors: dict[str, Tensor]) -> Iterator[Product]:
     """Products with a constant second factor.
 
     A reshape may have folded part of a flow into the rows (the mel bank runs once a frame), so the
@@ -105,9 +114,9 @@ def _products(nodes: list[_Node], tensors: dict[str, _Tensor]) -> Iterator[Produ
         place = _PRODUCTS.get(node.kind, len(node.inputs))
         factor = constants.get(node.inputs[place]) if place < len(node.inputs) else None
         if node.kind == "Reshape" and node.inputs[1] in tensors:
-            heights[node.outputs[0]] = _height(tensors[node.inputs[1]].values)
+            heights[node.outputs[0]] = map_height(tensors[node.inputs[1]].values)
         if node.kind == _CONVOLUTION:
-            heights[node.outputs[0]] = rows = _rows_out(node, heights.get(node.inputs[0], 1))
+            heights[node.outputs[0]] = rows = rows_out(node, heights.get(node.inputs[0], 1))
             weights = math.prod(tensors[node.inputs[_KERNEL]].shape)
             yield _product(node, weights, rows)
         elif factor is not None and len(factor.shape) == 2:
@@ -121,17 +130,17 @@ def _products(nodes: list[_Node], tensors: dict[str, _Tensor]) -> Iterator[Produ
             sizes[node.outputs[0]] = max(sizes.get(name, 0) for name in node.inputs)
 
 
-def _product(node: _Node, weights: int, rows: int) -> Product:
+def _product(node: Node, weights: int, rows: int) -> Product:
     name = node.name or node.outputs[0]
     return Product(name=name, weights=weights, multiply_adds=rows * weights)
 
 
-def _height(shape: tuple[int, ...]) -> int:
+def map_height(shape: tuple[int, ...]) -> int:
     """Rows of a map, in a shape of (1, flows, rows, values of a row)."""
     return shape[2] if len(shape) == 4 and shape[0] == 1 else 1
 
 
-def _rows_out(node: _Node, height: int) -> int:
+def rows_out(node: Node, height: int) -> int:
     """Rows of a map after a convolution over them."""
     taps, stride = node.attributes["kernel_shape"][-1], node.attributes["strides"][-1]
     pads = node.attributes["pads"]
@@ -144,16 +153,19 @@ def _default_opset(message: memoryview) -> int | None:
     return version if isinstance(version, int) and not imported.get(_OPSET_DOMAIN) else None
 
 
-def _nodes(graph: memoryview) -> Iterator[_Node]:
+def _nodes(graph: memoryview) -> Iterator[Node]:
     for field, value in fields(graph):
         if field == _GRAPH_NODE and isinstance(value, memoryview):
             found = list(fields(value))
-            yield _Node(
+            yield Node(
                 name=_text(found, _NODE_NAME),
                 kind=_text(found, _NODE_KIND),
                 inputs=_texts(found, _NODE_INPUT),
                 outputs=_texts(found, _NODE_OUTPUT),
                 attributes=dict(_attributes(found)),
+                raw_attributes=tuple(
+                    bytes(v) for f, v in found if f == _NODE_ATTRIBUTE and isinstance(v, memoryview)
+                ),
             )
 
 
@@ -165,12 +177,12 @@ def _attributes(node: list[tuple[int, Value]]) -> Iterator[tuple[str, tuple[int,
             yield _text(found, _ATTRIBUTE_NAME), tuple(numbers)
 
 
-def _tensors(graph: memoryview) -> Iterator[_Tensor]:
+def _tensors(graph: memoryview) -> Iterator[Tensor]:
     for field, value in fields(graph):
         if field == _GRAPH_TENSOR and isinstance(value, memoryview):
             found = list(fields(value))
             kind, raw = dict(found).get(_TENSOR_TYPE), dict(found).get(_TENSOR_RAW)
-            yield _Tensor(
+            yield Tensor(
                 name=_text(found, _TENSOR_NAME),
                 type=kind if isinstance(kind, int) else 0,
                 shape=tuple(v for f, v in found if f == _TENSOR_SHAPE and isinstance(v, int)),
