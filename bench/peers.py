@@ -5,6 +5,7 @@
     plain int8     that file after onnxruntime's own static quantisation: what other tools make
     openvino fp32  the plain export in OpenVINO
     openvino int8  the same with the front end left in float, which OpenVINO cannot convert
+    ncnn fp32      the network behind its front end, which ncnn cannot convert: a part of the work
     lightgbm       300 trees on the raw columns, fitted on the run's calibration rows
 
 All are made in memory from the run's folder, on the CPU; a peer that is not installed is named.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import subprocess
 import tempfile
 import time
 import warnings
@@ -60,6 +62,7 @@ def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Candid
         "plain int8": ("onnxruntime", lambda: _in_onnxruntime(int8, threads), int8),
         "openvino fp32": ("openvino", lambda: _in_openvino(fp32, threads), fp32),
         "openvino int8": ("openvino", lambda: _in_openvino(body_int8, threads), body_int8),
+        "ncnn fp32": ("ncnn", lambda: _in_ncnn(run, threads), b""),
         "lightgbm": ("lightgbm", lambda: _in_lightgbm(run, threads), b""),
     }
     found, missing = [], []
@@ -70,7 +73,7 @@ def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Candid
         except MissingExtra as error:
             missing.append(f"{name} was not measured: {error}")
             continue
-        except RuntimeError as error:  # the peer is there and refuses the network
+        except (RuntimeError, subprocess.CalledProcessError) as error:  # it is there, and refuses
             reason = str(error).strip().rpartition("\n")[2]
             missing.append(f"{name} was not measured: it refuses the network ({reason})")
             continue
@@ -171,6 +174,45 @@ def _in_openvino(model: bytes, threads: int | None) -> Infer:
     compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", config)
     request = compiled.create_infer_request()
     return lambda rows: request.infer({0: rows})[0]
+
+
+def _in_ncnn(run: Any, threads: int | None) -> Infer:
+    """The body alone, on images that are at hand; ncnn takes one at a time."""
+    try:
+        import ncnn
+        import pnnx
+    except ModuleNotFoundError as error:
+        raise MissingExtra("ncnn is not installed: pip install ncnn pnnx") from error
+    import torch
+
+    network = _plain_network(run)
+    height, width = network.frontend.size
+    net = ncnn.Net()
+    net.opt.num_threads = threads or usable_processors()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pnnx reads what torch no longer recommends
+        file = Path(folder, "body.pt")
+        traced: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network.body, torch.zeros(1, height, width)
+        )
+        traced.save(str(file))
+        command = [pnnx.EXEC_PATH, str(file), f"inputshape=[1,{height},{width}]"]
+        subprocess.run(command, capture_output=True, cwd=folder, check=True)
+        net.load_param(str(file.with_suffix(".ncnn.param")))
+        net.load_model(str(file.with_suffix(".ncnn.bin")))
+    with torch.inference_mode():
+        image = network.frontend(network.preparation(torch.from_numpy(run.held.flows[:1])))[0]
+    one = ncnn.Mat(image.numpy().copy())
+
+    def infer(rows: Rows) -> object:
+        answers = []
+        for _ in rows:
+            with net.create_extractor() as extractor:
+                extractor.input("in0", one)
+                answers.append(np.array(extractor.extract("out0")[1]))
+        return answers
+
+    return infer
 
 
 def _in_lightgbm(run: Any, threads: int | None) -> Infer:
