@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import ModelCard
 from idskit.detect.signature import private_key
 from idskit.detect.signature import sign as sign_model
@@ -56,6 +58,7 @@ class ExportReport:
     int8_against_fp32: Agreement | None = None
     fp16_against_fp32: Agreement | None = None
     left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
+    left_as_they_are: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
     layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
     beside: tuple[str, ...] = ()  # the signature and what was emitted
 
@@ -80,6 +83,7 @@ class ExportReport:
             ("precision", f"{precision} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
+            *([("not lowered", ", ".join(self.left_as_they_are))] if self.left_as_they_are else []),
             ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
         ]
@@ -163,7 +167,8 @@ def export(
     content = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
     beside = () if dry_run else _write(output, content, card, key, emit)
-    in_int8 = tuple(n.name for n in graph.nodes if f"{n.name}.weight.integers" in graph.constants)
+    products = [node.name for node in floats.nodes if node.op_type == "Gemm"]
+    in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
     return ExportReport(
         output=str(output),
         quantize=quantize,
@@ -172,20 +177,24 @@ def export(
         bytes_fp32=len(floats.model().SerializeToString()),
         bytes_written=len(content),
         nodes=len(model.graph.node),
-        multiply_adds=_multiply_adds(floats, trained),
+        multiply_adds=graph_facts(content).multiply_adds,
         int8_products=in_int8,
-        float_products=tuple(
-            node.name
-            for node in floats.nodes
-            if node.op_type == "Gemm" and node.name not in in_int8
-        ),
+        float_products=tuple(name for name in products if name not in in_int8),
         fp32_against_torch=exact,
         int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
         fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
         left_float=smaller.left_float if smaller else (),
+        left_as_they_are=_left_as_they_are(graph),
         layer_costs=smaller.layer_costs if smaller else (),
         beside=tuple(map(str, beside)),
     )
+
+
+def _left_as_they_are(graph: Graph) -> tuple[str, ...]:
+    """Kinds of nodes that were taken over from torch's export, most of them first."""
+    names = set(graph.left_as_they_are)
+    kinds = Counter(node.op_type for node in graph.nodes if node.name in names)
+    return tuple(f"{kind} ({count})" for kind, count in kinds.most_common())
 
 
 def _write(
@@ -278,15 +287,4 @@ def _card(graph: Graph, trained: Run, quantize: str, facts: Mapping[str, Any]) -
         threshold=trained.threshold,
         facts=facts,
         golden=golden_vectors(graph.model(), trained.held, quantize),
-    )
-
-
-def _multiply_adds(graph: Graph, trained: Run) -> int:
-    """Multiply-adds of one flow; the mel bank runs once a frame."""
-    frontend = trained.network.frontend
-    frames = {"mel": frontend.channels * frontend.frames}
-    return sum(
-        graph.constants[node.input[1]].size * frames.get(node.name, 1)
-        for node in graph.nodes
-        if node.op_type == "Gemm"
     )

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.detect.model_file import INPUT
-from idskit.export.graph import ML_DOMAIN, Graph
+from idskit.export.graph import ML, Graph
 from idskit.models.trees import LEAST_PROBABILITY, Trees
 
 
 def average(graph: Graph, trees: Trees, logits: str) -> str:
     """Add the trees beside ``logits``; the logarithm of the averaged probabilities."""
     raw = graph.node(
-        "TreeEnsembleRegressor", [INPUT], "trees.logits", domain=ML_DOMAIN, **_attributes(trees)
+        "TreeEnsembleRegressor", [INPUT], "trees.logits", domain=ML, **_attributes(trees)
     )
     members = {"network": (logits, 1 - float(trees.share)), "trees": (raw, float(trees.share))}
     parts = [

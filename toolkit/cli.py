@@ -234,7 +234,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         str | None, typer.Option(help="Training rows: none, over (repeat) or under (leave out).")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Channels: 64, 32, 16 or 8.")] = None,
-    attention: Annotated[str | None, typer.Option(help="none, channel, spatial or both.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="none, channel, spatial, both, or squeeze (faster).")
+    ] = None,
+    inner: Annotated[
+        float | None, typer.Option(help="Share of channels inside a block; 0.5 halves the work.")
+    ] = None,
     train_window: Annotated[bool | None, typer.Option(help="Learn the window.")] = None,
     train_dft: Annotated[bool | None, typer.Option(help="Learn the DFT.")] = None,
     train_mel: Annotated[bool | None, typer.Option(help="Learn the mel filter bank.")] = None,

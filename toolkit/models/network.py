@@ -45,7 +45,8 @@ class NetworkSettings:
     model: Model = "resnet18"
     frontend: FrontEndName = "mfcc"
     width: int = 16
-    attention: Attention = "both"  # of resnet18
+    attention: Attention = "both"  # of resnet18, as is inner
+    inner: float = 1.0  # share of its channels that a block has between its convolutions
     mfcc: MFCCSettings = field(default_factory=MFCCSettings)  # of every front end but none
     novelty: Novelty = "none"  # a member that models benign traffic only
 
@@ -98,7 +99,8 @@ def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module
     width = settings.width
     match settings.model:
         case "resnet18":
-            return ResNet18(size, classes, width=width, attention=settings.attention)
+            attention, inner = settings.attention, settings.inner
+            return ResNet18(size, classes, width=width, attention=attention, inner=inner)
         case "deep-cnn":
             return DeepCNN(size, classes, width=width)
         case "gru" | "lstm":

@@ -102,6 +102,7 @@ class TrainingSettings:
     resample: Resample = "none"  # training rows: classes made as large as the largest, or as small
     width: int = 16  # channels of the first stage: 64, 32, 16 or 8
     attention: Attention = "both"
+    inner: float = 1.0  # share of its channels that a block has between its convolutions
     train_window: bool = True  # each stage of the front end: learned, or fixed at its MFCC values
     train_dft: bool = True
     train_mel: bool = True
@@ -209,6 +210,7 @@ class ResolvedSettings(TrainingSettings):
             frontend=self.frontend,
             width=self.width,
             attention=self.attention,
+            inner=self.inner,
             mfcc=mfcc,
             novelty=self.novelty,
         )
@@ -242,6 +244,7 @@ def check_settings(settings: ResolvedSettings) -> None:
             choices = ", ".join(map(str, known))
             raise RunError(f"{name} {value!r} was asked for, but the choices are {choices}")
     ranges = {
+        "inner": (0.01, 1),
         "epochs": (1, 10_000),
         "patience": (1, 10_000),
         "batch": (2, 1 << 20),
