@@ -312,6 +312,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
     from idskit.models.network import MODELS
+    from idskit.output import require_place
     from idskit.training.page import SEEDS, save_page
     from idskit.training.seeds import train_seeds
     from idskit.training.settings import TrainingSettings
@@ -320,6 +321,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
 
     for name in ("data", "output", "resume", "json_file", "seeds", "html", "leave_one_attack_out"):
         given.pop(name, None)
+    for place in (json_file, html):
+        if place is not None:
+            require_place(place)
     if model not in MODELS:
         if seeds or html or leave_one_attack_out:
             raise typer.BadParameter(

@@ -113,3 +113,10 @@ def test_a_report_is_taken_up_again(
     assert "Leave one attack out" not in again.read_text()
     assert text_of(again.read_text())[:200] == text_of(page)[:200]
     assert "left_out" not in json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("flag", ["--html=page.html", "--seeds=2", "--leave-one-attack-out"])
+def test_a_comparison_of_models_has_no_report(nsl_folder: Path, flag: str):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "nsl-kdd", "--data", str(nsl_folder), "--model", "gru,kernel", flag])
+    assert done.value.code == 2

@@ -96,6 +96,7 @@ def agreed(values: Tensor) -> Tensor:
     return values
 
 
-def floats(module: nn.Module) -> list[Tensor]:
-    """The buffers that hold statistics."""
-    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+def statistics(module: nn.Module) -> list[Tensor]:
+    """What the batch norms of a module have seen."""
+    ends = ("running_mean", "running_var")
+    return [buffer for name, buffer in module.named_buffers() if name.endswith(ends)]

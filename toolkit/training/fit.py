@@ -177,7 +177,7 @@ class _Loop:
         started = time.perf_counter()
         train_loss = self._train(epoch)
         trained = time.perf_counter() - started
-        distributed.average(distributed.floats(self.network))
+        distributed.average(distributed.statistics(self.network))
         self.network.eval()
         with torch.inference_mode():
             logits = _logits(self.network, self.validation.signals)

@@ -22,8 +22,9 @@ from idskit.output import write_json, write_whole
 from idskit.training import distributed, report
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
 from idskit.training.fit import find_device
-from idskit.training.settings import ResolvedSettings, TrainingSettings
-from idskit.training.train import METRICS_FILE, RUN_FILE, load_data, train_on
+from idskit.training.run import RUN_FILE, replacing
+from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
+from idskit.training.train import METRICS_FILE, load_data, train_on
 
 Document = dict[str, Any]
 SEEDS_PICTURE = "seeds.png"
@@ -57,6 +58,7 @@ def train_seeds(
     if seeds < 1:
         raise RunError(f"{seeds} seeds were asked for, but at least one has to be trained")
     whole = settings.resolved()
+    check_settings(replace(whole, seed=whole.seed + seeds - 1))  # before the first is trained
     with distributed.joined(find_device(whole)):
         dataset = load_data(whole, data)
         if seeds == 1:
@@ -151,14 +153,13 @@ def _finished(dataset: Dataset, settings: ResolvedSettings, folder: Path) -> Doc
 
 
 def _keep(chosen: Path, output: Path, document: Document) -> None:
-    """Copy the files of a run, run.json last, with ``document`` as its metrics.json."""
-    (output / RUN_FILE).unlink(missing_ok=True)
-    for file in sorted(chosen.iterdir()):
-        if file.name not in (RUN_FILE, METRICS_FILE):
-            _copy(file, output)
-    write_json(output / METRICS_FILE, document)
-    report.plot_seeds(output / SEEDS_PICTURE, document["seeds"], title=_title(document))
-    _copy(chosen / RUN_FILE, output)
+    """Copy the files of a run, with ``document`` as its metrics.json."""
+    with replacing(output) as folder:
+        for file in chosen.iterdir():
+            if file.name != METRICS_FILE:
+                _copy(file, folder)
+        write_json(folder / METRICS_FILE, document)
+        report.plot_seeds(folder / SEEDS_PICTURE, document["seeds"], title=_title(document))
 
 
 def _title(document: Document) -> str:

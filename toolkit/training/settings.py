@@ -33,6 +33,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 Loss = Literal["cross-entropy", "hinge"]
 LOSSES: tuple[Loss, ...] = ("cross-entropy", "hinge")
 SMALL_WIDTH = 16
+LARGEST_SEED = (1 << 32) - 1  # that every library takes
 
 
 # What a data set's own rows ask for, as measured on validation rows (README.md of this folder).
@@ -260,15 +261,16 @@ def check_settings(settings: ResolvedSettings) -> None:
         "rows": (0, 1 << 40),
         "max_zeros": (0, 1),
         "false_positive_rate": (1e-9, 0.5),
-        "seed": (0, (1 << 63) - 1),
-        "split_seed": (0, (1 << 63) - 1),
+        "seed": (0, LARGEST_SEED),
+        "split_seed": (0, LARGEST_SEED),
         "threads": (0, 4096),
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
         if not low <= value <= high:
             raise RunError(
-                f"{name} {value!r} was asked for, but it must lie in [{low:g}, {high:g}]"
+                f"{name} {value!r} was asked for, but it must lie in [{_number(low)}, "
+                f"{_number(high)}]"
             )
     if settings.pca and settings.frontend != "mfcc":
         raise RunError(
@@ -280,3 +282,7 @@ def check_settings(settings: ResolvedSettings) -> None:
             "the hinge loss was asked for, which learns labels as they are: leave out label "
             "smoothing, and choose --distill none"
         )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

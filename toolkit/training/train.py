@@ -23,10 +23,10 @@ from idskit.training.baseline import TREES, lightgbm_probabilities
 from idskit.training.checkpoint import CHECKPOINT_FILE, Epoch
 from idskit.training.evaluate import measure
 from idskit.training.fit import Fitted, find_device, fit, probabilities_of
-from idskit.training.run import LabelledRows, Run, save_run
+from idskit.training.run import LabelledRows, Run, replacing, save_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 
-RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
+METRICS_FILE = "metrics.json"
 CALIBRATION_ROWS = 1_000  # of each class: what the exporter measures activation ranges on
 HELD_ROWS = 20_000  # what the exporter compares int8 with fp32 on
 Predictions = tuple[NDArray[np.float32], NDArray[np.float32]]  # of validation and of test rows
@@ -96,10 +96,10 @@ def train_on(
         "lightgbm": baseline or baseline_predictions(dataset, whole),
     }
     document = _metrics(dataset, whole, fitted, probabilities)
-    (output / RUN_FILE).unlink(missing_ok=True)  # from here on the folder is not the earlier run's
-    write_json(output / METRICS_FILE, document)
-    _draw(output, dataset, fitted, document, probabilities)
-    save_run(_run(dataset, whole, fitted, document), output)
+    with replacing(output) as folder:
+        write_json(folder / METRICS_FILE, document)
+        _draw(folder, dataset, fitted, document, probabilities)
+        save_run(_run(dataset, whole, fitted, document), folder)
     (output / CHECKPOINT_FILE).unlink(missing_ok=True)
     return document
 
