@@ -147,8 +147,8 @@ def export(
 
     Raises:
         RunError: the run is incomplete or damaged.
-        IdskitError: unknown quantisation, target or language, or a graph that is not torch's
-            network.
+        IdskitError: unknown quantisation, target or language, a smaller precision for a body that
+            is not lowered, or a graph that is not torch's network.
         DataError: too few calibration rows, or a class without any.
         ModelError: ``sign`` is no private ed25519 key.
         MissingExtra: ``sign`` was given and cryptography is not installed.
@@ -158,6 +158,7 @@ def export(
     key = None if sign is None else private_key(sign)
     trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
+    _require_layers(floats, trained, quantize)
     answers = run_onnx(floats.model(), trained.held.flows)
     exact = _against_torch(answers, trained)
     smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop)
@@ -228,6 +229,15 @@ def _with_held_rows(trained: Run, folder: Path) -> Run:
             f"the training run in {folder} has no held rows to verify an export on: train again"
         )
     return trained
+
+
+def _require_layers(floats: Graph, trained: Run, quantize: str) -> None:
+    if quantize != "none" and not floats.layers:
+        raise IdskitError(
+            f"{quantize} was asked for, but the body of this run, {trained.network.settings.model},"
+            " is taken over operator by operator in float32 and has no lowered layer: export it "
+            "with --quantize none, or train resnet18"
+        )
 
 
 def _smaller(

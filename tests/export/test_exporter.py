@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from tests.export.toy import make_run
 
 from idskit.bench.ceiling import count_macs
 from idskit.detect.detector import Detector
@@ -158,6 +159,16 @@ def test_half_written_run_is_one_sentence(run_folder, tmp_path, name):
 def test_missing_run_says_what_to_do(tmp_path):
     with pytest.raises(RunError, match="train first"):
         export(tmp_path / "nothing", tmp_path / "model.onnx")
+
+
+def test_a_body_that_is_not_lowered_is_named_and_has_no_int8(tmp_path):
+    save_run(make_run(model="gru", frontend="stft"), tmp_path / "run")
+    report = export(tmp_path / "run", tmp_path / "model.onnx")
+    assert "GRU (2)" in report.left_as_they_are
+    assert Detector.load(tmp_path / "model.onnx").verify() <= 1e-4
+    with pytest.raises(IdskitError, match=r"gru, is taken over .* --quantize none"):
+        export(tmp_path / "run", tmp_path / "int8.onnx", quantize="int8")
+    assert not (tmp_path / "int8.onnx").exists()
 
 
 def test_unknown_quantization_names_the_known(run_folder, tmp_path):
