@@ -57,6 +57,8 @@ class ExportReport:
     fp32_against_torch: Agreement
     int8_against_fp32: Agreement | None = None
     fp16_against_fp32: Agreement | None = None
+    trees: int = 0  # of the member beside the network
+    trees_share: float | None = None  # of the averaged probabilities
     left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
     left_as_they_are: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
     layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
@@ -84,6 +86,7 @@ class ExportReport:
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
             *([("not lowered", ", ".join(self.left_as_they_are))] if self.left_as_they_are else []),
+            *self._tree_lines(),
             ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
         ]
@@ -102,6 +105,11 @@ class ExportReport:
             ("same verdict", f"{drop.same_verdict:.2%} of rows"),
             ("worst class", f"{drop.worst_class} ({-100 * drop.worst_class_f1_drop:+.2f} points)"),
         ]
+
+    def _tree_lines(self) -> list[tuple[str, str]]:
+        if self.trees_share is None:
+            return []
+        return [("trees", f"{self.trees:,}, with {self.trees_share:.0%} of the average")]
 
     def _product_lines(self) -> list[tuple[str, str]]:
         if self.int8_against_fp32 is None:
@@ -170,6 +178,7 @@ def export(
     beside = () if dry_run else _write(output, content, card, key, emit)
     products = [node.name for node in floats.nodes if node.op_type == "Gemm"]
     in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
+    trees = trained.network.trees
     return ExportReport(
         output=str(output),
         quantize=quantize,
@@ -184,6 +193,8 @@ def export(
         fp32_against_torch=exact,
         int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
         fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
+        trees=0 if trees is None else len(trees.root),
+        trees_share=None if trees is None else float(trees.share),
         left_float=smaller.left_float if smaller else (),
         left_as_they_are=_left_as_they_are(graph),
         layer_costs=smaller.layer_costs if smaller else (),
