@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.bench.gpu import Bound, Steps, describe_placement, measure_steps, placement
+from idskit.bench.gpu import (
+    Bound,
+    Replayed,
+    Steps,
+    describe_placement,
+    measure_steps,
+    open_graph_session,
+    placement,
+)
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import INPUT, OUTPUT, read_model
@@ -25,6 +33,7 @@ from idskit.errors import DeviceError, IdskitError, require
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
+Infer = Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
 NOISE = 0.05  # standard deviation of the factor that numbers are multiplied by
 
 
@@ -64,7 +73,7 @@ class Candidate:
     model: ModelFacts
     execution: Execution
     schema: Schema
-    infer: Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
+    infer: Infer
     sample: Rows  # real rows that the model file or the run carries
     detector: Detector | None  # None for backends that cannot detect
     accuracy: Accuracy | None  # None where the model does not say
@@ -79,7 +88,13 @@ class Candidate:
 
 
 def open_candidate(
-    path: Path | None, *, device: str = "cpu", threads: int | None = None, compiled: bool = False
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    compiled: bool = False,
+    half: bool = False,
+    cuda_graph: bool = False,
 ) -> Candidate:
     """Load what is to be measured.
 
@@ -90,21 +105,28 @@ def open_candidate(
         threads: of one inference; all usable processors when None.
         compiled: run what torch.compile makes of the network behind its preparation, instead of
             eager torch; for training runs only.
+        half: let torch choose half precision where it holds (autocast); for training runs only.
+        cuda_graph: replay the kernels of a call as one CUDA graph; for ONNX files on ``cuda`` only.
 
     Raises:
         ModelError, RunError, DeviceError, MissingExtra: as loading says.
-        IdskitError: ``compiled`` was asked for with an ONNX file.
+        IdskitError: something was asked for that this kind of model or device does not have.
     """
     if path is None:
         with shipped_model() as shipped:
-            return open_candidate(shipped, device=device, threads=threads, compiled=compiled)
+            return open_candidate(shipped, device=device, threads=threads, cuda_graph=cuda_graph)
     if path.is_dir():
-        return _torch_candidate(path, device=device, threads=threads, compiled=compiled)
-    if compiled:
+        return _torch_candidate(path, device=device, threads=threads, compiled=compiled, half=half)
+    if compiled or half:
         raise IdskitError(
-            f"torch.compile was asked for with {path}, an ONNX file: name the folder of the run"
+            f"{'torch.compile' if compiled else 'half precision in torch'} was asked for with "
+            f"{path}, an ONNX file: name the folder of the run"
         )
-    return _onnx_candidate(path, device=device, threads=threads)
+    if cuda_graph and device != "cuda":
+        raise DeviceError(
+            f"a CUDA graph was asked for on device {device}: add --device cuda, or measure without"
+        )
+    return _onnx_candidate(path, device=device, threads=threads, cuda_graph=cuda_graph)
 
 
 def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Rows:
@@ -127,17 +149,13 @@ def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Ro
     return (rows * factors).astype(np.float32)
 
 
-def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidate:
+def _onnx_candidate(path: Path, *, device: str, threads: int | None, cuda_graph: bool) -> Candidate:
     start = time.perf_counter()
     content = read_model(path)
     detector = Detector.from_bytes(content, path, device=device, threads=threads)
+    infer, steps = _inference(detector, content, device=device, cuda_graph=cuda_graph)
     init_ms = (time.perf_counter() - start) * 1e3
     facts = graph_facts(content)
-    session = detector.session
-
-    def infer(rows: Rows) -> object:
-        return session.run([OUTPUT], {INPUT: rows})[0]
-
     return Candidate(
         model=ModelFacts(
             name=path.stem,
@@ -147,7 +165,7 @@ def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidat
             bytes=len(content),
         ),
         execution=Execution(
-            backend="onnxruntime",
+            backend="onnxruntime, CUDA graph" if cuda_graph else "onnxruntime",
             provider_asked=device,
             provider_used=_provider_used(detector, content),
             threads=detector.threads,
@@ -159,8 +177,27 @@ def _onnx_candidate(path: Path, *, device: str, threads: int | None) -> Candidat
         accuracy=_accuracy(detector.card.facts.get("export")),
         init_ms=init_ms,
         first_ms=_first_ms(infer, detector.card.golden.flows),
-        steps=None if device == "cpu" else _gpu_steps(detector),
+        steps=steps,
     )
+
+
+def _inference(
+    detector: Detector, content: bytes, *, device: str, cuda_graph: bool
+) -> tuple[Infer, Callable[[Rows], Steps] | None]:
+    """How a model file is run, and on a GPU how a call is timed step by step."""
+    classes = len(detector.card.classes)
+    if cuda_graph:
+        replayed = Replayed(open_graph_session(content, threads=detector.threads), classes)
+        return replayed, lambda rows: measure_steps(replayed.bound(rows), rows)
+    session = detector.session
+
+    def infer(rows: Rows) -> object:
+        return session.run([OUTPUT], {INPUT: rows})[0]
+
+    def steps(rows: Rows) -> Steps:
+        return measure_steps(Bound(session, rows, classes, memory="cuda"), rows)
+
+    return infer, None if device == "cpu" else steps
 
 
 def _provider_used(detector: Detector, content: bytes) -> str:
@@ -168,15 +205,6 @@ def _provider_used(detector: Detector, content: bytes) -> str:
     if detector.provider == PROVIDERS["cpu"]:
         return detector.provider
     return describe_placement(placement(content, detector.provider, detector.card.golden.flows))
-
-
-def _gpu_steps(detector: Detector) -> Callable[[Rows], Steps]:
-    classes = len(detector.card.classes)
-
-    def steps(rows: Rows) -> Steps:
-        return measure_steps(Bound(detector.session, rows, classes, memory="cuda"), rows)
-
-    return steps
 
 
 def _accuracy(report: Any) -> Accuracy | None:
@@ -191,7 +219,7 @@ def _accuracy(report: Any) -> Accuracy | None:
 
 
 def _torch_candidate(
-    folder: Path, *, device: str, threads: int | None, compiled: bool
+    folder: Path, *, device: str, threads: int | None, compiled: bool, half: bool
 ) -> Candidate:
     torch = require("torch", "train")
     require("safetensors", "train")
@@ -207,15 +235,15 @@ def _torch_candidate(
     init_ms = (time.perf_counter() - start) * 1e3
 
     def infer(rows: Rows) -> object:
-        with torch.inference_mode():
-            return network(torch.from_numpy(rows).to(device)).cpu().numpy()
+        with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=half):
+            return network(torch.from_numpy(rows).to(device)).float().cpu().numpy()
 
     weights = (folder / "model.safetensors").read_bytes()
     return Candidate(
         model=ModelFacts(
             name=folder.name,
             sha256=hashlib.sha256(weights).hexdigest(),
-            precision="fp32",
+            precision="fp16" if half else "fp32",
             opset=None,
             bytes=len(weights),
         ),
@@ -264,7 +292,7 @@ def _require_torch_device(torch: Any, device: str) -> None:
         )
 
 
-def _first_compiled_ms(infer: Callable[[Rows], object], sample: Rows) -> float:
+def _first_compiled_ms(infer: Infer, sample: Rows) -> float:
     """Compile for one row, which torch treats apart, and then for any number of them.
 
     Raises:
@@ -282,7 +310,7 @@ def _first_compiled_ms(infer: Callable[[Rows], object], sample: Rows) -> float:
         ) from error
 
 
-def _first_ms(infer: Callable[[Rows], object], sample: Rows, *, rows: int = 1) -> float:
+def _first_ms(infer: Infer, sample: Rows, *, rows: int = 1) -> float:
     start = time.perf_counter()
     infer(sample[:rows])
     return (time.perf_counter() - start) * 1e3

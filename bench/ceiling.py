@@ -18,6 +18,7 @@ import onnxruntime
 
 from idskit.bench.backends import Rows
 from idskit.bench.measure import Plan, Spread, measure
+from idskit.bench.protobuf import number, packed, text
 from idskit.bench.result import Int8Rate
 from idskit.detect.model_file import INPUT
 from idskit.detect.session import session_options, usable_processors
@@ -58,6 +59,8 @@ def count_macs(content: bytes, sample: Rows) -> int:
     """
     options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # packed weights have no shape in the profile
+    options.add_session_config_entry("session.disable_prepacking", "1")
     options.enable_profiling = True
     with TemporaryDirectory(prefix="idskit-bench-") as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
@@ -74,7 +77,7 @@ def _macs(node: Mapping[str, Any]) -> int:
     shapes = [next(iter(tensor.values())) for tensor in node["input_type_shape"]]
     out = math.prod(next(iter(node["output_type_shape"][0].values())))
     kind = node["op_name"]
-    if kind in {"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"}:
+    if kind in {"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm", "QGemm"}:
         return int(out * shapes[0][-1])
     if kind in {"Conv", "ConvInteger", "QLinearConv"}:
         weights = shapes[3] if kind == "QLinearConv" else shapes[1]
@@ -101,20 +104,20 @@ def product_model(left: np.dtype[Any], right: np.ndarray[Any, np.dtype[np.int8]]
     Written out by hand (field numbers of onnx.proto3), for the gateway has no onnx package.
     """
     rows, columns = right.shape
-    node = _text(1, "left") + _text(1, "right") + _text(2, "product") + _text(4, "MatMulInteger")
+    node = text(1, "left") + text(1, "right") + text(2, "product") + text(4, "MatMulInteger")
     weights = (
-        (_number(1, rows) + _number(1, columns) + _number(2, _elements(right.dtype)))
-        + _text(8, "right")
-        + _bytes(9, right.tobytes())
+        (number(1, rows) + number(1, columns) + number(2, _elements(right.dtype)))
+        + text(8, "right")
+        + packed(9, right.tobytes())
     )
     graph = (
-        _bytes(1, node)
-        + _text(2, "product")
-        + _bytes(5, weights)
-        + _bytes(11, _tensor("left", _elements(left), rows))
-        + _bytes(12, _tensor("product", _INT32, columns))
+        packed(1, node)
+        + text(2, "product")
+        + packed(5, weights)
+        + packed(11, _tensor("left", _elements(left), rows))
+        + packed(12, _tensor("product", _INT32, columns))
     )
-    return _number(1, _IR) + _bytes(7, graph) + _bytes(8, _text(1, "") + _number(2, _OPSET))
+    return number(1, _IR) + packed(7, graph) + packed(8, text(1, "") + number(2, _OPSET))
 
 
 _INT32 = 6  # TensorProto.DataType
@@ -126,22 +129,5 @@ def _elements(kind: np.dtype[Any]) -> int:
 
 def _tensor(name: str, elements: int, columns: int) -> bytes:
     """A ValueInfoProto of a matrix with any number of rows."""
-    shape = _bytes(1, _text(2, "rows")) + _bytes(1, _number(1, columns))
-    return _text(1, name) + _bytes(2, _bytes(1, _number(1, elements) + _bytes(2, shape)))
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _text(field: int, value: str) -> bytes:
-    return _bytes(field, value.encode())
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    low, rest = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+    shape = packed(1, text(2, "rows")) + packed(1, number(1, columns))
+    return text(1, name) + packed(2, packed(1, number(1, elements) + packed(2, shape)))

@@ -1,8 +1,6 @@
 """Compare benchmark results: how many times as fast, how sure that is, and whether it got worse.
 
-A ratio's interval is the one that belongs to the Mann-Whitney test: all ratios between a round of
-one file and a round of the other, cut at exact ranks (Hodges and Lehmann 1963). It assumes nothing
-about how times are distributed, only that rounds are alike.
+How sure a ratio is, ``idskit.bench.interval`` says.
 """
 
 from __future__ import annotations
@@ -12,27 +10,20 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from idskit.bench.candidates import Key, candidate, candidate_names
+from idskit.bench.interval import CONFIDENCE, ratio_interval
 from idskit.bench.page import save_page
-from idskit.bench.report import (
-    Key,
-    Section,
-    candidate,
-    candidate_names,
-    markdown_section,
-    show_sections,
-)
 from idskit.bench.result import Report, Result
+from idskit.bench.section import Section, markdown_section, show_sections
 from idskit.errors import GateRefused, IdskitError
 from idskit.output import write_whole
 
-CONFIDENCE = 0.99  # of each interval: a file holds a dozen of them, and none should cry wolf
 MIN_CHANGE = 0.05  # quiet runs of the same thing differ by some per cent from process to process
 _BLOCKS = 8  # of the sustained curve's second half: neighbouring samples are no independent rounds
 _MACHINE = (
@@ -120,7 +111,7 @@ def compare(
     for sentence in comparison.differences:
         console.print(sentence, highlight=False, markup=False)
     if html is not None:
-        save_page(html, reports, comparison=shown)
+        save_page(html, reports, comparison=shown, differences=comparison.differences)
     if markdown is not None:
         text = "\n\n".join([*map(markdown_section, shown), *comparison.differences]) + "\n"
         write_whole(markdown, lambda partial: partial.write_text(text))
@@ -182,7 +173,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
         Section(
             title=file,
             about=f"how many times as fast as {first}",
-            columns=("model", "measurement", "", "before", "after", "ratio", "interval"),
+            columns=("model", "measurement", "", "ratio", "interval", "before", "after"),
             rows=tuple(_row(change) for change in comparison.changes if change.file == file),
             caption=f"interval: {CONFIDENCE:.0%} confidence, from the rounds; slower and faster "
             f"are said from {MIN_CHANGE:.0%} on; (!): a file calls its own number unstable",
@@ -192,44 +183,6 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     ]  # fmt: skip
 
 
-def ratio_interval(
-    before: Sequence[float], after: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
-    """Interval of the ratio of ``after`` over ``before``, all above 0; None of too few values."""
-    ratios = np.sort(np.divide.outer(np.asarray(after), np.asarray(before)).ravel())
-    cut = _cut(len(before), len(after), confidence)
-    return (float(ratios[cut - 1]), float(ratios[-cut])) if cut else None
-
-
-def _cut(n: int, m: int, confidence: float) -> int:
-    """How many of the n * m ratios lie outside the interval at each end, plus one; 0: no interval.
-
-    U counts the pairs in which the second sample is smaller; its exact distribution without a
-    difference says how far the ranks may be cut.
-    """
-    ways = _ways(n, m)
-    whole, tail = sum(ways), 0
-    for cut, count in enumerate(ways):
-        tail += count
-        if tail / whole > (1 - confidence) / 2:
-            return cut
-    return 0
-
-
-@cache
-def _ways(n: int, m: int) -> tuple[int, ...]:
-    """In how many orders of n + m values U is 0, 1, ..., n * m (Mann and Whitney 1947)."""
-    if n == 0 or m == 0:
-        return (1,)
-    with_first = (0,) * m + _ways(n - 1, m)  # the largest value is of the first sample: m pairs
-    with_second = _ways(n, m - 1)
-    return tuple(
-        (with_first[u] if u < len(with_first) else 0)
-        + (with_second[u] if u < len(with_second) else 0)
-        for u in range(n * m + 1)
-    )
-
-
 def _row(change: Change) -> tuple[str, ...]:
     known = change.low is not None and change.high is not None
     batch = f", batch {change.batch}" if change.scenario == "offline" else ""
@@ -237,10 +190,10 @@ def _row(change: Change) -> tuple[str, ...]:
         change.model + (" (!)" if change.unstable else ""),
         f"{change.scenario}{batch}, {change.measure}",
         change.says,
-        _rounded(change.before),
-        _rounded(change.after),
         f"{change.ratio:.2f}",
         f"{change.low:.2f}-{change.high:.2f}" if known else "",
+        _rounded(change.before),
+        _rounded(change.after),
     )
 
 
@@ -268,10 +221,14 @@ def _matches(base: Report, other: Report) -> list[tuple[Result, Result]]:
 
 
 def _partners(base: Report, other: Report) -> dict[Key, Key]:
-    """Which candidate of the other file is which: by name, or in order where no name is shared."""
+    """Which candidate of the other file is which: by name, or in order where no name is shared.
+
+    Of a model that was measured with several numbers of threads, the same number is compared.
+    """
     olds, news = (list(candidate_names(report.results)) for report in (base, other))
-    named = {old: new for old in olds for new in news if _label(old) == _label(new)}
-    return named or dict(zip(olds, news, strict=False))
+    named = [(old, new) for old in olds for new in news if _label(old) == _label(new)]
+    alike = [(old, new) for old, new in named if old[1].threads == new[1].threads]
+    return dict(alike or named or zip(olds, news, strict=False))
 
 
 def _label(key: Key) -> tuple[str, str, str]:
@@ -342,7 +299,7 @@ def _measures(result: Result) -> dict[str, Sequence[float]]:
 def _differences(first: str, base: Report, file: str, other: Report) -> list[str]:
     """What makes two files less than comparable, in sentences."""
     sentences = [
-        f"{what} differ: {_short(old)} in {first}, {_short(new)} in {file}."
+        f"{what}: {_short(old)} in {first}, {_short(new)} in {file}."
         for what, old, new in _facts(base, other)
         if old != new
     ]
@@ -363,12 +320,16 @@ def _differences(first: str, base: Report, file: str, other: Report) -> list[str
 def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
     """Facts about the machines, with what they are called."""
     facts = [
-        (f"Machines: their {name}", base.machine.get(name), other.machine.get(name))
+        (
+            f"Machines differ in {name.replace('_', ' ')}",
+            base.machine.get(name),
+            other.machine.get(name),
+        )
         for name in _MACHINE
     ]
     names = base.machine["packages"] | other.machine["packages"]
     return facts + [
-        (f"Versions of {name}", *(r.machine["packages"].get(name) for r in (base, other)))
+        (f"Versions of {name} differ", *(r.machine["packages"].get(name) for r in (base, other)))
         for name in names
     ]
 
@@ -376,4 +337,4 @@ def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
-    return str(value)
+    return "not known" if value is None else str(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from idskit.bench.measure import MAX_RELATIVE_SPREAD, Spread
-from idskit.bench.report import Section
 from idskit.bench.result import Extraction
+from idskit.bench.section import Section
 
 FLAT = 1.25  # costs of a packet within this factor are called flat
 _COLUMNS = ("flows", "CPU s", "wall s", "MiB", "packets/s", "±", "x")

@@ -21,13 +21,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from idskit.detect.model_file import INPUT, OUTPUT
-from idskit.detect.session import require_provider, session_options
+from idskit.detect.session import preload_libraries, require_provider, session_options
 from idskit.errors import DeviceError
 
 REPEATS = 50
 WARMUP = 5
 HOST_BOUND = 0.9  # share of enqueueing in computing, from which on the GPU waits for the processor
 _UNSYNCHRONISED = "disable_synchronize_execution_providers"
+_GRAPH = "gpu_graph_id"  # graphs of one session are told apart by it
 Rows = NDArray[np.float32]
 
 
@@ -58,7 +59,7 @@ class Steps:
             text,
             f"host-bound: handing {self.rows} rows' kernels to the GPU takes {self.enqueue_ms:.3f} "
             f"of the {self.compute_ms:.3f} ms of computing, so the GPU waits for the processor: "
-            "use larger batches or CUDA graphs",
+            "use larger batches or --cuda-graph",
         ]
 
 
@@ -73,9 +74,12 @@ class Bound:
         rows: (n, features) float32; every later ``put`` has the same shape.
         classes: columns of the probabilities.
         memory: ``cuda``, for TensorRT too, or ``cpu``.
+        graph: number of the graph to record, one for each shape.
     """
 
-    def __init__(self, session: Any, rows: Rows, classes: int, *, memory: str) -> None:
+    def __init__(
+        self, session: Any, rows: Rows, classes: int, *, memory: str, graph: int | None = None
+    ) -> None:
         value = onnxruntime.OrtValue
         self._session = session
         self._rows = value.ortvalue_from_numpy(rows, memory, 0)
@@ -85,6 +89,8 @@ class Bound:
         self._binding.bind_ortvalue_output(OUTPUT, self._out)
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry(_UNSYNCHRONISED, "1")
+        if graph is not None:
+            self._options.add_run_config_entry(_GRAPH, str(graph))
 
     def put(self, rows: Rows) -> None:
         """Copy rows into the device's buffer."""
@@ -102,6 +108,37 @@ class Bound:
         """Copy the probabilities (n, classes) back."""
         found: NDArray[np.float32] = self._out.numpy()
         return found
+
+
+class Replayed:
+    """Inference by CUDA graphs: one for each number of rows, recorded at its first call.
+
+    Args:
+        session: of ``open_graph_session``.
+        classes: columns of the probabilities.
+        memory: ``cuda``, or ``cpu`` where there is nothing to record.
+    """
+
+    def __init__(self, session: Any, classes: int, *, memory: str = "cuda") -> None:
+        self._session, self._classes, self._memory = session, classes, memory
+        self._bounds: dict[int, Bound] = {}
+
+    def bound(self, rows: Rows) -> Bound:
+        """The buffers, and with them the graph, of so many rows."""
+        count = len(rows)
+        if count not in self._bounds:
+            self._bounds[count] = Bound(
+                self._session, rows, self._classes, memory=self._memory, graph=count
+            )
+        return self._bounds[count]
+
+    def __call__(self, rows: Rows) -> NDArray[np.float32]:
+        """Probabilities (n, classes) of rows (n, features) float32, copies included."""
+        bound = self.bound(rows)
+        bound.put(rows)
+        bound.enqueue()
+        bound.wait()
+        return bound.get()
 
 
 def measure_steps(bound: Bound, rows: Rows, *, repeats: int = REPEATS) -> Steps:
@@ -124,12 +161,13 @@ def measure_steps(bound: Bound, rows: Rows, *, repeats: int = REPEATS) -> Steps:
 
 
 def open_graph_session(content: bytes, *, threads: int | None = None) -> Any:
-    """Open a session that replays its kernels as one CUDA graph.
+    """Open a session that replays its kernels as CUDA graphs.
 
     Raises:
         DeviceError: no CUDA, or a node of the model has no CUDA kernel.
     """
     provider = require_provider("cuda")
+    preload_libraries()
     options = [(provider, {"enable_cuda_graph": "1"})]
     try:
         session = onnxruntime.InferenceSession(content, session_options(threads), options)

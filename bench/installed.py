@@ -14,6 +14,10 @@ Glibc = tuple[int, int]
 # The oldest glibc that the wheels of onnxruntime 1.31, numba 0.68 and numpy 2.4 take.
 _GLIBC: dict[str, Glibc] = {"x86_64": (2, 28), "aarch64": (2, 28)}
 _GPU_GLIBC: dict[str, Glibc] = {"x86_64": (2, 28), "aarch64": (2, 34)}  # of onnxruntime-gpu 1.31
+_PYTHONS = (
+    (3, 11),
+    (3, 14),
+)  # oldest and newest that onnxruntime 1.31 and numba 0.68 have wheels of
 _LIBRARIES = "libonnxruntime_providers_*.so"
 _SHARED = "libonnxruntime_providers_shared.so"  # the others find it only when it is loaded already
 _GET = {
@@ -37,7 +41,7 @@ def installed(
 def _wheels(python: str, libc: str | None, architecture: str) -> Finding:
     glibc = _glibc(libc)
     tag = f"takes manylinux_{glibc[0]}_{glibc[1]}_{architecture} and older" if glibc else "no glibc"
-    problem = _problem(glibc, architecture)
+    problem = _problem(glibc, architecture) or _python_problem(python)
     return Finding(
         name="wheels",
         found=f"Python {python}, {libc or 'C library not recognised'}: {tag}",
@@ -71,6 +75,17 @@ def _problem(glibc: Glibc | None, architecture: str) -> str | None:
             "upgrade the system (Debian 10, Ubuntu 20.04 or newer)"
         )
     return None
+
+
+def _python_problem(python: str) -> str | None:
+    major, minor, *_ = map(int, re.findall(r"\d+", python))
+    oldest, newest = _PYTHONS
+    if oldest <= (major, minor) <= newest:
+        return None
+    return (
+        f"current wheels are for Python {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}: pip "
+        "takes older versions of them or none; install idskit for such a Python"
+    )
 
 
 def _gpu(glibc: Glibc | None, architecture: str) -> str:

@@ -24,6 +24,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "torch",
     "lightgbm",
+    "openvino",
 )
 # Primary part numbers of ARM's own cores, from their reference manuals (MIDR_EL1).
 _ARM_CORES = {

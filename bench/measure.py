@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ Call = Callable[[], object]
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 MAX_RELATIVE_SPREAD = 0.10  # standard deviation over mean, the limit pyperf uses
 MAX_TREND = 0.05  # change from the first half of the rounds to the second
+MAX_WAITED = 0.05  # share of the time in which another program had the processor
 MIN_CALLS = 100  # fewer say nothing about a tail
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 CURVE = tuple(100 * (1 - 10 ** (-k / 8)) for k in range(33))  # per cent: 0 to 99.99, even in nines
 
 
@@ -94,6 +97,7 @@ class Timing:
 
     rounds: tuple[NDArray[np.int64], ...]
     power_w: float | None = None  # drawn by the machine meanwhile, where a sensor says it
+    waited: float | None = None  # share of the time spent ready to run, without a processor
 
     @property
     def calls(self) -> NDArray[np.int64]:
@@ -116,43 +120,58 @@ def measure(candidates: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
     for call in candidates.values():
         run_round(call, plan.warmup_s)
     rounds: dict[str, list[NDArray[np.int64]]] = {name: [] for name in candidates}
-    meters = {name: PowerMeter() for name in candidates}
+    meters = {name: Meter() for name in candidates}
     for turn in range(plan.rounds):
         for name, call in candidates.items():
             spent_s = sum(int(durations.sum()) for durations in rounds[name]) / 1e9
             if turn < plan.min_rounds or spent_s < plan.limit_s:
                 with meters[name]:
                     rounds[name].append(run_round(call, plan.round_s))
-    return {
-        name: Timing(rounds=tuple(taken), power_w=meters[name].power_w)
-        for name, taken in rounds.items()
-    }
+    return {name: meters[name].timing(taken) for name, taken in rounds.items()}
 
 
-class PowerMeter:
-    """Mean power over all the times that the context was entered.
+def waited_ns() -> int | None:
+    """How long this thread has been ready to run while others had the processor (sched-stats)."""
+    try:
+        return int(_SCHEDSTAT.read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
 
-    A counter of energy is read before and after; where there is only a gauge of power, that is read
-    before the context ends, under load.
+
+class Meter:
+    """What the machine drew over several stretches of time, and how often others had the processor.
+
+    Counters of energy are read before and after each; where there is only a gauge of power, that is
+    read before the stretch ends, under load.
     """
 
-    def __init__(self, read: Callable[[], Reading] = read_sensors) -> None:
-        self._read = read
+    def __init__(
+        self,
+        read: Callable[[], Reading] = read_sensors,
+        waited_ns: Callable[[], int | None] = waited_ns,
+    ) -> None:
+        self._read, self._waited_ns = read, waited_ns
         self._energy_j: list[float] = []
-        self._seconds: list[float] = []
+        self._energy_s: list[float] = []
         self._gauge_w: list[float] = []
+        self._waits_s: list[float] = []
+        self._spent_s = 0.0
 
-    def __enter__(self) -> PowerMeter:
+    def __enter__(self) -> Meter:
         self._before = self._read().energy_j
+        self._queued = self._waited_ns()
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        after = self._read()
         spent_s = time.perf_counter() - self._start
+        queued, after = self._waited_ns(), self._read()
+        self._spent_s += spent_s
+        if self._queued is not None and queued is not None:
+            self._waits_s.append((queued - self._queued) / 1e9)
         if self._before is not None and after.energy_j is not None:
             self._energy_j.append(after.energy_j - self._before)
-            self._seconds.append(spent_s)
+            self._energy_s.append(spent_s)
         if after.power_w is not None:
             self._gauge_w.append(after.power_w)
 
@@ -160,8 +179,17 @@ class PowerMeter:
     def power_w(self) -> float | None:
         """Watts of the machine; None without a sensor."""
         if self._energy_j:
-            return sum(self._energy_j) / sum(self._seconds)
+            return sum(self._energy_j) / sum(self._energy_s)
         return statistics.fmean(self._gauge_w) if self._gauge_w else None
+
+    @property
+    def waited(self) -> float | None:
+        """Share of the time spent ready to run, without a processor; None where nobody counts."""
+        return sum(self._waits_s) / self._spent_s if self._waits_s else None
+
+    def timing(self, rounds: Sequence[NDArray[np.int64]]) -> Timing:
+        """Durations that were taken during the stretches, with what else was measured."""
+        return Timing(rounds=tuple(rounds), power_w=self.power_w, waited=self.waited)
 
 
 def latency_ms(durations_ns: NDArray[np.int64]) -> dict[str, float | int | None]:
@@ -206,7 +234,7 @@ def quantiles_ms(durations_ns: NDArray[np.int64]) -> tuple[tuple[float, float], 
 def doubts(timing: Timing, *, tail: bool = False) -> list[str]:
     """Reasons to call a measurement unstable; ``tail`` when its percentiles matter."""
     spread = timing.per_second(1)
-    reasons = unstable(spread, "rounds")
+    reasons = [*crowded(timing), *unstable(spread, "rounds")]
     trend = _trend(spread.values)
     if trend is not None:
         reasons.append(
@@ -220,6 +248,17 @@ def doubts(timing: Timing, *, tail: bool = False) -> list[str]:
             f"{MIN_CALLS}; measure longer"
         )
     return reasons
+
+
+def crowded(timing: Timing) -> list[str]:
+    """That other programs had the processor, if so: a median may lie for all its small spread."""
+    if timing.waited is None or timing.waited <= MAX_WAITED:
+        return []
+    return [
+        f"unstable: for {timing.waited:.0%} of the time other programs had the processor (limit "
+        f"{MAX_WAITED:.0%}), so this machine is faster than the number says; stop them and measure "
+        "again"
+    ]
 
 
 def unstable(spread: Spread, what: str) -> list[str]:

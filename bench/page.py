@@ -6,16 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from idskit.bench.report import (
-    Section,
-    candidate,
-    candidate_names,
-    machine_line,
-    of_scenario,
-    sections,
-)
+from idskit.bench.candidates import candidate, candidate_names, of_scenario
+from idskit.bench.report import machine_line
 from idskit.bench.result import Report, Result, Sample
+from idskit.bench.section import Section
 from idskit.bench.svg import Bar, Scale, Series, bar_chart, color_of, line_chart
+from idskit.bench.tables import sections
 from idskit.output import write_whole
 
 _STYLE = """
@@ -31,33 +27,46 @@ figure { margin: 1rem 0; } svg { max-width: 40rem; width: 100%; height: auto; di
 .key { display: inline-block; margin-right: 1.2rem; }
 .key i { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px;
   margin-right: .35rem; }
+@media (max-width: 40rem) {
+  th, td { padding: .2rem .4rem; font-size: .85rem; } svg text { font-size: 18px; }
+}
 """
 
 Named = Mapping[str, Report]
 
 
-def save_page(path: Path, reports: Named, *, comparison: Sequence[Section] = ()) -> None:
+def save_page(
+    path: Path,
+    reports: Named,
+    *,
+    comparison: Sequence[Section] = (),
+    differences: Sequence[str] = (),
+) -> None:
     """Write the page; it appears under its name only when complete.
 
     Args:
         path: the HTML file.
         reports: results by the name each one is shown under, mostly their files'.
         comparison: tables that come first.
+        differences: sentences about what is not alike in the reports, which come after these.
 
     Raises:
         IdskitError: the file cannot be written.
     """
-    text = page(reports, comparison=comparison)
+    text = page(reports, comparison=comparison, differences=differences)
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
-def page(reports: Named, *, comparison: Sequence[Section] = ()) -> str:
+def page(
+    reports: Named, *, comparison: Sequence[Section] = (), differences: Sequence[str] = ()
+) -> str:
     """The page's text."""
     alone = len(reports) == 1
-    parts = [_heading(reports), *map(_table, comparison)]
-    parts += [*map(_verdict, reports.values()), *_plots(reports)] if alone else _plots(reports)
+    parts = [_heading(reports), *map(_table, comparison), _list(differences)]
+    parts += [_list(report.verdict) for report in reports.values() if alone]
+    parts += _plots(reports)
     for name, report in reports.items():
-        parts += [] if alone else [f"<h1>{escape(name)}</h1>", _verdict(report)]
+        parts += [] if alone else [f"<h1>{escape(name)}</h1>", _list(report.verdict)]
         parts += [*map(_table, sections(report)), _doubts(report)]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -78,8 +87,9 @@ def _heading(reports: Named) -> str:
     return f"<h1>Intrusion detection, measured</h1>{''.join(lines)}"
 
 
-def _verdict(report: Report) -> str:
-    return "<ul>" + "".join(f"<li>{escape(said)}</li>" for said in report.verdict) + "</ul>"
+def _list(sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(said)}</li>" for said in sentences)
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _doubts(report: Report) -> str:
@@ -200,15 +210,15 @@ def _machines(reports: Named) -> list[str]:
     figures = []
     for title, (scenario, unit, value) in charts.items():
         bars = [
-            _bar(name, max(mine, key=value))
-            for name, mine in _measured(reports, scenario)
+            _bar(name, max(mine, key=value), color)
+            for color, name, mine in _measured(reports, scenario)
             if any(map(value, mine))
         ]
         figures.append(_figure(title, bar_chart(bars, unit), ()))
     return figures
 
 
-def _bar(name: str, result: Result) -> Bar:
+def _bar(name: str, result: Result, color: int) -> Bar:
     spread = result.packets_per_s or result.flows_per_s
     return Bar(
         name=name,
@@ -216,6 +226,7 @@ def _bar(name: str, result: Result) -> Bar:
         low=spread.min,
         high=spread.max,
         text=f"{spread.median:,.0f}",
+        color=color,
     )
 
 
@@ -233,19 +244,19 @@ def _series(
     """A line for every candidate of every report that has any points."""
     return [
         Series(name=name, points=tuple(found), spread=tuple(spread(mine)), color=i, joined=joined)
-        for i, (name, mine) in enumerate(_measured(reports, scenario))
+        for i, (_, name, mine) in enumerate(_measured(reports, scenario))
         if (found := points(mine))
     ]
 
 
-def _measured(reports: Named, scenario: str) -> list[tuple[str, list[Result]]]:
-    """Results of a scenario by candidate, named with the file where there are several."""
+def _measured(reports: Named, scenario: str) -> list[tuple[int, str, list[Result]]]:
+    """Number of the file, name of the candidate (and file), and its results of a scenario."""
     found = []
-    for file, report in reports.items():
+    for number, (file, report) in enumerate(reports.items()):
         for key, name in candidate_names(report.results).items():
             mine = [r for r in of_scenario(report.results, scenario) if candidate(r) == key]
             if mine:
-                found.append((f"{file}: {name}" if len(reports) > 1 else name, mine))
+                found.append((number, f"{file}: {name}" if len(reports) > 1 else name, mine))
     return found
 
 

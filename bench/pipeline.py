@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import numpy as np
 
 from idskit.bench.backends import Candidate
 from idskit.bench.machine import reset_peak_rss, sensors
-from idskit.bench.measure import Spread, Timing, doubts, latency_ms, quantiles_ms
+from idskit.bench.measure import Meter, Spread, crowded, doubts, latency_ms, quantiles_ms
 from idskit.bench.replay import VERDICT_AFTER, PacedCapture, Replay, replay
 from idskit.bench.result import Paced, Result, RunFacts, Split
-from idskit.bench.scenarios import Settings
+from idskit.bench.scenarios import Settings, energy_mj
 from idskit.detect.detector import Detector
 from idskit.detect.run import BATCH
 from idskit.errors import SchemaError
@@ -33,6 +34,7 @@ from idskit.flows.reader import open_flows
 
 MIX = "mixed"
 PACED_PASSES = 3
+T = TypeVar("T")
 KEPT_UP = 0.98  # of the rate asked for; below, the queue grew
 
 
@@ -49,10 +51,6 @@ class Passes:
     count: int
     packets: int
     paced_s: float = 10.0
-
-
-QUICK_PASSES = Passes(count=5, packets=100_000)
-FULL_PASSES = Passes(count=9, packets=1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +99,12 @@ def pipeline(
         detectors = [candidate.detector for candidate in candidates if candidate.detector]
         reset_peak_rss()
         warmups = [_read(detector, path, sink) for detector in detectors]
-        taken = [[_read(d, path, sink) for d in detectors] for _ in range(passes.count)]
-    return [
-        _result(candidate, mine, warmup, settings, words)
-        for candidate, warmup, mine in zip(
-            candidates, warmups, zip(*taken, strict=True), strict=True
+        taken, meters = _turns(
+            [partial(_read, detector, path, sink) for detector in detectors], passes.count
         )
+    return [
+        _result(candidate, mine, meter, warmup, settings, words)
+        for candidate, mine, meter, warmup in zip(candidates, taken, meters, warmups, strict=True)
     ]
 
 
@@ -137,15 +135,27 @@ def paced_pipeline(
         reset_peak_rss()
         for detector in detectors:
             _read(detector, path, sink)
-        taken = [
-            [replay(d, PacedCapture(path, rate_per_s, most), sink) for d in detectors]
-            for _ in range(PACED_PASSES)
-        ]
+
+        def paced(detector: Detector) -> Replay:
+            return replay(detector, PacedCapture(path, rate_per_s, most), sink)
+
+        taken, meters = _turns([partial(paced, detector) for detector in detectors], PACED_PASSES)
     words = f"{words}, arriving at {rate_per_s:,.0f} packets a second"
     return [
-        _paced_result(candidate, mine, rate_per_s, settings, words)
-        for candidate, mine in zip(candidates, zip(*taken, strict=True), strict=True)
+        _paced_result(candidate, mine, meter, rate_per_s, settings, words)
+        for candidate, mine, meter in zip(candidates, taken, meters, strict=True)
     ]
+
+
+def _turns(reads: Sequence[Callable[[], T]], count: int) -> tuple[list[list[T]], list[Meter]]:
+    """One pass of each in turn, so often."""
+    taken: list[list[T]] = [[] for _ in reads]
+    meters = [Meter() for _ in reads]
+    for _ in range(count):
+        for read, passes, meter in zip(reads, taken, meters, strict=True):
+            with meter:
+                passes.append(read())
+    return taken, meters
 
 
 @contextmanager
@@ -189,11 +199,13 @@ def _read(detector: Detector, path: Path, sink: TextIO) -> _Pass:
 def _result(
     candidate: Candidate,
     passes: Sequence[_Pass],
+    meter: Meter,
     warmup: _Pass,
     settings: Settings,
     words: str,
 ) -> Result:
-    timing = Timing(rounds=tuple(np.array([one.ns], np.int64) for one in passes))
+    timing = meter.timing([np.array([one.ns], np.int64) for one in passes])
+    flows_per_s = timing.per_second(warmup.flows)
     extract, infer, post = np.median(
         [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
     )
@@ -213,12 +225,12 @@ def _result(
         first_ms=candidate.first_ms,
         latency_ms=latency_ms(timing.calls),
         split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
-        flows_per_s=timing.per_second(warmup.flows),
+        flows_per_s=flows_per_s,
         packets_per_s=timing.per_second(warmup.packets),
         rss_mib=settings.memory(),
         **sensors(),
-        power_w=None,
-        energy_mj_per_flow=None,
+        power_w=timing.power_w,
+        energy_mj_per_flow=energy_mj(timing.power_w, flows_per_s.median),
         accuracy=candidate.accuracy,
         warnings=tuple(doubts(timing)),
     )
@@ -227,6 +239,7 @@ def _result(
 def _paced_result(
     candidate: Candidate,
     passes: Sequence[Replay],
+    meter: Meter,
     rate_per_s: float,
     settings: Settings,
     words: str,
@@ -240,6 +253,7 @@ def _paced_result(
     extract, infer, post = np.median(
         [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
     )
+    flows_per_s = Spread.of([one.flows / one.spent_ns * 1e9 for one in passes])
     reached = Spread.of([one.packets / one.spent_ns * 1e9 for one in passes])
     return Result(
         model=candidate.model,
@@ -257,14 +271,14 @@ def _paced_result(
         first_ms=candidate.first_ms,
         latency_ms=latency_ms(waits_ns),
         split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
-        flows_per_s=Spread.of([one.flows / one.spent_ns * 1e9 for one in passes]),
+        flows_per_s=flows_per_s,
         packets_per_s=reached,
         rss_mib=settings.memory(),
         **sensors(),
-        power_w=None,
-        energy_mj_per_flow=None,
+        power_w=meter.power_w,
+        energy_mj_per_flow=energy_mj(meter.power_w, flows_per_s.median),
         accuracy=candidate.accuracy,
-        warnings=tuple(_behind(reached.median, rate_per_s)),
+        warnings=(*_behind(reached.median, rate_per_s), *crowded(meter.timing([waits_ns]))),
         quantiles_ms=quantiles_ms(waits_ns),
         paced=Paced(rate_per_s=rate_per_s, verdict_after=VERDICT_AFTER, verdicts=len(waits_ns)),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,7 @@ from idskit.bench.measure import FULL, QUICK
 from idskit.bench.page import save_page
 from idskit.bench.pipeline import Passes, obstacle, paced_pipeline, pipeline
 from idskit.bench.report import markdown as markdown_of
-from idskit.bench.report import show, verdict
+from idskit.bench.report import show
 from idskit.bench.result import Extraction, Int8Rate, Report, Result
 from idskit.bench.scenarios import (
     BATCHES,
@@ -37,10 +39,16 @@ from idskit.bench.scenarios import (
 from idskit.bench.server import BOUND_MS, server
 from idskit.bench.sustained import MINUTES, sustained
 from idskit.bench.twin import fp32_twin
+from idskit.bench.verdict import verdict
+from idskit.bench.warm import is_cold
 from idskit.detect.detector import shipped_model
-from idskit.errors import IdskitError, SchemaError
-from idskit.output import write_whole
+from idskit.errors import DeviceError, IdskitError, SchemaError
+from idskit.output import is_stream, write_whole
 
+COMPILED_FIRST = (
+    "The flow engine had to be compiled first, so everything was measured as with --quick; measure "
+    "again for more rounds."
+)
 QUICK_PASSES = Passes(count=5, packets=100_000, paced_s=2.0)
 FULL_PASSES = Passes(count=5, packets=200_000)
 
@@ -50,7 +58,10 @@ def bench(  # noqa: PLR0913 - one argument a flag
     *,
     scenario: Sequence[str] = (),
     device: str = "cpu",
-    threads: int | None = None,
+    threads: Sequence[int] = (),
+    compiled: bool = False,
+    half: bool = False,
+    cuda_graph: bool = False,
     batch: int | None = None,
     bound_ms: float | None = None,
     minutes: float | None = None,
@@ -71,14 +82,20 @@ def bench(  # noqa: PLR0913 - one argument a flag
             schema; when empty the shipped model, with its fp32 twin beside it on the CPU.
         scenario: some of ``SCENARIOS``; ``UNASKED`` when empty.
         device: ``cpu`` or ``cuda``; what is asked for is what is measured.
-        threads: of one inference; all usable processors when None.
+        threads: of one inference; with several counts every ONNX file is measured with each. All
+            usable processors when empty.
+        compiled: measure what torch.compile makes of each run beside eager torch.
+        half: measure each run in half precision too (torch.autocast), on ``cuda``.
+        cuda_graph: measure each ONNX file with its kernels replayed as a CUDA graph too.
         batch: rows a call of the offline scenario, several sizes when None; the most rows a call
             of the server and the sustained scenario, 256 when None.
         bound_ms: p99 that the server scenario allows, 10 when None.
         minutes: of the sustained scenario, 5 when None.
         capture: what the pipeline reads; a generated one when None.
         rate: packets a second that arrive at the pipeline; as fast as they are read when None.
-        quick: seconds instead of minutes, with wider spread.
+        quick: seconds instead of minutes, with wider spread. Where no scenario is asked for and
+            the flow engine has to be compiled first, this is what happens too, so that all is done
+            within two minutes; the verdict says so.
         peers: also measure what a user would run instead: of the training run among ``models``
             (``idskit.bench.peers``), and in the pipeline scenario of idskit's flow engine
             (``idskit.bench.extractors``).
@@ -95,25 +112,32 @@ def bench(  # noqa: PLR0913 - one argument a flag
         ModelError, RunError, DeviceError, MissingExtra: a model cannot be measured.
     """
     wanted = _checked(scenario, batch, bound_ms, minutes, rate)
+    _check_variants(models, wanted, device, threads, compiled, half, cuda_graph)
+    for file in (json, html, markdown):
+        _require_folder(file)
     console = console or Console(stderr=True)
-    settings = Settings(
-        plan=QUICK if quick else FULL,
-        batches=(batch,) if batch else QUICK_BATCHES if quick else BATCHES,
-        rss_start_mib=rss_mib(),
-        server_batch=batch or SERVER_BATCH,
-    )
+    rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
     with ExitStack() as stack:
         paths = list(models) or [stack.enter_context(shipped_model())]
         for path in paths:
             require_room(path)
-        candidates = [open_candidate(path, device=device, threads=threads) for path in paths]
-        twins = [] if models or device != "cpu" else [fp32_twin(candidates[0], paths[0])]
-        rivals, missing = _peers(models, device, threads) if infers else ([], [])
+        opened = list(_open(paths, device, threads, compiled, half, cuda_graph))
+        candidates = [candidate for _, candidate in opened]
+        twins = [] if models or device != "cpu" else [fp32_twin(c, path) for path, c in opened]
+        rivals, missing = _peers(models, device, _one(threads)) if infers else ([], [])
         _check_schemas(candidates + rivals)
         everyone = candidates + twins + rivals
         able, left_out = _able(candidates, wanted, required=bool(scenario))
+        compiles = not quick and not scenario and minutes is None and _compiles(able)
+        quick = quick or compiles
         passes = QUICK_PASSES if quick else FULL_PASSES
+        settings = Settings(
+            plan=QUICK if quick else FULL,
+            batches=(batch,) if batch else QUICK_BATCHES if quick else BATCHES,
+            rss_start_mib=rss_start_mib,
+            server_batch=batch or SERVER_BATCH,
+        )
         measurements: dict[str, Callable[[], list[Result]]] = {
             "single-stream": lambda: single_stream(everyone, settings),
             "offline": lambda: offline(everyone, settings),
@@ -127,7 +151,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
             with console.status(f"measuring {name}"), _enough_memory(name):
                 results += measurements[name]()
                 if name == "offline" and device == "cpu":
-                    ceiling = _int8_rate(paths, candidates)
+                    ceiling = _int8_rate(paths, candidates[0])
         extraction: list[Extraction] = []
         if peers and "pipeline" in wanted:
             plan = QUICK_EXTRACTION if quick else FULL_EXTRACTION
@@ -136,7 +160,13 @@ def bench(  # noqa: PLR0913 - one argument a flag
     report = Report(
         machine=machine_facts(),
         results=tuple(results),
-        verdict=(*verdict(results), *extraction_verdict(extraction), *left_out, *missing),
+        verdict=(
+            *verdict(results),
+            *extraction_verdict(extraction),
+            *left_out,
+            *missing,
+            *([COMPILED_FIRST] if compiles else []),
+        ),
         created=datetime.now(UTC),
         int8_rate=ceiling,
         extraction=tuple(extraction),
@@ -217,6 +247,52 @@ def _checked(
     return tuple(name for name in SCENARIOS if name in asked)
 
 
+def _check_variants(
+    models: Sequence[Path],
+    wanted: Sequence[str],
+    device: str,
+    threads: Sequence[int],
+    compiled: bool,
+    half: bool,
+    cuda_graph: bool,
+) -> None:
+    """Make sure that every way to run a model that was asked for is one that can be measured."""
+    runs = [path for path in models if path.is_dir()]
+    for flag, asked in (("compiled", compiled), ("half", half)):
+        if asked and not runs:
+            raise IdskitError(
+                f"--{flag} was given without a training run: it is torch's, name a run's folder"
+            )
+    if half and device != "cuda":
+        raise DeviceError(
+            f"--half was given on device {device}: half precision is for GPUs, add --device cuda"
+        )
+    moving = [name for name in wanted if name not in {"single-stream", "offline"}]
+    if cuda_graph and moving:
+        raise IdskitError(
+            f"--cuda-graph was given with scenario {moving[0]}, whose batches differ in size while "
+            "a graph has one: ask for --scenario single-stream --scenario offline"
+        )
+    if cuda_graph and len(runs) == len(models) > 0:
+        raise IdskitError("--cuda-graph was given without an ONNX file: it is onnxruntime's")
+    if len(threads) > 1 and runs:
+        raise IdskitError(
+            f"{len(threads)} thread counts were asked for with the training run {runs[0]}: torch "
+            "has one count a process, measure runs with one --threads"
+        )
+
+
+def _require_folder(file: Path | None) -> None:
+    """Say before anything is measured that its result could not be kept."""
+    if file is None or str(file) == "-" or is_stream(file):
+        return
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise IdskitError(
+            f"{file} cannot be written: {file.parent} is no folder that you may write to, so "
+            "nothing was measured; choose another place"
+        )
+
+
 def _pipeline(
     able: Sequence[Candidate],
     settings: Settings,
@@ -251,15 +327,40 @@ def _enough_memory(scenario: str) -> Iterator[None]:
 _NO_MEMORY = r"bad.?alloc|out of memory|failed to allocate|can't allocate"
 
 
-def _int8_rate(paths: Sequence[Path], candidates: Sequence[Candidate]) -> Int8Rate:
+def _int8_rate(paths: Sequence[Path], first: Candidate) -> Int8Rate:
     """The machine's int8 product beside what each ONNX file needs of it."""
-    contents = {
-        candidate.model.sha256: path.read_bytes()
-        for candidate, path in zip(candidates, paths, strict=True)
-        if path.is_file()
-    }
-    first = candidates[0]
+    files = [path.read_bytes() for path in paths if path.is_file()]
+    contents = {hashlib.sha256(content).hexdigest(): content for content in files}
     return int8_rate(contents, first.sample, threads=first.execution.threads)
+
+
+def _one(threads: Sequence[int]) -> int | None:
+    """Threads of what is measured with one count only."""
+    return threads[0] if threads else None
+
+
+def _compiles(able: Sequence[Candidate]) -> bool:
+    """Whether a pipeline would have to compile the flow engine first."""
+    return any(is_cold(name) for name in {candidate.schema.name for candidate in able})
+
+
+def _open(
+    paths: Sequence[Path],
+    device: str,
+    threads: Sequence[int],
+    compiled: bool,
+    half: bool,
+    cuda_graph: bool,
+) -> Iterator[tuple[Path, Candidate]]:
+    """Every model in every way that was asked for."""
+    for path in paths:
+        for count in threads or (None,):
+            yield path, open_candidate(path, device=device, threads=count)
+            if cuda_graph and path.is_file():
+                yield path, open_candidate(path, device=device, threads=count, cuda_graph=True)
+        if path.is_dir():
+            for asked in [{"half": True}] * half + [{"compiled": True}] * compiled:
+                yield path, open_candidate(path, device=device, threads=_one(threads), **asked)
 
 
 def _peers(

@@ -163,7 +163,7 @@ def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do n
         rss_mib=settings.memory(),
         **sensors(),
         power_w=timing.power_w,
-        energy_mj_per_flow=_energy_mj(timing.power_w, speed.median),
+        energy_mj_per_flow=energy_mj(timing.power_w, speed.median),
         accuracy=candidate.accuracy,
         warnings=tuple(warnings),
         quantiles_ms=quantiles_ms(calls),
@@ -216,5 +216,6 @@ def _with_steps(candidate: Candidate, result: Result) -> Result:
     return replace(result, gpu_steps=steps, warnings=(*result.warnings, *host_bound))
 
 
-def _energy_mj(power_w: float | None, flows_per_s: float) -> float | None:
+def energy_mj(power_w: float | None, flows_per_s: float) -> float | None:
+    """Millijoules a flow; None without a sensor of power."""
     return None if power_w is None or not flows_per_s else 1e3 * power_w / flows_per_s

@@ -2,7 +2,7 @@
 
 | | Raspberry Pi | Jetson | x86 |
 |---|---|---|---|
-| temperature | thermal zones | thermal zones | thermal zones |
+| temperature | thermal zones | thermal zones | thermal zones, else hwmon |
 | clock | cpufreq | cpufreq | cpufreq |
 | throttled | firmware's bits | cooling devices | cooling devices |
 | power | Pi 5: rails of the PMIC | INA3221, rail VDD_IN | |
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from pathlib import Path
 ROOT = Path("/")
 _FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 _SLOWING = re.compile(r"(thermal-)?cpufreq-|Processor$")  # cooling devices that cost speed; no fans
+_PROCESSORS = {"coretemp", "k10temp", "zenpower", "cpu_thermal"}  # drivers, by their hwmon name
 _RAIL = re.compile(r"^\s*(\w+)_[AV] (current|volt)\(\d+\)=([\d.]+)[AV]$", re.MULTILINE)
 _JETSON_INPUT = "VDD_IN"  # the module's input; AGX Orin measures parts of it only
 
@@ -31,7 +33,7 @@ class Reading:
     """Sensors at one moment.
 
     Attributes:
-        temperature_c: of the hottest thermal zone.
+        temperature_c: of the hottest thermal zone, or of the processor where there is no zone.
         clock_hz: of the fastest-clocked processor.
         throttled: whether heat or supply slows the machine down now.
         power_w: drawn at this moment: by a Jetson's module, or by what a Pi 5's PMIC supplies (its
@@ -60,10 +62,22 @@ def read_sensors(root: Path = ROOT) -> Reading:
 
 
 def temperature_c(root: Path = ROOT) -> float | None:
-    """Hottest thermal zone."""
+    """Hottest thermal zone; where there is none, the processor's own sensor (most of AMD's)."""
     zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
-    readings = [value for zone in zones if (value := read_integer(zone)) is not None]
+    return _hottest_c(zones) or _hottest_c(_processor_inputs(root))
+
+
+def _hottest_c(files: Iterable[Path]) -> float | None:
+    """Of files that hold thousandths of a degree."""
+    readings = [value for file in files if (value := read_integer(file)) is not None]
     return max(readings) / 1000 if readings else None
+
+
+def _processor_inputs(root: Path) -> Iterator[Path]:
+    """Temperatures of the hwmon devices that are processors, not disks or network cards."""
+    for device in (root / "sys/class/hwmon").glob("hwmon*"):
+        if read_text(device / "name") in _PROCESSORS:
+            yield from device.glob("temp*_input")
 
 
 def throttled_bits(root: Path = ROOT) -> dict[str, bool] | None:

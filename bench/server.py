@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.bench.backends import Candidate, Rows
-from idskit.bench.measure import MIN_CALLS, PowerMeter, Spread, Timing, nearest_rank, unstable
+from idskit.bench.measure import (
+    MIN_CALLS,
+    Meter,
+    Spread,
+    crowded,
+    nearest_rank,
+    unstable,
+)
 from idskit.bench.result import Probe, Result, Server
 from idskit.bench.scenarios import POOL, Settings, build_result, input_rows
 from idskit.errors import IdskitError
@@ -140,7 +147,7 @@ class _Search:
         self.waits: list[NDArray[np.int64]] = []  # at the highest rate of each repeat
         self.probes: list[Probe] = []
         self.duration_s = 0.0
-        self.meter = PowerMeter()
+        self.meter = Meter()
 
     def repeat(self) -> None:
         """One more search; later ones begin near what the first one found."""
@@ -188,15 +195,16 @@ class _Search:
     def result(self) -> Result:
         """The scenario's result, and what casts doubt on it."""
         flows_per_s = Spread.of(self.rates)
+        timing = self.meter.timing(self.waits)
         return build_result(
             self.candidate,
-            Timing(rounds=tuple(self.waits), power_w=self.meter.power_w),
+            timing,
             self.settings,
             scenario="server",
             batch=self.max_batch,
             flows_per_s=flows_per_s,
             duration_s=self.duration_s,
-            warnings=self._doubts(flows_per_s),
+            warnings=(*self._doubts(flows_per_s), *crowded(timing)),
             server=Server(
                 bound_ms=self.bound_ms,
                 max_batch=self.max_batch,

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.bench.backends import Candidate
-from idskit.bench.measure import MAX_TREND, Spread, Timing, run_round, unstable
+from idskit.bench.measure import MAX_TREND, Meter, Spread, Timing, crowded, run_round, unstable
 from idskit.bench.result import Result, Sample, Sustained
-from idskit.bench.scenarios import Settings, build_result, cycle_rows
+from idskit.bench.scenarios import Settings, build_result, cycle_rows, require_memory
 from idskit.bench.sensors import read_sensors
 from idskit.errors import IdskitError
 
@@ -31,25 +31,31 @@ def sustained(
     """Load the machine for so long; candidates take turns within every sample.
 
     Raises:
-        IdskitError: no time at all was asked for.
+        IdskitError: no time at all was asked for, or a batch does not fit memory.
     """
     if minutes <= 0:
         raise IdskitError(f"{minutes:g} minutes were asked for: more than 0 are needed")
+    for candidate in candidates:
+        require_memory(candidate, settings.server_batch, settings.seed)
     calls = [
         cycle_rows(candidate, settings.server_batch, settings.seed) for candidate in candidates
     ]
     slice_s = 60 * minutes / SAMPLES / len(candidates)
     rounds: list[list[NDArray[np.int64]]] = [[] for _ in candidates]
     samples: list[list[Sample]] = [[] for _ in candidates]
+    meters = [Meter(read_sensors) for _ in candidates]
     start = time.perf_counter()
     while time.perf_counter() - start < 60 * minutes:
-        for call, durations, curve in zip(calls, rounds, samples, strict=True):
-            durations.append(run_round(call, slice_s))
+        for call, durations, curve, meter in zip(calls, rounds, samples, meters, strict=True):
+            with meter, Meter(read_sensors) as slice_meter:
+                durations.append(run_round(call, slice_s))
             rate = settings.server_batch * len(durations[-1]) / (float(durations[-1].sum()) / 1e9)
-            curve.append(_sample(time.perf_counter() - start, rate))
+            curve.append(_sample(time.perf_counter() - start, rate, slice_meter.power_w))
     return [
-        _result(candidate, Timing(rounds=tuple(durations)), tuple(curve), settings, minutes)
-        for candidate, durations, curve in zip(candidates, rounds, samples, strict=True)
+        _result(candidate, meter.timing(durations), tuple(curve), settings, minutes)
+        for candidate, meter, durations, curve in zip(
+            candidates, meters, rounds, samples, strict=True
+        )
     ]
 
 
@@ -84,7 +90,7 @@ def _quarters(values: Sequence[float]) -> list[float]:
     return [statistics.median(part) for part in np.array_split(values, 4) if len(part)]
 
 
-def _sample(at_s: float, flows_per_s: float) -> Sample:
+def _sample(at_s: float, flows_per_s: float, power_w: float | None) -> Sample:
     reading = read_sensors()
     return Sample(
         at_s=at_s,
@@ -92,7 +98,7 @@ def _sample(at_s: float, flows_per_s: float) -> Sample:
         temperature_c=reading.temperature_c,
         frequency_mhz=None if reading.clock_hz is None else reading.clock_hz / 1e6,
         throttled=reading.throttled,
-        power_w=reading.power_w,
+        power_w=power_w,
     )
 
 
@@ -113,6 +119,10 @@ def _result(
         batch=settings.server_batch,
         flows_per_s=Spread.of(rates),
         duration_s=60 * minutes,
-        warnings=(*unsteady(rates, minutes), *unstable(second_half, "samples of the second half")),
+        warnings=(
+            *unsteady(rates, minutes),
+            *crowded(timing),
+            *unstable(second_half, "samples of the second half"),
+        ),
         sustained=Sustained(samples=samples, drift=drift(rates)),
     )

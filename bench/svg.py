@@ -15,8 +15,8 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 24, 12, 44
 COLORS = (
     "#3b82f6", "#f97316", "#10a37f", "#d946ef", "#ef4444", "#b59a00", "#0ea5b7", "#8b5cf6",
 )  # fmt: skip
-_ROW = 30  # height of one bar's row
-_BAR_LEFT, _BAR_RIGHT = 250, 90
+_ROW, _BAR = 48, 18  # height of one bar's row, and of the bar in it
+_BAR_LEFT, _BAR_RIGHT = 4, 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def bar_chart(bars: Sequence[Bar], label: str) -> str:
         return ""
     height = _ROW * len(bars) + 24
     unit = (WIDTH - _BAR_LEFT - _BAR_RIGHT) / most
-    parts = [_bar(bar, 4 + _ROW * row, unit) for row, bar in enumerate(bars)]
+    parts = [_bar(bar, _ROW * row, unit) for row, bar in enumerate(bars)]
     parts.append(_words(_BAR_LEFT, height - 4, label, anchor="start"))
     return _svg(parts, height, label)
 
@@ -113,11 +113,13 @@ def compact(value: float) -> str:
 
 
 def _bar(bar: Bar, top: int, unit: float) -> str:
-    middle = top + _ROW / 2 - 4
+    """Its name, however long, above it."""
+    y = top + 22
+    middle = y + _BAR / 2
     low, high = (_BAR_LEFT + unit * end for end in (bar.low, bar.high))
     return (
-        _words(_BAR_LEFT - 8, middle + 4, bar.name, anchor="end")
-        + f'<rect x="{_BAR_LEFT}" y="{top}" width="{unit * bar.value:.1f}" height="{_ROW - 8}" '
+        _words(_BAR_LEFT, y - 6, bar.name, anchor="start")
+        + f'<rect x="{_BAR_LEFT}" y="{y}" width="{unit * bar.value:.1f}" height="{_BAR}" '
         f'rx="2" fill="{color_of(bar.color)}"/>'
         f'<path d="M{low:.1f} {middle}H{high:.1f}" stroke="currentColor" stroke-width="1.5"/>'
         + _words(high + 6, middle + 4, bar.text, anchor="start")

@@ -6,6 +6,8 @@ import struct
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -50,13 +52,18 @@ def warm_kernels() -> float:
 
 def cold_profiles() -> list[str]:
     """Profiles whose first use would compile, found by going through each up to that point."""
-    return [schema for schema in PROFILES if _is_cold(schema)]
+    return [schema for schema in PROFILES if _would_compile(partial(_run, schema))]
 
 
-def _is_cold(schema: str) -> bool:
+def is_cold(schema: str) -> bool:
+    """Whether reading a capture with this profile would compile."""
+    return _would_compile(partial(_read_sample, schema))
+
+
+def _would_compile(use: Callable[[], None]) -> bool:
     try:
         with on_first_compilation(_stop):
-            _run(schema)
+            use()
     except _Cold:
         return True
     return False
@@ -78,6 +85,14 @@ def _run(schema: str) -> None:
     profile = profile_named(schema)
     _expire(profile)
     _read_ring(profile)
+
+
+def _read_sample(schema: str) -> None:
+    with (
+        as_file(files("idskit") / _SAMPLE) as sample,
+        open_flows(sample, schema, memory_mb=16) as flows,
+    ):
+        deque(flows.batches(), maxlen=0)
 
 
 def _print(batch: FlowBatch) -> None:

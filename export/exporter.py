@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import ModelCard
 from idskit.detect.signature import private_key
 from idskit.detect.signature import sign as sign_model
@@ -56,6 +58,7 @@ class ExportReport:
     int8_against_fp32: Agreement | None = None
     fp16_against_fp32: Agreement | None = None
     left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
+    left_as_they_are: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
     layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
     beside: tuple[str, ...] = ()  # the signature and what was emitted
 
@@ -80,6 +83,7 @@ class ExportReport:
             ("precision", f"{precision} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
             ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
+            *([("not lowered", ", ".join(self.left_as_they_are))] if self.left_as_they_are else []),
             ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
         ]
@@ -143,8 +147,8 @@ def export(
 
     Raises:
         RunError: the run is incomplete or damaged.
-        IdskitError: unknown quantisation, target or language, or a graph that is not torch's
-            network.
+        IdskitError: unknown quantisation, target or language, a smaller precision for a body that
+            is not lowered, or a graph that is not torch's network.
         DataError: too few calibration rows, or a class without any.
         ModelError: ``sign`` is no private ed25519 key.
         MissingExtra: ``sign`` was given and cryptography is not installed.
@@ -154,6 +158,7 @@ def export(
     key = None if sign is None else private_key(sign)
     trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
+    _require_layers(floats, trained, quantize)
     answers = run_onnx(floats.model(), trained.held.flows)
     exact = _against_torch(answers, trained)
     smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop)
@@ -163,7 +168,8 @@ def export(
     content = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
     beside = () if dry_run else _write(output, content, card, key, emit)
-    in_int8 = tuple(n.name for n in graph.nodes if f"{n.name}.weight.integers" in graph.constants)
+    products = [node.name for node in floats.nodes if node.op_type == "Gemm"]
+    in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
     return ExportReport(
         output=str(output),
         quantize=quantize,
@@ -172,20 +178,24 @@ def export(
         bytes_fp32=len(floats.model().SerializeToString()),
         bytes_written=len(content),
         nodes=len(model.graph.node),
-        multiply_adds=_multiply_adds(floats, trained),
+        multiply_adds=graph_facts(content).multiply_adds,
         int8_products=in_int8,
-        float_products=tuple(
-            node.name
-            for node in floats.nodes
-            if node.op_type == "Gemm" and node.name not in in_int8
-        ),
+        float_products=tuple(name for name in products if name not in in_int8),
         fp32_against_torch=exact,
         int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
         fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
         left_float=smaller.left_float if smaller else (),
+        left_as_they_are=_left_as_they_are(graph),
         layer_costs=smaller.layer_costs if smaller else (),
         beside=tuple(map(str, beside)),
     )
+
+
+def _left_as_they_are(graph: Graph) -> tuple[str, ...]:
+    """Kinds of nodes that were taken over from torch's export, most of them first."""
+    names = set(graph.left_as_they_are)
+    kinds = Counter(node.op_type for node in graph.nodes if node.name in names)
+    return tuple(f"{kind} ({count})" for kind, count in kinds.most_common())
 
 
 def _write(
@@ -219,6 +229,15 @@ def _with_held_rows(trained: Run, folder: Path) -> Run:
             f"the training run in {folder} has no held rows to verify an export on: train again"
         )
     return trained
+
+
+def _require_layers(floats: Graph, trained: Run, quantize: str) -> None:
+    if quantize != "none" and not floats.layers:
+        raise IdskitError(
+            f"{quantize} was asked for, but the body of this run, {trained.network.settings.model},"
+            " is taken over operator by operator in float32 and has no lowered layer: export it "
+            "with --quantize none, or train resnet18"
+        )
 
 
 def _smaller(
@@ -278,15 +297,4 @@ def _card(graph: Graph, trained: Run, quantize: str, facts: Mapping[str, Any]) -
         threshold=trained.threshold,
         facts=facts,
         golden=golden_vectors(graph.model(), trained.held, quantize),
-    )
-
-
-def _multiply_adds(graph: Graph, trained: Run) -> int:
-    """Multiply-adds of one flow; the mel bank runs once a frame."""
-    frontend = trained.network.frontend
-    frames = {"mel": frontend.channels * frontend.frames}
-    return sum(
-        graph.constants[node.input[1]].size * frames.get(node.name, 1)
-        for node in graph.nodes
-        if node.op_type == "Gemm"
     )

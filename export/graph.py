@@ -14,6 +14,9 @@ from idskit.detect.model_file import INPUT, OUTPUT
 
 # The oldest pair that has every operator used here: onnxruntime 1.18 and later load it.
 OPSET, IR_VERSION = 17, 8
+CONTRIB = "com.microsoft"  # onnxruntime's own operators, in every build of it
+ML = "ai.onnx.ml"  # trees
+VERSIONS = {CONTRIB: 1, ML: 3}
 
 
 class Graph:
@@ -23,7 +26,10 @@ class Graph:
         self.columns, self.classes = columns, classes
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
-        self.convolutions: set[str] = set()  # products that carry the work: int8 candidates
+        self.layers: list[str] = []  # nodes that a smaller precision may be chosen for
+        self.products: list[str] = []  # those of them that are matrix products
+        self.left_as_they_are: list[str] = []  # nodes of a body that is not lowered
+        self.ranged: dict[str, None] = {}  # values whose range int8 needs, in order
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant; float64 is stored as float32."""
@@ -31,9 +37,13 @@ class Graph:
         self.constants[name] = array.astype(np.float32) if array.dtype == np.float64 else array
         return name
 
-    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def node(
+        self, operator: str, inputs: list[str], output: str, *, domain: str = "", **attributes: Any
+    ) -> str:
         """Add a node with one output and return the output's name."""
-        node = helper.make_node(operator, inputs, [output], name=output, **attributes)
+        node = helper.make_node(
+            operator, inputs, [output], name=output, domain=domain, **attributes
+        )
         self.nodes.append(node)
         return output
 
@@ -46,14 +56,23 @@ class Graph:
             inputs.append(self.constant(f"{output}.bias", bias))
         return self.node("Gemm", inputs, output)
 
+    def cut(self, source: str, count: int, *, axis: int, output: str) -> str:
+        """The first ``count`` places along an axis."""
+        ends = [
+            self.constant(f"{output}.{name}", np.array([value], np.int64))
+            for name, value in (("start", 0), ("end", count), ("axis", axis))
+        ]
+        return self.node("Slice", [source, *ends], output)
+
     def reshape(self, source: str, shape: tuple[int, ...], output: str) -> str:
         """Reshape to (rows, *shape); -1 is left for the rows."""
         target = self.constant(f"{output}.shape", np.array([-1, *shape], np.int64))
         return self.node("Reshape", [source, target], output)
 
-    def readers(self, name: str) -> list[onnx.NodeProto]:
-        """Nodes that take ``name`` as an input."""
-        return [node for node in self.nodes if name in node.input]
+    def _opsets(self) -> list[onnx.OperatorSetIdProto]:
+        used = {node.domain for node in self.nodes}
+        others = [(name, version) for name, version in VERSIONS.items() if name in used]
+        return [helper.make_opsetid(*pair) for pair in [("", OPSET), *others]]
 
     def model(
         self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
@@ -74,7 +93,7 @@ class Graph:
             graph,
             producer_name="idskit",
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=self._opsets(),
         )
         for key, value in sorted((metadata or {}).items()):
             entry = model.metadata_props.add()

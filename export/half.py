@@ -15,15 +15,16 @@ from idskit.export.graph import Graph
 
 
 def halve(graph: Graph) -> Graph:
-    """The same graph with its convolutions, and what reads nothing but theirs, in fp16."""
+    """The same graph with its layers, and what reads nothing but theirs, in fp16."""
     halved = Graph(graph.columns, graph.classes)
     halved.constants = dict(graph.constants)
+    halved.layers, halved.products = graph.layers, graph.products
+    halved.left_as_they_are = graph.left_as_they_are
     halves: set[str] = set()  # values in fp16
     for node in graph.nodes:
         values = set(node.input) - set(graph.constants)
-        in_half = node.name in graph.convolutions or (
-            values <= halves and OUTPUT not in node.output
-        )
+        follows = values <= halves and OUTPUT not in node.output
+        in_half = node.name not in graph.left_as_they_are and (node.name in graph.layers or follows)
         turned = {name for name in values if (name in halves) != in_half}
         halved.nodes.append(_reading(node, {name: _cast(halved, name, in_half) for name in turned}))
         if in_half:

@@ -1,20 +1,21 @@
 """The trained network as an ONNX graph: everything linear merged, every convolution one matrix.
 
-    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ pool ─ blocks ─ Gemm ─ Softmax
+    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ body ─ Gemm ─ Softmax
 
     first Gemm   scaling and category codes, window, DFT
     second       mel filter bank
-    third        DCT, principal components, standardisation, stem convolution, batch norm
+    third        DCT, principal components, standardisation
+    body         ``idskit.export.body``
     last         mean over pixels, classifier, temperature
 
 A convolution on maps of a few pixels is one dense matrix without the padding's work
 (idskit.models.lowering), so a batch of flows becomes one large product. Matrices are composed in
-float64 and stored as float32. Maps are flattened channels first, as torch flattens them.
+float64 and stored as float32.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,62 +24,57 @@ from torch import Tensor, nn
 
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.errors import RunError
+from idskit.export.arithmetic import Floats
+from idskit.export.as_it_is import body_as_it_is
+from idskit.export.body import lower_resnet, padded_columns
 from idskit.export.graph import Graph
-from idskit.models.frontend import POWER_FLOOR, LearnableMFCC
-from idskit.models.lowering import Size, dense_matrix
+from idskit.export.trees import average
+from idskit.export.weights import numpy_of as _numpy
+from idskit.export.weights import scale_and_shift as _affine
+from idskit.models.frontend import POWER_FLOOR, LearnableMFCC, Spectrogram
+from idskit.models.lowering import Size
 from idskit.models.network import Network
 from idskit.models.novelty import ERROR_FLOOR, Autoencoder
 from idskit.models.preparation import Preparation
-from idskit.models.resnet import (
-    BasicBlock,
-    ChannelAttention,
-    ResNet18,
-    SmallConv2d,
-    SpatialAttention,
-)
+from idskit.models.resnet import ResNet18
+from idskit.models.spectral import ENERGY_FLOOR, PCEN, LogPower, Row
 
 Matrix = NDArray[np.float64]
 FAR = 1000.0  # spreads between zero and the centre of a column
 MANY = 3  # times as many prepared values as places in the signal
+Prepared = tuple[str, Matrix, Matrix]  # values, and the matrix and bias that make them the signal
 
 
 @torch.no_grad()
-def lower(network: Network) -> Graph:
-    """Build the fp32 graph of a trained network: raw flows in, calibrated probabilities out.
+def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> Graph:
+    """Build the graph of a trained network: raw flows in, calibrated probabilities out.
+
+    ``arithmetic`` chooses what is computed in float32 and what in bytes. A body other than
+    ResNet-18 is taken over operator by operator, as torch exports it.
 
     Raises:
-        RunError: the network or its front end is one that this module does not know.
+        RunError: the front end is one that this module does not know.
     """
-    _require_known(network)
     body = network.body
     graph = Graph(network.preparation.columns, body.classifier.out_features)
-    values, matrix, bias = _preparation(graph, network.preparation)
-    log_mel = _log_mel(graph, network.frontend, values, matrix, bias)
-    maps = _stem(graph, network.frontend, body, log_mel)
-    for index, block in enumerate(body.basic_blocks):
-        maps = _block(graph, f"block{index}", block, maps)
-    logits = _classifier(graph, body, network.temperature, maps)
+    ops = arithmetic(graph)
+    prepared = _preparation(graph, network.preparation)
+    image = _image(graph, network, prepared)
+    height, width = network.frontend.size
+    ops.enter(image, height * padded_columns(width))
+    if isinstance(body, ResNet18):
+        logits = lower_resnet(ops, body, network.temperature, image)
+    else:
+        logits = body_as_it_is(ops, body, network.temperature, image, network.frontend.size)
+    if network.trees is not None:
+        logits = average(graph, network.trees, logits)
     if network.novelty is not None:
-        logits = _novelty(graph, network.novelty, (values, matrix, bias), logits)
+        logits = _novelty(graph, network.novelty, prepared, logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
 
 
-def _require_known(network: Network) -> None:
-    known = isinstance(network.body, ResNet18) and isinstance(network.frontend, LearnableMFCC)
-    if not known:
-        asked = network.settings
-        raise RunError(
-            f"the run's network is {asked.model} on {network.frontend.__class__.__name__}, but "
-            "only resnet18 on mfcc is exported: train with --model resnet18 --frontend mfcc"
-        )
-
-
-def _numpy(tensor: Tensor) -> Matrix:
-    return tensor.detach().double().numpy()
-
-
-def _preparation(graph: Graph, preparation: Preparation) -> tuple[str, Matrix, Matrix]:
+def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
 
     Centring and scaling go into the matrix, limits being moved to the unscaled values instead,
@@ -132,128 +128,102 @@ def _scaling(graph: Graph, preparation: Preparation, source: str) -> tuple[str, 
     return scaled, np.ones(len(scale)), np.zeros(len(scale))
 
 
-def _log_mel(
-    graph: Graph, frontend: LearnableMFCC, values: str, placement: Matrix, bias: Matrix
+def _image(graph: Graph, network: Network, prepared: Prepared) -> str:
+    """The front end's image (rows, height * width), row by row, in float32.
+
+    On bytes it is no front end: small powers end in one step of the spectrum's range.
+    """
+    frontend = network.frontend
+    match frontend:
+        case LearnableMFCC():
+            log_mel = _log(graph, frontend, prepared, _numpy(frontend.filter_bank()))
+            return _standardised(graph, frontend, log_mel, _numpy(frontend.cepstrum_map()))
+        case LogPower():
+            bins = np.eye(frontend.size[0] // frontend.channels)
+            log_power = _log(graph, frontend, prepared, bins)
+            return _standardised(graph, frontend, log_power, bins)
+        case PCEN():
+            bank = _numpy(frontend.filter_bank())
+            energies = _energies(graph, frontend, prepared, bank, floor=0.0)
+            normalised = _normalised(graph, frontend, energies)
+            return _standardised(graph, frontend, normalised, np.eye(bank.shape[1]))
+        case Row():
+            values, matrix, bias = prepared
+            return _framed(graph, values, (matrix, bias), frontend.size)
+    raise RunError(
+        f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
+        "--frontend mfcc, stft, pcen or none"
+    )
+
+
+def _log(graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix) -> str:
+    energies = _energies(graph, frontend, prepared, bank, floor=POWER_FLOOR)
+    return graph.node("Log", [energies], "log_mel")
+
+
+def _energies(
+    graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix, *, floor: float
 ) -> str:
-    """Window and DFT as one matrix with the preparation's, power, mel bank, logarithm."""
+    """Window and DFT as one matrix with the preparation's, power, filter bank: frame by frame."""
+    values, placement, bias = prepared
     framing = frontend.framed(torch.eye(frontend.length)).double()
+    banks = np.concatenate([bank, bank])  # of real parts, then of imaginary parts
     dft = frontend.windowed_dft().double()
-    spectrum_map = _numpy((framing @ dft).flatten(1))  # (length, frames * 2 * bins)
+    used = torch.from_numpy(banks.any(axis=1)) & dft.any(dim=0)  # the sine of bin 0 is nothing
+    spectrum_map = _numpy((framing @ dft[:, used]).flatten(1))  # (length, frames * used)
     spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
-    frames = graph.reshape(squares, (dft.shape[1],), "frames")  # (rows * frames, 2 * bins)
-    bank = _numpy(frontend.filter_bank())
-    floor = np.full(bank.shape[1], POWER_FLOOR)
-    mel = graph.gemm(frames, np.concatenate([bank, bank]), floor, "mel")
-    log_mel = graph.node("Log", [mel], "log_mel")
+    frames = graph.reshape(squares, (int(used.sum()),), "frames")  # (rows * frames, used)
+    mel = graph.gemm(frames, banks[used.numpy()], np.full(bank.shape[1], floor), "mel")
     frames_each = frontend.channels * frontend.frames
-    return graph.reshape(log_mel, (frames_each * bank.shape[1],), "log_mel_flat")
+    return graph.reshape(mel, (frames_each * bank.shape[1],), "energies")
 
 
-def _stem(graph: Graph, frontend: LearnableMFCC, body: ResNet18, log_mel: str) -> str:
-    """DCT, standardisation, stem convolution and batch norm as one matrix; max-pool and Relu."""
-    dct = _numpy(frontend.cepstrum_map())  # (mels, coefficients)
+def _normalised(graph: Graph, frontend: PCEN, energies: str) -> str:
+    """Per-channel energy normalisation; the smoothed past is linear, so one matrix."""
+    frames = frontend.frames
+    filters = len(frontend.gain)
+    past = np.zeros((frames, filters, frames, filters))
+    which = np.arange(filters)
+    past[:, which, :, which] = _numpy(frontend.smoothing_maps()).transpose(0, 2, 1)
+    smoothing = np.kron(np.eye(frontend.channels), past.reshape(frames * filters, -1))
+    smoothed = graph.gemm(energies, smoothing, np.full(len(smoothing), ENERGY_FLOOR), "past")
+
+    def tiled(name: str, value: Tensor) -> str:
+        return graph.constant(f"pcen.{name}", np.tile(_numpy(value), frontend.channels * frames))
+
+    gain = graph.node("Pow", [smoothed, tiled("gain", -frontend.gain.exp())], "gain")
+    gained = graph.node("Mul", [energies, gain], "gained")
+    lifted = graph.node("Add", [gained, tiled("bias", frontend.bias.exp())], "lifted")
+    exponent = frontend.exponent.exp()
+    powers = graph.node("Pow", [lifted, tiled("exponent", exponent)], "compressed")
+    offset = tiled("offset", frontend.bias.exp().pow(exponent))
+    return graph.node("Sub", [powers, offset], "normalised")
+
+
+def _standardised(graph: Graph, frontend: Spectrogram, values: str, transform: Matrix) -> str:
+    """A transform of every frame (the DCT) and standardisation as one matrix."""
     frames = np.eye(frontend.frames)
-    cepstrum = np.einsum("mc,ts->tmcs", dct, frames).reshape(len(dct) * frontend.frames, -1)
-    cepstrum = np.kron(np.eye(frontend.channels), cepstrum)  # each channel's frames and image
+    spread = np.einsum("mc,ts->tmcs", transform, frames)
     scale, shift = _affine(frontend.standardise)
-    matrix, bias = _convolution(body.conv1, body.bn1)
-    bias = bias + shift @ matrix
-    stem = _product(graph, log_mel, ((cepstrum * scale) @ matrix, bias), "stem")
-    channels, (height, width) = body.conv1.out_channels, body.conv1.out_size
-    image = graph.reshape(stem, (channels, height, width), "stem_maps")
-    pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-    # Relu after the pool: the same values, on a third of them, and the product stays free to fuse.
-    pooled = graph.node("Relu", [graph.node("MaxPool", [image], "pooled", **pool)], "pooled_relu")
-    first = body.basic_blocks[0]
-    return graph.reshape(pooled, (channels * _pixels(first.conv1.size),), "pooled_flat")
+    of_channel = spread.reshape(len(transform) * len(frames), -1)
+    matrix = np.kron(np.eye(frontend.channels), of_channel) * scale
+    return _framed(graph, values, (matrix, shift), frontend.size)
 
 
-def _block(graph: Graph, name: str, block: BasicBlock, maps: str) -> str:
-    inner = _product(graph, maps, _convolution(block.conv1, block.bn1), f"{name}.conv1")
-    inner = _relu(graph, inner)
-    out = _product(graph, inner, _convolution(block.conv2, block.bn2), f"{name}.conv2")
-    channels, pixels = block.conv2.out_channels, _pixels(block.out_size)
-    if block.channel is not None:
-        out = _channel_attention(graph, f"{name}.channel", block.channel, out, pixels)
-    if block.spatial is not None:
-        out = _spatial_attention(graph, f"{name}.spatial", block.spatial, out, channels)
-    if block.shortcut is not None:
-        shortcut = _convolution(block.shortcut.conv, block.shortcut.bn)
-        maps = _product(graph, maps, shortcut, f"{name}.shortcut")
-    return graph.node("Relu", [graph.node("Add", [out, maps], f"{name}.sum")], f"{name}.out")
+def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size) -> str:
+    """An affine map to an image (rows, height * width), its width filled up with zeros."""
+    more = padded_columns(size[1]) - size[1]
+
+    def wider(part: Matrix) -> Matrix:
+        image = part.reshape(*part.shape[:-1], *size)
+        return np.pad(image, [(0, 0)] * part.ndim + [(0, more)]).reshape(*part.shape[:-1], -1)
+
+    matrix, bias = map(wider, affine)
+    return graph.gemm(source, matrix, bias, "image")
 
 
-def _channel_attention(
-    graph: Graph, name: str, attention: ChannelAttention, maps: str, pixels: int
-) -> str:
-    """Scale by weights from each channel's mean and maximum; on one pixel both are the map.
-
-    The mean is linear, so it is part of the squeeze's matrix; the excitation gives every pixel its
-    channel's weight, because a product of equal shapes is far faster than a broadcast one.
-    """
-    squeeze, excite = _numpy(attention.squeeze.weight).T, _numpy(attention.excite.weight).T
-    if pixels == 1:
-        hidden = _relu(graph, graph.gemm(maps, 2 * squeeze, None, f"{name}.squeeze"))
-    else:
-        channels = len(squeeze)
-        mean = np.repeat(squeeze, pixels, axis=0) / pixels
-        folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-        peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[2], keepdims=0)
-        branches = [
-            _relu(graph, graph.gemm(maps, mean, None, f"{name}.squeeze_mean")),
-            _relu(graph, graph.gemm(peak, squeeze, None, f"{name}.squeeze_max")),
-        ]
-        hidden = graph.node("Add", branches, f"{name}.hidden")
-    spread = np.repeat(excite, pixels, axis=1)
-    logits = graph.gemm(hidden, spread, None, f"{name}.excite")
-    return _scale(graph, name, maps, logits)
-
-
-def _spatial_attention(
-    graph: Graph, name: str, attention: SpatialAttention, maps: str, channels: int
-) -> str:
-    """Scale by weights from each pixel's mean and maximum over the channels."""
-    pixels = _pixels(attention.convolution.size)
-    kernel = _numpy(_dense(attention.convolution))  # (2 * pixels, pixels): means, then maxima
-    of_mean, of_max = kernel[:pixels], kernel[pixels:]
-    if pixels == 1:
-        mean = graph.node("ReduceMean", [maps], f"{name}.mean", axes=[1], keepdims=1)
-        peak = graph.node("ReduceMax", [maps], f"{name}.max", axes=[1], keepdims=1)
-        summary = graph.node("Concat", [mean, peak], f"{name}.summary", axis=1)
-        logits = graph.gemm(summary, np.repeat(kernel, channels, axis=1), None, f"{name}.logits")
-        return _scale(graph, name, maps, logits)
-    folded = graph.reshape(maps, (channels, pixels), f"{name}.maps")
-    peak = graph.node("ReduceMax", [folded], f"{name}.max", axes=[1], keepdims=0)
-    mean = graph.gemm(maps, np.tile(of_mean, (channels, 1)) / channels, None, f"{name}.of_mean")
-    tap = graph.constant(f"{name}.of_max", of_max)
-    logits = graph.node("Gemm", [peak, tap, mean], f"{name}.pixels")
-    spread = np.tile(np.eye(pixels), (1, channels))  # every channel gets its pixel's weight
-    return _scale(graph, name, maps, graph.gemm(logits, spread, None, f"{name}.logits"))
-
-
-def _relu(graph: Graph, source: str) -> str:
-    return graph.node("Relu", [source], f"{source}.relu")
-
-
-def _scale(graph: Graph, name: str, maps: str, logits: str) -> str:
-    """Multiply maps by sigmoid(logits), both (rows, channels * pixels)."""
-    weights = graph.node("Sigmoid", [logits], f"{name}.weights")
-    return graph.node("Mul", [maps, weights], f"{name}.scaled")
-
-
-def _classifier(graph: Graph, body: ResNet18, temperature: Tensor, maps: str) -> str:
-    """Mean over pixels, classifier and temperature as one matrix."""
-    last = body.basic_blocks[-1]
-    pixels = _pixels(last.out_size)
-    weight = _numpy(body.classifier.weight).T / float(temperature)  # (channels, classes)
-    matrix = np.repeat(weight, pixels, axis=0) / pixels
-    return graph.gemm(maps, matrix, _numpy(body.classifier.bias) / float(temperature), "logits")
-
-
-def _novelty(
-    graph: Graph, novelty: Autoencoder, prepared: tuple[str, Matrix, Matrix], logits: str
-) -> str:
+def _novelty(graph: Graph, novelty: Autoencoder, prepared: Prepared, logits: str) -> str:
     """Add the logarithm of the autoencoder's error to the logit of every attack."""
     values, matrix, bias = prepared
     scale, center = _numpy(novelty.scale), _numpy(novelty.center)
@@ -263,7 +233,7 @@ def _novelty(
         linear: nn.Linear = getattr(novelty, layer)
         weight, shift = _numpy(linear.weight).T, _numpy(linear.bias)
         rebuilt = graph.gemm(rebuilt, weight, shift, f"novelty.{layer}")
-        rebuilt = rebuilt if layer == "output" else _relu(graph, rebuilt)
+        rebuilt = rebuilt if layer == "output" else graph.node("Relu", [rebuilt], f"{rebuilt}.relu")
     difference = graph.node("Sub", [rebuilt, standard], "novelty.difference")
     squares = graph.node("Mul", [difference, difference], "novelty.squares")
     mean = np.full((len(scale), 1), 1 / len(scale))
@@ -272,35 +242,3 @@ def _novelty(
     spread, offset = attack[None].astype(np.float64), attack * float(novelty.offset)
     log_odds = graph.gemm(graph.node("Log", [error], "novelty.log"), spread, offset, "novelty.odds")
     return graph.node("Add", [logits, log_odds], "logits_with_novelty")
-
-
-def _product(graph: Graph, source: str, affine: tuple[Matrix, Matrix], name: str) -> str:
-    """A lowered convolution: the products that quantisation considers."""
-    graph.convolutions.add(name)
-    return graph.gemm(source, *affine, name)
-
-
-def _convolution(convolution: SmallConv2d, norm: nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
-    """Dense matrix and bias of a convolution followed by its batch norm."""
-    scale, shift = _affine(norm)
-    pixels = _pixels(convolution.out_size)
-    return _numpy(_dense(convolution)) * np.repeat(scale, pixels), np.repeat(shift, pixels)
-
-
-def _dense(convolution: SmallConv2d) -> Tensor:
-    stride, padding = int(convolution.stride[0]), int(convolution.padding[0])
-    return dense_matrix(convolution.weight.double(), convolution.size, stride, padding)
-
-
-def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Matrix, Matrix]:
-    """Scale and shift of a batch norm in evaluation."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = 1 / np.sqrt(_numpy(variance) + norm.eps)
-    if norm.affine:
-        scale = scale * _numpy(norm.weight)
-    shift = -_numpy(mean) * scale
-    return scale, shift + (_numpy(norm.bias) if norm.affine else 0)
-
-
-def _pixels(size: Size) -> int:
-    return size[0] * size[1]

@@ -16,9 +16,10 @@ from idskit.errors import DataError, GateRefused
 from idskit.export.gate import Fall, falls
 from idskit.export.graph import Graph
 from idskit.export.half import halve
-from idskit.export.quantize import Range, calibrate, products, quantize
+from idskit.export.quantize import Range, calibrate, quantize
 from idskit.export.target import Target
 from idskit.export.verify import Agreement, compare, run_onnx
+from idskit.models.network import Network
 from idskit.training.run import LabelledRows, Run
 
 MIN_CALIBRATION_ROWS = 32
@@ -99,14 +100,14 @@ def in_int8(
     _check_calibration(trained.calibration, trained.classes)
     ranges = calibrate(floats, trained.calibration.flows)
     gate = _Gate(run=trained, answers=answers, max_drop=max_drop)
-    graph = quantize(floats, ranges, target)
+    graph = quantize(trained.network, ranges, target)
     agreement, fallen = gate.judge(graph)
     if not fallen:
         return Smaller(graph=graph, agreement=agreement)
-    costs = layer_costs(floats, ranges, target, trained.held.flows)
+    costs = layer_costs(trained.network, floats, ranges, target, trained.held.flows)
     for left_float in _costliest(costs):
-        chosen = {node.name for node in products(floats, left_float)}
-        graph = quantize(floats, ranges, target, chosen)
+        chosen = set(floats.layers) - set(left_float)
+        graph = quantize(trained.network, ranges, target, chosen)
         agreement, remaining = gate.judge(graph)
         if not remaining:
             return Smaller(
@@ -118,17 +119,21 @@ def in_int8(
 
 
 def layer_costs(
-    floats: Graph, ranges: dict[str, Range], target: Target, flows: NDArray[np.float32]
+    network: Network,
+    floats: Graph,
+    ranges: dict[str, Range],
+    target: Target,
+    flows: NDArray[np.float32],
 ) -> tuple[LayerCost, ...]:
     """Quantise one layer at a time: what each costs on at most COST_ROWS rows, costliest first."""
     rows = flows[:: -(-len(flows) // COST_ROWS)]
     expected = run_onnx(floats.model(), rows)
 
     def cost(layer: str) -> LayerCost:
-        moved = run_onnx(quantize(floats, ranges, target, {layer}).model(), rows) - expected
+        moved = run_onnx(quantize(network, ranges, target, {layer}).model(), rows) - expected
         return LayerCost(layer=layer, difference=float(np.abs(moved).sum(axis=1).mean() / 2))
 
-    costs = [cost(node.name) for node in products(floats)]
+    costs = [cost(layer) for layer in floats.layers]
     return tuple(sorted(costs, key=lambda found: (-found.difference, found.layer)))
 
 

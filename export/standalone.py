@@ -50,8 +50,9 @@ def probabilities(session: onnxruntime.InferenceSession, flows: NDArray[Any]) ->
     rows = np.asarray(flows, np.float32)
     if rows.ndim != 2 or rows.shape[1] != len(FEATURES) or not np.isfinite(rows).all():
         raise ValueError(f"(n, {len(FEATURES)}) finite numbers are needed, not {rows.shape}")
-    starts = range(0, max(len(rows), 1), BATCH)
-    parts = [session.run(["probabilities"], {"flows": rows[i : i + BATCH]})[0] for i in starts]
+    parts = [np.empty((0, len(CLASSES)), np.float32)]
+    for start in range(0, len(rows), BATCH):
+        parts += session.run(["probabilities"], {"flows": rows[start : start + BATCH]})
     return np.concatenate(parts)
 
 

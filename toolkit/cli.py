@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -233,7 +234,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         str | None, typer.Option(help="Training rows: none, over (repeat) or under (leave out).")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Channels: 64, 32, 16 or 8.")] = None,
-    attention: Annotated[str | None, typer.Option(help="none, channel, spatial or both.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="none, channel, spatial, both, or squeeze (faster).")
+    ] = None,
+    inner: Annotated[
+        float | None, typer.Option(help="Share of channels inside a block; 0.5 halves the work.")
+    ] = None,
     train_window: Annotated[bool | None, typer.Option(help="Learn the window.")] = None,
     train_dft: Annotated[bool | None, typer.Option(help="Learn the DFT.")] = None,
     train_mel: Annotated[bool | None, typer.Option(help="Learn the mel filter bank.")] = None,
@@ -267,6 +273,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     novelty: Annotated[
         str | None, typer.Option(help="none, or autoencoder: a member that knows benign rows only.")
     ] = None,
+    trees: Annotated[
+        str | None, typer.Option(help="none, or lightgbm: a member, averaged with the network.")
+    ] = None,
     generated: Annotated[
         int | None, typer.Option(help="captures: synthetic captures to add.")
     ] = None,
@@ -281,32 +290,56 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         int | None, typer.Option(help="Of the division of the data; the seed if none.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Train so often: mean and spread, the median run kept.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="Train so often: spread, the median run kept; 1 if none, 5 with --html."
+        ),
+    ] = None,
+    leave_one_attack_out: Annotated[
+        bool,
+        typer.Option("--leave-one-attack-out", help="Also train without each attack: is it found?"),
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32; bf16 or fp16: mixed precision.")
+    ] = None,
     threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     json_file: Json = None,
+    html: Html = None,
 ) -> None:
     """Train, measure beside LightGBM, and write a run folder."""
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
     from idskit.models.network import MODELS
+    from idskit.output import require_place
+    from idskit.training.page import SEEDS, save_page
     from idskit.training.seeds import train_seeds
     from idskit.training.settings import TrainingSettings
     from idskit.training.tables import show_metrics
-    from idskit.training.train import train as train_run
+    from idskit.training.unseen import report_left_out
 
-    for name in ("data", "output", "resume", "json_file", "seeds"):
+    for name in ("data", "output", "resume", "json_file", "seeds", "html", "leave_one_attack_out"):
         given.pop(name, None)
+    for place in (json_file, html):
+        if place is not None:
+            require_place(place)
     if model not in MODELS:
-        if seeds > 1:
-            raise typer.BadParameter("--seeds trains one model several times: name one --model")
+        if seeds or html or leave_one_attack_out:
+            raise typer.BadParameter(
+                "--seeds, --html and --leave-one-attack-out are of one model: name one --model"
+            )
         _compare_models(model, given, data=data, output=output, resume=resume, json_file=json_file)
         return
     settings = TrainingSettings(**given)
     run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
-    metrics = train_seeds(settings, seeds, **run) if seeds > 1 else train_run(settings, **run)
+    metrics = train_seeds(settings, seeds or (SEEDS if html else 1), **run)
+    if not metrics:  # the first process of torchrun says it all
+        return
+    if leave_one_attack_out:
+        metrics = report_left_out(settings, metrics, **run)
+    if html is not None:
+        save_page(html, metrics, output)
     show_metrics(metrics, _console())
     _console().print(f"run written to {output}", highlight=False)
     _write_document(json_file, metrics)
@@ -315,18 +348,25 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or an .onnx file.")],
-    dataset: Annotated[str, typer.Argument(help="The data set it was trained on.")],
+    dataset: Annotated[
+        str, typer.Argument(help="The data set it was trained on; another one is transfer.")
+    ],
     data: Data,
+    label_column: Annotated[
+        str, typer.Option(help="table, of transfer: the column that holds the classes.")
+    ] = "Label",
     device: Device = "cpu",
     threads: Threads = None,
     json_file: Json = None,
 ) -> None:
-    """Score a run or an exported file on the held-out test rows."""
+    """Score a run or an exported file on held-out test rows, or on another data set."""
     _require_train()
     from idskit.training.evaluate import evaluate as evaluate_model
     from idskit.training.tables import show_evaluation
 
-    result = evaluate_model(model, dataset, data=data, device=device, threads=threads)
+    result = evaluate_model(
+        model, dataset, data=data, device=device, threads=threads, label_column=label_column
+    )
     show_evaluation(result, _console())
     _write_document(json_file, result)
 
@@ -460,7 +500,19 @@ def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
         ),
     ] = None,
     device: Device = "cpu",
-    threads: Threads = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Threads; several to compare counts; all usable if none."),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Also torch.compile, for run folders.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Also half precision in torch, for run folders on cuda.")
+    ] = False,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="Also kernels as a CUDA graph, for ONNX on cuda.")
+    ] = False,
     batch: Annotated[int | None, typer.Option(help="Flows a call; several sizes if none.")] = None,
     bound_ms: Annotated[
         float | None, typer.Option("--bound-ms", help="Server: p99 allowed; 10 if none.")
@@ -502,7 +554,10 @@ def bench(  # noqa: PLR0913, PLR0917 - one flag a setting
             models or (),
             scenario=scenario or (),
             device=device,
-            threads=threads,
+            threads=threads or (),
+            compiled=compiled,
+            half=half,
+            cuda_graph=cuda_graph,
             batch=batch,
             bound_ms=bound_ms,
             minutes=minutes,
@@ -665,6 +720,9 @@ def _write_document(file: Path | None, document: Any) -> None:
 def _require_train() -> None:
     from idskit.errors import require
 
+    # Before torch starts its threads: those that wait for each other must not hold a core while
+    # others work on it. On two busy cores two threads gave 65 records a second, and 940 so.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for module in ("torch", "pandas", "sklearn", "lightgbm", "matplotlib", "safetensors"):
         require(module, "train")
 

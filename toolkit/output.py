@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -33,6 +34,32 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write ``document`` as JSON, whole or not at all.
+
+    Raises:
+        IdskitError: the place cannot be written to.
+    """
+    text = json.dumps(document, indent=2) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
+
+
+def require_place(path: Path) -> None:
+    """Refuse, before long work, a place where its result could not be written.
+
+    Raises:
+        IdskitError: there is no such folder, or it is not for us to write to.
+    """
+    if str(path) == "-" or is_stream(path):
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise IdskitError(f"{path} cannot be written: it is a folder; name a file")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        found = "may not be written to" if folder.is_dir() else "does not exist"
+        raise IdskitError(f"{path} cannot be written: {folder} {found}; choose another place")
 
 
 def is_stream(path: Path) -> bool:

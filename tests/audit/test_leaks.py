@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -292,3 +294,112 @@ def test_permuted_labels_betray_repeats_under_a_random_split(findings):
     table = pd.concat([honest(1500)] * 2)
     [finding] = findings("permuted-labels", table, permute=True).values()
     assert finding.severity == "warning"
+
+
+def coded(table):
+    return pd.factorize(table["label"], sort=True)[0]
+
+
+def test_a_counter_of_blocks_of_rows_is_found(findings):
+    table = honest(ROWS, 3).sort_values("label").assign(block=np.arange(ROWS) // 10)
+    found = findings("row-index", table.sample(frac=1, random_state=0))
+    assert found[("block",)].severity == "leak"
+
+
+@pytest.mark.parametrize("change", [np.log1p, np.sqrt, lambda n: n + 0.1 * np.sin(7 * n)])
+def test_a_bent_row_index_is_found_in_shuffled_rows(findings, change):
+    table = honest(ROWS, 3).sort_values("label").assign(x=change(np.arange(ROWS, dtype=float)))
+    found = findings("row-index", table.sample(frac=1, random_state=0))
+    assert found[("x",)].severity == "leak"
+
+
+def test_a_hundredth_of_a_row_index_is_found(findings):
+    table = honest(100 * ROWS, 3).sort_values("label").assign(x=np.arange(100 * ROWS))
+    found = findings("row-index", table.sample(ROWS, random_state=1))
+    assert found[("x",)].severity == "leak"
+
+
+def test_a_time_by_another_name_is_found_where_attacks_come_and_go(findings):
+    table = honest(ROWS, 3)
+    rng = np.random.default_rng(12)
+    run = coded(table) + 3 * rng.integers(7, size=ROWS)
+    found = findings("row-order", table.assign(x=1000.0 * run + rng.uniform(0, 900, ROWS)))
+    assert found[("x",)].numbers["runs"] == 21
+    assert found[("x",)].severity == "leak"
+
+
+HOSTS = {
+    "md5": lambda host: hashlib.md5(str(host).encode(), usedforsecurity=False).hexdigest(),
+    "whole number": lambda host: int.from_bytes(hashlib.sha256(b"%d" % host).digest()[:6], "big"),
+    "mac": lambda host: f"00:1b:44:11:3a:{host:02x}",
+    "flow number": lambda host: f"192.168.0.{host}-10.0.0.1-80-6",
+    "address as a number": lambda host: 3232235520 + host,
+    "moment": lambda host: f"2017-07-0{1 + host // 6} 14:{host:02d}",
+    "seconds since 1970": lambda host: 1_499_342_400 + 60 * host,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_what_identifies_a_host_or_a_moment_is_found_by_value(findings, kind):
+    """Few values, a tenth of the rows under another's: no code of the label."""
+    table = honest(ROWS, 3)
+    rng = np.random.default_rng(13)
+    host = 4 * coded(table) + rng.integers(4, size=ROWS)
+    host = np.where(rng.random(ROWS) < 0.1, rng.integers(12, size=ROWS), host)
+    table["x"] = [HOSTS[kind](int(one)) for one in host]
+    assert findings("identifier", table)[("x",)].severity == "leak"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("joined", [lambda a, c: a * c, lambda a, c: c / a])
+def test_a_constant_of_the_class_between_two_columns_is_found(findings, classes, joined):
+    table = honest(ROWS, classes)
+    hidden = np.random.default_rng(14).lognormal(3, 1, ROWS)
+    table = table.assign(a=hidden, b=joined(hidden, 1 + coded(table)))
+    [(columns, finding)] = findings("joint-constant", table).items()
+    assert set(columns) == {"a", "b"}
+    assert finding.severity == "leak"
+
+
+def test_a_window_size_is_found_without_its_column(findings):
+    table = windows().drop(columns="Number").query("Sum > 0")
+    [(columns, finding)] = findings("joint-constant", table).items()
+    assert {"AVG", "Sum"} <= set(columns)
+    assert finding.severity == "leak"
+
+
+def test_columns_that_are_always_in_proportion_are_no_leak(findings):
+    table = honest(ROWS, 3).assign(bits=lambda t: 8 * t["bytes"])
+    assert not findings("joint-constant", table)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_label_split_over_two_codes_is_found(findings, classes):
+    """An exclusive or: neither says anything, both say all."""
+    table = honest(ROWS, classes)
+    share = np.random.default_rng(15).integers(classes, size=ROWS)
+    table = table.assign(a=share, b=(share + coded(table)) % classes)
+    assert findings("joint-code", table)[("a", "b")].severity == "leak"
+
+
+@pytest.mark.parametrize("noise", [1e-9, 1e-7, 1e-6, 1e-5])
+def test_test_rows_from_training_are_counted_through_noise(findings, noise):
+    table, test = honest(2000), honest(1000, seed=1)
+    test.iloc[:300] = table.iloc[:300]
+    numbers = test.select_dtypes("number").columns
+    rng = np.random.default_rng(16)
+    test[numbers] = test[numbers] * (1 + rng.normal(0, noise, test[numbers].shape))
+    test[numbers] = test[numbers] + rng.normal(0, noise, test[numbers].shape)
+    [finding] = findings("duplicates-across-split", table, test=test).values()
+    assert finding.severity == "leak"
+    assert finding.numbers["near_share"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_repeats_are_counted_through_noise(findings):
+    table = honest(1000)
+    again = table.iloc[:200].copy()
+    numbers = again.select_dtypes("float").columns
+    again[numbers] *= 1 + 2e-5
+    [finding] = findings("repeated-rows", pd.concat([table, again])).values()
+    assert finding.severity == "warning"
+    assert finding.numbers["near_share"] == pytest.approx(200 / 1200, abs=0.01)

@@ -47,7 +47,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_a_run_is_measured_in_eager_torch(trained, monkeypatch) -> None:
     monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
-    (result,) = bench([trained], scenario=["single-stream"], threads=1, quick=True).results
+    (result,) = bench([trained], scenario=["single-stream"], threads=[1], quick=True).results
     assert (result.model.name, result.model.opset) == ("tiny", None)
     assert (result.execution.backend, result.execution.provider_used) == ("torch eager", "cpu")
 
@@ -59,6 +59,37 @@ def test_its_answers_are_the_networks(trained) -> None:
     with torch.inference_mode():
         expected = load_run(trained).network(torch.from_numpy(candidate.sample)).numpy()
     np.testing.assert_array_equal(candidate.infer(candidate.sample), expected)
+
+
+def test_half_precision_gives_nearly_the_same_answers(trained) -> None:
+    """On the CPU, where torch.autocast works in the same way as on a GPU."""
+    full, half = (open_candidate(trained, threads=1, half=h) for h in (False, True))
+    assert (half.model.precision, half.execution.backend) == ("fp16", "torch eager")
+    rows = full.sample[:8]
+    answers, others = full.infer(rows), half.infer(rows)
+    assert others.dtype == np.float32
+    np.testing.assert_allclose(others, answers, atol=0.01)
+    assert (others != answers).any()
+
+
+def test_compiled_torch_is_measured_beside_eager(trained, monkeypatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
+    report = bench([trained], scenario=["single-stream"], threads=[1], compiled=True, quick=True)
+    assert [r.execution.backend for r in report.results] == ["torch eager", "torch compiled"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"half": True}, "half precision is for GPUs, add --device cuda"),
+        ({"cuda_graph": True}, "without an ONNX file"),
+        ({"threads": [1, 2]}, "torch has one count a process"),
+    ],
+)
+def test_ways_to_run_a_run_that_cannot_be_measured(trained, arguments, said) -> None:
+    with pytest.raises(IdskitError, match=said):
+        bench([trained], scenario=["offline"], quick=True, **arguments)
 
 
 def test_a_gpu_that_torch_does_not_see_is_an_error(trained, monkeypatch) -> None:

@@ -55,10 +55,39 @@ def test_every_model_is_measured_at_every_batch_size(make_model) -> None:
 
 
 def test_batch_and_threads_are_those_asked_for(make_model) -> None:
-    report = bench([make_model()], scenario=["offline"], batch=5, threads=1, quick=True)
+    report = bench([make_model()], scenario=["offline"], batch=5, threads=[1], quick=True)
     (result,) = report.results
     assert (result.run.batch, result.execution.threads) == (5, 1)
     assert result.execution.provider_used == "CPUExecutionProvider"
+
+
+def test_several_thread_counts_are_measured_side_by_side(make_model) -> None:
+    report = bench([make_model()], scenario=["offline"], batch=5, threads=[1, 2], quick=True)
+    assert [result.execution.threads for result in report.results] == [1, 2]
+    assert any("2 threads are" in sentence for sentence in report.verdict)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"compiled": True}, "--compiled was given without a training run"),
+        ({"half": True}, "--half was given without a training run"),
+        ({"cuda_graph": True, "device": "cuda"}, "has no CUDAExecutionProvider"),
+        ({"cuda_graph": True}, "add --device cuda"),
+        ({"cuda_graph": True, "scenario": ["server"]}, "--cuda-graph was given with scenario serv"),
+    ],
+)
+def test_ways_to_run_a_model_that_cannot_be_measured(make_model, arguments, said) -> None:
+    with pytest.raises(IdskitError, match=said):
+        bench([make_model()], **({"scenario": ["offline"], "quick": True} | arguments))
+
+
+def test_a_cold_flow_engine_makes_the_first_run_a_quick_one(monkeypatch) -> None:
+    monkeypatch.setattr(run, "is_cold", lambda _schema: True)
+    monkeypatch.setattr(run, "FULL", None)  # what must not be used
+    report = bench()
+    assert report.verdict[-1] == run.COMPILED_FIRST
+    assert {result.run.scenario for result in report.results} == set(scenarios.UNASKED)
 
 
 def test_steps_on_a_gpu_are_in_the_result_and_host_bound_is_a_warning(make_model) -> None:
@@ -96,8 +125,11 @@ def test_tables_go_to_stderr_and_json_to_stdout(make_model, capsys) -> None:
     assert "99 of 100 flows are judged within this time" in err
 
 
-def test_nothing_is_left_when_the_result_cannot_be_written(make_model, tmp_path) -> None:
-    with pytest.raises(IdskitError, match="cannot be written"):
+def test_nothing_is_measured_when_the_result_cannot_be_written(
+    make_model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(run, "single_stream", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(IdskitError, match=r"cannot be written: .* nothing was measured"):
         bench(
             [make_model()], scenario=["single-stream"], quick=True, json=tmp_path / "absent" / "r"
         )

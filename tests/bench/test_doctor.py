@@ -26,9 +26,9 @@ def found(name: str, root: Path) -> Finding:
     return {finding.name: finding for finding in doctor(root=root).findings}[name]
 
 
-def wheels(libc: str | None, architecture: str) -> Finding:
+def wheels(libc: str | None, architecture: str, python: str = "3.11.2") -> Finding:
     packages = PACKAGES | {"onnxruntime-gpu": None}
-    findings = installed(python="3.11.2", libc=libc, architecture=architecture, packages=packages)
+    findings = installed(python=python, libc=libc, architecture=architecture, packages=packages)
     return next(iter(findings))
 
 
@@ -58,6 +58,13 @@ def test_wheels_that_do_not_fit(libc: str | None, architecture: str, words: str)
     finding = wheels(libc, architecture)
     assert finding.level == "warning"
     assert words in finding.meaning
+
+
+@pytest.mark.parametrize("python", ["3.10.12", "3.15.0rc1"])  # JetPack 6's, and one to come
+def test_a_python_without_wheels(python: str) -> None:
+    finding = wheels("glibc 2.36", "aarch64", python)
+    assert finding.level == "warning"
+    assert "wheels are for Python 3.11 to 3.14" in finding.meaning
 
 
 def test_the_newest_tag_is_named() -> None:

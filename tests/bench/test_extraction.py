@@ -18,9 +18,9 @@ from idskit.bench.extraction_report import extraction_sections, extraction_verdi
 from idskit.bench.extractors import Extractor, Found, NotInstalled
 from idskit.bench.measure import Plan, Spread
 from idskit.bench.pipeline import Passes
-from idskit.bench.report import markdown_section
 from idskit.bench.result import Extraction, Report
 from idskit.bench.run import bench
+from idskit.bench.section import markdown_section
 from idskit.errors import CaptureError, IdskitError
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named

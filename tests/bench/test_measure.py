@@ -1,15 +1,21 @@
 """Statistics against naive ones, and the order of measurements."""
 
 import math
+import os
 import statistics
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from idskit.bench import measure as module
 from idskit.bench.measure import (
+    Meter,
     Plan,
-    PowerMeter,
     Spread,
     Timing,
     doubts,
@@ -135,7 +141,7 @@ def test_power_is_energy_over_time_where_a_counter_runs(monkeypatch) -> None:
     moments = iter([0.0, 2.0, 10.0, 14.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
     readings = iter(Reading(energy_j=joules, power_w=99.0) for joules in (5, 11, 50, 62))
-    meter = PowerMeter(lambda: next(readings))
+    meter = Meter(lambda: next(readings), lambda: None)
     for _ in range(2):
         with meter:
             pass
@@ -144,7 +150,7 @@ def test_power_is_energy_over_time_where_a_counter_runs(monkeypatch) -> None:
 
 def test_power_is_the_mean_of_a_gauge_without_a_counter() -> None:
     readings = iter(Reading(power_w=watts) for watts in (1, 3, 1, 5))
-    meter = PowerMeter(lambda: next(readings))
+    meter = Meter(lambda: next(readings))
     for _ in range(2):
         with meter:
             pass
@@ -152,7 +158,55 @@ def test_power_is_the_mean_of_a_gauge_without_a_counter() -> None:
 
 
 def test_power_without_a_sensor_is_unknown() -> None:
-    meter = PowerMeter(Reading)
+    meter = Meter(Reading)
     with meter:
         pass
     assert meter.power_w is None
+
+
+def test_waiting_for_a_processor_is_a_share_of_the_time(monkeypatch) -> None:
+    moments = iter([0.0, 2.0, 10.0, 14.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
+    queued = iter([0, 10**9, 5 * 10**9, 7 * 10**9])
+    meter = Meter(Reading, lambda: next(queued))
+    for _ in range(2):
+        with meter:
+            pass
+    assert meter.waited == pytest.approx((1 + 2) / (2 + 4))
+
+
+def test_waiting_is_unknown_where_the_kernel_does_not_count_it(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_SCHEDSTAT", Path("/nowhere"))
+    meter = Meter(Reading)
+    with meter:
+        pass
+    assert meter.waited is None
+    assert meter.timing([np.array([1])]).waited is None
+
+
+def test_a_processor_that_others_use_too_is_said() -> None:
+    steady = timing([100] * 50, [100] * 50)
+    assert doubts(replace(steady, waited=0.04)) == []
+    (reason,) = doubts(replace(steady, waited=0.72))
+    assert "for 72% of the time other programs had the processor" in reason
+
+
+def test_waiting_for_a_busy_processor_is_seen() -> None:
+    """Two processes on one processor: each waits for about half of the time."""
+    processor = {min(os.sched_getaffinity(0))}
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processor)
+    rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.1)
+        with Meter() as meter:
+            end = time.perf_counter() + 0.3
+            while time.perf_counter() < end:
+                pass
+    finally:
+        rival.kill()
+        rival.wait()
+        os.sched_setaffinity(0, before)
+    if meter.waited is None:
+        pytest.skip("this kernel does not count how long threads wait")
+    assert meter.waited > 0.2

@@ -150,3 +150,8 @@ def test_the_axis_of_a_single_point_has_ticks(kind, tick) -> None:
 )
 def test_numbers_of_an_axis(value, text) -> None:
     assert compact(value) == text
+
+
+def test_what_differs_between_files_is_on_the_page() -> None:
+    text = page({"pi": FULL, "jetson": FULL}, differences=["Machines: their kernel <differs>."])
+    assert "<li>Machines: their kernel &lt;differs&gt;.</li>" in text

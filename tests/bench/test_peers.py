@@ -44,8 +44,9 @@ def test_plain_int8_is_int8_and_related(run, tmp_path):
 def test_every_peer_is_measured_or_named(folder):
     found, missing = open_peers(folder, threads=1)
     names = {candidate.model.name for candidate in found}
-    assert {"plain fp32", "plain int8", "lightgbm"} <= names
-    assert ("openvino fp32" in names) != any("openvino" in sentence for sentence in missing)
+    assert {"plain torch", "plain fp32", "plain int8", "lightgbm"} <= names
+    for peer in ("openvino fp32", "openvino int8", "ncnn fp32"):
+        assert (peer in names) != any(peer in sentence for sentence in missing)
 
 
 def test_peers_need_one_training_run(make_model):

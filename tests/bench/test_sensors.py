@@ -82,6 +82,25 @@ def test_a_zone_that_cannot_be_read_counts_for_nothing(tmp_path) -> None:
     assert read_sensors(root).temperature_c is None
 
 
+# hwmon of an AMD desktop: Linux makes no thermal zone of k10temp.
+AMD = {
+    "sys/class/hwmon/hwmon0/name": "nvme\n",
+    "sys/class/hwmon/hwmon0/temp1_input": "74850\n",
+    "sys/class/hwmon/hwmon2/name": "k10temp\n",
+    "sys/class/hwmon/hwmon2/temp1_input": "52125\n",
+    "sys/class/hwmon/hwmon2/temp3_input": "49500\n",
+}
+
+
+def test_a_processor_without_a_zone_is_read_by_its_own_sensor(tmp_path) -> None:
+    assert read_sensors(write(tmp_path, AMD)).temperature_c == 52.125
+
+
+def test_a_zone_goes_before_the_processors_own_sensor(tmp_path) -> None:
+    zone = {"sys/class/thermal/thermal_zone0/temp": "41000\n"}
+    assert read_sensors(write(tmp_path, AMD | zone)).temperature_c == 41
+
+
 def test_the_fastest_clock_counts(tmp_path) -> None:
     path = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
     root = write(tmp_path, {path.format(0): "600000\n", path.format(11): "2400000\n"})

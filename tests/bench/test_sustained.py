@@ -42,6 +42,7 @@ def test_every_sample_holds_the_sensors(make_model, monkeypatch) -> None:
     for result in results:
         first = result.sustained.samples[0]
         assert (first.temperature_c, first.frequency_mhz, first.power_w) == (61.5, 1500, 4)
+        assert result.power_w == 4
         moments = [sample.at_s for sample in result.sustained.samples]
         assert moments == sorted(moments)
         assert result.run.scenario == "sustained"

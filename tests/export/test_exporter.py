@@ -11,7 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from tests.export.toy import make_run
 
+from idskit.bench.ceiling import count_macs
 from idskit.detect.detector import Detector
 from idskit.detect.inspect import inspect
 from idskit.errors import DataError, IdskitError, RunError
@@ -64,7 +66,7 @@ def test_report_is_json_and_counts_products(exported):
     report = json.loads(json.dumps(exported[1]["int8"].to_json()))
     assert report["written"]
     assert "stem" in report["int8_products"]
-    assert "logits" in report["float_products"]
+    assert report["float_products"] == ["spectrum", "mel", "image"]
     assert report["fp32_against_torch"]["max_difference"] <= 1e-4
     assert report["bytes_written"] == exported[0]["int8"].stat().st_size
 
@@ -159,6 +161,16 @@ def test_missing_run_says_what_to_do(tmp_path):
         export(tmp_path / "nothing", tmp_path / "model.onnx")
 
 
+def test_a_body_that_is_not_lowered_is_named_and_has_no_int8(tmp_path):
+    save_run(make_run(model="gru", frontend="stft"), tmp_path / "run")
+    report = export(tmp_path / "run", tmp_path / "model.onnx")
+    assert "GRU (2)" in report.left_as_they_are
+    assert Detector.load(tmp_path / "model.onnx").verify() <= 1e-4
+    with pytest.raises(IdskitError, match=r"gru, is taken over .* --quantize none"):
+        export(tmp_path / "run", tmp_path / "int8.onnx", quantize="int8")
+    assert not (tmp_path / "int8.onnx").exists()
+
+
 def test_unknown_quantization_names_the_known(run_folder, tmp_path):
     with pytest.raises(IdskitError, match="choose none, int8 or fp16"):
         export(run_folder, tmp_path / "model.onnx", quantize="int4")
@@ -202,6 +214,8 @@ def test_unwritable_place_is_one_sentence(run_folder, tmp_path):
 
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_inspect_counts_the_multiply_adds_of_the_report(exported, quantize):
+def test_multiply_adds_are_those_of_the_shapes_at_run_time(run, exported, quantize):
     files, reports = exported
-    assert inspect(files[quantize]).graph.multiply_adds == reports[quantize].multiply_adds
+    counted = count_macs(files[quantize].read_bytes(), run.held.flows)
+    assert inspect(files[quantize]).graph.multiply_adds == counted
+    assert reports[quantize].multiply_adds == counted

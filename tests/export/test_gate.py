@@ -14,7 +14,7 @@ from idskit.errors import GateRefused
 from idskit.export import export
 from idskit.export.gate import falls
 from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, products, quantize
+from idskit.export.quantize import calibrate, quantize
 from idskit.export.smaller import layer_costs
 from idskit.export.target import target_named
 from idskit.export.verify import Agreement, run_onnx
@@ -37,10 +37,10 @@ SAME = Agreement(
 
 
 def spoil(monkeypatch, names=None) -> None:
-    """Make calibration of the inputs of the named products, or all, useless."""
+    """Make calibration of the named values, or all, useless."""
 
     def narrow(graph, flows):
-        spoiled = {n.input[0] for n in products(graph) if names is None or n.name in names}
+        spoiled = set(graph.ranged) if names is None else names
         return {
             name: replace(found, low=found.low / 200, high=found.high / 200)
             if name in spoiled
@@ -84,7 +84,7 @@ def test_what_is_no_number_has_fallen():
 
 
 def test_the_layer_that_costs_is_left_in_float(run_folder, tmp_path, monkeypatch):
-    spoil(monkeypatch, {"stem"})
+    spoil(monkeypatch, {"image"})
     file = tmp_path / "model.onnx"
     report = export(run_folder, file, quantize="int8", target="x86-64", max_drop=3)
     assert report.left_float == ("stem",)
@@ -100,7 +100,7 @@ def test_the_layer_that_costs_is_left_in_float(run_folder, tmp_path, monkeypatch
 
 
 def test_leaving_layers_in_float_is_byte_stable(run_folder, tmp_path, monkeypatch):
-    spoil(monkeypatch, {"stem"})
+    spoil(monkeypatch, {"image"})
     files = [tmp_path / name for name in ("a.onnx", "b.onnx")]
     for file in files:
         export(run_folder, file, quantize="int8", target="x86-64")
@@ -119,11 +119,11 @@ def test_cost_of_a_layer_is_what_it_moves_alone(run, monkeypatch):
     monkeypatch.setattr("idskit.export.smaller.COST_ROWS", 100)
     floats, target = lower(run.network), target_named("x86-64")
     ranges, flows = calibrate(floats, run.calibration.flows), run.held.flows
-    costs = layer_costs(floats, ranges, target, flows)
-    assert {cost.layer for cost in costs} == {node.name for node in products(floats)}
+    costs = layer_costs(run.network, floats, ranges, target, flows)
+    assert {cost.layer for cost in costs} == set(floats.layers)
     assert [c.difference for c in costs] == sorted((c.difference for c in costs), reverse=True)
     rows = flows[::3]
-    alone = run_onnx(quantize(floats, ranges, target, {costs[0].layer}).model(), rows)
+    alone = run_onnx(quantize(run.network, ranges, target, {costs[0].layer}).model(), rows)
     moved = np.abs(alone - run_onnx(floats.model(), rows)).sum(axis=1) / 2
     assert costs[0].difference == pytest.approx(moved.mean(), rel=1e-6)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
+import torch
 from tests.export.toy import SCHEMA, make_rows, make_run
 
 from idskit.errors import RunError
 from idskit.export.lower import lower
 from idskit.export.verify import run_onnx, run_torch
-from idskit.models.network import Network, NetworkSettings
+from idskit.models.network import OWN_FRONTENDS, Network
 from idskit.models.preparation import SCALINGS, fit_preparation
+from idskit.models.resnet import ATTENTIONS
 
 
-@pytest.mark.parametrize("attention", ["none", "channel", "spatial", "both"])
-@pytest.mark.parametrize("width", [8, 16])
-def test_graph_gives_torchs_probabilities(width, attention):
-    run = make_run(width=width, attention=attention)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize(("width", "inner"), [(8, 1.0), (16, 1.0), (16, 0.5)])
+def test_graph_gives_torchs_probabilities(width, inner, attention):
+    run = make_run(width=width, attention=attention, inner=inner)
     flows = run.held.flows
     expected = run_torch(run.network, flows)
     assert expected.std() > 0.05, "a constant answer would prove nothing"
@@ -85,9 +89,29 @@ def test_graph_loads_in_older_runtimes(run):
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
 
 
-@pytest.mark.parametrize(("model", "frontend"), [("gru", "stft"), ("resnet18", "pcen")])
-def test_a_network_that_is_not_known_is_refused_in_a_sentence(run, model, frontend):
-    settings = NetworkSettings(model=model, frontend=frontend, width=8)
-    network = Network(run.network.preparation, 2, settings)
-    with pytest.raises(RunError, match=f"{model} on .*only resnet18 on mfcc is exported"):
+@pytest.mark.parametrize("frontend", ["stft", "pcen", "none"])
+def test_front_ends_are_folded_exactly(frontend):
+    run = make_run(frontend=frontend)
+    flows = run.held.flows
+    expected = run_torch(run.network, flows)
+    assert expected.std() > 0.05, "a constant answer would prove nothing"
+    np.testing.assert_allclose(run_onnx(lower(run.network).model(), flows), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["deep-cnn", "gru", "lstm", "swin", "kernel"])
+def test_bodies_that_are_not_lowered_are_taken_over(model):
+    run = make_run(model=model, frontend=OWN_FRONTENDS[model])
+    flows = run.held.flows
+    graph = lower(run.network)
+    got = run_onnx(graph.model(), flows)
+    np.testing.assert_allclose(got, run_torch(run.network, flows), atol=1e-4)
+    assert graph.left_as_they_are
+    assert run_onnx(graph.model(), flows[:1]) == pytest.approx(got[:1], abs=1e-5)
+    assert graph.model().SerializeToString() == lower(run.network).model().SerializeToString()
+
+
+def test_a_front_end_that_is_not_known_is_refused_in_a_sentence(run):
+    network = copy.deepcopy(run.network)
+    network.frontend = torch.nn.Identity()
+    with pytest.raises(RunError, match=r"front end is Identity.*train with --frontend mfcc"):
         lower(network)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import collections
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
 from idskit.errors import IdskitError
 from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, products, quantize
+from idskit.export.quantize import calibrate, quantize
 from idskit.export.target import TARGETS, target_named
 from idskit.export.verify import run_onnx
 
@@ -27,7 +26,7 @@ def ranges(run, floats):
 
 
 def test_ranges_are_those_of_the_values_seen(run, floats, ranges):
-    name = products(floats)[0].input[0]
+    name = "image"
     session = onnxruntime.InferenceSession(floats.model(watch=(name,)).SerializeToString())
     values = session.run([name], {"flows": run.calibration.flows})[0]
     width = float(np.ptp(values)) / 4096
@@ -45,7 +44,7 @@ def test_batches_of_calibration_give_the_same_ranges(run, floats, ranges, monkey
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_int8_stays_close_to_fp32_for_every_target(run, floats, ranges, target):
-    integers = quantize(floats, ranges, target_named(target))
+    integers = quantize(run.network, ranges, target_named(target))
     before, after = (
         run_onnx(floats.model(), run.held.flows),
         run_onnx(integers.model(), run.held.flows),
@@ -55,49 +54,60 @@ def test_int8_stays_close_to_fp32_for_every_target(run, floats, ranges, target):
 
 
 @pytest.mark.parametrize(("target", "limit"), [("x86-64", 63), ("x86-64-vnni", 127)])
-def test_weights_keep_to_the_targets_range(floats, ranges, target, limit):
-    constants = quantize(floats, ranges, target_named(target)).constants
+def test_weights_keep_to_the_targets_range(run, floats, ranges, target, limit):
+    constants = quantize(run.network, ranges, target_named(target)).constants
     weights = [a for name, a in constants.items() if name.endswith("weight.integers")]
-    assert len(weights) == len(products(floats))
+    assert len(weights) == len(floats.products)
     assert max(int(np.abs(w.astype(int)).max()) for w in weights) == limit
 
 
-def test_weights_round_to_the_nearest_step(floats, ranges):
-    name = products(floats)[0].input[1]
-    constants = quantize(floats, ranges, target_named("x86-64-vnni")).constants
-    restored = constants[f"{name}.integers"] * constants[f"{name}.scale"]
-    error = np.abs(restored - floats.constants[name])
-    assert (error <= constants[f"{name}.scale"] * 0.501).all()
+def test_weights_round_to_the_nearest_step(run, floats, ranges):
+    constants = quantize(run.network, ranges, target_named("x86-64-vnni")).constants
+    scale = constants["block7.conv1.weight.scale"]
+    restored = constants["block7.conv1.weight.integers"][:, :, 0, 0].T * scale
+    error = np.abs(restored - floats.constants["block7.conv1.weight"])
+    assert (error <= scale * 0.501).all()
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_rounding_of_weights_does_not_move_the_mean_output(run, floats, ranges, place):
+def test_a_convolution_over_rows_is_the_dense_matrix(run, floats, ranges):
+    """Each row of maps times the taps that reach it, against the matrix that pads nothing."""
+    constants = quantize(run.network, ranges, target_named("x86-64-vnni")).constants
+    kernel = constants["block0.conv1.weight.integers"][:, :, 0].transpose(2, 1, 0)  # (3, in, out)
+    kernel = kernel * constants["block0.conv1.weight.scale"]
+    dense = floats.constants["block0.conv1.weight"]
+    rows = len(dense) // kernel.shape[1]
+    blocks = dense.reshape(rows, kernel.shape[1], rows, kernel.shape[2])
+    for source in range(rows):
+        for made in range(rows):
+            tap = source - made + 1
+            expected = kernel[tap] if 0 <= tap < 3 else np.zeros(kernel.shape[1:])
+            atol = constants["block0.conv1.weight.scale"].max() * 0.501
+            np.testing.assert_allclose(blocks[source, :, made], expected, atol=atol)
+
+
+@pytest.mark.parametrize("made", ["block0.conv2", "block0.conv1.relu", "block7.conv2"])
+def test_rounding_of_weights_does_not_move_the_mean_output(run, floats, ranges, made):
     """The oracle is the float graph's mean over the calibration rows."""
-    product = products(floats)[place]
-    source, weight, bias = product.input
-    model = floats.model(watch=(source, product.output[0])).SerializeToString()
-    session = onnxruntime.InferenceSession(model)
-    seen, expected = session.run([source, product.output[0]], {"flows": run.calibration.flows})
-    constants = quantize(floats, ranges, target_named("x86-64")).constants
-    restored = constants[f"{weight}.integers"] * constants[f"{weight}.scale"].astype(np.float64)
-    scale = constants[f"{bias}.scale"]
-    mean = (seen @ restored + constants[f"{bias}.integers"] * scale).mean(axis=0)
-    assert (np.abs(mean - expected.mean(axis=0)) <= scale + 1e-4).all()
-    uncorrected = (seen @ restored + floats.constants[bias]).mean(axis=0)
-    assert np.abs(uncorrected - expected.mean(axis=0)).max() > 1e-3, "nothing to correct"
+    name = made.removesuffix(".relu")
+    chosen = quantize(run.network, ranges, target_named("x86-64"), {name})
+    seen = []
+    for graph, watched in ((floats, made), (chosen, f"{made}.dequantized")):
+        model = graph.model(watch=(watched,)).SerializeToString()
+        session = onnxruntime.InferenceSession(model)
+        seen.append(session.run([watched], {"flows": run.calibration.flows})[0])
+    before, after = (value.reshape(len(run.calibration.flows), -1) for value in seen)
+    channels = 8 if name.startswith("block0") else before.shape[1]
+    moved = (after - before).reshape(-1, channels).mean(axis=0)
+    assert np.abs(moved).max() < 0.5 * float(chosen.constants[f"{made}.scale"])
 
 
-@pytest.mark.parametrize("target", ["x86-64", "x86-64-vnni"])
-def test_onnxruntime_runs_every_product_in_integers(floats, ranges, tmp_path, target):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
-    model = quantize(floats, ranges, target_named(target)).model()
-    onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    kinds = collections.Counter(n.op_type for n in onnx.load(tmp_path / "fused.onnx").graph.node)
-    assert kinds["QGemm"] == len(products(floats))
+@pytest.mark.parametrize("target", ["x86-64", "x86-64-vnni", "arm64"])
+def test_nothing_is_converted_between_the_image_and_the_logits(run, ranges, target):
+    graph = quantize(run.network, ranges, target_named(target))
+    kinds = collections.Counter(node.op_type for node in graph.nodes)
+    assert kinds["QuantizeLinear"] == 1
+    assert kinds["DequantizeLinear"] == 0
+    assert kinds["Gemm"] == 3  # of the front end
 
 
 def test_unknown_target_names_the_known_ones():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from idskit.flows.profiles import schema_named, series
 from idskit.models.frontend import MFCCSettings, fit_pca
 from idskit.models.network import Network, NetworkSettings
-from idskit.models.novelty import Novelty
 from idskit.models.preparation import Signal, channels_of, fit_preparation
-from idskit.models.resnet import Attention
 from idskit.schema import Feature, Schema
 from idskit.training.run import LabelledRows, Run
 
@@ -54,14 +54,12 @@ def make_packet_rows(count: int, seed: int) -> LabelledRows:
 
 def make_run(
     *,
-    width: int = 8,
-    attention: Attention = "both",
     encoding: str = "onehot",
     scaling: str = "log-standard",
     signal: Signal = "features",
     time_index: bool = False,
     pca: int = 0,
-    novelty: Novelty = "none",
+    **settings: Any,
 ) -> Run:
     """An unsaved run whose network has seen a few training steps."""
     torch.manual_seed(0)
@@ -76,10 +74,8 @@ def make_run(
         channels=channels_of(signal, schema),
         time_index=time_index,
     )
-    settings = NetworkSettings(
-        width=width, attention=attention, mfcc=MFCCSettings(pca=pca), novelty=novelty
-    )
-    network = Network(preparation, len(CLASSES), settings)
+    made = {"width": 8, "mfcc": MFCCSettings(pca=pca)} | settings
+    network = Network(preparation, len(CLASSES), NetworkSettings(**made))
     if pca:
         fit_pca(network.frontend, preparation(torch.from_numpy(train.flows)))
     signals, labels = preparation(torch.from_numpy(train.flows)), torch.from_numpy(train.labels)

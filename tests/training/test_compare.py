@@ -169,7 +169,7 @@ def test_a_killed_network_goes_on_from_its_checkpoint(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "lightgbm_probabilities", interrupt)
+        patch.setattr(train_module, "_predictions", interrupt)
         with pytest.raises(KeyboardInterrupt):
             compare(TINY, ("gru",), data=nsl_folder, output=tmp_path)
     assert {path.name for path in (tmp_path / "gru").iterdir()} == {"checkpoint.safetensors"}

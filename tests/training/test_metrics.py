@@ -113,7 +113,9 @@ def test_summary_agrees_with_scikit_learn(labels: np.ndarray, probabilities: np.
     assert found["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predicted, average="macro")
     )
-    assert found["at_threshold"] == pytest.approx(
+    at: dict[str, object] = found["at_threshold"]  # type: ignore[assignment]
+    at.pop("false_alerts_per_hour")
+    assert at == pytest.approx(
         {
             "accuracy": reference.accuracy_score(labels > 0, alert),
             "macro_f1": reference.f1_score(labels > 0, alert, average="macro"),
@@ -132,3 +134,32 @@ def test_summary_of_benign_rows_alone_has_no_ranking(probabilities: np.ndarray):
 def test_summary_is_json(labels: np.ndarray, probabilities: np.ndarray):
     text = json.dumps(metrics.summary(labels, probabilities, CLASSES, 0.5), allow_nan=False)
     assert json.loads(text)["rows"] == 500
+
+
+def test_false_alerts_an_hour():
+    """The example of method.md: a rate of 1e-3 at 1,000 flows/s is 3,600 alerts an hour."""
+    assert metrics.false_alerts_per_hour(1e-3) == pytest.approx({"100": 360, "1000": 3600})
+
+
+def test_no_false_positive_bounds_the_rate_by_three_over_n():
+    labels = np.array([0] * 30 + [1] * 10)
+    probabilities = np.stack([1.0 - labels, labels], axis=1).astype(np.float32)
+    found = metrics.summary(labels, probabilities, ("benign", "attack"), 0.5)
+    assert found["least_false_positive_rate"] == pytest.approx(0.1)
+    assert pytest.approx(0.05, abs=0.01) == 0.9**30  # so none is seen of so rare ones
+
+
+def test_reliability_is_that_of_scikit_learn():
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(0)
+    attack = rng.uniform(0, 1, 5000)
+    labels = (rng.uniform(size=5000) < attack**2).astype(np.int64)
+    probabilities = np.stack([1 - attack, attack], axis=1)
+    found = metrics.reliability(labels, probabilities, bins=10)
+    sure = probabilities.max(axis=1)
+    right = (probabilities.argmax(axis=1) == labels).astype(int)
+    accuracy, confidence = calibration_curve(right, sure, n_bins=10)
+    assert found.accuracy == pytest.approx(accuracy)
+    assert found.confidence == pytest.approx(confidence)
+    assert found.rows.sum() == 5000

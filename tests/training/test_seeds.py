@@ -90,9 +90,18 @@ def test_the_spread_is_shown(three: tuple[Path, dict[str, Any]]):
     text = StringIO()
     show_metrics(three[1], Console(file=text, width=120))
     found = three[1]["seeds"]["network"]["roc_auc"]
-    assert f"{found['mean']:.4f} ± {found['std']:.4f}" in text.getvalue()
+    assert f"{found['mean']:.4f} ± {found['std']:.4f}".replace("0.", ".") in text.getvalue()
 
 
 def test_no_seed_is_refused(nsl_folder: Path, tmp_path: Path):
     with pytest.raises(RunError, match="0 seeds were asked for"):
         train_seeds(SETTINGS, 0, data=nsl_folder, output=tmp_path)
+
+
+def test_a_last_seed_out_of_range_is_refused_before_the_first_is_trained(
+    nsl_folder: Path, tmp_path: Path
+):
+    last = replace(SETTINGS, seed=2**32 - 2)
+    with pytest.raises(RunError, match=r"seed 4294967296 .* must lie in \[0, 4294967295\]"):
+        train_seeds(last, 3, data=nsl_folder, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

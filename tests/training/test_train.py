@@ -28,6 +28,7 @@ FILES = {
     "run.json",
     "metrics.json",
     "roc.png",
+    "reliability.png",
     "confusion.png",
     "loss.png",
     "filter-bank.png",
@@ -76,6 +77,8 @@ def test_metrics_are_those_of_the_saved_network(finished: Path, nsl_folder: Path
     expected = summary(dataset.test.labels, probabilities, run.classes, run.threshold)
     found = metrics_of(finished)["test"]
     assert found["confusion"] == expected["confusion"]
+    alerts = [of["at_threshold"].pop("false_alerts_per_hour") for of in (found, expected)]
+    assert alerts[0] == pytest.approx(alerts[1])
     for name in ("f1", "tpr_at_fpr", "at_threshold"):
         assert found[name] == pytest.approx(expected[name])
     for name in ("accuracy", "macro_f1", "roc_auc", "calibration_error", "threshold"):

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.audit.finding import Finding, Severity, listed
-from idskit.audit.identity import ADDRESS, are_addresses, identity_of_name, repeats_missing
+from idskit.audit.identity import (
+    counter_dispersion,
+    identity_of_name,
+    identity_of_values,
+    repeats_missing,
+)
 from idskit.audit.table import AuditTable, Classes, Column
 
 # Of the rows, at the commonest value of their class: a few short windows at the end of a capture
@@ -20,6 +25,8 @@ LEAST_CODED = 5  # rows of a value, for its one label not to be chance
 LEAST_CLASS = 20  # rows, for a class or capture to say anything about what is constant in it
 # Kappa of neighbours' labels in the order of a column; 0 is chance, 1 says all.
 TELLING_KAPPA = 0.1
+# Along a time labels come and go; along a measure each class has its place, or they mix.
+FINE_SHARE, RUNS_PER_CLASS, IN_RUNS = 0.9, 3, 0.8
 HIGH_CARDINALITY = 0.5  # distinct texts per row
 SCALE_ROWS = 5_000
 MOST_CROSSED = 20_000_000  # cells of a table of classes and values
@@ -30,8 +37,13 @@ def identifiers(table: AuditTable) -> Iterator[Finding]:
     """Row numbers, addresses, times and other columns that say which row it is."""
     for column in table.columns:
         finding = (
-            _row_index(column, table) or _named(column, table) or _texts(column, table)
-        ) or _ordered(column, table)
+            _row_index(column, table)
+            or _named(column, table)
+            or _texts(column, table)
+            or _counter(column, table)
+            or _ordered(column, table)
+            or _label_runs(column, table)
+        )
         if finding:
             yield finding
 
@@ -123,9 +135,7 @@ def _index_of_captures(column: Column, table: AuditTable) -> float:
 
 
 def _named(column: Column, table: AuditTable) -> Finding | None:
-    what = identity_of_name(column.name)
-    if not what and are_addresses(column.texts):
-        what = ADDRESS
+    what = identity_of_name(column.name) or identity_of_values(column.values, column.texts)
     if not what:
         return _port(column, table)
     kappa = _kappa(column, table)
@@ -171,6 +181,50 @@ def _texts(column: Column, table: AuditTable) -> Finding | None:
         advice="remove the column, or derive from it what describes the traffic",
         numbers={"distinct": len(column.texts), "label_kappa": kappa},
     )
+
+
+def _counter(column: Column, table: AuditTable) -> Finding | None:
+    dispersion = None if column.texts else counter_dispersion(column.values)
+    if dispersion is None:
+        return None
+    kappa = _kappa(column, table)
+    each = len(column.values) / column.distinct
+    return Finding(
+        check="row-index",
+        severity=_severity(kappa),
+        columns=(column.name,),
+        evidence=f"{column.distinct:,} values, and each occurs in about {each:.3g} rows, evener "
+        f"than chance (variance over mean {dispersion:.3f}); {_kappa_words(kappa)}",
+        meaning="a counter of blocks of rows: it tells where in the table a row was",
+        advice="remove the column",
+        numbers={"dispersion": dispersion, "label_kappa": kappa},
+    )
+
+
+def _label_runs(column: Column, table: AuditTable) -> Finding | None:
+    """Labels that come and go in long runs along a column that is finer than its rows: a time."""
+    if column.texts or column.distinct < FINE_SHARE * len(column.values):
+        return None
+    order = np.argsort(column.values, kind="stable")
+    for label in table.labels:
+        codes = label.codes[table.sample][order]
+        lengths = np.diff(np.flatnonzero(np.diff(codes, prepend=-1, append=-1)))
+        long = lengths[lengths >= LEAST_CLASS]
+        classes = len(np.unique(codes))
+        if len(long) >= RUNS_PER_CLASS * classes and long.sum() >= IN_RUNS * len(codes):
+            return Finding(
+                check="row-order",
+                severity="leak",
+                columns=(column.name,),
+                evidence=f"in its order {100 * long.sum() / len(codes):.1f} % of rows are in "
+                f"{len(long)} runs of {LEAST_CLASS} rows or more of one {label.name!r}; there are "
+                f"{classes} of these",
+                meaning="a time or a place in the capture: attacks come one after the other along "
+                "it, and a measure of traffic would not rise and fall with them",
+                advice="remove it; split by it instead of at random",
+                numbers={"runs": len(long), "share": float(long.sum() / len(codes))},
+            )
+    return None
 
 
 def _ordered(column: Column, table: AuditTable) -> Finding | None:

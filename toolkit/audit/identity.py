@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import numpy as np
 from numpy.typing import NDArray
 
 ADDRESS, TIME, ROW = "an address", "a time", "a row or flow number"
+HASH, PLACE = "a hash, an address or another code", "a capture, session or device"
 _SIDES = ("src", "source", "dst", "dest", "destination", "orig", "resp", "client", "server")
 _NAMES = {
     **{side + end: ADDRESS for side in _SIDES for end in ("ip", "mac", "addr", "address", "host")},
     **dict.fromkeys(("ip", "mac", "idorigh", "idresph", "saddr", "daddr"), ADDRESS),
     **dict.fromkeys(("timestamp", "time", "ts", "date", "datetime", "starttime"), TIME),
     **dict.fromkeys(("endtime", "stime", "ltime", "firstseen", "lastseen"), TIME),
+    **dict.fromkeys(("macaddress", "hostname", "flowkey"), ADDRESS),
+    **dict.fromkeys(("capture", "captureid", "pcap", "pcapfile", "filename"), PLACE),
+    **dict.fromkeys(("session", "sessionid", "device", "deviceid", "connectionid"), PLACE),
     **dict.fromkeys(("flowid", "id", "uid", "rowid", "index", "row", "unnamed", "pkseqid"), ROW),
 }
 LEAST_ROWS = 50
 # All-distinct values of which chance would have repeated so many were drawn without replacement:
-# e^-25 is the probability of that for values that do not know each other.
-EXPECTED_REPEATS = 25.0
+# e^-8 is the most probable that is for values that do not know each other.
+EXPECTED_REPEATS = 8.0
+# Of a counter of blocks, such as a row number divided by ten: variance of how often its values
+# occur over the mean. Independent draws give 1 or more.
+COUNTER_DISPERSION, COUNTER_VALUES, COUNTER_ROWS = 0.1, 20, 3
+# Seconds, milliseconds, microseconds and nanoseconds since 1970, from 1998 to 2033.
+EPOCHS = tuple((9e8 * unit, 2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
+LEAST_CODE = 2**24  # whole numbers that are all larger count nothing in traffic
+_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}\b|[0-9a-f]{2}([:-][0-9a-f]{2}){5}$", re.IGNORECASE)
+_TIME = re.compile(r"\d{4}-\d\d?-\d\d?\b|\d\d?/\d\d?/\d{2,4}\b|\d\d?:\d\d(:\d\d)?")
+_HASH = re.compile(
+    r"(?=.*\d)([0-9a-f]{8,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$", re.IGNORECASE
+)
 
 
 def identity_of_name(name: str) -> str:
@@ -46,13 +62,49 @@ def repeats_missing(values: NDArray[np.float64]) -> float:
     return expected if expected >= EXPECTED_REPEATS else 0.0
 
 
-def are_addresses(texts: tuple[str, ...]) -> bool:
-    """Whether texts are IP addresses, by a look at up to a hundred of them."""
-    looked = texts[:100]
-    return bool(looked) and sum(map(_is_address, looked)) > 0.9 * len(looked)
+def counter_dispersion(values: NDArray[np.float64]) -> float | None:
+    """Variance over mean of how often values occur, of a counter of blocks of rows; else None."""
+    if not np.isfinite(values).all():
+        return None
+    _, counts = np.unique(values, return_counts=True)
+    if len(counts) < COUNTER_VALUES or counts.mean() < COUNTER_ROWS:
+        return None
+    inner = counts[1:-1]  # the first and the last block may be cut
+    if counts.max() > 2 * inner.mean():  # and many rows at 0 are no block
+        return None
+    dispersion = float(inner.var() / inner.mean())
+    return dispersion if dispersion <= COUNTER_DISPERSION else None
+
+
+def identity_of_values(values: NDArray[np.float64], texts: tuple[str, ...]) -> str:
+    """What a column identifies to judge by its numbers, or by up to a hundred texts; or empty."""
+    if texts:
+        return _identity_of_texts(texts[:100])
+    found = values[~np.isnan(values)]
+    if not len(found) or found.min() == found.max():
+        return ""
+    if any(low <= found.min() and found.max() <= high for low, high in EPOCHS):
+        return TIME
+    coded = np.isfinite(found).all() and (np.abs(found) >= LEAST_CODE).all()
+    return HASH if coded and (found == np.round(found)).all() else ""
+
+
+def _identity_of_texts(texts: tuple[str, ...]) -> str:
+    kinds: dict[str, Callable[[str], object]] = {
+        ADDRESS: _is_address,
+        TIME: _TIME.match,
+        HASH: _HASH.match,
+    }
+    for what, is_one in kinds.items():
+        if sum(bool(is_one(text)) for text in texts) > 0.9 * len(texts):
+            return what
+    return ""
 
 
 def _is_address(text: str) -> bool:
+    """An IP or MAC address, or a text that begins with one, as flow numbers do."""
+    if _ADDRESS.match(text):
+        return True
     try:
         ip_address(text)
     except ValueError:

@@ -9,6 +9,7 @@ from typing import cast
 from idskit.audit.columns import capture_constants, constants, identifiers, label_codes
 from idskit.audit.finding import SEVERITIES, Finding
 from idskit.audit.gather import MOST_ROWS, ReadOptions, dataset_tables, read_tables
+from idskit.audit.pairs import joint_labels
 from idskit.audit.permute import PermutedRun, not_at_chance, permuted_run
 from idskit.audit.probe import linear_labels
 from idskit.audit.report import AuditReport
@@ -122,16 +123,17 @@ def _findings(
     train: AuditTable, test: AuditTable | None, run: PermutedRun | None, seed: int
 ) -> Iterator[Finding]:
     yield from linear_labels(train, seed)
+    yield from joint_labels(train, seed)
     yield from label_codes(train)
     yield from identifiers(train)
     yield from capture_constants(train)
     yield from constants(train)
     if test is not None:
-        yield from across_split(train, test)
+        yield from across_split(train, test, seed)
         yield from absent_classes(train, test)
         yield from label_conflicts(test)
     yield from label_conflicts(train)
-    yield from repeats(train, test)
+    yield from repeats(train, test, seed)
     if run is not None and not run.at_chance:
         yield not_at_chance(run)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.audit.finding import Finding, Severity, listed
+from idskit.audit.near import NOISE, near_repeats
 from idskit.audit.table import DIGITS, AuditTable
 
 # Of the test rows that are also training rows: so many points of accuracy may be memory.
@@ -15,47 +16,50 @@ LEAKING_SHARE, TRIFLING_SHARE = 0.05, 0.001
 TELLING_SHARE = 0.01  # of repeated or conflicting rows
 
 
-def across_split(train: AuditTable, test: AuditTable) -> Iterator[Finding]:
+def across_split(train: AuditTable, test: AuditTable, seed: int) -> Iterator[Finding]:
     """Test rows of which the record also occurs in training."""
     exact = float(np.isin(test.exact, train.exact).mean())
     rounded = float(np.isin(test.rounded, train.rounded).mean())
-    if not max(exact, rounded):
+    near = near_repeats(test, train, seed)
+    if not max(exact, rounded, near):
         return
+    worst = max(exact, rounded, near if near >= TELLING_SHARE else 0.0)  # less may be chance
     apart = _captures_apart(train, test)
     yield Finding(
         check="duplicates-across-split",
-        severity="note" if apart else _split_severity(max(exact, rounded)),
+        severity="note" if apart else _split_severity(worst),
         columns=(),
         evidence=f"{_count(exact, test)} test rows are also training rows, {_count(rounded, test)} "
-        f"after rounding to {DIGITS} digits{_without(train)}",
+        f"after rounding to {DIGITS} digits{_near_words(near, rounded)}{_without(train)}",
         meaning="captures are on one side each, so these are different flows that look the same"
         if apart
-        else f"up to {100 * max(exact, rounded):.1f} points of any accuracy may be memory",
+        else f"up to {100 * worst:.1f} points of any accuracy may be memory",
         advice="report results with and without them"
         if apart
         else "remove repeated rows before splitting (protocol honest)",
-        numbers={"exact_share": exact, "rounded_share": rounded},
+        numbers={"exact_share": exact, "rounded_share": rounded, "near_share": near},
     )
 
 
-def repeats(train: AuditTable, test: AuditTable | None) -> Iterator[Finding]:
+def repeats(train: AuditTable, test: AuditTable | None, seed: int) -> Iterator[Finding]:
     """Rows that repeat another row of the same table."""
     exact = 1 - len(np.unique(train.exact)) / len(train)
     rounded = 1 - len(np.unique(train.rounded)) / len(train)
-    if not max(exact, rounded):
+    near = near_repeats(train, None, seed) / 2  # of two that are near each other one repeats
+    if not max(exact, rounded, near):
         return
-    grave = test is None and max(exact, rounded) >= TELLING_SHARE
+    grave = test is None and max(exact, rounded, near) >= TELLING_SHARE
     yield Finding(
         check="repeated-rows",
         severity="warning" if grave else "note",
         columns=(),
         evidence=f"{_count(exact, train)} rows repeat another, {_count(rounded, train)} after "
-        f"rounding to {DIGITS} digits{_without(train)}",
+        f"rounding to {DIGITS} digits{_near_words(near, rounded)}{_without(train)}",
         meaning="a random split would put the same record on both sides"
         if test is None
         else "repeated rows weigh more in training",
         advice="remove repeated rows before splitting",
-        numbers={"exact_share": exact, "rounded_share": rounded},
+        numbers={"exact_share": exact, "rounded_share": rounded, "near_share": near},
     )
 
 
@@ -121,6 +125,12 @@ def _conflicting(records: NDArray[np.uint64], labels: NDArray[np.int32]) -> NDAr
 
 def _count(share: float, table: AuditTable) -> str:
     return f"{round(share * len(table)):,} of {len(table):,} ({100 * share:.2f} %)"
+
+
+def _near_words(near: float, rounded: float) -> str:
+    if near <= rounded:
+        return ""
+    return f", about {100 * near:.1f} % but for noise of up to {100 * NOISE:g} %"
 
 
 def _without(table: AuditTable) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +15,13 @@ from idskit.detect.protobuf import Value, fields
 _MODEL_GRAPH, _OPSET_IMPORT = 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_NODE, _GRAPH_TENSOR = 1, 5
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND = 1, 2, 3, 4
-_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
-_FLOAT16 = 10
-_PRODUCTS = ("Gemm", "MatMul")
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
+_ATTRIBUTE_NAME, _ATTRIBUTE_INTS = 1, 8
+_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
+_FLOAT16, _INT64 = 10, 7
+# Kinds of products, and which of their inputs holds the weights.
+_PRODUCTS = {"Gemm": 1, "MatMul": 1, "QGemm": 3}
+_CONVOLUTION, _KERNEL = "QLinearConv", 3
 # Nodes whose output has as many values as their largest input.
 _SAME_SIZE = ("Mul", "Add", "Relu", "Log", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
 
@@ -52,31 +57,33 @@ class GraphFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Node:
+class Node:
+    """A node as it is in the file."""
+
     name: str
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    attributes: dict[str, tuple[int, ...]]  # those that are lists of numbers
+    raw_attributes: tuple[bytes, ...]  # all of them, as they are in the file
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tensor:
+class Tensor:
+    """A constant: its elements' type is a number of onnx.proto3."""
+
     name: str
     type: int
     shape: tuple[int, ...]
+    values: tuple[int, ...]  # of shapes
 
 
 def graph_facts(content: bytes) -> GraphFacts:
     """Read the facts of a model's bytes that ``read_model`` has checked, without onnx."""
-    opset: int | None = None
-    nodes: list[_Node] = []
-    tensors: dict[str, _Tensor] = {}
-    for field, value in fields(memoryview(content)):
-        if field == _OPSET_IMPORT and isinstance(value, memoryview):
-            opset = _default_opset(value) or opset
-        if field == _MODEL_GRAPH and isinstance(value, memoryview):
-            nodes += _nodes(value)
-            tensors |= {tensor.name: tensor for tensor in _tensors(value)}
+    nodes, tensors = read_graph(content)
+    imports = (v for f, v in fields(memoryview(content)) if f == _OPSET_IMPORT)
+    versions = [_default_opset(value) for value in imports if isinstance(value, memoryview)]
+    opset = next((version for version in versions if version), None)
     return GraphFacts(
         opset=opset,
         operators=Counter(node.kind for node in nodes),
@@ -85,29 +92,59 @@ def graph_facts(content: bytes) -> GraphFacts:
     )
 
 
-def _products(nodes: list[_Node], tensors: dict[str, _Tensor]) -> Iterator[Product]:
+def read_graph(content: bytes) -> tuple[list[Node], dict[str, Tensor]]:
+    """Nodes, subgraphs left out, and constants of a model's bytes."""
+    graphs = [v for f, v in fields(memoryview(content)) if f == _MODEL_GRAPH]
+    parts = [graph for graph in graphs if isinstance(graph, memoryview)]
+    nodes = [node for part in parts for node in _nodes(part)]
+    tensors = {tensor.name: tensor for part in parts for tensor in _tensors(part)}
+    return nodes, tensors
+
+
+def _products(nodes: list[Node], tensors: dict[str, Tensor]) -> Iterator[Product]:
     """Products with a constant second factor.
 
     A reshape may have folded part of a flow into the rows (the mel bank runs once a frame), so the
     values a flow has are followed through the graph where that is known.
     """
     sizes: dict[str, int] = {}
+    heights: dict[str, int] = {}
     constants = dict(tensors)
     for node in nodes:
-        factor = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-        if node.kind in _PRODUCTS and factor is not None and len(factor.shape) == 2:
+        place = _PRODUCTS.get(node.kind, len(node.inputs))
+        factor = constants.get(node.inputs[place]) if place < len(node.inputs) else None
+        if node.kind == "Reshape" and node.inputs[1] in tensors:
+            heights[node.outputs[0]] = map_height(tensors[node.inputs[1]].values)
+        if node.kind == _CONVOLUTION:
+            heights[node.outputs[0]] = rows = rows_out(node, heights.get(node.inputs[0], 1))
+            weights = math.prod(tensors[node.inputs[_KERNEL]].shape)
+            yield _product(node, weights, rows)
+        elif factor is not None and len(factor.shape) == 2:
             height, width = factor.shape
             rows = max(sizes.get(node.inputs[0], height) // max(height, 1), 1)
             sizes[node.outputs[0]] = rows * width
-            yield Product(
-                name=node.name or node.outputs[0],
-                weights=height * width,
-                multiply_adds=rows * height * width,
-            )
+            yield _product(node, height * width, rows)
         elif node.kind == "DequantizeLinear" and node.inputs[0] in constants:
             constants[node.outputs[0]] = constants[node.inputs[0]]
         elif node.kind in _SAME_SIZE and any(name in sizes for name in node.inputs):
             sizes[node.outputs[0]] = max(sizes.get(name, 0) for name in node.inputs)
+
+
+def _product(node: Node, weights: int, rows: int) -> Product:
+    name = node.name or node.outputs[0]
+    return Product(name=name, weights=weights, multiply_adds=rows * weights)
+
+
+def map_height(shape: tuple[int, ...]) -> int:
+    """Rows of a map, in a shape of (1, flows, rows, values of a row)."""
+    return shape[2] if len(shape) == 4 and shape[0] == 1 else 1
+
+
+def rows_out(node: Node, height: int) -> int:
+    """Rows of a map after a convolution over them."""
+    taps, stride = node.attributes["kernel_shape"][-1], node.attributes["strides"][-1]
+    pads = node.attributes["pads"]
+    return (height + pads[1] + pads[3] - taps) // stride + 1
 
 
 def _default_opset(message: memoryview) -> int | None:
@@ -116,28 +153,46 @@ def _default_opset(message: memoryview) -> int | None:
     return version if isinstance(version, int) and not imported.get(_OPSET_DOMAIN) else None
 
 
-def _nodes(graph: memoryview) -> Iterator[_Node]:
+def _nodes(graph: memoryview) -> Iterator[Node]:
     for field, value in fields(graph):
         if field == _GRAPH_NODE and isinstance(value, memoryview):
             found = list(fields(value))
-            yield _Node(
+            yield Node(
                 name=_text(found, _NODE_NAME),
                 kind=_text(found, _NODE_KIND),
                 inputs=_texts(found, _NODE_INPUT),
                 outputs=_texts(found, _NODE_OUTPUT),
+                attributes=dict(_attributes(found)),
+                raw_attributes=tuple(
+                    bytes(v) for f, v in found if f == _NODE_ATTRIBUTE and isinstance(v, memoryview)
+                ),
             )
 
 
-def _tensors(graph: memoryview) -> Iterator[_Tensor]:
+def _attributes(node: list[tuple[int, Value]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for field, value in node:
+        if field == _NODE_ATTRIBUTE and isinstance(value, memoryview):
+            found = list(fields(value))
+            numbers = (v for f, v in found if f == _ATTRIBUTE_INTS and isinstance(v, int))
+            yield _text(found, _ATTRIBUTE_NAME), tuple(numbers)
+
+
+def _tensors(graph: memoryview) -> Iterator[Tensor]:
     for field, value in fields(graph):
         if field == _GRAPH_TENSOR and isinstance(value, memoryview):
             found = list(fields(value))
-            kind = dict(found).get(_TENSOR_TYPE)
-            yield _Tensor(
+            kind, raw = dict(found).get(_TENSOR_TYPE), dict(found).get(_TENSOR_RAW)
+            yield Tensor(
                 name=_text(found, _TENSOR_NAME),
                 type=kind if isinstance(kind, int) else 0,
                 shape=tuple(v for f, v in found if f == _TENSOR_SHAPE and isinstance(v, int)),
+                values=_int64s(raw) if kind == _INT64 and isinstance(raw, memoryview) else (),
             )
+
+
+def _int64s(raw: memoryview) -> tuple[int, ...]:
+    whole = bytes(raw[: len(raw) // 8 * 8])
+    return struct.unpack(f"<{len(whole) // 8}q", whole)
 
 
 def _texts(found: list[tuple[int, Value]], wanted: int) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from idskit.models.recurrent import Recurrent
 from idskit.models.resnet import Attention, ResNet18
 from idskit.models.spectral import PCEN, LogPower, Row
 from idskit.models.swin import Swin
+from idskit.models.trees import Trees
 
 Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel", "svm", "mlp"]
 FrontEndName = Literal["mfcc", "stft", "pcen", "none"]
@@ -44,13 +45,14 @@ class NetworkSettings:
     model: Model = "resnet18"
     frontend: FrontEndName = "mfcc"
     width: int = 16
-    attention: Attention = "both"  # of resnet18
+    attention: Attention = "both"  # of resnet18, as is inner
+    inner: float = 1.0  # share of its channels that a block has between its convolutions
     mfcc: MFCCSettings = field(default_factory=MFCCSettings)  # of every front end but none
     novelty: Novelty = "none"  # a member that models benign traffic only
 
 
 class Network(nn.Module):
-    """preparation -> front end -> body -> temperature -> softmax, and novelty beside them."""
+    """preparation -> front end -> body -> temperature -> softmax, trees and novelty beside them."""
 
     # Which classes these are is for the exporter to ask: it lowers some and not others.
     frontend: Any  # a FrontEnd
@@ -66,6 +68,7 @@ class Network(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         fitted = settings.novelty == "autoencoder"
         self.novelty = Autoencoder(preparation.length) if fitted else None
+        self.trees: Trees | None = None  # a member that training adds when it has fitted it
 
     def logits(self, signal: Tensor) -> Tensor:
         """Logits (n, classes), before the temperature, of prepared signals (n, length)."""
@@ -75,6 +78,8 @@ class Network(nn.Module):
         """Calibrated probabilities (n, classes) of raw rows (n, features)."""
         signals = self.preparation(flows)
         logits = self.logits(signals) / self.temperature
+        if self.trees is not None:
+            logits = self.trees.beside(logits, flows)
         if self.novelty is not None:  # more log-odds for every attack class alike
             attack = logits[:, 1:] + self.novelty(signals)[:, None]
             logits = torch.cat([logits[:, :1], attack], dim=1)
@@ -94,7 +99,8 @@ def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module
     width = settings.width
     match settings.model:
         case "resnet18":
-            return ResNet18(size, classes, width=width, attention=settings.attention)
+            attention, inner = settings.attention, settings.inner
+            return ResNet18(size, classes, width=width, attention=attention, inner=inner)
         case "deep-cnn":
             return DeepCNN(size, classes, width=width)
         case "gru" | "lstm":

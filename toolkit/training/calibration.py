@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from idskit.models.trees import LEAST_PROBABILITY
+
 # Limits of the temperature: validation rows that are all right would drive it to zero.
 LOWEST, HIGHEST = 0.2, 20.0
 HALVINGS = 50
@@ -31,6 +33,26 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
         else:
             high = middle
     return 2 / (low + high)
+
+
+def fit_share(of_first: Tensor, of_second: Tensor, weights: Tensor) -> float:
+    """Share of the second of two models whose average makes the labels likeliest; concave.
+
+    Args:
+        of_first: (n,) its probability of each row's label, and so for ``of_second``.
+        of_second: (n,).
+        weights: (n,).
+    """
+    first, second, weights = (values.double() for values in (of_first, of_second, weights))
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        mean = (first + middle * (second - first)).clamp(min=LEAST_PROBABILITY)
+        if (weights * (second - first) / mean).sum() > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
 def negative_log_likelihood(logits: Tensor, labels: Tensor, weights: Tensor) -> float:

@@ -1,8 +1,8 @@
 """A training run that can be taken up again: one safetensors file, replaced after every epoch.
 
 The file holds the weights, the best weights so far and the optimiser's moments as tensors, and the
-settings and history as JSON in its header, so both are always of the same epoch. Random draws are
-seeded by (seed, epoch), so there is no generator state to keep.
+settings, the scale of float16 gradients and the history as JSON in its header, so all of them are
+of the same epoch. Random draws are seeded by (seed, epoch): there is no generator state to keep.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Epoch:
     train_loss: float  # made-up attacks included
     validation_loss: float  # at its best temperature, as the finished network will have it
     seconds: float
+    records_per_second: float  # training rows over the time of the training steps
 
 
 @dataclass(kw_only=True)
@@ -52,6 +53,7 @@ def save_checkpoint(
     file: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     progress: Progress,
     identity: Mapping[str, Any],
 ) -> None:
@@ -62,6 +64,7 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     header = {
         "identity": json.dumps(dict(identity), sort_keys=True),
+        "scaler": json.dumps(scaler.state_dict()),
         "history": json.dumps([vars(epoch) for epoch in progress.history]),
     }
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -72,9 +75,10 @@ def load_checkpoint(
     file: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     identity: Mapping[str, Any],
 ) -> Progress:
-    """Put ``network`` and ``optimizer`` where the checkpoint left them.
+    """Put ``network``, ``optimizer`` and ``scaler`` where the checkpoint left them.
 
     Raises:
         RunError: there is no checkpoint, it is damaged, or it was made with other settings or data.
@@ -90,6 +94,7 @@ def load_checkpoint(
         check_identity(json.loads(header["identity"]), identity, file)
         network.load_state_dict(_under("network.", tensors))
         optimizer.load_state_dict(_optimizer_state(optimizer, _under("optimizer.", tensors)))
+        scaler.load_state_dict(json.loads(header["scaler"]))
         history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
         return Progress(best=_under("best.", tensors), history=history)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -23,15 +23,15 @@ from rich.console import Console
 from idskit.data.parts import Dataset
 from idskit.errors import IdskitError, RunError
 from idskit.models.network import MODELS, count_parameters
-from idskit.output import write_whole
-from idskit.training import metrics, report
+from idskit.output import write_json, write_whole
+from idskit.training import distributed, metrics, report
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
 from idskit.training.comparison import Comparison, Member
 from idskit.training.evaluate import measure
 from idskit.training.fit import find_device, probabilities_of
 from idskit.training.run import load_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
-from idskit.training.train import load_data, train_on
+from idskit.training.train import Predictions, baseline_predictions, load_data, train_on
 from idskit.training.trees import TREE_MODELS, Ensemble, Predict, TreeModel, fit_trees
 
 # The first network once more, its columns in a random order: what does their neighbourhood give?
@@ -86,6 +86,11 @@ def compare(
     """
     whole = settings.resolved()
     find_device(whole)
+    if distributed.started() > 1:
+        raise RunError(
+            f"a comparison was asked for in {distributed.started()} processes, but models are "
+            "compared in one: start it without torchrun, or train one --model with it"
+        )
     dataset = load_data(whole, data)
     members, failed = _train_all(models, settings, dataset, output, resume=resume)
     comparison = Comparison(
@@ -112,6 +117,7 @@ def _train_all(
     """The members, and why the others failed, by name."""
     members: list[Member] = []
     failed: dict[str, str] = {}
+    baseline: Predictions | None = None
     console = Console(stderr=True)
     for number, name in enumerate(models, start=1):
         if console.is_terminal:
@@ -119,7 +125,9 @@ def _train_all(
         own, folder = _settings_of(name, settings), output / name
         found = _finished(folder, _identity(name, own, dataset)) if resume else None
         try:
-            members.append(found or _train(name, own, dataset, folder, resume=resume))
+            if not found and name not in TREE_MODELS and baseline is None:
+                baseline = baseline_predictions(dataset, own)  # of all networks alike
+            members.append(found or _train(name, own, dataset, folder, baseline, resume=resume))
         except Exception as error:  # whatever it was, the other models are still wanted
             failed[name] = _reason(error)
     if not members:
@@ -151,7 +159,8 @@ def _settings_of(name: str, settings: TrainingSettings) -> ResolvedSettings:
     networks = [model for model in MODELS if model == name]
     shuffled = settings.shuffle_columns or name == CONTROL
     model = networks[0] if networks else MODELS[0]
-    return replace(settings, model=model, shuffle_columns=shuffled).resolved()
+    trees = settings.trees or "none"  # a network is compared with trees, not averaged with them
+    return replace(settings, model=model, shuffle_columns=shuffled, trees=trees).resolved()
 
 
 def _identity(name: str, settings: ResolvedSettings, dataset: Dataset) -> dict[str, Any]:
@@ -177,27 +186,39 @@ def _finished(folder: Path, identity: dict[str, Any]) -> Member | None:
 
 
 def _train(
-    name: str, settings: ResolvedSettings, dataset: Dataset, folder: Path, *, resume: bool
+    name: str,
+    settings: ResolvedSettings,
+    dataset: Dataset,
+    folder: Path,
+    baseline: Predictions | None,
+    *,
+    resume: bool,
 ) -> Member:
     started = time.perf_counter()
     (folder / MEMBER_FILE).unlink(missing_ok=True)
     trees = next((known for known in TREE_MODELS if known == name), None)
     member = (
-        _train_network(name, settings, dataset, folder, resume=resume)
+        _train_network(name, settings, dataset, folder, baseline, resume=resume)
         if trees is None
         else _train_trees(trees, settings, dataset, folder)
     )
     member = replace(member, seconds=time.perf_counter() - started)
     document = {"identity": _identity(name, settings, dataset), "member": asdict(member)}
-    _write_json(folder / MEMBER_FILE, document)
+    write_json(folder / MEMBER_FILE, document)
     return member
 
 
 def _train_network(
-    name: str, settings: ResolvedSettings, dataset: Dataset, folder: Path, *, resume: bool
+    name: str,
+    settings: ResolvedSettings,
+    dataset: Dataset,
+    folder: Path,
+    baseline: Predictions | None,
+    *,
+    resume: bool,
 ) -> Member:
     resume = resume and (folder / CHECKPOINT_FILE).is_file()
-    document = train_on(dataset, settings, output=folder, resume=resume)
+    document = train_on(dataset, settings, output=folder, resume=resume, baseline=baseline)
     network = load_run(folder).network
     return _member(
         name,
@@ -216,7 +237,7 @@ def _train_trees(
     document = _measured(ensemble, settings, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     ensemble.save(folder)
-    _write_json(folder / "metrics.json", document)
+    write_json(folder / "metrics.json", document)
     return _member(
         name,
         document["test"],
@@ -269,12 +290,7 @@ def _reason(error: Exception) -> str:
 
 
 def _write(comparison: Comparison, output: Path) -> None:
-    _write_json(output / "comparison.json", comparison.to_json())
+    write_json(output / "comparison.json", comparison.to_json())
     text = comparison.to_markdown()
     write_whole(output / "comparison.md", lambda path: path.write_text(text))
     report.plot_comparison(output / "comparison.png", comparison.members, title=comparison.title)
-
-
-def _write_json(file: Path, document: dict[str, Any]) -> None:
-    text = json.dumps(document, indent=2) + "\n"
-    write_whole(file, lambda path: path.write_text(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Part, Reading
+from idskit.data.parts import Dataset, Part, Reading, join
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
+from idskit.flows.profiles import NAMES as PROFILES
 from idskit.schema import Schema
 from idskit.training import metrics
 from idskit.training.fit import probabilities_of
@@ -35,9 +36,18 @@ class Scorer:
 
 
 def evaluate(
-    model: Path, dataset: str, *, data: Path, device: str = "cpu", threads: int | None = None
+    model: Path,
+    dataset: str,
+    *,
+    data: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    label_column: str = Reading.label_column,
 ) -> dict[str, Any]:
     """Measure ``model`` on the test rows of the protocol, labels and seed it was trained with.
+
+    On another data set than its own that is transfer: all distinct rows are judged, as none was
+    trained on, as benign or attack, at the model's own threshold.
 
     Args:
         model: the folder of a run, computed by torch, or an .onnx file, by onnxruntime.
@@ -45,10 +55,11 @@ def evaluate(
         data: its folder, or the table.
         device: of an .onnx file: ``cpu`` or ``cuda``.
         threads: of an .onnx file; all usable processors when None.
+        label_column: of a table that is another than the model's own.
 
     Returns:
-        model, runtime, dataset, protocol, notes, test (``metrics.summary``) and groups (see
-        ``by_group``), ready for JSON.
+        model, runtime, dataset, trained_on, transfer (whether these differ), protocol, notes, test
+        (``metrics.summary``) and groups (see ``by_group``), ready for JSON.
 
     Raises:
         SchemaError: the data set has other columns than the model.
@@ -56,13 +67,11 @@ def evaluate(
         DataError: the data cannot be used.
     """
     scorer = open_scorer(model, device=device, threads=threads)
-    rows = load(dataset, data, **_split_of(scorer.facts, model))
-    if rows.schema.sha256 != scorer.schema.sha256:
-        raise SchemaError(
-            f"{model} was trained on schema {scorer.schema.name} of {len(scorer.schema)} features, "
-            f"but {dataset} has schema {rows.schema.name} of {len(rows.schema)}: evaluate it on "
-            "the data set it was trained on"
-        )
+    own = _split_of(scorer.facts, model)
+    if scorer.facts.get("dataset") not in (None, dataset):
+        return _transfer(scorer, model, dataset, data, label_column)
+    rows = load(dataset, data, **own)
+    _require_schema(rows, scorer, model)
     notes = list(rows.notes)
     if scorer.facts.get("sha256") != dict(rows.sha256):
         notes.append(
@@ -72,10 +81,57 @@ def evaluate(
         "model": model.name,
         "runtime": scorer.name,
         "dataset": rows.name,
+        "trained_on": rows.name,
+        "transfer": False,
         "protocol": rows.protocol,
         "notes": notes,
         **measure(rows, rows.test, scorer.probabilities(rows.test.rows), scorer.threshold),
     }
+
+
+def _transfer(
+    scorer: Scorer, model: Path, dataset: str, data: Path, label_column: str
+) -> dict[str, Any]:
+    """Measure on the rows of a data set that training knew nothing of."""
+    profile = scorer.schema.name
+    rows = load(
+        dataset,
+        data,
+        protocol="honest",
+        labels="binary",
+        seed=0,
+        reading=Reading(
+            schema=profile if profile in PROFILES else Reading.schema, label_column=label_column
+        ),
+    )
+    _require_schema(rows, scorer, model)
+    whole = join([rows.train, rows.validation, rows.test])
+    benign = scorer.probabilities(whole.rows)[:, :1]
+    nothing = replace(rows, train=whole.take(np.zeros(len(whole), np.bool_)))
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": rows.name,
+        "trained_on": scorer.facts["dataset"],
+        "transfer": True,
+        "protocol": rows.protocol,
+        "notes": [
+            f"transfer: trained on {scorer.facts['dataset']}, judged on all {len(whole):,} "
+            f"distinct rows of {rows.name}, as benign or attack, at the threshold of "
+            f"{scorer.facts['dataset']}",
+            *(note for note in rows.notes if not note.startswith("divided")),
+        ],
+        **measure(nothing, whole, np.hstack([benign, 1 - benign]), scorer.threshold),
+    }
+
+
+def _require_schema(rows: Dataset, scorer: Scorer, model: Path) -> None:
+    if rows.schema.sha256 != scorer.schema.sha256:
+        raise SchemaError(
+            f"{model} was trained on schema {scorer.schema.name} of {len(scorer.schema)} features, "
+            f"but {rows.name} has schema {rows.schema.name} of {len(rows.schema)}: evaluate it on "
+            "the data set it was trained on, or train it on columns that both have (--schema)"
+        )
 
 
 def open_scorer(model: Path, *, device: str = "cpu", threads: int | None = None) -> Scorer:

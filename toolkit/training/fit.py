@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from idskit.data.parts import Dataset, Part
@@ -27,7 +27,11 @@ from idskit.models.control import shuffle_columns
 from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
-from idskit.training.calibration import fit_temperature, negative_log_likelihood
+from idskit.models.trees import Trees
+from idskit.training import distributed
+from idskit.training.baseline import fit_lightgbm
+from idskit.training.boosted import tree_arrays
+from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
     Epoch,
@@ -41,10 +45,16 @@ from idskit.training.distill import SWAPPED, Distillation, Teacher, soft_loss
 from idskit.training.metrics import attack_score, choose_threshold
 from idskit.training.novelty import fit_autoencoder, fit_offset
 from idskit.training.progress import EpochBar
-from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
+from idskit.training.settings import (
+    Precision,
+    ResolvedSettings,
+    TrainingSettings,
+    check_settings,
+)
 
 WARM_UP = 0.1  # share of all steps in which the learning rate rises
 CHUNK = 8192  # rows of a forward pass without gradients
+HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +86,13 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
 ) -> Fitted:
-    """Train on ``dataset``.
+    """Train on ``dataset``; in each process of torchrun, with one result.
 
     Args:
         dataset: its test part is not used.
         settings: dataset, protocol and labels were used to load the data and only name it here.
-        folder: where a checkpoint is kept after every epoch; None keeps none.
+        folder: where a checkpoint is kept after every epoch; None keeps none. Of several machines
+            all have to see it when a run is resumed.
         resume: go on from the checkpoint in ``folder``, to the result of an uninterrupted run.
 
     Raises:
@@ -95,17 +106,41 @@ def fit(
         loop = _Loop(network, dataset, whole)
         file = None if folder is None else folder / CHECKPOINT_FILE
         identity = _identity(dataset, whole)
+        steps = (network, loop.optimizer, loop.scaler)
         if resume and file is not None:
-            loop.progress = load_checkpoint(file, network, loop.optimizer, identity)
+            loop.progress = load_checkpoint(file, *steps, identity)
         with EpochBar(whole.epochs) as bar:
             for epoch in loop.epochs():
                 loop.run(epoch)
-                bar.show(loop.progress)
-                if file is not None:
-                    save_checkpoint(file, network, loop.optimizer, loop.progress, identity)
+                if distributed.rank() == 0:
+                    bar.show(loop.progress)
+                if file is not None and distributed.rank() == 0:
+                    save_checkpoint(file, *steps, loop.progress, identity)
         network.load_state_dict(loop.progress.best)
         loop.fit_novelty()
+        if whole.trees != "none":
+            network.trees = _fit_trees(dataset, whole)
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
+
+
+class _Classifier(nn.Module):
+    """Prepared signals to logits, the body in mixed precision: what the steps of training run.
+
+    The front end stays in float32. Its powers span more than sixteen bits resolve: with it in
+    bfloat16 the loss after four epochs of 4,096 NSL-KDD rows was .334 instead of .285, with the
+    body alone .287.
+    """
+
+    def __init__(self, network: Network, settings: ResolvedSettings) -> None:
+        super().__init__()
+        self.frontend, self.body = network.frontend, network.body
+        self._device, self._half = settings.device, HALF.get(settings.precision)
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Logits (n, classes) float32 of signals (n, length)."""
+        image = self.frontend(signals)
+        with torch.autocast(self._device, dtype=self._half, enabled=self._half is not None):
+            return cast(Tensor, self.body(image).float())
 
 
 class _Loop:
@@ -123,7 +158,10 @@ class _Loop:
             network.preparation.signal_columns(),
         )
         self.distillation = None if settings.distill == "none" else _distil(dataset, settings)
+        self.logits = distributed.parallel(_Classifier(network, settings))
         self.optimizer = _optimizer(network, settings)
+        # Gradients of float16 would vanish below 6e-8 unscaled.
+        self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.precision == "fp16")
         self.progress = Progress(best=_snapshot(network))
 
     def epochs(self) -> Iterator[int]:
@@ -138,15 +176,23 @@ class _Loop:
         """Train one epoch, measure it, and keep its weights if they are the best so far."""
         started = time.perf_counter()
         train_loss = self._train(epoch)
+        trained = time.perf_counter() - started
+        distributed.average(distributed.statistics(self.network))
         self.network.eval()
         with torch.inference_mode():
             logits = _logits(self.network, self.validation.signals)
         labels, weights = self.validation.labels, self.validation.weights
         temperature = fit_temperature(logits, labels, weights)
         validation_loss = negative_log_likelihood(logits / temperature, labels, weights)
-        seconds = time.perf_counter() - started
+        losses = torch.tensor([train_loss, validation_loss], dtype=torch.float64)
+        losses = distributed.agreed(losses.to(logits.device))
         self.progress.history.append(
-            Epoch(train_loss=train_loss, validation_loss=validation_loss, seconds=seconds)
+            Epoch(
+                train_loss=float(losses[0]),
+                validation_loss=float(losses[1]),
+                seconds=time.perf_counter() - started,
+                records_per_second=len(self.train) / trained,
+            )
         )
         if self.progress.best_epoch == epoch:
             self.progress.best = _snapshot(self.network)
@@ -164,20 +210,29 @@ class _Loop:
         torch.manual_seed(_epoch_seed(self.settings.seed, epoch))  # so an epoch can be repeated
         order = torch.randperm(len(self.train)).to(self.train.labels.device)
         batches = order.tensor_split(max(len(order) // self.settings.batch, 1))
+        if distributed.processes() > 1:  # each makes up attacks of its own
+            torch.manual_seed(_epoch_seed(self.settings.seed, epoch, distributed.rank()))
         total = torch.zeros((), device=order.device)
         for step, batch in enumerate(batches, start=epoch * len(batches)):
             _set_rate(self.optimizer, step / (self.settings.epochs * len(batches)), self.settings)
-            loss = self._batch_loss(batch) if self.distillation is None else self._taught(batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            (loss + self.network.frontend.penalty()).backward()
-            self.optimizer.step()
+            mine = distributed.share(batch)
+            loss = self._batch_loss(mine) if self.distillation is None else self._taught(mine)
+            loss = loss * (len(mine) * distributed.processes() / len(batch))  # the mean is over it
+            self._step(loss + self.network.frontend.penalty())
             total += loss.detach() * len(batch)
+        distributed.average([total])
         return float(total) / len(order)
+
+    def _step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def _batch_loss(self, batch: Tensor) -> Tensor:
         train, contrast = self.train, self.settings.contrast
         made_up = self.contrast.draw(int(contrast * len(batch)))
-        logits = self.network.logits(torch.cat([train.signals[batch], made_up]))
+        logits = self.logits(torch.cat([train.signals[batch], made_up]))
         losses = functional.cross_entropy(
             logits[: len(batch)],
             train.labels[batch],
@@ -197,7 +252,7 @@ class _Loop:
         rows, of_swapped = distillation.draw(int(SWAPPED * len(batch)))
         with torch.no_grad():
             swapped = self.network.preparation(rows.to(device))
-        logits = self.network.logits(torch.cat([train.signals[batch], swapped]))
+        logits = self.logits(torch.cat([train.signals[batch], swapped]))
         targets = distillation.targets[batch.cpu()].to(device)
         losses = soft_loss(logits[: len(batch)], targets) * train.weights[batch]
         taught = soft_loss(logits[len(batch) :], of_swapped.to(device))
@@ -235,6 +290,12 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
     return Distillation(dataset.train, teacher, weight=settings.distill_weight)
 
 
+def _fit_trees(dataset: Dataset, settings: ResolvedSettings) -> Trees:
+    """Boosted trees of the training rows, to stand beside the network."""
+    model = fit_lightgbm(dataset, seed=settings.seed, threads=settings.threads)
+    return Trees.of(tree_arrays(model), len(dataset.classes))
+
+
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (n, classes) float32 of raw rows (n, features), in chunks."""
     with torch.inference_mode():
@@ -251,12 +312,20 @@ def find_device(settings: ResolvedSettings) -> torch.device:
         DeviceError: CUDA was asked for and is not there.
     """
     check_settings(settings)
-    if settings.device == "cuda" and not torch.cuda.is_available():
+    if settings.device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise DeviceError(
             "device cuda was asked for, but torch finds no CUDA device here: install a CUDA build "
             "of torch on a machine with an NVIDIA GPU, or train with --device cpu"
         )
-    return torch.device(settings.device)
+    number, found = distributed.local_device(), torch.cuda.device_count()
+    if number >= found:
+        raise DeviceError(
+            f"device cuda was asked for in {number + 1} or more processes of this machine, but "
+            f"torch finds {found} CUDA devices: start one process a device"
+        )
+    return torch.device("cuda", number)
 
 
 @contextmanager
@@ -272,8 +341,8 @@ def _machine(settings: ResolvedSettings, device: torch.device) -> Iterator[None]
         torch.set_num_threads(threads)
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
+def _epoch_seed(*numbers: int) -> int:
+    digest = hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
@@ -327,15 +396,15 @@ def _snapshot(network: Network) -> State:
 def _calibrate(
     network: Network, validation: Part, settings: ResolvedSettings, progress: Progress
 ) -> Fitted:
-    balance = _class_weights(validation.labels, 0.0)
-    held = _signals(network, validation, balance)
+    held = _signals(network, validation, _class_weights(validation.labels, 0.0))
     with torch.inference_mode():
         logits = _logits(network, held.signals)
-    temperature = fit_temperature(logits, held.labels, held.weights)
-    network.temperature.fill_(temperature)
+    network.temperature.fill_(fit_temperature(logits, held.labels, held.weights))
+    logits = logits / network.temperature
+    if network.trees is not None:
+        logits = _calibrate_trees(network.trees, logits, validation, held)
     if network.novelty is not None:
-        calibrated = logits / temperature
-        log_odds = calibrated[:, 1:].logsumexp(dim=1) - calibrated[:, 0]
+        log_odds = logits[:, 1:].logsumexp(dim=1) - logits[:, 0]
         with torch.inference_mode():
             novelty = network.novelty(held.signals)
         offset = fit_offset(log_odds, novelty, held.labels > 0, held.weights)
@@ -350,6 +419,25 @@ def _calibrate(
     )
 
 
+def _calibrate_trees(trees: Trees, logits: Tensor, validation: Part, held: _Signals) -> Tensor:
+    """Temperature and share of the trees; the logarithm of both members' averaged probabilities."""
+    flows = torch.from_numpy(validation.rows)
+    with torch.inference_mode():
+        raw = trees.raw(flows)
+    trees.temperature.fill_(fit_temperature(raw, held.labels, held.weights))
+    first, second = (
+        member.softmax(dim=1).gather(1, held.labels[:, None])[:, 0]
+        for member in (logits, raw / trees.temperature)
+    )
+    trees.share.fill_(fit_share(first, second, held.weights))
+    with torch.inference_mode():
+        return trees.beside(logits, flows)
+
+
 def _identity(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:
-    """What a resumed run must share: every setting and the data."""
-    return {**asdict(settings), "data": dict(dataset.sha256)}
+    """What a resumed run must share: every setting, the data and the number of processes."""
+    return {
+        **asdict(settings),
+        "data": dict(dataset.sha256),
+        "processes": distributed.processes(),
+    }

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 # Rates at which a detector is compared (method.md, 5): few alerts is what a gateway needs.
 FALSE_POSITIVE_RATES = (1e-2, 1e-3, 1e-4)
+# What false positives cost the people who read alerts, at these loads of a gateway.
+FLOWS_PER_SECOND = (100, 1_000)
+SECONDS_PER_HOUR = 3600
+# None among n benign rows bounds a rate by this over n, at 95 % confidence (J. A. Hanley,
+# A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 1983).
+RULE_OF_THREE = 3
 CALIBRATION_BINS = 15  # C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
 THRESHOLD_MARGIN = 1e-3  # of the way from the highest score that must not alert to 1
 
@@ -75,15 +81,49 @@ def detection_rate(curve: RocCurve, false_positive_rate: float) -> float:
     return float(curve.true_positive_rate[allowed].max())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Rows by the confidence of the predicted class, in bins of equal width that hold any."""
+
+    rows: NDArray[np.int64]  # (bins,)
+    confidence: Floats  # (bins,) mean
+    accuracy: Floats  # (bins,) share of the rows predicted right
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the rows' mean gap between confidence and accuracy."""
+        gap = np.abs(self.accuracy - self.confidence) * self.rows
+        return float(gap.sum() / self.rows.sum())
+
+
+def reliability(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = CALIBRATION_BINS
+) -> Reliability:
+    """How often predictions of a confidence are right."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    rows = np.bincount(index, minlength=bins)
+    used = rows > 0
+    return Reliability(
+        rows=rows[used],
+        confidence=np.bincount(index, confidence, bins)[used] / rows[used],
+        accuracy=np.bincount(index, right, bins)[used] / rows[used],
+    )
+
+
 def calibration_error(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = CALIBRATION_BINS
 ) -> float:
     """Expected calibration error of the predicted class over equal-width confidence bins."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(index, right, bins) - np.bincount(index, confidence, bins)
-    return float(np.abs(gap).sum() / len(labels))
+    return reliability(labels, probabilities, bins).error
+
+
+def false_alerts_per_hour(false_positive_rate: float) -> dict[str, float]:
+    """Alerts an hour of benign flows alone, by flows a second."""
+    return {
+        f"{flows}": false_positive_rate * flows * SECONDS_PER_HOUR for flows in FLOWS_PER_SECOND
+    }
 
 
 def choose_threshold(
@@ -118,22 +158,29 @@ def summary(
 ) -> dict[str, object]:
     """Every measure of (n,) labels and (n, classes) probabilities, ready for JSON.
 
-    Keys: rows, accuracy and macro_f1 (most probable class), f1 by class, confusion (row true,
-    column predicted), threshold, at_threshold (accuracy, macro_f1, false_positive_rate and
-    true_positive_rate of alert or none), roc_auc, tpr_at_fpr, calibration_error. A measure that
-    the rows cannot give, such as the AUC of benign rows only, is null.
+    Keys: rows, benign_rows, accuracy and macro_f1 (most probable class), f1 by class, confusion
+    (row true, column predicted), threshold, at_threshold (accuracy, macro_f1, false_positive_rate,
+    true_positive_rate and false_alerts_per_hour, by flows a second, of alert or none), roc_auc,
+    tpr_at_fpr, least_false_positive_rate (what no false positive among the benign rows would bound
+    the rate by: 3 / n, a rate below it cannot be told from none), calibration_error and reliability
+    (rows, confidence and accuracy by bin of confidence). A measure that the rows cannot give, such
+    as the AUC of benign rows only, is null.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, len(classes))
     attack, score = labels > 0, attack_score(probabilities)
-    f1 = f1_scores(confusion)
+    f1, by_confidence = f1_scores(confusion), reliability(labels, probabilities)
+    benign = int((~attack).sum())
     return {
         "rows": len(labels),
+        "benign_rows": benign,
         "accuracy": accuracy(labels, predicted),
         "macro_f1": float(np.nanmean(f1)),
         "f1": {name: _number(value) for name, value in zip(classes, f1, strict=True)},
         "confusion": confusion.tolist(),
-        "calibration_error": calibration_error(labels, probabilities),
+        "calibration_error": by_confidence.error,
+        "reliability": {name: of.tolist() for name, of in vars(by_confidence).items()},
+        "least_false_positive_rate": min(RULE_OF_THREE / benign, 1.0) if benign else None,
         "threshold": threshold,
         "at_threshold": _at_threshold(attack, score >= threshold),
         **_ranking(attack, score),
@@ -149,6 +196,7 @@ def _at_threshold(attack: NDArray[np.bool_], alert: NDArray[np.bool_]) -> dict[s
         "macro_f1": float(np.nanmean(f1_scores(confusion))),
         "false_positive_rate": rates[0],
         "true_positive_rate": rates[1],
+        "false_alerts_per_hour": None if rates[0] is None else false_alerts_per_hour(rates[0]),
     }
 
 

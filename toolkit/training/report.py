@@ -1,9 +1,10 @@
-"""Pictures of a run, as PNG files: ROC, confusion matrix, loss curves, filter bank."""
+"""Pictures of a run, as PNG files: ROC, reliability, confusion, loss, filter bank, seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from idskit.output import write_whole
 from idskit.training.checkpoint import Epoch
 from idskit.training.comparison import Member
 from idskit.training.metrics import FALSE_POSITIVE_RATES, RocCurve, area_under
+from idskit.training.tables import measure_name
 
 INK, GRID = "#22272e", "#d8dee4"
 COLOURS = ("#0b62a4", "#d1600a", "#3c7d3e", "#8250a4")
@@ -56,6 +58,59 @@ def plot_roc(
     axes.set_xlabel("false-positive rate (share of benign flows that raise an alert)")
     axes.set_ylabel("true-positive rate (share of attack flows found)")
     axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor=GRID, fontsize=9)
+    _save(figure, path)
+
+
+def plot_reliability(path: Path, summaries: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
+    """Draw how often predictions of a confidence are right, and how many rows have it.
+
+    Args:
+        path: of the PNG file.
+        summaries: ``metrics.summary`` by name.
+        title: of the picture.
+    """
+    figure, _ = _figure(9.6, 4.2, title, columns=2)
+    curve, rows = figure.axes
+    curve.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", label="perfect")
+    for (name, summary), colour in zip(summaries.items(), COLOURS, strict=False):
+        bins, error = summary["reliability"], summary["calibration_error"]
+        label = f"{name}, expected error {error:.3f}"
+        curve.plot(bins["confidence"], bins["accuracy"], "o-", color=colour, lw=1.8, label=label)
+        rows.plot(bins["confidence"], bins["rows"], "o-", color=colour, lw=1.8)
+    curve.set_ylim(0, 1.02)
+    curve.set_ylabel("share predicted right")
+    curve.legend(loc="best", frameon=True, framealpha=0.9, edgecolor=GRID, fontsize=9)
+    rows.set_yscale("log")
+    rows.set_ylabel("test rows (logarithmic)")
+    for axes in (curve, rows):
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("confidence: probability of the most probable class")
+    _save(figure, path)
+
+
+def plot_seeds(path: Path, seeds: Mapping[str, Any], *, title: str) -> None:
+    """Draw every seed's value of each measure between 0 and 1, network beside baseline.
+
+    Args:
+        path: of the PNG file.
+        seeds: ``network`` and ``baseline``, each measure to its ``values``.
+        title: of the picture.
+    """
+    shares = [name for name, of in seeds["network"].items() if of["max"] <= 1]
+    figure, axes = _figure(8.4, 1.6 + 0.3 * len(shares), title)
+    for side, colour, lift in zip(("network", "baseline"), COLOURS, (-0.15, 0.15), strict=False):
+        found = [(name, seeds[side].get(name)) for name in shares]
+        for row, (_, of) in enumerate(found):
+            values = [] if of is None else of["values"]
+            axes.plot(values, [row + lift] * len(values), "o", color=colour, alpha=0.6, ms=5)
+            if of is not None:
+                axes.plot([of["mean"]], [row + lift], "|", color=colour, ms=14, mew=2)
+        axes.plot([], [], "o", color=colour, label=side)
+    axes.set_yticks(range(len(shares)), [measure_name(name) for name in shares])
+    axes.invert_yaxis()
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("each dot a seed, the bar their mean")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9)
     _save(figure, path)
 
 

@@ -12,9 +12,11 @@ Only JSON and safetensors: nothing here is ever unpickled.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,12 @@ from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Preparation
+from idskit.models.trees import Trees
 from idskit.output import write_whole
 from idskit.schema import Schema
 
 RUN_FORMAT = 1
+RUN_FILE, PARTIAL = "run.json", ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ def save_run(run: Run, folder: Path) -> None:
             "channels": preparation.channels,
             "time_index": preparation.time_index,
         },
+        "trees": None if run.network.trees is None else run.network.trees.sizes(),
         "schema": json.loads(run.schema.to_json()),
         "classes": list(run.classes),
         "threshold": run.threshold,
@@ -88,7 +93,25 @@ def save_run(run: Run, folder: Path) -> None:
     write_whole(folder / "model.safetensors", lambda path: path.write_bytes(save(weights)))
     write_whole(folder / "rows.safetensors", lambda path: path.write_bytes(save(rows)))
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    write_whole(folder / "run.json", lambda path: path.write_text(text))
+    write_whole(folder / RUN_FILE, lambda path: path.write_text(text))
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A folder for the files of a run; those in ``folder`` are replaced when all are written.
+
+    A disk that fills up or a process that is killed in between leaves the earlier run as it was.
+    """
+    partial = folder / PARTIAL
+    rmtree(partial, ignore_errors=True)  # of a process that was killed
+    try:
+        partial.mkdir()
+        yield partial
+        (folder / RUN_FILE).unlink(missing_ok=True)  # with it a folder is complete
+        for file in sorted(partial.iterdir(), key=lambda path: path.name == RUN_FILE):
+            file.replace(folder / file.name)
+    finally:
+        rmtree(partial, ignore_errors=True)
 
 
 def load_run(folder: Path) -> Run:
@@ -97,7 +120,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         RunError: not a run, unfinished, damaged, or written by another version.
     """
-    file = folder / "run.json"
+    file = folder / RUN_FILE
     if not file.is_file():
         raise RunError(
             f"{folder} was asked for as a training run, but it has no run.json: train first "
@@ -116,6 +139,8 @@ def load_run(folder: Path) -> Run:
         network = Network(
             Preparation(**document["preparation"]), len(classes), NetworkSettings(**settings)
         )
+        if document.get("trees"):
+            network.trees = Trees(**document["trees"])
         network.load_state_dict(load_file(folder / "model.safetensors"))
         rows = load_file(folder / "rows.safetensors")
         return Run(

@@ -18,12 +18,16 @@ import numpy as np
 
 from idskit.data.parts import Dataset
 from idskit.errors import RunError
-from idskit.output import write_whole
+from idskit.output import write_json, write_whole
+from idskit.training import distributed, report
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
-from idskit.training.settings import ResolvedSettings, TrainingSettings
-from idskit.training.train import METRICS_FILE, RUN_FILE, load_data, train_on
+from idskit.training.fit import find_device
+from idskit.training.run import RUN_FILE, replacing
+from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
+from idskit.training.train import METRICS_FILE, load_data, train_on
 
 Document = dict[str, Any]
+SEEDS_PICTURE = "seeds.png"
 MEASURES = ("roc_auc", "accuracy", "macro_f1", "calibration_error")
 RATES = ("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1")
 
@@ -33,8 +37,9 @@ def train_seeds(
 ) -> Document:
     """Train ``seeds`` times, on the rows that the first seed divides, and keep the median run.
 
-    ``output/seed-N`` gets each run; ``output`` a copy of the one whose best validation loss is the
-    median (of an even number the lower of the two middle ones), with the spread in metrics.json.
+    One seed is trained in ``output``. Of several, each has ``output/seed-N``, and ``output`` a copy
+    of the one whose best validation loss is the median (of an even number the lower of the two
+    middle ones), with the spread in metrics.json and seeds.png.
 
     Args:
         settings: of every training; its seed is the first, the others follow it.
@@ -44,7 +49,8 @@ def train_seeds(
         resume: keep the runs that are finished in ``output`` and go on with the one that is not.
 
     Returns:
-        What metrics.json holds: the document of the run kept, and ``seeds`` (see ``spread``).
+        What metrics.json holds: the document of the run kept, and ``seeds`` (see ``spread``);
+        nothing in a process of torchrun that is not the first.
 
     Raises:
         RunError: fewer than one seed, or finished runs of other settings; or as ``train``.
@@ -52,11 +58,18 @@ def train_seeds(
     if seeds < 1:
         raise RunError(f"{seeds} seeds were asked for, but at least one has to be trained")
     whole = settings.resolved()
-    dataset = load_data(whole, data)
-    documents = {
-        seed: _train_one(dataset, replace(whole, seed=seed), output / f"seed-{seed}", resume)
-        for seed in range(whole.seed, whole.seed + seeds)
-    }
+    check_settings(replace(whole, seed=whole.seed + seeds - 1))  # before the first is trained
+    with distributed.joined(find_device(whole)):
+        dataset = load_data(whole, data)
+        if seeds == 1:
+            found = _finished(dataset, whole, output) if resume else None
+            return found or train_on(dataset, whole, output=output, resume=resume)
+        documents = {
+            seed: _train_one(dataset, replace(whole, seed=seed), output / f"seed-{seed}", resume)
+            for seed in range(whole.seed, whole.seed + seeds)
+        }
+        if distributed.rank():
+            return {}
     kept = median_seed({seed: validation_loss(found) for seed, found in documents.items()})
     document = {**documents[kept], "seeds": {"kept": kept, **spread(documents)}}
     _keep(output / f"seed-{kept}", output, document)
@@ -93,7 +106,11 @@ def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
     """The single numbers of a ``metrics.summary``, by name."""
     found = {name: summary[name] for name in MEASURES}
     found |= {f"tpr_at_fpr_{rate}": value for rate, value in summary["tpr_at_fpr"].items()}
-    return found | {f"{name}_at_threshold": summary["at_threshold"][name] for name in RATES}
+    at = summary["at_threshold"]
+    found |= {f"{name}_at_threshold": at[name] for name in RATES}
+    alerts = at["false_alerts_per_hour"] or {}
+    found |= {f"false_alerts_per_hour_{flows}": value for flows, value in alerts.items()}
+    return found | {f"f1_{name}": value for name, value in summary["f1"].items()}
 
 
 def _spread(runs: Sequence[Mapping[str, float | None]]) -> Document:
@@ -115,25 +132,39 @@ def _train_one(
     dataset: Dataset, settings: ResolvedSettings, folder: Path, resume: bool
 ) -> Document:
     """One run in ``folder``; on resuming, what is finished there is kept."""
+    found = _finished(dataset, settings, folder) if resume else None
     started = (folder / CHECKPOINT_FILE).is_file()
-    if resume and not started and (folder / RUN_FILE).is_file():
-        facts = json.loads((folder / RUN_FILE).read_text())["facts"]
-        asked = {**asdict(settings), "data": dict(dataset.sha256)}
-        check_identity({**facts["settings"], "data": facts["sha256"]}, asked, folder / RUN_FILE)
-        found: Document = json.loads((folder / METRICS_FILE).read_text())
-        return found
-    return train_on(dataset, settings, output=folder, resume=resume and started)
+    return found or train_on(dataset, settings, output=folder, resume=resume and started)
+
+
+def _finished(dataset: Dataset, settings: ResolvedSettings, folder: Path) -> Document | None:
+    """What the finished run in ``folder`` measured; None if there is none, or a later one began.
+
+    Raises:
+        RunError: it was trained with other settings or data.
+    """
+    if (folder / CHECKPOINT_FILE).is_file() or not (folder / RUN_FILE).is_file():
+        return None
+    facts = json.loads((folder / RUN_FILE).read_text())["facts"]
+    asked = {**asdict(settings), "data": dict(dataset.sha256)}
+    check_identity({**facts["settings"], "data": facts["sha256"]}, asked, folder / RUN_FILE)
+    found: Document = json.loads((folder / METRICS_FILE).read_text())
+    return found
 
 
 def _keep(chosen: Path, output: Path, document: Document) -> None:
-    """Copy the files of a run, run.json last, with ``document`` as its metrics.json."""
-    (output / RUN_FILE).unlink(missing_ok=True)
-    text = json.dumps(document, indent=2) + "\n"
-    for file in sorted(chosen.iterdir()):
-        if file.name not in (RUN_FILE, METRICS_FILE):
-            _copy(file, output)
-    write_whole(output / METRICS_FILE, lambda path: path.write_text(text))
-    _copy(chosen / RUN_FILE, output)
+    """Copy the files of a run, with ``document`` as its metrics.json."""
+    with replacing(output) as folder:
+        for file in chosen.iterdir():
+            if file.name != METRICS_FILE:
+                _copy(file, folder)
+        write_json(folder / METRICS_FILE, document)
+        report.plot_seeds(folder / SEEDS_PICTURE, document["seeds"], title=_title(document))
+
+
+def _title(document: Document) -> str:
+    seeds = len(document["seeds"]["seeds"])
+    return f"{document['dataset']}, {document['protocol']} protocol: test rows, {seeds} seeds"
 
 
 def _copy(file: Path, folder: Path) -> None:

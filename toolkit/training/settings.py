@@ -21,12 +21,19 @@ from idskit.models.network import (
 from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
+from idskit.models.trees import TREE_MEMBERS, TreeMember
 from idskit.training.distill import DISTILLS, Distill
+from idskit.training.distributed import started_here
 
 Device = Literal["cpu", "cuda"]
+# Of the network behind the front end in training: its products in sixteen bits, its weights, the
+# front end and all that is measured in thirty-two (P. Micikevicius et al., ICLR 2018).
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 Loss = Literal["cross-entropy", "hinge"]
 LOSSES: tuple[Loss, ...] = ("cross-entropy", "hinge")
 SMALL_WIDTH = 16
+LARGEST_SEED = (1 << 32) - 1  # that every library takes
 
 
 # What a data set's own rows ask for, as measured on validation rows (README.md of this folder).
@@ -34,9 +41,10 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "nsl-kdd": {
         "protocol": "official",
         "generated": 0,
-        "contrast": 0.5,
+        "contrast": 0.0,
         "distill": "none",
         "novelty": "autoencoder",
+        "trees": "lightgbm",
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
@@ -47,6 +55,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "contrast": 0.1,
         "distill": "lightgbm",
         "novelty": "autoencoder",
+        "trees": "none",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
@@ -59,6 +68,7 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "contrast": 0.0,
     "distill": "none",
     "novelty": "none",
+    "trees": "lightgbm",
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
@@ -93,6 +103,7 @@ class TrainingSettings:
     resample: Resample = "none"  # training rows: classes made as large as the largest, or as small
     width: int = 16  # channels of the first stage: 64, 32, 16 or 8
     attention: Attention = "both"
+    inner: float = 1.0  # share of its channels that a block has between its convolutions
     train_window: bool = True  # each stage of the front end: learned, or fixed at its MFCC values
     train_dft: bool = True
     train_mel: bool = True
@@ -112,11 +123,13 @@ class TrainingSettings:
     distill: Distill | None = None
     distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     novelty: Novelty | None = None
+    trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
     split_seed: int | None = None  # of the division of the data; None: the seed
     device: Device = "cpu"
+    precision: Precision = "fp32"  # bf16 and fp16: mixed precision
     threads: int = 0  # of the CPU; 0: one up to width 16, else as many as this process may use
 
     def resolved(self) -> ResolvedSettings:
@@ -134,7 +147,7 @@ class TrainingSettings:
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
-            own |= {"distill": "none", "novelty": "none"}
+            own |= {"distill": "none", "novelty": "none", "trees": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
@@ -147,7 +160,9 @@ def _own_threads(settings: TrainingSettings) -> int:
     Small networks gain little from a second thread, and lose much where other processes share the
     cores: threads then wait for each other at the end of every small operation.
     """
-    return 1 if settings.width <= SMALL_WIDTH else len(os.sched_getaffinity(0))
+    if settings.width <= SMALL_WIDTH:
+        return 1
+    return max(len(os.sched_getaffinity(0)) // started_here(), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +183,7 @@ class ResolvedSettings(TrainingSettings):
     contrast: float
     distill: Distill
     novelty: Novelty
+    trees: TreeMember
     false_positive_rate: float
     split_seed: int
 
@@ -195,6 +211,7 @@ class ResolvedSettings(TrainingSettings):
             frontend=self.frontend,
             width=self.width,
             attention=self.attention,
+            inner=self.inner,
             mfcc=mfcc,
             novelty=self.novelty,
         )
@@ -218,7 +235,9 @@ def check_settings(settings: ResolvedSettings) -> None:
         "attention": ATTENTIONS,
         "distill": DISTILLS,
         "novelty": NOVELTIES,
+        "trees": TREE_MEMBERS,
         "device": ("cpu", "cuda"),
+        "precision": PRECISIONS,
     }
     for name, known in named.items():
         value = getattr(settings, name)
@@ -226,6 +245,7 @@ def check_settings(settings: ResolvedSettings) -> None:
             choices = ", ".join(map(str, known))
             raise RunError(f"{name} {value!r} was asked for, but the choices are {choices}")
     ranges = {
+        "inner": (0.01, 1),
         "epochs": (1, 10_000),
         "patience": (1, 10_000),
         "batch": (2, 1 << 20),
@@ -241,15 +261,16 @@ def check_settings(settings: ResolvedSettings) -> None:
         "rows": (0, 1 << 40),
         "max_zeros": (0, 1),
         "false_positive_rate": (1e-9, 0.5),
-        "seed": (0, (1 << 63) - 1),
-        "split_seed": (0, (1 << 63) - 1),
+        "seed": (0, LARGEST_SEED),
+        "split_seed": (0, LARGEST_SEED),
         "threads": (0, 4096),
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
         if not low <= value <= high:
             raise RunError(
-                f"{name} {value!r} was asked for, but it must lie in [{low:g}, {high:g}]"
+                f"{name} {value!r} was asked for, but it must lie in [{_number(low)}, "
+                f"{_number(high)}]"
             )
     if settings.pca and settings.frontend != "mfcc":
         raise RunError(
@@ -261,3 +282,7 @@ def check_settings(settings: ResolvedSettings) -> None:
             "the hinge loss was asked for, which learns labels as they are: leave out label "
             "smoothing, and choose --distill none"
         )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
+import statistics
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,18 +17,19 @@ from idskit.data.parts import Dataset, Part
 from idskit.data.resample import resample
 from idskit.errors import RunError
 from idskit.models.frontend import MelSpectrogram
-from idskit.output import write_whole
-from idskit.training import metrics, report
+from idskit.output import write_json
+from idskit.training import distributed, metrics, report
 from idskit.training.baseline import TREES, lightgbm_probabilities
-from idskit.training.checkpoint import CHECKPOINT_FILE
+from idskit.training.checkpoint import CHECKPOINT_FILE, Epoch
 from idskit.training.evaluate import measure
 from idskit.training.fit import Fitted, find_device, fit, probabilities_of
-from idskit.training.run import LabelledRows, Run, save_run
+from idskit.training.run import LabelledRows, Run, replacing, save_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 
-RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
+METRICS_FILE = "metrics.json"
 CALIBRATION_ROWS = 1_000  # of each class: what the exporter measures activation ranges on
 HELD_ROWS = 20_000  # what the exporter compares int8 with fp32 on
+Predictions = tuple[NDArray[np.float32], NDArray[np.float32]]  # of validation and of test rows
 PACKAGES = ("idskit", "torch", "numpy", "lightgbm", "safetensors")
 
 
@@ -37,9 +38,9 @@ def train(
 ) -> dict[str, Any]:
     """Train on the data set that ``settings`` names and write the folder ``output``.
 
-    The folder gets model.safetensors, rows.safetensors, metrics.json, roc.png, confusion.png,
-    loss.png, filter-bank.png (of a front end that has one) and, last, run.json: with it the folder
-    is complete.
+    The folder gets model.safetensors, rows.safetensors, metrics.json, roc.png, reliability.png,
+    confusion.png, loss.png, filter-bank.png (of a front end that has one) and, last, run.json: with
+    it the folder is complete.
 
     Args:
         settings: what to train; see ``TrainingSettings``.
@@ -48,7 +49,7 @@ def train(
         resume: go on from the checkpoint that a stopped run left in ``output``.
 
     Returns:
-        What metrics.json holds.
+        What metrics.json holds; nothing in a process of torchrun that is not the first.
 
     Raises:
         DataError, SchemaError: the data cannot be used.
@@ -56,8 +57,8 @@ def train(
         DeviceError: the device is not there.
     """
     whole = settings.resolved()
-    find_device(whole)
-    return train_on(load_data(whole, data), whole, output=output, resume=resume)
+    with distributed.joined(find_device(whole)):
+        return train_on(load_data(whole, data), whole, output=output, resume=resume)
 
 
 def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
@@ -75,23 +76,37 @@ def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
 
 
 def train_on(
-    dataset: Dataset, whole: ResolvedSettings, *, output: Path, resume: bool = False
+    dataset: Dataset,
+    whole: ResolvedSettings,
+    *,
+    output: Path,
+    resume: bool = False,
+    baseline: Predictions | None = None,
 ) -> dict[str, Any]:
-    """Do what ``train`` does, on a data set that is loaded already."""
+    """Do what ``train`` does, on a data set that is loaded already.
+
+    ``baseline`` is what ``baseline_predictions`` gave for it, if that was asked before.
+    """
     _make_folder(output)
     fitted = fit(dataset, whole, folder=output, resume=resume)
+    if distributed.rank():
+        return {}
     probabilities = {
         "network": _predictions(fitted, dataset),
-        "lightgbm": lightgbm_probabilities(dataset, seed=whole.seed, threads=whole.threads),
+        "lightgbm": baseline or baseline_predictions(dataset, whole),
     }
     document = _metrics(dataset, whole, fitted, probabilities)
-    (output / RUN_FILE).unlink(missing_ok=True)  # from here on the folder is not the earlier run's
-    text = json.dumps(document, indent=2) + "\n"
-    write_whole(output / METRICS_FILE, lambda path: path.write_text(text))
-    _draw(output, dataset, fitted, document, probabilities)
-    save_run(_run(dataset, whole, fitted, document), output)
+    with replacing(output) as folder:
+        write_json(folder / METRICS_FILE, document)
+        _draw(folder, dataset, fitted, document, probabilities)
+        save_run(_run(dataset, whole, fitted, document), folder)
     (output / CHECKPOINT_FILE).unlink(missing_ok=True)
     return document
+
+
+def baseline_predictions(dataset: Dataset, settings: ResolvedSettings) -> Predictions:
+    """What LightGBM, fitted to the training rows, says of validation and test rows."""
+    return lightgbm_probabilities(dataset, seed=settings.seed, threads=settings.threads)
 
 
 def _make_folder(output: Path) -> None:
@@ -102,9 +117,6 @@ def _make_folder(output: Path) -> None:
             f"the run was to be written to {output}, which cannot be made a folder "
             f"({error.strerror}): choose another with --output"
         ) from error
-
-
-Predictions = tuple[NDArray[np.float32], NDArray[np.float32]]  # of validation and of test rows
 
 
 def _predictions(fitted: Fitted, dataset: Dataset) -> Predictions:
@@ -140,13 +152,38 @@ def _metrics(
         "dataset": dataset.name,
         "protocol": dataset.protocol,
         "classes": list(dataset.classes),
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *_doubts(dataset, settings)],
         "rows": {name: len(getattr(dataset, name)) for name in ("train", "validation", "test")},
         **models.pop("network"),
         "baseline": {"name": "lightgbm", "trees": TREES, **models.pop("lightgbm")},
         "epochs": len(fitted.history),
         "best_epoch": fitted.best_epoch + 1,
+        "training": _effort(fitted.history, settings),
         "history": [asdict(epoch) for epoch in fitted.history],
+    }
+
+
+def _doubts(dataset: Dataset, settings: ResolvedSettings) -> list[str]:
+    """What the validation rows are too few to choose."""
+    benign, rate = int((dataset.validation.labels == 0).sum()), settings.false_positive_rate
+    least = metrics.RULE_OF_THREE / max(benign, 1)
+    if rate >= least:
+        return []
+    return [
+        f"the threshold is a guess: {benign:,} benign validation rows cannot tell a false-positive "
+        f"rate of {100 * rate:g} % from none (3 / n is {100 * least:.2g} %)"
+    ]
+
+
+def _effort(history: tuple[Epoch, ...], settings: ResolvedSettings) -> dict[str, Any]:
+    """How fast the steps went, on what."""
+    return {
+        "records_per_second": statistics.median(epoch.records_per_second for epoch in history),
+        "seconds": sum(epoch.seconds for epoch in history),
+        "device": settings.device,
+        "precision": settings.precision,
+        "threads": settings.threads,
+        "processes": distributed.processes(),
     }
 
 
@@ -205,14 +242,16 @@ def _draw(
     test, attack = document["test"], dataset.test.labels > 0
     title = f"{dataset.name}, {dataset.protocol} protocol"
     rows = f"{title}: {len(dataset.test):,} test rows"
+    built = fitted.network.settings
+    names = {
+        "network": f"{built.model}, front end {built.frontend}",
+        "lightgbm": f"LightGBM, {TREES} trees",
+    }
     if attack.any() and not attack.all():
         curves = {
             name: metrics.roc_curve(attack, metrics.attack_score(of_test))
             for name, (_, of_test) in probabilities.items()
         }
-        built = fitted.network.settings
-        network = f"{built.model}, front end {built.frontend}"
-        names = {"network": network, "lightgbm": f"LightGBM, {TREES} trees"}
         at = test["at_threshold"]
         report.plot_roc(
             output / "roc.png",
@@ -221,6 +260,8 @@ def _draw(
             hit_rate=at["true_positive_rate"],
             title=rows,
         )
+    both = {names["network"]: test, names["lightgbm"]: document["baseline"]["test"]}
+    report.plot_reliability(output / "reliability.png", both, title=rows)
     confusion = np.array(test["confusion"])
     report.plot_confusion(output / "confusion.png", confusion, dataset.classes, title=rows)
     report.plot_loss(output / "loss.png", fitted.history, fitted.best_epoch, title=title)

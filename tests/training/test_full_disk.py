@@ -1,0 +1,88 @@
+"""A disk that fills up while a run is written: one sentence, and what was there stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from idskit.errors import IdskitError
+from idskit.training import train as train_module
+from idskit.training.run import Run, load_run
+from idskit.training.settings import TrainingSettings
+
+# The system refuses to let a file grow past the limit, as a full disk does at some point.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from idskit.cli import main
+main(sys.argv[2:])
+"""
+FLAGS = "--width 8 --epochs 1 --batch 64 --threads 1 --novelty none --contrast 0"
+
+
+def train(folder: Path, output: Path, limit: int, *more: str) -> subprocess.CompletedProcess[str]:
+    places = ["--data", str(folder), "-o", str(output)]
+    command = ["train", "nsl-kdd", *places, *FLAGS.split(), *more]
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def before(nsl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("full") / "run"
+    found = train(nsl_folder, output, 1 << 30)
+    assert found.returncode == 0, found.stderr
+    return output
+
+
+@pytest.mark.parametrize("limit", [50_000, 1_000])
+def test_an_earlier_run_survives(before: Path, nsl_folder: Path, limit: int):
+    content = {path.name: path.read_bytes() for path in before.iterdir()}
+    found = train(nsl_folder, before, limit, "--seed", "7")
+    assert found.returncode == 1
+    [line] = found.stderr.strip().splitlines()
+    assert "cannot be written: File too large; nothing was left there" in line
+    assert {path.name: path.read_bytes() for path in before.iterdir()} == content
+    assert load_run(before).facts["settings"]["seed"] == 0
+
+
+def test_an_earlier_run_survives_a_disk_that_fills_up_at_the_end(
+    before: Path, nsl_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def write_half(run: Run, folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise IdskitError("the disk is full")
+
+    content = {path.name: path.read_bytes() for path in before.iterdir()}
+    monkeypatch.setattr(train_module, "save_run", write_half)
+    settings = TrainingSettings(width=8, epochs=1, batch=64, threads=1, novelty="none", seed=7)
+    with pytest.raises(IdskitError, match="the disk is full"):
+        train_module.train(settings, data=nsl_folder, output=before)
+    left = {path.name: path.read_bytes() for path in before.iterdir()}
+    left.pop("checkpoint.safetensors")  # to go on from
+    assert left == content
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("nowhere/page.html", "nowhere does not exist; choose another place"),
+        (".", "it is a folder; name a file"),
+    ],
+)
+def test_a_page_that_has_no_place_is_refused_before_training(
+    nsl_folder: Path, tmp_path: Path, place: str, sentence: str
+):
+    output = tmp_path / "run"
+    found = train(nsl_folder, output, 1 << 30, "--html", str(tmp_path / place))
+    assert found.returncode == 1
+    assert sentence in found.stderr
+    assert not output.exists()

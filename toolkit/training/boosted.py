@@ -1,0 +1,65 @@
+"""LightGBM's trees as arrays: the member that ``Trees`` computes and ``export`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.models.trees import TreeArrays
+
+Node = Mapping[str, Any]
+
+
+def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:
+    """The fitted trees of ``model``, which saw every class.
+
+    LightGBM compares in float64; a threshold becomes the largest float32 that is not above it, and
+    then float32 rows take the same side.
+    """
+    description = model.booster_.dump_model()
+    outputs = description["num_tree_per_iteration"]
+    nodes: list[_Flat] = []
+    roots, depths = [], []
+    for tree in description["tree_info"]:
+        roots.append(len(nodes))
+        depths.append(_flatten(tree["tree_structure"], nodes))
+    order = np.arange(len(roots))
+    return TreeArrays(
+        feature=np.array([node[0] for node in nodes], np.int64),
+        threshold=_not_above(np.array([node[1] for node in nodes], np.float64)),
+        left=np.array([node[2] for node in nodes], np.int64),
+        right=np.array([node[3] for node in nodes], np.int64),
+        value=np.array([node[4] for node in nodes], np.float32),
+        root=np.array(roots, np.int64),
+        # Of two classes there is one logit, that of the second.
+        output=order % outputs if outputs > 1 else np.ones_like(order),
+        depth=max(depths),
+    )
+
+
+_Flat = tuple[int, float, int, int, float]  # feature, threshold, left, right, value
+
+
+def _flatten(node: Node, nodes: list[_Flat]) -> int:
+    """Append ``node`` and all below it; returns the depth below it."""
+    place = len(nodes)
+    if "split_feature" not in node:
+        nodes.append((0, 0.0, place, place, float(node["leaf_value"])))
+        return 0
+    nodes.append((0, 0.0, 0, 0, 0.0))
+    left = len(nodes)
+    depth = _flatten(node["left_child"], nodes)
+    right = len(nodes)
+    depth = max(depth, _flatten(node["right_child"], nodes))
+    nodes[place] = (int(node["split_feature"]), float(node["threshold"]), left, right, 0.0)
+    return depth + 1
+
+
+def _not_above(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
+    nearest = threshold.astype(np.float32)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest > threshold, below, nearest)
