@@ -43,6 +43,9 @@ def test_preparation_is_folded_exactly(scaling, encoding):
         {"signal": "packets"},
         {"signal": "packets", "pca": 5, "time_index": True, "novelty": "autoencoder"},
         {"signal": "packets", "scaling": "minmax"},
+        {"signal": "packets", "frontend": "stft"},
+        {"signal": "packets", "frontend": "pcen"},
+        {"signal": "packets", "frontend": "none"},
         {"pca": 1},
         {"pca": 12, "time_index": True, "scaling": "quantile", "novelty": "autoencoder"},
     ],
@@ -98,7 +101,7 @@ def test_front_ends_are_folded_exactly(frontend):
     np.testing.assert_allclose(run_onnx(lower(run.network).model(), flows), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["deep-cnn", "gru", "lstm", "swin", "kernel"])
+@pytest.mark.parametrize("model", ["deep-cnn", "gru", "lstm", "swin", "kernel", "svm", "mlp"])
 def test_bodies_that_are_not_lowered_are_taken_over(model):
     run = make_run(model=model, frontend=OWN_FRONTENDS[model])
     flows = run.held.flows
