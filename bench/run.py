@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from idskit.bench.backends import Candidate, open_candidate
+from idskit.bench.backends import Candidate
 from idskit.bench.ceiling import int8_rate
 from idskit.bench.extraction import FULL_EXTRACTION, QUICK_EXTRACTION, measure_extraction
 from idskit.bench.extraction_report import extraction_verdict
@@ -41,8 +41,9 @@ from idskit.bench.sustained import MINUTES, sustained
 from idskit.bench.twin import fp32_twin
 from idskit.bench.verdict import verdict
 from idskit.bench.warm import is_cold
+from idskit.bench.ways import Ways
 from idskit.detect.detector import shipped_model
-from idskit.errors import DeviceError, IdskitError, SchemaError
+from idskit.errors import IdskitError, SchemaError
 from idskit.output import is_stream, write_whole
 
 COMPILED_FIRST = (
@@ -112,7 +113,14 @@ def bench(  # noqa: PLR0913 - one argument a flag
         ModelError, RunError, DeviceError, MissingExtra: a model cannot be measured.
     """
     wanted = _checked(scenario, batch, bound_ms, minutes, rate)
-    _check_variants(models, wanted, device, threads, compiled, half, cuda_graph)
+    ways = Ways(
+        device=device,
+        threads=tuple(threads),
+        compiled=compiled,
+        half=half,
+        cuda_graph=cuda_graph,
+    )
+    ways.check(models, wanted)
     for file in (json, html, markdown):
         _require_folder(file)
     console = console or Console(stderr=True)
@@ -122,10 +130,10 @@ def bench(  # noqa: PLR0913 - one argument a flag
         paths = list(models) or [stack.enter_context(shipped_model())]
         for path in paths:
             require_room(path)
-        opened = list(_open(paths, device, threads, compiled, half, cuda_graph))
+        opened = list(ways.open(paths))
         candidates = [candidate for _, candidate in opened]
         twins = [] if models or device != "cpu" else [fp32_twin(c, path) for path, c in opened]
-        rivals, missing = _peers(models, device, _one(threads)) if infers else ([], [])
+        rivals, missing = _peers(models, device, ways.first_threads) if infers else ([], [])
         _check_schemas(candidates + rivals)
         everyone = candidates + twins + rivals
         able, left_out = _able(candidates, wanted, required=bool(scenario))
@@ -150,7 +158,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
         for name in wanted:
             with console.status(f"measuring {name}"), _enough_memory(name):
                 results += measurements[name]()
-                if name == "offline" and device == "cpu":
+                if name == "offline" and device == "cpu" and any(map(Path.is_file, paths)):
                     ceiling = _int8_rate(paths, candidates[0])
         extraction: list[Extraction] = []
         if peers and "pipeline" in wanted:
@@ -247,41 +255,6 @@ def _checked(
     return tuple(name for name in SCENARIOS if name in asked)
 
 
-def _check_variants(
-    models: Sequence[Path],
-    wanted: Sequence[str],
-    device: str,
-    threads: Sequence[int],
-    compiled: bool,
-    half: bool,
-    cuda_graph: bool,
-) -> None:
-    """Make sure that every way to run a model that was asked for is one that can be measured."""
-    runs = [path for path in models if path.is_dir()]
-    for flag, asked in (("compiled", compiled), ("half", half)):
-        if asked and not runs:
-            raise IdskitError(
-                f"--{flag} was given without a training run: it is torch's, name a run's folder"
-            )
-    if half and device != "cuda":
-        raise DeviceError(
-            f"--half was given on device {device}: half precision is for GPUs, add --device cuda"
-        )
-    moving = [name for name in wanted if name not in {"single-stream", "offline"}]
-    if cuda_graph and moving:
-        raise IdskitError(
-            f"--cuda-graph was given with scenario {moving[0]}, whose batches differ in size while "
-            "a graph has one: ask for --scenario single-stream --scenario offline"
-        )
-    if cuda_graph and len(runs) == len(models) > 0:
-        raise IdskitError("--cuda-graph was given without an ONNX file: it is onnxruntime's")
-    if len(threads) > 1 and runs:
-        raise IdskitError(
-            f"{len(threads)} thread counts were asked for with the training run {runs[0]}: torch "
-            "has one count a process, measure runs with one --threads"
-        )
-
-
 def _require_folder(file: Path | None) -> None:
     """Say before anything is measured that its result could not be kept."""
     if file is None or str(file) == "-" or is_stream(file):
@@ -334,33 +307,9 @@ def _int8_rate(paths: Sequence[Path], first: Candidate) -> Int8Rate:
     return int8_rate(contents, first.sample, threads=first.execution.threads)
 
 
-def _one(threads: Sequence[int]) -> int | None:
-    """Threads of what is measured with one count only."""
-    return threads[0] if threads else None
-
-
 def _compiles(able: Sequence[Candidate]) -> bool:
     """Whether a pipeline would have to compile the flow engine first."""
     return any(is_cold(name) for name in {candidate.schema.name for candidate in able})
-
-
-def _open(
-    paths: Sequence[Path],
-    device: str,
-    threads: Sequence[int],
-    compiled: bool,
-    half: bool,
-    cuda_graph: bool,
-) -> Iterator[tuple[Path, Candidate]]:
-    """Every model in every way that was asked for."""
-    for path in paths:
-        for count in threads or (None,):
-            yield path, open_candidate(path, device=device, threads=count)
-            if cuda_graph and path.is_file():
-                yield path, open_candidate(path, device=device, threads=count, cuda_graph=True)
-        if path.is_dir():
-            for asked in [{"half": True}] * half + [{"compiled": True}] * compiled:
-                yield path, open_candidate(path, device=device, threads=_one(threads), **asked)
 
 
 def _peers(

@@ -225,15 +225,14 @@ def _share_of_machine(report: Report, names: Names) -> list[Section]:
                     f"{gmac_per_s / rate.gmac_per_s.median:.0%}",
                 )
             )
-    return [
-        Section(
-            title="share of the machine",
-            about=f"int8 matrix products reach {rate.gmac_per_s.median:,.0f} GMAC/s here "
-            f"(MatMulInteger 1024³, {rate.types}, {threads_in_words(rate.threads)})",
-            columns=("model", "batch", "MACs a flow", "GMAC/s", "share"),
-            rows=tuple(rows),
-        )
-    ]
+    section = Section(
+        title="share of the machine",
+        about=f"int8 matrix products reach {rate.gmac_per_s.median:,.0f} GMAC/s here "
+        f"(MatMulInteger 1024³, {rate.types}, {threads_in_words(rate.threads)})",
+        columns=("model", "batch", "MACs a flow", "GMAC/s", "share"),
+        rows=tuple(rows),
+    )
+    return [section] if rows else []
 
 
 def _compared(results: Sequence[Result], names: Names, section: Section) -> Section:

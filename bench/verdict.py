@@ -6,7 +6,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from idskit.bench.backends import ModelFacts
-from idskit.bench.candidates import by_candidate, microseconds, number, of_scenario, speed
+from idskit.bench.candidates import (
+    by_candidate,
+    microseconds,
+    number,
+    of_scenario,
+    speed,
+    threads_in_words,
+)
 from idskit.bench.result import Paced, Result
 from idskit.detect.run import MAX_WAIT_MS
 
@@ -42,7 +49,8 @@ def _model_sentences(results: Sequence[Result]) -> list[str]:
             if tail is not None:
                 parts.append(f"99 of 100 within {microseconds(tail)} µs")
         if parts:
-            who = f"{model.name} ({model.precision}, {execution.backend})"
+            threads = threads_in_words(execution.threads)
+            who = f"{model.name} ({model.precision}, {execution.backend}, {threads})"
             sentences.append(f"{who}: {', '.join(parts)}.")
     return sentences
 

@@ -74,7 +74,10 @@ def test_several_thread_counts_are_measured_side_by_side(make_model) -> None:
         ({"half": True}, "--half was given without a training run"),
         ({"cuda_graph": True, "device": "cuda"}, "has no CUDAExecutionProvider"),
         ({"cuda_graph": True}, "add --device cuda"),
-        ({"cuda_graph": True, "scenario": ["server"]}, "--cuda-graph was given with scenario serv"),
+        (
+            {"cuda_graph": True, "device": "cuda", "scenario": ["server"]},
+            "--cuda-graph was given with scenario server",
+        ),
     ],
 )
 def test_ways_to_run_a_model_that_cannot_be_measured(make_model, arguments, said) -> None:

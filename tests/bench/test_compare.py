@@ -162,6 +162,19 @@ def test_other_machines_versions_and_threads_are_said() -> None:
     assert "threads 4 in after" in said
 
 
+def test_the_same_number_of_threads_is_compared() -> None:
+    one, two = (replace(ORT, threads=count) for count in (1, 2))
+    results = [make_result(*rounds(speed), execution=e) for speed, e in ((1.0, one), (2.0, two))]
+    assert [change.ratio for change in compared(*results).changes] == pytest.approx([1, 1])
+
+
+def test_what_a_machine_does_not_tell_is_not_known() -> None:
+    other = make_report(make_result(*rounds(1.0)), machine={"governor": "performance"})
+    mine = make_report(make_result(*rounds(1.0)), machine={"governor": None})
+    (said,) = compare_reports({"a": mine, "b": other}).differences
+    assert said == "Machines differ in governor: not known in a, performance in b."
+
+
 def test_equal_files_differ_in_nothing() -> None:
     assert compared(make_result(*rounds(1.0))).differences == ()
 

@@ -7,10 +7,12 @@ import jsonschema
 import numpy as np
 import pytest
 
+from idskit.bench import pipeline as module
 from idskit.bench import run
-from idskit.bench.measure import Plan
+from idskit.bench.measure import Meter, Plan
 from idskit.bench.pipeline import Passes
 from idskit.bench.run import bench
+from idskit.bench.sensors import Reading
 from idskit.errors import CaptureError, SchemaError
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
@@ -19,7 +21,7 @@ from idskit.flows.profiles import schema_named
 @pytest.fixture(autouse=True)
 def short(monkeypatch) -> None:
     monkeypatch.setattr(run, "QUICK", Plan(rounds=2, round_s=0.0, warmup_s=0.0))
-    monkeypatch.setattr(run, "QUICK_PASSES", Passes(count=3, packets=1500))
+    monkeypatch.setattr(run, "QUICK_PASSES", Passes(count=3, packets=1500, paced_s=0.5))
     monkeypatch.setattr(run, "UNASKED", ("single-stream", "pipeline"))  # the others take longer
 
 
@@ -32,6 +34,14 @@ def flow_model(make_model):
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
     return generate(tmp_path_factory.mktemp("c") / "home.pcap", packets=2000, seed=3).path
+
+
+@pytest.mark.parametrize("rate", [None, 3000.0])
+def test_energy_of_a_flow_where_power_can_be_read(flow_model, monkeypatch, rate) -> None:
+    monkeypatch.setattr(module, "Meter", lambda: Meter(lambda: Reading(power_w=3.0)))
+    (result,) = bench([flow_model], scenario=["pipeline"], rate=rate, quick=True).results
+    assert result.power_w == 3
+    assert result.energy_mj_per_flow == pytest.approx(3000 / result.flows_per_s.median)
 
 
 def test_it_generates_a_capture_when_none_is_given(flow_model) -> None:

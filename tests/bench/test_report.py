@@ -74,6 +74,26 @@ def test_one_flow_at_a_time_is_compared_by_its_median_latency() -> None:
     assert "2.00 times the speed of fp32 (single-stream)" in words(fp32, int8)
 
 
+def test_it_says_what_more_threads_bring() -> None:
+    results = [
+        make_result(speed, execution=replace(ORT, threads=count))
+        for count, speed in ((1, 50.0), (4, 150.0))
+    ]
+    assert "4 threads are 3.00 times as fast as 1 for ids (offline, batch 256)" in words(*results)
+
+
+def test_half_precision_is_compared_within_a_backend() -> None:
+    results = [
+        make_result(speed, precision=precision, execution=e)
+        for e, precision, speed in (
+            (ORT, "fp32", 100.0), (TORCH, "fp32", 10.0), (TORCH, "fp16", 30.0),
+        )
+    ]  # fmt: skip
+    said = words(*results)
+    assert "fp16 pays in torch eager: 3.00 times the speed of fp32 (offline, batch 256)" in said
+    assert said.count("fp16 pays") == 1
+
+
 def test_one_precision_alone_says_nothing_of_int8() -> None:
     assert "int8" not in words(make_result(100.0), make_result(90.0, name="other"))
 
