@@ -37,7 +37,7 @@ def int8_rate(contents: Mapping[str, bytes], sample: Rows, *, threads: int | Non
         sample: (n, features) float32 rows that the files take.
         threads: of one product; all usable processors when None.
     """
-    timings = measure({types: _product(types, threads) for types in _TYPES}, PLAN)
+    timings = measure({types: product_call(types, threads) for types in _TYPES}, PLAN)
     rates = {
         types: Spread.of([rate * SIZE**3 / 1e9 for rate in timing.per_second(1).values])
         for types, timing in timings.items()
@@ -85,7 +85,7 @@ def _macs(node: Mapping[str, Any]) -> int:
     return 0
 
 
-def _product(types: str, threads: int | None) -> Callable[[], object]:
+def product_call(types: str, threads: int | None) -> Callable[[], object]:
     """A call that multiplies two matrices of random int8 numbers."""
     random = np.random.default_rng(0)
     left = random.integers(0, 100, (SIZE, SIZE)).astype(_TYPES[types])

@@ -4,13 +4,15 @@
     python -m tests.export.speed runs/kdd
 
 Without a training run the weights are random: they do not change the speed. All candidates take
-turns in one process, one thread (``taskset -c 0`` keeps it on one core), batch 256 and one flow;
-see ``idskit.bench``.
+turns in one process, on one thread. What is counted is the processor's time, so that a machine that
+others use as well gives the same ratios; ``idskit bench RUN MODEL --peers`` counts wall time.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +22,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from idskit.bench.result import Report, Result
-from idskit.bench.run import bench
+from idskit.bench.backends import Candidate, Rows, open_candidate, realistic_rows
+from idskit.bench.ceiling import SIZE, count_macs, product_call
+from idskit.bench.peers import open_peers
 from idskit.export import export
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
@@ -30,6 +33,8 @@ from idskit.schema import Feature, Schema
 from idskit.training.run import LabelledRows, Run, load_run, save_run
 
 OURS = "int8"
+TURNS, MIN_TURNS, CALLS = 25, 3, 10
+LIMIT_S = 4.0  # of a candidate, but for MIN_TURNS
 
 
 def random_run(
@@ -65,42 +70,54 @@ def _rows(columns: int, classes: int, count: int, *, seed: int) -> LabelledRows:
     return LabelledRows(flows=flows.astype(np.float32), labels=labels.astype(np.int64))
 
 
-def ratios(report: Report) -> Table:
-    """Microseconds a flow of every candidate, and how many times ours that is."""
-    by_batch: dict[int, dict[str, Result]] = {}
-    for result in report.results:
-        by_batch.setdefault(result.run.batch, {})[result.model.name] = result
-    table = Table(
-        "candidate", "bytes", *(h for b in by_batch for h in (f"us, batch {b}", "±", "x"))
-    )
-    for name in next(iter(by_batch.values())):
-        cells = [cell for results in by_batch.values() for cell in _cells(results, name)]
-        size = next(iter(by_batch.values()))[name].model.bytes
-        table.add_row(name, f"{size:,}", *cells)
-    return table
+def processor_times(candidates: list[Candidate], rows: Rows) -> dict[str, Rows]:
+    """Microseconds of processor time a row: quartiles of calls that take turns."""
+    spent: dict[str, list[float]] = {candidate.model.name: [] for candidate in candidates}
+    for candidate in candidates:
+        candidate.infer(rows)
+    for turn in range(TURNS):
+        for candidate in candidates:
+            seen = spent[candidate.model.name]
+            if turn < MIN_TURNS or sum(seen) < LIMIT_S:
+                for _ in range(1 if len(rows) > 1 else CALLS):
+                    start = time.process_time()
+                    candidate.infer(rows)
+                    seen.append(time.process_time() - start)
+    return {
+        name: 1e6 / len(rows) * np.percentile(values, [25, 50, 75])
+        for name, values in spent.items()
+    }
 
 
-def _cells(results: dict[str, Result], name: str) -> tuple[str, str, str]:
-    speed, ours = results[name].flows_per_s, results[OURS].flows_per_s
-    return (
-        f"{1e6 / speed.median:.1f}",
-        f"{speed.relative:.0%}",
-        f"{ours.median / speed.median:.2f}",
-    )
+def table(candidates: list[Candidate], times: dict[int, dict[str, Rows]]) -> Table:
+    """Median, quartiles and ratio to ours of every candidate."""
+    heads = [head for batch in times for head in (f"us, batch {batch}", "quartiles", "x")]
+    shown = Table("candidate", "bytes", *heads)
+    for candidate in candidates:
+        name, cells = candidate.model.name, []
+        for by_name in times.values():
+            low, middle, high = by_name[name]
+            ratio = middle / by_name[OURS][1]
+            cells += [f"{middle:.1f}", f"{low:.1f}-{high:.1f}", f"{ratio:.2f}"]
+        shown.add_row(name, f"{candidate.model.bytes:,}", *cells)
+    return shown
 
 
-def share(report: Report) -> str:
-    """How much of the machine's int8 product the int8 file uses at the larger batch."""
-    rate = report.int8_rate
-    result = next(r for r in report.results if r.model.name == OURS and r.run.batch > 1)
-    if rate is None:
-        return "the machine's int8 product was not measured"
-    macs = rate.macs_per_flow[result.model.sha256]
-    used = macs * result.flows_per_s.median / 1e9
-    best = rate.gmac_per_s.median
+def share(content: bytes, rows: Rows, us_a_row: float) -> str:
+    """How much of the machine's int8 product the int8 file uses, by the processor's time."""
+    product = product_call("U8S8", 1)
+    product()
+    spent = []
+    for _ in range(TURNS):
+        start = time.process_time()
+        product()
+        spent.append(time.process_time() - start)
+    best = SIZE**3 / statistics.median(spent) / 1e9
+    macs = count_macs(content, rows)
+    used = macs / us_a_row / 1e3
     return (
         f"{macs / 1e6:.2f} M multiply-adds a flow, {used:.0f} GMAC/s of {best:.0f} "
-        f"({rate.types}): {used / best:.0%}"
+        f"(MatMulInteger {SIZE} x {SIZE}, U8S8): {used / best:.0%}"
     )
 
 
@@ -120,23 +137,17 @@ def main(
         shape: Any = {"width": width, "attention": attention, "inner": inner}
         trained = random_run(columns, classes, **shape) if run is None else load_run(run)
         save_run(trained, folder / "torch")
-        models = [folder / "int8.onnx", folder / "fp32.onnx", folder / "torch"]
+        models = [folder / f"{name}.onnx" for name in (OURS, "fp32")]
         export(folder / "torch", models[0], quantize="int8", target=target, max_drop=100)
         export(folder / "torch", models[1])
-        report = bench(
-            models,
-            scenario=("offline", "single-stream"),
-            batch=batch,
-            threads=1,
-            peers=True,
-            console=Console(quiet=True),
-        )
-    console = Console(width=120)
-    console.print(ratios(report))
-    console.print(share(report))
-    for sentence in report.verdict:
-        if "not measured" in sentence:
-            console.print(sentence)
+        peers, missing = open_peers(folder / "torch", threads=1)
+        candidates = [*(open_candidate(model, threads=1) for model in models), *peers]
+        rows = realistic_rows(trained.held.flows, trained.schema, batch, seed=0)
+        times = {n: processor_times(candidates, rows[:n]) for n in (batch, 1)}
+        used = share(models[0].read_bytes(), rows, times[batch][OURS][1])
+    console = Console(width=130)
+    console.print(table(candidates, times))
+    console.print("\n".join((used, *missing)))
 
 
 if __name__ == "__main__":
