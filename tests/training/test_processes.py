@@ -74,6 +74,27 @@ def test_two_processes_learn_nearly_what_one_does(together: Path, nsl_folder: Pa
     assert two != one
 
 
+def test_two_processes_that_are_stopped_resume_to_the_same_bits(
+    together: Path, nsl_folder: Path, tmp_path: Path
+):
+    arguments = [*TOGETHER, *command(nsl_folder, tmp_path, *SMALL, "--epochs", "3")]
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    stop_at_checkpoint(process, tmp_path, signal.SIGTERM)
+    assert not (tmp_path / "run.json").exists()
+    found = done([*arguments, "--resume"])
+    assert found.returncode == 0, found.stderr
+    for name in ("model.safetensors", "run.json"):
+        assert (tmp_path / name).read_bytes() == (together / name).read_bytes()
+
+
+def stop_at_checkpoint(process: subprocess.Popen[bytes], folder: Path, kind: signal.Signals) -> int:
+    """Send a signal once a checkpoint is there; the exit status."""
+    while not (folder / "checkpoint.safetensors").is_file() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(kind)
+    return process.wait()
+
+
 def losses_of(folder: Path) -> list[float]:
     history = json.loads((folder / "metrics.json").read_text())["history"]
     return [epoch["train_loss"] for epoch in history]
@@ -132,11 +153,7 @@ def test_a_killed_process_resumes_to_the_same_bits(
     process = subprocess.Popen(
         [sys.executable, *command(nsl_folder, killed, *SIX)], stderr=subprocess.DEVNULL
     )
-    checkpoint = killed / "checkpoint.safetensors"
-    while not checkpoint.is_file() and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(kind)
-    assert process.wait() == -kind
+    assert stop_at_checkpoint(process, killed, kind) == -kind
     assert not (killed / "run.json").exists()
     found = done([sys.executable, *command(nsl_folder, killed, *SIX, "--resume")])
     assert found.returncode == 0, found.stderr
