@@ -72,13 +72,12 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
 def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
 
-    Centring and scaling go into the matrix: limits are moved to the unscaled values instead.
+    Centring and scaling go into the matrix: limits are moved to the unscaled values instead. All
+    columns go through it, and those that are no numbers are clipped to 0: gathering columns takes
+    longer than all of this.
     """
     columns = preparation.number_column.numpy()
     source = INPUT
-    if not np.array_equal(columns, np.arange(preparation.columns)):
-        index = graph.constant("numbers.columns", columns)
-        source = graph.node("Gather", [INPUT, index], "numbers", axis=1)
     if preparation.logarithm:
         one = graph.constant("one", np.ones(1))
         size = graph.node("Abs", [source], "size")
@@ -86,20 +85,29 @@ def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
         sign = graph.node("Sign", [source], "sign")
         source = graph.node("Mul", [sign, logarithm], "signed_log1p")
     center, scale = _numpy(preparation.center), _numpy(preparation.scale)
-    low = graph.constant("low", center + _numpy(preparation.low) / scale)
-    high = graph.constant("high", center + _numpy(preparation.high) / scale)
+    limits = np.zeros((2, preparation.columns))
+    limits[:, columns] = _numpy(preparation.low), _numpy(preparation.high)
+    limits[:, columns] = center + limits[:, columns] / scale
+    low, high = graph.constant("low", limits[0]), graph.constant("high", limits[1])
     values = graph.node("Min", [graph.node("Max", [source, low], "above"), high], "clipped")
     placement = _numpy(preparation.placement)
-    bias = -(center * scale) @ placement[: len(center)]
-    placement[: len(center)] *= scale[:, None]
-    if len(preparation.indicator_column):
-        index = graph.constant("codes.columns", preparation.indicator_column.numpy())
-        codes = graph.constant("codes.values", _numpy(preparation.indicator_code))
-        found = graph.node("Gather", [INPUT, index], "codes", axis=1)
-        equal = graph.node("Equal", [found, codes], "code_found")
-        indicators = graph.node("Cast", [equal], "indicators", to=1)
-        values = graph.node("Concat", [values, indicators], "prepared", axis=1)
-    return values, placement, bias
+    numbers, indicators = placement[: len(columns)], placement[len(columns) :]
+    bias = -(center * scale) @ numbers
+    spread = np.zeros((preparation.columns, placement.shape[1]))
+    spread[columns] = numbers * scale[:, None]
+    if len(indicators):
+        values = graph.node("Concat", [values, _indicators(graph, preparation)], "prepared", axis=1)
+    return values, np.concatenate([spread, indicators]), bias
+
+
+def _indicators(graph: Graph, preparation: Preparation) -> str:
+    """Which codes a row has; a matrix of zeros and ones brings its columns before them."""
+    columns, codes = preparation.indicator_column.numpy(), _numpy(preparation.indicator_code)
+    choice = np.zeros((preparation.columns, len(columns)))
+    choice[columns, np.arange(len(columns))] = 1
+    found = graph.gemm(INPUT, choice, None, "codes")
+    equal = graph.node("Equal", [found, graph.constant("codes.values", codes)], "code_found")
+    return graph.node("Cast", [equal], "indicators", to=1)
 
 
 def _image(graph: Graph, network: Network, prepared: Prepared) -> str:
