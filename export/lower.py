@@ -80,52 +80,77 @@ def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     Centring and scaling go into the matrix, limits being moved to the unscaled values instead,
     where that cancels nothing; a matrix of many more rows than columns (quantiles) stays apart.
     """
+    source, places, width = _numbers(graph, preparation)
+    source, scale, shift = _scaling(graph, preparation, source, places, width)
+    limits = np.zeros((2, width))
+    limits[:, places] = _numpy(preparation.low), _numpy(preparation.high)
+    low, high = (limits - shift) / scale
+    above = graph.node("Max", [source, graph.constant("low", low)], "above")
+    values = graph.node("Min", [above, graph.constant("high", high)], "clipped")
+    placement = _numpy(preparation.placement)
+    spread = np.zeros((width, placement.shape[1]))
+    spread[places] = placement[: len(places)]
+    bias = shift @ spread
+    if preparation.time_index:
+        bias = bias + _numpy(preparation.times())
+    indicators = placement[len(places) :]
+    if len(indicators):
+        values = graph.node("Concat", [values, _indicators(graph, preparation)], "prepared", axis=1)
+    matrix = np.concatenate([spread * scale[:, None], indicators])
+    if len(matrix) < MANY * matrix.shape[1]:
+        return values, matrix, bias
+    signals = graph.gemm(values, matrix, bias, "signals")
+    return signals, np.eye(matrix.shape[1]), np.zeros(matrix.shape[1])
+
+
+def _numbers(graph: Graph, preparation: Preparation) -> tuple[str, NDArray[np.int64], int]:
+    """The values that numbers are made of, where each number lies among them, and how many.
+
+    All columns go through it, and those that are no numbers are clipped to 0: gathering columns
+    takes longer than all of this. Only several numbers of one column (quantiles) are gathered.
+    """
     columns = preparation.number_column.numpy()
     source = INPUT
-    if not np.array_equal(columns, np.arange(preparation.columns)):
+    if len(np.unique(columns)) < len(columns):
         index = graph.constant("numbers.columns", columns)
         source = graph.node("Gather", [INPUT, index], "numbers", axis=1)
+        columns = np.arange(len(columns))
+    width = len(columns) if source != INPUT else preparation.columns
     if preparation.logarithm:
         one = graph.constant("one", np.ones(1))
         size = graph.node("Abs", [source], "size")
         logarithm = graph.node("Log", [graph.node("Add", [size, one], "size_plus_1")], "log1p")
         sign = graph.node("Sign", [source], "sign")
         source = graph.node("Mul", [sign, logarithm], "signed_log1p")
-    source, scale, shift = _scaling(graph, preparation, source)
-    low = graph.constant("low", (_numpy(preparation.low) - shift) / scale)
-    high = graph.constant("high", (_numpy(preparation.high) - shift) / scale)
-    values = graph.node("Min", [graph.node("Max", [source, low], "above"), high], "clipped")
-    placement = _numpy(preparation.placement)
-    bias = shift @ placement[: len(shift)]
-    if preparation.time_index:
-        bias = bias + _numpy(preparation.times())
-    placement[: len(scale)] *= scale[:, None]
-    if len(preparation.indicator_column):
-        index = graph.constant("codes.columns", preparation.indicator_column.numpy())
-        codes = graph.constant("codes.values", _numpy(preparation.indicator_code))
-        found = graph.node("Gather", [INPUT, index], "codes", axis=1)
-        equal = graph.node("Equal", [found, codes], "code_found")
-        indicators = graph.node("Cast", [equal], "indicators", to=1)
-        values = graph.node("Concat", [values, indicators], "prepared", axis=1)
-    if len(placement) < MANY * placement.shape[1]:
-        return values, placement, bias
-    signals = graph.gemm(values, placement, bias, "signals")
-    return signals, np.eye(placement.shape[1]), np.zeros(placement.shape[1])
+    return source, columns, width
 
 
-def _scaling(graph: Graph, preparation: Preparation, source: str) -> tuple[str, Matrix, Matrix]:
-    """The numbers, and the scale and shift that they still lack.
+def _scaling(
+    graph: Graph, preparation: Preparation, source: str, places: NDArray[np.int64], width: int
+) -> tuple[str, Matrix, Matrix]:
+    """The values, and the scale and shift (width,) that they still lack.
 
     Far from zero, in units of what is left after centring, float32 would lose it in the product: so
     it is centred and scaled here, by the same two operations as in torch.
     """
-    center, scale = preparation.center, preparation.scale
-    shift = -_numpy(center) * _numpy(scale)
+    center, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+    center[places], scale[places] = preparation.center.numpy(), preparation.scale.numpy()
+    shift = -center.astype(np.float64) * scale
     if np.abs(shift).max(initial=0) < FAR:
-        return source, _numpy(scale), shift
-    centred = graph.node("Sub", [source, graph.constant("center", center.numpy())], "centred")
-    scaled = graph.node("Mul", [centred, graph.constant("scale", scale.numpy())], "scaled")
-    return scaled, np.ones(len(scale)), np.zeros(len(scale))
+        return source, scale.astype(np.float64), shift
+    centred = graph.node("Sub", [source, graph.constant("center", center)], "centred")
+    scaled = graph.node("Mul", [centred, graph.constant("scale", scale)], "scaled")
+    return scaled, np.ones(width), np.zeros(width)
+
+
+def _indicators(graph: Graph, preparation: Preparation) -> str:
+    """Which codes a row has; a matrix of zeros and ones brings its columns before them."""
+    columns, codes = preparation.indicator_column.numpy(), _numpy(preparation.indicator_code)
+    choice = np.zeros((preparation.columns, len(columns)))
+    choice[columns, np.arange(len(columns))] = 1
+    found = graph.gemm(INPUT, choice, None, "codes")
+    equal = graph.node("Equal", [found, graph.constant("codes.values", codes)], "code_found")
+    return graph.node("Cast", [equal], "indicators", to=1)
 
 
 def _image(graph: Graph, network: Network, prepared: Prepared) -> str:

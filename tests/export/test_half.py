@@ -40,7 +40,7 @@ def test_every_product_of_the_network_is_in_halves_and_the_front_end_is_not(run)
     kinds = {t.name: numpy_helper.to_array(t).dtype for t in halved.graph.initializer}
     for node in floats.nodes:
         if node.op_type == "Gemm":
-            front_end = node.name in ("spectrum", "mel", "image")
+            front_end = node.name in ("codes", "spectrum", "mel", "image")
             assert kinds[node.input[1]] == (np.float32 if front_end else np.float16), node.name
     added = collections.Counter(n.op_type for n in halved.graph.node)
     added -= collections.Counter(n.op_type for n in floats.nodes)
@@ -66,7 +66,7 @@ def test_what_reads_raw_values_beside_the_network_stays_in_fp32(run):
     """A branch whose values pass the largest half, added to the logits."""
     floats = lower(run.network)
     softmax = floats.nodes.pop()
-    floats.gemm("clipped", np.full((20, 3), 1e6), None, "branch")
+    floats.gemm("clipped", np.full((22, 3), 1e6), None, "branch")
     floats.node("Add", [softmax.input[0], "branch"], "sum")
     floats.node("Softmax", ["sum"], "probabilities", axis=1)
     halved = halve(floats).model()
