@@ -140,6 +140,7 @@ def _plain_network(run: Any) -> Any:
     from idskit.models.resnet import SmallConv2d
 
     network = copy.deepcopy(run.network)
+    network.trees = None  # torch would walk them gather by gather: they are LightGBM's to measure
     for module in network.modules():
         if isinstance(module, SmallConv2d):
             module.dense = False
