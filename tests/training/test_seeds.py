@@ -82,7 +82,7 @@ def test_resuming_with_other_settings_is_refused(
     three: tuple[Path, dict[str, Any]], nsl_folder: Path
 ):
     other = replace(SETTINGS, contrast=0.25)
-    with pytest.raises(RunError, match=r"contrast is 0\.25 and was 0\.5"):
+    with pytest.raises(RunError, match=r"contrast is 0\.25 and was 0\.0"):
         train_seeds(other, 3, data=nsl_folder, output=three[0], resume=True)
 
 

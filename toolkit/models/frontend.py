@@ -90,7 +90,10 @@ class Spectrogram(FrontEnd):
 
     def _image(self, values: Tensor) -> Tensor:
         """Values (n, channels * frames, height) as a standardised image (n, *size)."""
-        image = values.reshape(len(values), self.channels, self.frames, -1).transpose(2, 3)
+        # Here and in ``framed`` channels are not reshaped: torch.onnx would lose the size, and it
+        # exports no batch norm without it.
+        of_channels = torch.split(values, self.frames, dim=1)
+        image = torch.cat([part.transpose(1, 2) for part in of_channels], dim=1)
         return self.standardise(image.flatten(1)).unflatten(1, self.size)
 
     def power(self, signal: Tensor) -> Tensor:
@@ -105,9 +108,9 @@ class Spectrogram(FrontEnd):
 
         There are zeros around each channel.
         """
-        padded = nn.functional.pad(signal.reshape(len(signal), self.channels, -1), self.padding)
-        start = self.hop * torch.arange(self.frames)[:, None]
-        return padded[:, :, start + torch.arange(self.window_length)].flatten(1, 2)
+        places = self.hop * torch.arange(self.frames)[:, None] + torch.arange(self.window_length)
+        series = torch.split(signal, self.length // self.channels, dim=1)
+        return torch.cat([nn.functional.pad(s, self.padding)[:, places] for s in series], dim=1)
 
     def windowed_dft(self) -> Tensor:
         """Window and DFT as one map (window_length, 2 * bins)."""
