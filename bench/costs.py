@@ -8,21 +8,17 @@ board makes of it is arithmetic on public figures, whose sources COSTS.md names.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import onnxruntime
-
+from idskit.bench.ceiling import macs_of, profiled_nodes
 from idskit.bench.section import Section, markdown_section
 from idskit.detect.detector import Detector, shipped_model
-from idskit.detect.model_file import INPUT, read_model
-from idskit.detect.session import session_options
+from idskit.detect.model_file import read_model
 
 SHARE = (0.15, 0.40)  # of its peak that a core reaches on small matrices: the unknown
 _BYTES = {"float": 4, "float16": 2, "uint8": 1, "int8": 1, "int32": 4, "int64": 8, "bool": 1}
@@ -113,15 +109,8 @@ def count_work(path: Path) -> Work:
     """
     content = read_model(path)
     sample = Detector.from_bytes(content, path).card.golden.flows[:1]
-    options = session_options(1)
-    options.enable_profiling = True
-    with TemporaryDirectory(prefix="idskit-bench-") as folder:
-        options.profile_file_prefix = str(Path(folder, "profile"))
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        session.run(None, {INPUT: sample})
-        events = json.loads(Path(session.end_profiling()).read_text())
-    nodes = [e["args"] for e in events if "output_type_shape" in e.get("args", {})]
-    macs = [(_is_int8(node), _macs(node)) for node in nodes]
+    nodes = profiled_nodes(content, sample, fused=True)
+    macs = [(_is_int8(node), macs_of(node)) for node in nodes]
     return Work(
         name=path.stem,
         int8_macs=sum(count for is_int8, count in macs if is_int8),
@@ -174,15 +163,6 @@ def cost_sections(works: Sequence[Work]) -> list[Section]:
 
 def _is_int8(node: Mapping[str, Any]) -> bool:
     return bool(_INT8 & node["input_type_shape"][0].keys()) if node["input_type_shape"] else False
-
-
-def _macs(node: Mapping[str, Any]) -> int:
-    """Of one node: every kind of matrix product sums over the last axis of its first input."""
-    if "MatMul" not in node["op_name"] and "Gemm" not in node["op_name"]:
-        return 0
-    (shape,) = node["input_type_shape"][0].values()
-    (out,) = node["output_type_shape"][0].values()
-    return int(math.prod(out) * shape[-1])
 
 
 def _written(node: Mapping[str, Any]) -> int:
