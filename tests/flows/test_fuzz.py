@@ -49,7 +49,7 @@ def test_what_is_tried_reaches_the_flows(made: Callable[[], st.SearchStrategy[by
     def has_flows(content: bytes) -> bool:
         return outcome(("gateway", 0, content)).endswith(")])")
 
-    many = settings(max_examples=2000, phases=[Phase.generate], database=None)
+    many = settings(max_examples=2000, phases=[Phase.generate], database=None, deadline=None)
     seen = find(made(), has_flows, settings=many)
     assert len(seen) > 24
 
