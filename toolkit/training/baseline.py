@@ -12,8 +12,8 @@ from idskit.data.parts import Dataset
 
 TREES = 300
 # The library's own settings break down where a class has few rows: its trees overshoot, and
-# macro-F1 of the five classes of NSL-KDD falls by half (README.md). Slower, decorrelated trees
-# do not; of those tried the best on validation rows.
+# macro-F1 of the five classes of NSL-KDD falls by a third and more (TRIED.md). Slower, decorrelated
+# trees do so seldom, in one of five seeds there; of those tried the best on validation rows.
 SEVERAL_CLASSES: dict[str, Any] = {
     "learning_rate": 0.05,
     "colsample_bytree": 0.3,
