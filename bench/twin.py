@@ -18,7 +18,7 @@ import onnxruntime
 
 from idskit.bench.backends import Candidate, Rows
 from idskit.bench.protobuf import number, packed, text
-from idskit.detect.graph_facts import Node, Tensor, map_height, read_graph, rows_out
+from idskit.detect.graph_facts import Node, Tensor, map_size, read_graph, size_out
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.detect.protobuf import Value, fields
 from idskit.detect.session import require_provider, session_options
@@ -97,7 +97,7 @@ class _Builder:
 
     def add(self, node: Node) -> None:
         if node.kind == "Reshape" and node.inputs[1] in self._tensors:
-            self._heights[node.outputs[0]] = map_height(self._tensors[node.inputs[1]].values)
+            self._heights[node.outputs[0]] = map_size(self._tensors[node.inputs[1]].values)[1]
         if node.kind == "DequantizeLinear" and node.inputs[0] in self._tensors:
             self._weights(node.outputs[0], self._tensors[node.inputs[0]].shape)
         elif node.kind == "QLinearConv":
@@ -115,7 +115,7 @@ class _Builder:
     def _convolution(self, node: Node) -> None:
         outs, ins, _, _ = self._tensors[node.inputs[3]].shape
         height = self._heights.get(node.inputs[0], 1)
-        made = self._heights[node.outputs[0]] = rows_out(node, height)
+        made = self._heights[node.outputs[0]] = size_out(node, (1, height))[1]
         flat, product = f"{node.outputs[0]}.flat", f"{node.outputs[0]}.product"
         self._reshape(node.inputs[0], (-1, height * ins), flat)
         self._product(flat, (height * ins, made * outs), product)

@@ -176,7 +176,7 @@ def export(
     content = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
     beside = () if dry_run else _write(output, content, card, key, emit)
-    products = [node.name for node in floats.nodes if node.op_type == "Gemm"]
+    products = [node.name for node in floats.nodes if node.op_type in ("Gemm", "Conv")]
     in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
     trees = trained.network.trees
     return ExportReport(

@@ -1,12 +1,13 @@
 """The trained network as an ONNX graph: everything linear merged, every convolution one matrix.
 
-    flows ─ sign·log1p, clip ─ Gemm ─ square ─ Gemm ─ Log ─ Gemm ─ body ─ Gemm ─ Softmax
+    flows ─ sign·log1p, clip ─ Gemm ─ Conv ─ square ─ Conv ─ Log ─ Gemm ─ body ─ Gemm ─ Softmax
 
-    first Gemm   scaling and category codes, window, DFT
-    second       mel filter bank
-    third        DCT, principal components, standardisation
-    body         ``idskit.export.body``
-    last         mean over pixels, classifier, temperature
+    first Gemm    scaling and category codes: the signal; two elementwise nodes where that is all
+    first Conv    framing, window, DFT
+    second        mel filter bank
+    second Gemm   DCT, principal components, standardisation
+    body          ``idskit.export.body``
+    last          mean over pixels, classifier, temperature
 
 A convolution on maps of a few pixels is one dense matrix without the padding's work
 (idskit.models.lowering), so a batch of flows becomes one large product. Matrices are composed in
@@ -41,8 +42,6 @@ from idskit.models.spectral import ENERGY_FLOOR, PCEN, LogPower, Row
 
 Matrix = NDArray[np.float64]
 FAR = 1000.0  # spreads between zero and the centre of a column
-MANY = 3  # times as many prepared values as places in the signal
-Prepared = tuple[str, Matrix, Matrix]  # values, and the matrix and bias that make them the signal
 
 
 @torch.no_grad()
@@ -58,8 +57,8 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
     body = network.body
     graph = Graph(network.preparation.columns, body.classifier.out_features)
     ops = arithmetic(graph)
-    prepared = _preparation(graph, network.preparation)
-    image = _image(graph, network, prepared)
+    signals = _preparation(graph, network.preparation)
+    image = _image(graph, network, signals)
     height, width = network.frontend.size
     ops.enter(image, height * padded_columns(width))
     if isinstance(body, ResNet18):
@@ -69,16 +68,16 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
     if network.trees is not None:
         logits = average(graph, network.trees, logits)
     if network.novelty is not None:
-        logits = _novelty(graph, network.novelty, prepared, logits)
+        logits = _novelty(graph, network.novelty, signals, logits)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
 
 
-def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
-    """Elementwise half of the preparation, and the (values, length) matrix and bias that remain.
+def _preparation(graph: Graph, preparation: Preparation) -> str:
+    """Signals (rows, length) of raw flows.
 
-    Centring and scaling go into the matrix, limits being moved to the unscaled values instead,
-    where that cancels nothing; a matrix of many more rows than columns (quantiles) stays apart.
+    Centring and scaling go into the matrix that puts values in their places, limits being moved to
+    the unscaled values instead, where that cancels nothing.
     """
     source, places, width = _numbers(graph, preparation)
     source, scale, shift = _scaling(graph, preparation, source, places, width)
@@ -96,11 +95,16 @@ def _preparation(graph: Graph, preparation: Preparation) -> Prepared:
     indicators = placement[len(places) :]
     if len(indicators):
         values = graph.node("Concat", [values, _indicators(graph, preparation)], "prepared", axis=1)
-    matrix = np.concatenate([spread * scale[:, None], indicators])
-    if len(matrix) < MANY * matrix.shape[1]:
-        return values, matrix, bias
-    signals = graph.gemm(values, matrix, bias, "signals")
-    return signals, np.eye(matrix.shape[1]), np.zeros(matrix.shape[1])
+    return _placed(graph, values, np.concatenate([spread * scale[:, None], indicators]), bias)
+
+
+def _placed(graph: Graph, values: str, matrix: Matrix, bias: Matrix) -> str:
+    """``values @ matrix + bias``; elementwise where every value has its own place already."""
+    diagonal = np.diag(matrix)
+    if matrix.shape[0] != matrix.shape[1] or (matrix != np.diag(diagonal)).any():
+        return graph.gemm(values, matrix, bias, "signals")
+    scaled = graph.node("Mul", [values, graph.constant("scales", diagonal)], "scaled_values")
+    return graph.node("Add", [scaled, graph.constant("shifts", bias)], "signals")
 
 
 def _numbers(graph: Graph, preparation: Preparation) -> tuple[str, NDArray[np.int64], int]:
@@ -153,7 +157,7 @@ def _indicators(graph: Graph, preparation: Preparation) -> str:
     return graph.node("Cast", [equal], "indicators", to=1)
 
 
-def _image(graph: Graph, network: Network, prepared: Prepared) -> str:
+def _image(graph: Graph, network: Network, signals: str) -> str:
     """The front end's image (rows, height * width), row by row, in float32.
 
     On bytes it is no front end: small powers end in one step of the spectrum's range.
@@ -161,78 +165,89 @@ def _image(graph: Graph, network: Network, prepared: Prepared) -> str:
     frontend = network.frontend
     match frontend:
         case LearnableMFCC():
-            log_mel = _log(graph, frontend, prepared, _numpy(frontend.filter_bank()))
+            log_mel = _log(graph, frontend, signals, _numpy(frontend.filter_bank()))
             return _standardised(graph, frontend, log_mel, _numpy(frontend.cepstrum_map()))
         case LogPower():
             bins = np.eye(frontend.size[0] // frontend.channels)
-            log_power = _log(graph, frontend, prepared, bins)
+            log_power = _log(graph, frontend, signals, bins)
             return _standardised(graph, frontend, log_power, bins)
         case PCEN():
             bank = _numpy(frontend.filter_bank())
-            energies = _energies(graph, frontend, prepared, bank, floor=0.0)
+            energies = _energies(graph, frontend, signals, bank, floor=0.0)
             normalised = _normalised(graph, frontend, energies)
             return _standardised(graph, frontend, normalised, np.eye(bank.shape[1]))
         case Row():
-            values, matrix, bias = prepared
-            return _framed(graph, values, (matrix, bias), frontend.size)
+            places = np.eye(network.preparation.length)
+            return _framed(graph, signals, (places, np.zeros(len(places))), frontend.size)
     raise RunError(
         f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
         "--frontend mfcc, stft, pcen or none"
     )
 
 
-def _log(graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix) -> str:
-    energies = _energies(graph, frontend, prepared, bank, floor=POWER_FLOOR)
+def _log(graph: Graph, frontend: Spectrogram, signals: str, bank: Matrix) -> str:
+    energies = _energies(graph, frontend, signals, bank, floor=POWER_FLOOR)
     return graph.node("Log", [energies], "log_mel")
 
 
 def _energies(
-    graph: Graph, frontend: Spectrogram, prepared: Prepared, bank: Matrix, *, floor: float
+    graph: Graph, frontend: Spectrogram, signals: str, bank: Matrix, *, floor: float
 ) -> str:
-    """Window and DFT as one matrix with the preparation's, power, filter bank: frame by frame."""
-    values, placement, bias = prepared
-    framing = frontend.framed(torch.eye(frontend.length)).double()
+    """Framing, window and DFT as one convolution along the signal, power, filter bank.
+
+    Energies (rows, filters * channels * frames). A frame reads its own places only: of a signal of
+    135 places, a third of the multiply-adds of a matrix that takes the whole of it.
+    """
     banks = np.concatenate([bank, bank])  # of real parts, then of imaginary parts
-    dft = frontend.windowed_dft().double()
-    used = torch.from_numpy(banks.any(axis=1)) & dft.any(dim=0)  # the sine of bin 0 is nothing
-    spectrum_map = _numpy((framing @ dft[:, used]).flatten(1))  # (length, frames * used)
-    spectrum = graph.gemm(values, placement @ spectrum_map, bias @ spectrum_map, "spectrum")
+    dft = _numpy(frontend.windowed_dft())
+    used = banks.any(axis=1) & dft.any(axis=0)  # the sine of bin 0 is nothing
+    kernels = dft[:, used].T[:, None, None]  # (used, 1, 1, window_length)
+    channels = frontend.channels
+    series = graph.reshape(signals, (1, channels, frontend.length // channels), "series")
+    left, right = frontend.padding
+    spectrum = graph.node(
+        "Conv",
+        [series, graph.constant("spectrum.weight", kernels)],
+        "spectrum",
+        kernel_shape=[1, kernels.shape[-1]],
+        strides=[1, frontend.hop],
+        pads=[0, left, 0, right],
+    )
     squares = graph.node("Mul", [spectrum, spectrum], "squares")
-    frames = graph.reshape(squares, (int(used.sum()),), "frames")  # (rows * frames, used)
-    mel = graph.gemm(frames, banks[used.numpy()], np.full(bank.shape[1], floor), "mel")
-    frames_each = frontend.channels * frontend.frames
-    return graph.reshape(mel, (frames_each * bank.shape[1],), "energies")
+    filters = graph.constant("mel.weight", banks[used].T[:, :, None, None])
+    floors = graph.constant("mel.bias", np.full(bank.shape[1], floor))
+    mel = graph.node("Conv", [squares, filters, floors], "mel", kernel_shape=[1, 1])
+    return graph.reshape(mel, (bank.shape[1] * channels * frontend.frames,), "energies")
 
 
 def _normalised(graph: Graph, frontend: PCEN, energies: str) -> str:
     """Per-channel energy normalisation; the smoothed past is linear, so one matrix."""
-    frames = frontend.frames
-    filters = len(frontend.gain)
-    past = np.zeros((frames, filters, frames, filters))
-    which = np.arange(filters)
-    past[:, which, :, which] = _numpy(frontend.smoothing_maps()).transpose(0, 2, 1)
-    smoothing = np.kron(np.eye(frontend.channels), past.reshape(frames * filters, -1))
+    channels, frames = frontend.channels, frontend.frames
+    maps = _numpy(frontend.smoothing_maps())  # (filters, frames of the mean, frames)
+    same = np.eye(len(maps))[:, None, None, :, None, None]
+    same = same * np.eye(channels)[:, None, None, :, None]
+    past = same * maps.transpose(0, 2, 1)[:, None, :, None, None, :]
+    smoothing = past.reshape(len(maps) * channels * frames, -1)
     smoothed = graph.gemm(energies, smoothing, np.full(len(smoothing), ENERGY_FLOOR), "past")
 
-    def tiled(name: str, value: Tensor) -> str:
-        return graph.constant(f"pcen.{name}", np.tile(_numpy(value), frontend.channels * frames))
+    def repeated(name: str, value: Tensor) -> str:
+        return graph.constant(f"pcen.{name}", np.repeat(_numpy(value), channels * frames))
 
-    gain = graph.node("Pow", [smoothed, tiled("gain", -frontend.gain.exp())], "gain")
+    gain = graph.node("Pow", [smoothed, repeated("gain", -frontend.gain.exp())], "gain")
     gained = graph.node("Mul", [energies, gain], "gained")
-    lifted = graph.node("Add", [gained, tiled("bias", frontend.bias.exp())], "lifted")
+    lifted = graph.node("Add", [gained, repeated("bias", frontend.bias.exp())], "lifted")
     exponent = frontend.exponent.exp()
-    powers = graph.node("Pow", [lifted, tiled("exponent", exponent)], "compressed")
-    offset = tiled("offset", frontend.bias.exp().pow(exponent))
+    powers = graph.node("Pow", [lifted, repeated("exponent", exponent)], "compressed")
+    offset = repeated("offset", frontend.bias.exp().pow(exponent))
     return graph.node("Sub", [powers, offset], "normalised")
 
 
 def _standardised(graph: Graph, frontend: Spectrogram, values: str, transform: Matrix) -> str:
     """A transform of every frame (the DCT) and standardisation as one matrix."""
-    frames = np.eye(frontend.frames)
-    spread = np.einsum("mc,ts->tmcs", transform, frames)
+    channels, frames = np.eye(frontend.channels), np.eye(frontend.frames)
+    spread = np.einsum("mk,cd,ts->mctdks", transform, channels, frames)
     scale, shift = _affine(frontend.standardise)
-    of_channel = spread.reshape(len(transform) * len(frames), -1)
-    matrix = np.kron(np.eye(frontend.channels), of_channel) * scale
+    matrix = spread.reshape(len(transform) * len(channels) * len(frames), -1) * scale
     return _framed(graph, values, (matrix, shift), frontend.size)
 
 
@@ -248,21 +263,28 @@ def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size
     return graph.gemm(source, matrix, bias, "image")
 
 
-def _novelty(graph: Graph, novelty: Autoencoder, prepared: Prepared, logits: str) -> str:
-    """Add the logarithm of the autoencoder's error to the logit of every attack."""
-    values, matrix, bias = prepared
+def _novelty(graph: Graph, novelty: Autoencoder, signals: str, logits: str) -> str:
+    """Add the logarithm of the autoencoder's error to the logit of every attack.
+
+    Its standardisation goes into the first layer, out of the last and into the mean of the squares.
+    """
     scale, center = _numpy(novelty.scale), _numpy(novelty.center)
-    standard = graph.gemm(values, matrix * scale, (bias - center) * scale, "novelty.standard")
-    rebuilt = standard
+    rebuilt = signals
     for layer in ("encoder", "code", "decoder", "output"):
         linear: nn.Linear = getattr(novelty, layer)
         weight, shift = _numpy(linear.weight).T, _numpy(linear.bias)
+        if layer == "encoder":
+            weight, shift = weight * scale[:, None], shift - (center * scale) @ weight
+        if layer == "output":
+            weight, shift = weight / scale, shift / scale + center
         rebuilt = graph.gemm(rebuilt, weight, shift, f"novelty.{layer}")
         rebuilt = rebuilt if layer == "output" else graph.node("Relu", [rebuilt], f"{rebuilt}.relu")
-    difference = graph.node("Sub", [rebuilt, standard], "novelty.difference")
+    difference = graph.node("Sub", [rebuilt, signals], "novelty.difference")
     squares = graph.node("Mul", [difference, difference], "novelty.squares")
-    mean = np.full((len(scale), 1), 1 / len(scale))
-    error = graph.gemm(squares, mean, np.full(1, ERROR_FLOOR), "novelty.error")
+    mean = (scale**2 / len(scale))[:, None]
+    mean_square = graph.gemm(squares, mean, np.full(1, ERROR_FLOOR), "novelty.mean")
+    most = graph.constant("novelty.most", np.full(1, float(novelty.most)))
+    error = graph.node("Min", [mean_square, most], "novelty.error")
     attack = np.arange(graph.classes) > 0
     spread, offset = attack[None].astype(np.float64), attack * float(novelty.offset)
     log_odds = graph.gemm(graph.node("Log", [error], "novelty.log"), spread, offset, "novelty.odds")

@@ -23,7 +23,7 @@ def test_the_shipped_graph_has_the_nodes_and_weights_onnx_sees() -> None:
     assert facts.operators.total() == len(graph.node)
     assert facts.precision == "int8"
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
-    place = {"Gemm": 1, "QGemm": 3, "QLinearConv": 3}  # of the weights among the inputs
+    place = {"Gemm": 1, "Conv": 1, "QGemm": 3, "QLinearConv": 3}  # of the weights among the inputs
     products = [node for node in graph.node if node.op_type in place]
     weights = [sizes[node.input[place[node.op_type]]] for node in products]
     assert len(weights) > 20
@@ -54,6 +54,33 @@ def test_a_product_of_folded_rows_counts_them(make_model) -> None:
         ("second", 14, 42),
     ]
     assert facts.multiply_adds == 72
+
+
+def test_a_convolution_counts_its_places(make_model) -> None:
+    """Five frames of three places from a series of eleven, then a filter of each."""
+    constants = {
+        "frames": np.ones((4, 1, 1, 3), np.float32),
+        "filters": np.ones((2, 4, 1, 1), np.float32),
+        "shape": np.array([-1, 1, 1, 11], np.int64),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Reshape", ["flows", "shape"], ["series"]),
+            helper.make_node(
+                "Conv", ["series", "frames"], ["a"], kernel_shape=[1, 3], strides=[1, 2]
+            ),
+            helper.make_node("Mul", ["a", "a"], ["squares"]),
+            helper.make_node("Conv", ["squares", "filters"], ["b"], kernel_shape=[1, 1]),
+        ],
+        "framing",
+        [helper.make_tensor_value_info("flows", TensorProto.FLOAT, ["n", 11])],
+        [helper.make_tensor_value_info("b", TensorProto.FLOAT, ["n", 2, 1, 5])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph)
+    onnx.checker.check_model(model, full_check=True)
+    facts = graph_facts(model.SerializeToString())
+    assert [p.multiply_adds for p in facts.products] == [5 * 4 * 3, 5 * 2 * 4]
 
 
 def test_a_graph_with_quantised_values_is_int8(make_model) -> None:

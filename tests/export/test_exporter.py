@@ -66,7 +66,7 @@ def test_report_is_json_and_counts_products(exported):
     report = json.loads(json.dumps(exported[1]["int8"].to_json()))
     assert report["written"]
     assert "stem" in report["int8_products"]
-    assert report["float_products"] == ["codes", "spectrum", "mel", "image"]
+    assert report["float_products"] == ["codes", "signals", "spectrum", "mel", "image"]
     assert report["fp32_against_torch"]["max_difference"] <= 1e-4
     assert report["bytes_written"] == exported[0]["int8"].stat().st_size
 

@@ -39,8 +39,8 @@ def test_every_product_of_the_network_is_in_halves_and_the_front_end_is_not(run)
     onnx.checker.check_model(halved, full_check=True)
     kinds = {t.name: numpy_helper.to_array(t).dtype for t in halved.graph.initializer}
     for node in floats.nodes:
-        if node.op_type == "Gemm":
-            front_end = node.name in ("codes", "spectrum", "mel", "image")
+        if node.op_type in ("Gemm", "Conv"):
+            front_end = node.name in ("codes", "signals", "spectrum", "mel", "image")
             assert kinds[node.input[1]] == (np.float32 if front_end else np.float16), node.name
     added = collections.Counter(n.op_type for n in halved.graph.node)
     added -= collections.Counter(n.op_type for n in floats.nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from idskit.errors import RunError
 from idskit.models.novelty import Autoencoder
 from idskit.training.fit import fit, probabilities_of
 from idskit.training.metrics import area_under, attack_score, roc_curve
-from idskit.training.novelty import SWAPPED, fit_autoencoder, fit_offset, with_swapped
+from idskit.training.novelty import SWAPPED, fit_autoencoder, fit_most, fit_offset, with_swapped
 from idskit.training.run import LabelledRows, Run, load_run, save_run
 from idskit.training.settings import TrainingSettings
 
@@ -70,6 +71,24 @@ def test_the_offset_has_the_least_negative_log_likelihood():
 
     found = fit_offset(*(torch.from_numpy(a) for a in (score, novelty, attack, weights)))
     assert found == pytest.approx(minimize_scalar(loss, bounds=(-20, 20)).x, abs=1e-3)
+
+
+@torch.no_grad()
+def test_beyond_the_most_that_counts_errors_are_alike(fitted: Autoencoder):
+    autoencoder = copy.deepcopy(fitted)
+    rows = torch.cat([benign_signals(500, 2), 100 * torch.ones(2, 10), 1e4 * torch.ones(2, 10)])
+    free = autoencoder(rows)
+    autoencoder.most.fill_(float(free.exp().median()))
+    held = autoencoder(rows)
+    assert len(held[-4:].unique()) == 1
+    torch.testing.assert_close(held, free.clamp(max=float(free.median())))
+
+
+def test_one_benign_row_in_a_hundred_exceeds_what_counts():
+    errors = torch.arange(1.0, 1001.0)
+    assert fit_most(errors, torch.ones(1000)) == 990.0
+    only_half = (errors <= 500).float()
+    assert fit_most(errors, only_half) == 495.0
 
 
 def test_the_threshold_is_that_of_both_members(toy: Dataset, tiny: TrainingSettings):

@@ -21,7 +21,7 @@ _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
 _FLOAT16, _INT64 = 10, 7
 # Kinds of products, and which of their inputs holds the weights.
 _PRODUCTS = {"Gemm": 1, "MatMul": 1, "QGemm": 3}
-_CONVOLUTION, _KERNEL = "QLinearConv", 3
+_CONVOLUTIONS = {"Conv": 1, "QLinearConv": 3}
 # Nodes whose output has as many values as their largest input.
 _SAME_SIZE = ("Mul", "Add", "Relu", "Log", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
 
@@ -108,17 +108,17 @@ def _products(nodes: list[Node], tensors: dict[str, Tensor]) -> Iterator[Product
     values a flow has are followed through the graph where that is known.
     """
     sizes: dict[str, int] = {}
-    heights: dict[str, int] = {}
+    maps: dict[str, MapSize] = {}
     constants = dict(tensors)
     for node in nodes:
         place = _PRODUCTS.get(node.kind, len(node.inputs))
         factor = constants.get(node.inputs[place]) if place < len(node.inputs) else None
         if node.kind == "Reshape" and node.inputs[1] in tensors:
-            heights[node.outputs[0]] = map_height(tensors[node.inputs[1]].values)
-        if node.kind == _CONVOLUTION:
-            heights[node.outputs[0]] = rows = rows_out(node, heights.get(node.inputs[0], 1))
-            weights = math.prod(tensors[node.inputs[_KERNEL]].shape)
-            yield _product(node, weights, rows)
+            maps[node.outputs[0]] = map_size(tensors[node.inputs[1]].values)
+        if node.kind in _CONVOLUTIONS and node.inputs[_CONVOLUTIONS[node.kind]] in tensors:
+            maps[node.outputs[0]] = size = size_out(node, maps.get(node.inputs[0], (1, 1)))
+            weights = math.prod(tensors[node.inputs[_CONVOLUTIONS[node.kind]]].shape)
+            yield _product(node, weights, math.prod(size))
         elif factor is not None and len(factor.shape) == 2:
             height, width = factor.shape
             rows = max(sizes.get(node.inputs[0], height) // max(height, 1), 1)
@@ -128,6 +128,8 @@ def _products(nodes: list[Node], tensors: dict[str, Tensor]) -> Iterator[Product
             constants[node.outputs[0]] = constants[node.inputs[0]]
         elif node.kind in _SAME_SIZE and any(name in sizes for name in node.inputs):
             sizes[node.outputs[0]] = max(sizes.get(name, 0) for name in node.inputs)
+        elif node.kind == "Mul" and node.inputs[0] in maps:
+            maps[node.outputs[0]] = maps[node.inputs[0]]
 
 
 def _product(node: Node, weights: int, rows: int) -> Product:
@@ -135,16 +137,25 @@ def _product(node: Node, weights: int, rows: int) -> Product:
     return Product(name=name, weights=weights, multiply_adds=rows * weights)
 
 
-def map_height(shape: tuple[int, ...]) -> int:
-    """Rows of a map, in a shape of (1, flows, rows, values of a row)."""
-    return shape[2] if len(shape) == 4 and shape[0] == 1 else 1
+MapSize = tuple[int, int]  # height and width of one flow's map
 
 
-def rows_out(node: Node, height: int) -> int:
-    """Rows of a map after a convolution over them."""
-    taps, stride = node.attributes["kernel_shape"][-1], node.attributes["strides"][-1]
-    pads = node.attributes["pads"]
-    return (height + pads[1] + pads[3] - taps) // stride + 1
+def map_size(shape: tuple[int, ...]) -> MapSize:
+    """Of a map in a shape of (flows, channels, height, width) or (1, flows, rows, values)."""
+    if len(shape) != 4:
+        return 1, 1
+    return (1, shape[2]) if shape[0] == 1 else (shape[2], shape[3])
+
+
+def size_out(node: Node, size: MapSize) -> MapSize:
+    """Size of a map after a convolution."""
+    pads = node.attributes.get("pads", (0, 0, 0, 0))
+    strides = node.attributes.get("strides", (1, 1))
+    taps = node.attributes["kernel_shape"]
+    height, width = (
+        (size[i] + pads[i] + pads[i + 2] - taps[i]) // strides[i] + 1 for i in range(2)
+    )
+    return height, width
 
 
 def _default_opset(message: memoryview) -> int | None:

@@ -2,7 +2,8 @@
 
 A classifier has no reason to call a row an attack that resembles none it was shown. An autoencoder
 of benign rows rebuilds such a row badly, whatever it is. The logarithm of its error is added to the
-log-odds of attack.
+log-odds of attack, up to the error that one benign row in a hundred exceeds: that a row is new is
+known by then, and how new it is would only rank odd benign traffic above plain attacks.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ class Autoencoder(nn.Module):
 
     center: Tensor  # (length,), of benign training rows, as is scale
     scale: Tensor
-    offset: Tensor  # (), fitted on validation rows
+    most: Tensor  # () error that counts, fitted on validation rows, as is offset
+    offset: Tensor  # ()
 
     def __init__(self, length: int) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(length))
         self.register_buffer("scale", torch.ones(length))
+        self.register_buffer("most", torch.full((), torch.inf))
         self.register_buffer("offset", torch.zeros(()))
         self.encoder = nn.Linear(length, HIDDEN)
         self.code = nn.Linear(HIDDEN, CODE)
@@ -37,9 +40,13 @@ class Autoencoder(nn.Module):
 
     def forward(self, signals: Tensor) -> Tensor:
         """Log-odds (n,) of signals (n, length)."""
+        return self.error(signals).clamp(max=self.most).log() + self.offset
+
+    def error(self, signals: Tensor) -> Tensor:
+        """How badly signals (n, length) are rebuilt: (n,)."""
         standard = self.standardise(signals)
         squares = (self.rebuild(standard) - standard).square()
-        return (squares.mean(dim=1) + ERROR_FLOOR).log() + self.offset
+        return squares.mean(dim=1) + ERROR_FLOOR
 
     def standardise(self, signals: Tensor) -> Tensor:
         """Signals (n, length) in the spread of benign rows."""

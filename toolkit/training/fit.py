@@ -43,7 +43,7 @@ from idskit.training.checkpoint import (
 from idskit.training.contrast import Contrast, attack_loss
 from idskit.training.distill import SWAPPED, Distillation, Teacher, soft_loss
 from idskit.training.metrics import attack_score, choose_threshold
-from idskit.training.novelty import fit_autoencoder, fit_offset
+from idskit.training.novelty import fit_autoencoder, fit_most, fit_offset
 from idskit.training.progress import EpochBar
 from idskit.training.settings import (
     Precision,
@@ -405,15 +405,18 @@ def _calibrate(
         logits = _calibrate_trees(network.trees, logits, validation, held)
     if network.novelty is not None:
         log_odds = logits[:, 1:].logsumexp(dim=1) - logits[:, 0]
+        benign = held.labels == 0
         with torch.inference_mode():
+            errors = network.novelty.error(held.signals[benign])
+            network.novelty.most.fill_(fit_most(errors, held.weights[benign]))
             novelty = network.novelty(held.signals)
-        offset = fit_offset(log_odds, novelty, held.labels > 0, held.weights)
+        offset = fit_offset(log_odds, novelty, ~benign, held.weights)
         network.novelty.offset.fill_(offset)
-    benign = validation.take(validation.labels == 0)
-    score = attack_score(probabilities_of(network, benign.rows))
+    usual = validation.take(validation.labels == 0)
+    score = attack_score(probabilities_of(network, usual.rows))
     return Fitted(
         network=network,
-        threshold=choose_threshold(score, settings.false_positive_rate, benign.weights),
+        threshold=choose_threshold(score, settings.false_positive_rate, usual.weights),
         history=tuple(progress.history),
         best_epoch=progress.best_epoch,
     )

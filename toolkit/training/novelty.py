@@ -7,6 +7,7 @@ of benign traffic hang together and cannot just copy them.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ SWAPPED = 0.1
 # Least spread of a place, of its own unit: a category seen in one row of thousands must not count
 # hundredfold.
 LEAST_SPREAD = 0.05
+EXCEEDING = 0.01  # share of benign validation rows whose error is more than counts
 FURTHEST, HALVINGS = 50.0, 50  # of the offset, in log-odds
 
 
@@ -46,6 +48,16 @@ def with_swapped(rows: Tensor) -> Tensor:
     """Rows (n, length) of which ``SWAPPED`` of the places come from another of them."""
     others = rows[torch.randperm(len(rows)).to(rows.device)]
     return torch.where(torch.rand_like(rows) < SWAPPED, others, rows)
+
+
+def fit_most(errors: Tensor, weights: Tensor) -> float:
+    """The error (n,) that ``EXCEEDING`` of benign validation rows exceed, counted by weights (n,).
+
+    Of rows that training showed no error is that large by chance; of benign traffic that changed
+    many are, and they are no attacks (``python -m tests.training.shift``).
+    """
+    level = 1 - EXCEEDING
+    return float(np.quantile(errors.numpy(), level, weights=weights.numpy(), method="inverted_cdf"))
 
 
 def fit_offset(log_odds: Tensor, novelty: Tensor, attack: Tensor, weights: Tensor) -> float:
