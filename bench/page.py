@@ -10,7 +10,7 @@ from idskit.bench.candidates import candidate, candidate_names, of_scenario
 from idskit.bench.report import machine_line
 from idskit.bench.result import Report, Result, Sample
 from idskit.bench.section import Section
-from idskit.bench.svg import Bar, Scale, Series, bar_chart, color_of, line_chart
+from idskit.bench.svg import Bar, Scale, Series, bar_chart, key_of, line_chart
 from idskit.bench.tables import sections
 from idskit.output import write_whole
 
@@ -264,7 +264,7 @@ def _figure(title: str, chart: str, series: Sequence[Series]) -> str:
     if not chart:
         return ""
     keys = "".join(
-        f'<span class=key><i style="background:{color_of(one.color)}"></i>{escape(one.name)}</span>'
+        f'<span class=key><i style="background:{key_of(one.color)}"></i>{escape(one.name)}</span>'
         for one in series
     )
     return f"<h2>{escape(title)}</h2><figure>{chart}<figcaption>{keys}</figcaption></figure>"

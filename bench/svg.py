@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 24, 12, 44
 COLORS = (
     "#3b82f6", "#f97316", "#10a37f", "#d946ef", "#ef4444", "#b59a00", "#0ea5b7", "#8b5cf6",
+    "#84662c", "#7d8590", "#65a30d", "#be185d",
 )  # fmt: skip
 _ROW, _BAR = 48, 18  # height of one bar's row, and of the bar in it
 _BAR_LEFT, _BAR_RIGHT = 4, 120
@@ -68,6 +69,13 @@ class Bar:
 def color_of(index: int) -> str:
     """Colour of a series."""
     return COLORS[index % len(COLORS)]
+
+
+def key_of(index: int) -> str:
+    """CSS background of a series' mark in the legend: dashed where its line is."""
+    color = color_of(index)
+    dashes = f"repeating-linear-gradient(90deg,{color} 0 5px,transparent 5px 8px)"
+    return dashes if index >= len(COLORS) else color
 
 
 def line_chart(series: Sequence[Series], x: Scale, y: Scale, *, limit: float | None = None) -> str:

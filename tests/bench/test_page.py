@@ -11,7 +11,7 @@ from tests.bench.made_up import make_report, make_result, rounds
 from tests.bench.test_report import SERVER, SUSTAINED
 
 from idskit.bench.page import page, save_page
-from idskit.bench.svg import Bar, Scale, Series, bar_chart, compact, line_chart
+from idskit.bench.svg import COLORS, Bar, Scale, Series, bar_chart, compact, key_of, line_chart
 from idskit.errors import IdskitError
 
 FULL = make_report(
@@ -155,3 +155,12 @@ def test_numbers_of_an_axis(value, text) -> None:
 def test_what_differs_between_files_is_on_the_page() -> None:
     text = page({"pi": FULL, "jetson": FULL}, differences=["Machines: their kernel <differs>."])
     assert "<li>Machines: their kernel &lt;differs&gt;.</li>" in text
+
+
+def test_marks_of_the_legend_are_as_their_lines_and_all_differ() -> None:
+    keys = [key_of(index) for index in range(2 * len(COLORS))]
+    assert len(set(keys)) == len(keys)
+    for index, key in enumerate(keys):
+        line = Series(name="a", points=((0, 1), (1, 2)), color=index)
+        chart = line_chart([line], Scale(label="x"), Scale(label="y"))
+        assert ("dasharray" in chart) == ("repeating" in key)
