@@ -61,20 +61,14 @@ class Floats:
         self, source: str, affine: Affine, name: str, *, limit: Limit = "none", last: bool = False
     ) -> str:
         """``source`` through an affine map and a limit; the ``last`` one is wanted in float."""
-        values = self.view(self.floats(source), (-1, len(affine.matrix)))
-        self.graph.ranged[source] = None
-        self._layer(name, product=True)
-        made = self._limited(self.graph.gemm(values, affine.matrix, affine.bias, name), limit)
+        made = self._limited(self._multiply(source, affine.matrix, affine.bias, name), limit)
         return made if last else self._made(made, (-1, affine.matrix.shape[1]))
 
     def pooled_product(self, source: str, affine: Affine, size: Size, name: str) -> str:
         """Affine map to maps of ``size``, Relu, and 3x3 max-pool with stride 2."""
         channels = affine.matrix.shape[1] // (size[0] * size[1])
         order = np.arange(affine.matrix.shape[1]).reshape(-1, channels).T.ravel()
-        values = self.view(self.floats(source), (-1, len(affine.matrix)))
-        self.graph.ranged[source] = None
-        self._layer(name, product=True)
-        maps = self.graph.gemm(values, affine.matrix[:, order], affine.bias[order], name)
+        maps = self._multiply(source, affine.matrix[:, order], affine.bias[order], name)
         image = self.graph.reshape(maps, (channels, *size), f"{name}.maps")
         # Relu after the pool: the same values, and a third of them.
         pooled = self.graph.node("MaxPool", [image], f"{name}.pooled", **POOL)
@@ -143,6 +137,16 @@ class Floats:
             self._views[tensor, shape] = self.graph.node("Reshape", [tensor, target], made)
             self._shapes[made] = shape
         return self._views[tensor, shape]
+
+    def _multiply(self, source: str, matrix: Matrix, bias: Matrix, name: str) -> str:
+        """``source @ matrix + bias``, a layer."""
+        self.graph.ranged[source] = None
+        self._layer(name, product=True)
+        return self.graph.gemm(self._row(self.floats(source), matrix), matrix, bias, name)
+
+    def _row(self, tensor: str, matrix: Matrix) -> str:
+        """A tensor as ``matrix`` takes it."""
+        return self.view(tensor, (-1, len(matrix)))
 
     def _limited(self, name: str, limit: Limit) -> str:
         if limit == "none":

@@ -129,7 +129,7 @@ def _change(precision: str, before: float | None, after: float | None) -> str:
     return f"fp32 {before:.4f}, {precision} {after:.4f} ({100 * (after - before):+.2f} points)"
 
 
-def export(
+def export(  # noqa: PLR0913 - one argument a flag
     run: Path,
     output: Path,
     *,
@@ -138,6 +138,7 @@ def export(
     max_drop: float = 0.5,
     emit: Collection[str] = (),
     sign: Path | None = None,
+    qdq: bool = False,
     dry_run: bool = False,
 ) -> ExportReport:
     """Export a training run as one ONNX file that needs only onnxruntime.
@@ -151,6 +152,8 @@ def export(
             else may be lost.
         emit: ``python`` (a script) and ``c`` (a header) to write beside the file.
         sign: PEM file of the ed25519 private key that signs the file, in ``output``.sig.
+        qdq: int8 as pairs of QuantizeLinear and DequantizeLinear around products, which other
+            runtimes load; onnxruntime's own operators, which it does not use then, are faster.
         dry_run: do everything but write.
 
     Raises:
@@ -162,14 +165,14 @@ def export(
         MissingExtra: ``sign`` was given and cryptography is not installed.
         GateRefused: int8 or fp16 loses more than ``max_drop`` allows.
     """
-    recipe = _recipe(quantize, target, emit)
+    recipe = _recipe(quantize, target, emit, qdq=qdq)
     key = None if sign is None else private_key(sign)
     trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
     _require_layers(floats, trained, quantize)
     answers = run_onnx(floats.model(), trained.held.flows)
     exact = _against_torch(answers, trained)
-    smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop)
+    smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop, qdq=qdq)
     graph = floats if smaller is None else smaller.graph
     card = _card(graph, trained, quantize, _facts(trained, quantize, recipe, exact, smaller))
     model = graph.model(card.to_metadata())
@@ -223,10 +226,15 @@ def _write(
     return (*signature, *(emit_beside(language, output, card, sha256) for language in emit))
 
 
-def _recipe(quantize: str, target: str, emit: Collection[str]) -> Target:
+def _recipe(quantize: str, target: str, emit: Collection[str], *, qdq: bool) -> Target:
     """The target, after a look at what was asked for."""
     if quantize not in QUANTIZATIONS:
         raise IdskitError(f"quantize {quantize!r} was asked for: choose none, int8 or fp16")
+    if qdq and quantize != "int8":
+        raise IdskitError(
+            f"QDQ was asked for with quantize {quantize}, but it is a form of int8: add "
+            "--quantize int8, or leave --qdq out"
+        )
     for language in emit:
         require_language(language)
     recipe = target_named(target)
@@ -258,9 +266,11 @@ def _smaller(
     trained: Run,
     target: Target,
     max_drop: float,
+    *,
+    qdq: bool,
 ) -> Smaller | None:
     if quantize == "int8":
-        return in_int8(floats, answers, trained, target, max_drop)
+        return in_int8(floats, answers, trained, target, max_drop, qdq=qdq)
     if quantize == "fp16":
         return in_fp16(floats, answers, trained, max_drop)
     return None

@@ -6,6 +6,9 @@ sums of attention and residuals. A value gets one range, seen on calibration row
 per class; weights get one scale a column, and what their rounding adds to the mean output is taken
 from the bias (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
 Correction", ICCV 2019), which costs nothing when it runs.
+
+``Pairs`` is the same in ONNX's own operators, for other runtimes: products alone are in int8, each
+between QuantizeLinear and DequantizeLinear (QDQ).
 """
 
 from __future__ import annotations
@@ -71,9 +74,15 @@ def quantize(
     ranges: Mapping[str, Range],
     target: Target,
     layers: Collection[str] | None = None,
+    *,
+    qdq: bool = False,
 ) -> Graph:
-    """The graph of a network with these layers in int8; all when None."""
-    return lower(network, lambda graph: Integers(graph, ranges, target, layers))
+    """The graph of a network with these layers in int8; all when None.
+
+    ``qdq`` chooses pairs of QuantizeLinear and DequantizeLinear instead of onnxruntime's operators.
+    """
+    arithmetic = Pairs if qdq else Integers
+    return lower(network, lambda graph: arithmetic(graph, ranges, target, layers))
 
 
 def calibrate(graph: Graph, flows: NDArray[np.float32]) -> dict[str, Range]:
@@ -125,7 +134,90 @@ def _trimmed(
     return Range(low=float(edges[first]), high=end, mean=mean)
 
 
-class Integers(Floats):
+class Quantized(Floats):
+    """What both forms of int8 share: ranges, the layers chosen, integers of weights."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        ranges: Mapping[str, Range],
+        target: Target,
+        layers: Collection[str] | None,
+    ) -> None:
+        super().__init__(graph)
+        self._ranges, self._target, self._chosen = ranges, target, layers
+        self._same: dict[str, str] = {}  # values that have another's range
+
+    def _weights(
+        self,
+        source: str,
+        source_scale: str,
+        matrix: Matrix,
+        bias: Matrix,
+        name: str,
+        rows: Rows | None = None,
+    ) -> list[str]:
+        """Integers, scale and zero of a matrix's columns, and the bias in the product's scale."""
+        limit = 63 if self._target.reduce_range else 127
+        scale = np.abs(matrix).max(axis=0) / limit
+        scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
+        integers = np.clip(np.rint(matrix / scale), -limit, limit).astype(np.int8)
+        added = _mean_added(self._ranges[source].mean, integers * scale - matrix, rows)
+        corrected = bias.reshape(-1, matrix.shape[1])[0] - added  # the same in every row of a map
+        product_scale = float(self.graph.constants[source_scale]) * scale
+        limits = np.iinfo(np.int32)
+        rounded = np.clip(np.rint(corrected / product_scale), limits.min, limits.max)
+        return [
+            self.graph.constant(f"{name}.weight.integers", integers),
+            self.graph.constant(f"{name}.weight.scale", scale),
+            self.graph.constant(f"{name}.weight.zero", np.zeros(len(scale), np.int8)),
+            self.graph.constant(f"{name}.bias.integers", rounded.astype(np.int32)),
+        ]
+
+    def _ranged(self, name: str) -> Bytes:
+        """Tensor, scale and zero point of a value by its range. Zero is always exact."""
+        found = self._ranges[self._same.get(name, name)]
+        unit = name.endswith(".unit")  # its limits are those of the hard sigmoid, not those seen
+        low, high = (0.0, 1.0) if unit else (min(found.low, 0.0), max(found.high, 0.0))
+        scale = (high - low) / 255 or 1.0
+        kind = np.int8 if self._target.signed_activations else np.uint8
+        first = np.iinfo(kind).min  # a Relu's zero: what is below is cut off
+        zero = np.array(first + np.clip(round(-low / scale), 0, 255), kind)
+        return Bytes(
+            tensor=self._tensor(name),
+            scale=self.graph.constant(f"{name}.scale", np.array(scale, np.float32)),
+            zero=self.graph.constant(f"{name}.zero", zero),
+        )
+
+    def _takes(self, name: str) -> bool:
+        return self._chosen is None or name in self._chosen
+
+    def _tensor(self, name: str) -> str:
+        return f"{name}.quantized"
+
+
+class Pairs(Quantized):
+    """Products of dequantised bytes; everything else in float."""
+
+    def _multiply(self, source: str, matrix: Matrix, bias: Matrix, name: str) -> str:
+        if not self._takes(name):
+            return super()._multiply(source, matrix, bias, name)
+        self._layer(name, product=True)
+        made, graph = f"{source}.dequantized", self.graph
+        values = self._ranged(source)
+        if made not in self._shapes:
+            graph.node("QuantizeLinear", [source, values.scale, values.zero], values.tensor)
+            graph.node("DequantizeLinear", values.inputs, made)
+            self._shapes[made] = self._shapes[source]
+        *weights, rounded = self._weights(source, values.scale, matrix, bias, name)
+        weight = graph.node("DequantizeLinear", weights, f"{name}.weight", axis=1)
+        of_source, of_weights = (graph.constants[part] for part in (values.scale, weights[1]))
+        scale = graph.constant(f"{name}.bias.scale", of_source * of_weights)
+        shift = graph.node("DequantizeLinear", [rounded, scale], f"{name}.bias", axis=0)
+        return graph.node("Gemm", [self._row(made, matrix), weight, shift], name)
+
+
+class Integers(Quantized):
     """Operations on bytes for the layers chosen, on floats for the others.
 
     A value is made once, in bytes or in float, and converted where a reader wants the other.
@@ -138,11 +230,9 @@ class Integers(Floats):
         target: Target,
         layers: Collection[str] | None,
     ) -> None:
-        super().__init__(graph)
-        self._ranges, self._target, self._chosen = ranges, target, layers
+        super().__init__(graph, ranges, target, layers)
         self._bytes: dict[str, Bytes] = {}
         self._floats: dict[str, str] = {}  # float tensors of values made in bytes
-        self._same: dict[str, str] = {}  # values that have another's range
 
     def product(
         self, source: str, affine: Affine, name: str, *, limit: Limit = "none", last: bool = False
@@ -153,7 +243,7 @@ class Integers(Floats):
         self._layer(name, product=True)
         if last:
             values = self._reshaped(self.bytes(source), (-1, len(affine.matrix)))
-            weights = self._weights(source, affine.matrix, affine.bias, name)
+            weights = self._weights(source, values.scale, affine.matrix, affine.bias, name)
             return self._contrib("QGemm", [*values.inputs, *weights], name)
         rows = affine.rows or Rows(kernel=affine.matrix[None], height=1, stride=1, padding=0)
         made = name if limit == "none" else f"{name}.{limit}"
@@ -258,11 +348,13 @@ class Integers(Floats):
         taps, ins, outs = rows.kernel.shape
         height = (rows.height + 2 * rows.padding - taps) // rows.stride + 1
         kernel = rows.kernel.reshape(-1, outs)
-        integers, scale, zero, bias = self._weights(source, kernel, affine.bias, name, rows)
+        values = self.bytes(source)
+        parts = self._weights(source, values.scale, kernel, affine.bias, name, rows)
+        integers, scale, zero, bias = parts
         constants = self.graph.constants
         shaped = constants[integers].reshape(taps, ins, outs).transpose(2, 1, 0)
         constants[integers] = np.ascontiguousarray(shaped[:, :, None])  # (out, in, 1, taps)
-        image = self._reshaped(self.bytes(source), (1, -1, rows.height, ins))
+        image = self._reshaped(values, (1, -1, rows.height, ins))
         out = self._ranged(made)
         inputs = [*image.inputs, integers, scale, zero, out.scale, out.zero, bias]
         attributes = {
@@ -273,50 +365,9 @@ class Integers(Floats):
         }
         return self._emit("QLinearConv", inputs, made, out, (1, -1, height, outs), **attributes)
 
-    def _weights(
-        self, source: str, matrix: Matrix, bias: Matrix, name: str, rows: Rows | None = None
-    ) -> list[str]:
-        """Integers, scale and zero of a matrix's columns, and the bias in the product's scale."""
-        limit = 63 if self._target.reduce_range else 127
-        scale = np.abs(matrix).max(axis=0) / limit
-        scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
-        integers = np.clip(np.rint(matrix / scale), -limit, limit).astype(np.int8)
-        added = _mean_added(self._ranges[source].mean, integers * scale - matrix, rows)
-        corrected = bias.reshape(-1, matrix.shape[1])[0] - added  # the same in every row of a map
-        product_scale = float(self.graph.constants[self.bytes(source).scale]) * scale
-        limits = np.iinfo(np.int32)
-        rounded = np.clip(np.rint(corrected / product_scale), limits.min, limits.max)
-        return [
-            self.graph.constant(f"{name}.weight.integers", integers),
-            self.graph.constant(f"{name}.weight.scale", scale),
-            self.graph.constant(f"{name}.weight.zero", np.zeros(len(scale), np.int8)),
-            self.graph.constant(f"{name}.bias.integers", rounded.astype(np.int32)),
-        ]
-
-    def _ranged(self, name: str) -> Bytes:
-        """Tensor, scale and zero point of a value by its range. Zero is always exact."""
-        found = self._ranges[self._same.get(name, name)]
-        unit = name.endswith(".unit")  # its limits are those of the hard sigmoid, not those seen
-        low, high = (0.0, 1.0) if unit else (min(found.low, 0.0), max(found.high, 0.0))
-        scale = (high - low) / 255 or 1.0
-        kind = np.int8 if self._target.signed_activations else np.uint8
-        first = np.iinfo(kind).min  # a Relu's zero: what is below is cut off
-        zero = np.array(first + np.clip(round(-low / scale), 0, 255), kind)
-        return Bytes(
-            tensor=self._tensor(name),
-            scale=self.graph.constant(f"{name}.scale", np.array(scale, np.float32)),
-            zero=self.graph.constant(f"{name}.zero", zero),
-        )
-
     def _flat(self, tensor: str) -> str:
         """As products take and give it, so that nothing lies between two of them."""
         return self.view(tensor, (1, -1, 1, self._values(tensor)))
-
-    def _takes(self, name: str) -> bool:
-        return self._chosen is None or name in self._chosen
-
-    def _tensor(self, name: str) -> str:
-        return f"{name}.quantized"
 
     def _reshaped(self, values: Bytes, shape: Shape) -> Bytes:
         return Bytes(tensor=self.view(values.tensor, shape), scale=values.scale, zero=values.zero)

@@ -6,8 +6,9 @@ measured, and the costliest are left in float: 1, 2, 4, ... of them, until the g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,9 @@ from idskit.errors import DataError, GateRefused
 from idskit.export.gate import Fall, falls
 from idskit.export.graph import Graph
 from idskit.export.half import halve
-from idskit.export.quantize import Range, calibrate, quantize
+from idskit.export.quantize import calibrate, quantize
 from idskit.export.target import Target
 from idskit.export.verify import Agreement, compare, run_onnx
-from idskit.models.network import Network
 from idskit.training.run import LabelledRows, Run
 
 MIN_CALIBRATION_ROWS = 32
@@ -89,9 +89,15 @@ def in_fp16(floats: Graph, answers: Probabilities, trained: Run, max_drop: float
 
 
 def in_int8(
-    floats: Graph, answers: Probabilities, trained: Run, target: Target, max_drop: float
+    floats: Graph,
+    answers: Probabilities,
+    trained: Run,
+    target: Target,
+    max_drop: float,
+    *,
+    qdq: bool = False,
 ) -> Smaller:
-    """Every product in int8, or as many as the gate allows.
+    """Every product in int8, or as many as the gate allows; ``qdq`` in ONNX's own operators.
 
     Raises:
         DataError: too few calibration rows, or a class without any.
@@ -100,14 +106,15 @@ def in_int8(
     _check_calibration(trained.calibration, trained.classes)
     ranges = calibrate(floats, trained.calibration.flows)
     gate = _Gate(run=trained, answers=answers, max_drop=max_drop)
-    graph = quantize(trained.network, ranges, target)
+    made = partial(quantize, trained.network, ranges, target, qdq=qdq)
+    graph = made()
     agreement, fallen = gate.judge(graph)
     if not fallen:
         return Smaller(graph=graph, agreement=agreement)
-    costs = layer_costs(trained.network, floats, ranges, target, trained.held.flows)
+    costs = layer_costs(made, floats, trained.held.flows)
     for left_float in _costliest(costs):
         chosen = set(floats.layers) - set(left_float)
-        graph = quantize(trained.network, ranges, target, chosen)
+        graph = made(chosen)
         agreement, remaining = gate.judge(graph)
         if not remaining:
             return Smaller(
@@ -119,18 +126,17 @@ def in_int8(
 
 
 def layer_costs(
-    network: Network,
-    floats: Graph,
-    ranges: dict[str, Range],
-    target: Target,
-    flows: NDArray[np.float32],
+    made: Callable[[set[str]], Graph], floats: Graph, flows: NDArray[np.float32]
 ) -> tuple[LayerCost, ...]:
-    """Quantise one layer at a time: what each costs on at most COST_ROWS rows, costliest first."""
+    """What each layer costs on at most COST_ROWS rows, costliest first.
+
+    ``made`` gives the graph with some layers in int8; it is asked for one at a time.
+    """
     rows = flows[:: -(-len(flows) // COST_ROWS)]
     expected = run_onnx(floats.model(), rows)
 
     def cost(layer: str) -> LayerCost:
-        moved = run_onnx(quantize(network, ranges, target, {layer}).model(), rows) - expected
+        moved = run_onnx(made({layer}).model(), rows) - expected
         return LayerCost(layer=layer, difference=float(np.abs(moved).sum(axis=1).mean() / 2))
 
     costs = [cost(layer) for layer in floats.layers]

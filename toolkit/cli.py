@@ -393,6 +393,9 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
     sign: Annotated[
         Path | None, typer.Option(help="PEM file of the ed25519 key that signs it (FILE.sig).")
     ] = None,
+    qdq: Annotated[
+        bool, typer.Option("--qdq", help="int8 as QDQ pairs, for runtimes other than onnxruntime.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify and write nothing.")] = False,
     json_file: Json = None,
 ) -> None:
@@ -411,6 +414,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
         max_drop=max_drop,
         emit=emit or (),
         sign=sign,
+        qdq=qdq,
         dry_run=dry_run,
     )
     report.show(_console())

@@ -71,6 +71,19 @@ def test_report_is_json_and_counts_products(exported):
     assert report["bytes_written"] == exported[0]["int8"].stat().st_size
 
 
+def test_pairs_are_for_int8_only(run_folder, tmp_path):
+    with pytest.raises(IdskitError, match=r"QDQ was asked for with quantize none.*--quantize int8"):
+        export(run_folder, tmp_path / "model.onnx", qdq=True)
+
+
+def test_pairs_pass_the_gate_and_replay(run_folder, tmp_path):
+    file = tmp_path / "pairs.onnx"
+    report = export(run_folder, file, quantize="int8", target="x86-64", max_drop=5, qdq=True)
+    assert "stem" in report.int8_products
+    detector = Detector.load(file)
+    assert detector.verify() <= detector.card.golden.tolerance
+
+
 def test_same_run_gives_the_same_bytes(run_folder, exported, tmp_path):
     again = tmp_path / "again.onnx"
     export(run_folder, again, quantize="int8", target="x86-64", max_drop=5)

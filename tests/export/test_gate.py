@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -119,7 +120,7 @@ def test_cost_of_a_layer_is_what_it_moves_alone(run, monkeypatch):
     monkeypatch.setattr("idskit.export.smaller.COST_ROWS", 100)
     floats, target = lower(run.network), target_named("x86-64")
     ranges, flows = calibrate(floats, run.calibration.flows), run.held.flows
-    costs = layer_costs(run.network, floats, ranges, target, flows)
+    costs = layer_costs(partial(quantize, run.network, ranges, target), floats, flows)
     assert {cost.layer for cost in costs} == set(floats.layers)
     assert [c.difference for c in costs] == sorted((c.difference for c in costs), reverse=True)
     rows = flows[::3]

@@ -7,6 +7,8 @@ import collections
 import numpy as np
 import onnxruntime
 import pytest
+from onnx.reference import ReferenceEvaluator
+from onnx.version_converter import convert_version
 
 from idskit.errors import IdskitError
 from idskit.export.lower import lower
@@ -109,6 +111,36 @@ def test_nothing_is_converted_between_the_image_and_the_logits(run, ranges, targ
     assert kinds["DequantizeLinear"] == 0
     assert kinds["Gemm"] == 3  # category codes, signals and DCT
     assert kinds["Conv"] == 2  # DFT and mel bank
+
+
+def test_pairs_need_no_operator_of_onnxruntimes_own(run, floats, ranges):
+    """The oracle is onnx's reference implementation, which knows ONNX's operators alone."""
+    pairs = quantize(run.network, ranges, target_named("x86-64"), qdq=True).model()
+    assert [opset.domain for opset in pairs.opset_import] == [""]
+    rows = run.held.flows[::10]
+    newer = convert_version(pairs, 19)  # it has no older DequantizeLinear
+    expected = ReferenceEvaluator(newer).run(None, {"flows": rows})[0]
+    found = run_onnx(pairs, rows)
+    assert (found.argmax(1) == expected.argmax(1)).mean() > 0.95  # a tie of roundings may fall
+    assert np.abs(found - expected).mean() < 5e-3
+    assert np.abs(found - run_onnx(floats.model(), rows)).mean() < 0.02
+
+
+def test_pairs_hold_every_product_of_the_network_in_bytes(run, floats, ranges):
+    graph = quantize(run.network, ranges, target_named("x86-64"), qdq=True)
+    made = {node.output[0]: node for node in graph.nodes}
+    for name in floats.products:
+        values, weight, bias = (made[source] for source in made[name].input)
+        values = made.get(values.input[0]) if values.op_type == "Reshape" else values
+        kinds = {node.op_type for node in (values, weight, bias)}
+        assert kinds == {"DequantizeLinear"}, name
+        assert graph.constants[weight.input[0]].dtype == np.int8
+
+
+def test_a_layer_left_out_of_the_pairs_is_in_float(run, ranges):
+    chosen = quantize(run.network, ranges, target_named("x86-64"), {"logits"}, qdq=True)
+    integers = [n for n, a in chosen.constants.items() if a.dtype == np.int8 and a.ndim == 2]
+    assert integers == ["logits.weight.integers"]
 
 
 def test_unknown_target_names_the_known_ones():
