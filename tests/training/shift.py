@@ -91,8 +91,13 @@ def scores(network: Network, part: Part) -> Scores:
         "network and trees": network.trees.beside(logits, rows),
     }
     odds = {name: (each[:, 1] - each[:, 0]).double().numpy() for name, each in members.items()}
-    novelty = network.novelty(signals).double().numpy()
-    return odds | {f"{name}, autoencoder": each + novelty for name, each in odds.items()}
+    limited = network.novelty(signals).double().numpy()
+    without = (network.novelty.error(signals).log() + network.novelty.offset).double().numpy()
+    return (
+        odds
+        | {f"{name}, autoencoder": each + limited for name, each in odds.items()}
+        | {f"{name}, autoencoder without a limit": each + without for name, each in odds.items()}
+    )
 
 
 def ranked(attack: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
