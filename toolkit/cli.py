@@ -276,6 +276,10 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     trees: Annotated[
         str | None, typer.Option(help="none, or lightgbm: a member, averaged with the network.")
     ] = None,
+    tree_leaf: Annotated[
+        float | None,
+        typer.Option(help="Least undecided rows of a leaf of the trees, as a share of all."),
+    ] = None,
     generated: Annotated[
         int | None, typer.Option(help="captures: synthetic captures to add.")
     ] = None,

@@ -1,6 +1,6 @@
 """Which members find new attacks while benign traffic changes: asked of training rows alone.
 
-    python -m tests.training.shift --data ../shared/data/nsl-kdd --contrast 0
+    python -m tests.training.shift --data ../shared/data/nsl-kdd
 
 In each of four folds some attacks of KDDTrain+ and some clusters of its benign rows leave training
 and validation. ``unseen`` ranks the attacks left out against usual benign rows, ``shifted`` against
@@ -89,6 +89,7 @@ def scores(network: Network, part: Part) -> Scores:
         "network": logits,
         "trees": network.trees(rows),
         "network and trees": network.trees.beside(logits, rows),
+        "both, alike": (logits.softmax(1) + network.trees(rows).softmax(1)).log(),
     }
     odds = {name: (each[:, 1] - each[:, 0]).double().numpy() for name, each in members.items()}
     limited = network.novelty(signals).double().numpy()
@@ -111,12 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--contrast", type=float, default=0.0)
+    parser.add_argument("--tree-leaf", type=float, default=0.001)
     parser.add_argument("--epochs", type=int, default=8)
     asked = parser.parse_args()
     dataset = load("nsl-kdd", asked.data, protocol="official", labels="binary", seed=0)
     clusters, rng = Clusters(dataset), np.random.default_rng(7)
     settings = TrainingSettings(
         contrast=asked.contrast,
+        tree_leaf=asked.tree_leaf,
         epochs=asked.epochs,
         threads=1,
         novelty="autoencoder",
@@ -126,6 +129,7 @@ def main() -> None:
     for fold in range(len(NSL_KDD_FOLDS)):
         divided, moved = divide(dataset, clusters, fold, rng)
         network = fit(divided, settings).network
+        print(f"fold {fold}: the trees have {float(network.trees.share):.2f} of the average")
         usual, shifted = (scores(network, p) for p in (divided.test, join([divided.test, moved])))
         attack = divided.test.labels > 0
         attack_too = np.append(attack, np.zeros(len(moved), bool))

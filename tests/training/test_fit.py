@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.nn import functional
 from idskit.data.parts import Dataset, Part, join
 from idskit.errors import DeviceError, RunError
 from idskit.training import fit as fit_module
+from idskit.training.baseline import fit_lightgbm
 from idskit.training.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import CHECKPOINT_FILE
 from idskit.training.fit import Fitted, fit, probabilities_of
@@ -157,7 +159,8 @@ def test_kept_weights_give_the_best_epochs_validation_loss(toy: Dataset, tiny: T
 def test_threshold_keeps_the_false_positive_rate_on_validation_rows(
     toy: Dataset, tiny: TrainingSettings
 ):
-    fitted = fit(toy, replace(tiny, false_positive_rate=0.1))
+    # Of the network alone: trees of large leaves give many rows one score.
+    fitted = fit(toy, replace(tiny, false_positive_rate=0.1, trees="none"))
     benign = toy.validation.rows[toy.validation.labels == 0]
     alerts = attack_score(probabilities_of(fitted.network, benign)) >= fitted.threshold
     assert 0.05 < alerts.mean() <= 0.1
@@ -227,3 +230,26 @@ def test_temperature_minimises_the_likelihood_of_validation_rows():
     for other in (0.97 * best, 1.03 * best):
         assert at_best < negative_log_likelihood(logits / other, labels, weights)
     assert best == pytest.approx(3, rel=0.2)
+
+
+def _leaf_weights(node: dict[str, Any]) -> list[float]:
+    if "split_feature" not in node:
+        return [node["leaf_weight"]] if "leaf_weight" in node else []
+    return _leaf_weights(node["left_child"]) + _leaf_weights(node["right_child"])
+
+
+def test_leaves_hold_their_share_of_undecided_rows(toy: Dataset):
+    """By what LightGBM itself says of its leaves."""
+    least = 0.02 * toy.train.weights.sum()
+    for asked, kept in ((0.0, False), (0.02, True)):
+        model = fit_lightgbm(toy, seed=0, threads=1, tree_leaf=asked)
+        trees = model.booster_.dump_model()["tree_info"]
+        weights = [w for tree in trees for w in _leaf_weights(tree["tree_structure"])]
+        assert (min(weights) >= 0.999 * least) == kept
+
+
+def test_large_leaves_are_for_two_classes():
+    asked = TrainingSettings(dataset="nsl-kdd", labels="family")
+    assert asked.resolved().tree_leaf == 0
+    assert replace(asked, labels="binary").resolved().tree_leaf > 0
+    assert replace(asked, tree_leaf=0.01).resolved().tree_leaf == 0.01

@@ -36,8 +36,19 @@ def lightgbm_probabilities(
     return _predict(model, dataset.validation.rows), _predict(model, dataset.test.rows)
 
 
-def fit_lightgbm(dataset: Dataset, *, seed: int, threads: int) -> lightgbm.LGBMClassifier:
-    """LightGBM fitted to the training rows, nominal columns as their codes."""
+def fit_lightgbm(
+    dataset: Dataset, *, seed: int, threads: int, tree_leaf: float = 0.0
+) -> lightgbm.LGBMClassifier:
+    """LightGBM fitted to the training rows, nominal columns as their codes.
+
+    Args:
+        dataset: raw rows, with their weights.
+        seed: of the trees.
+        threads: of the library.
+        tree_leaf: least that a leaf holds of rows that are not decided yet, the sum of p (1 - p),
+            as a share of the training rows; 0: the library's own limit, about none.
+    """
+    train = dataset.train
     model = lightgbm.LGBMClassifier(
         n_estimators=TREES,
         random_state=seed,
@@ -45,9 +56,9 @@ def fit_lightgbm(dataset: Dataset, *, seed: int, threads: int) -> lightgbm.LGBMC
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
+        **({"min_sum_hessian_in_leaf": tree_leaf * train.weights.sum()} if tree_leaf else {}),
         **(SEVERAL_CLASSES if len(dataset.classes) > 2 else {}),
     )
-    train = dataset.train
     return model.fit(train.rows, train.labels, sample_weight=train.weights)
 
 

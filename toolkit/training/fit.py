@@ -292,7 +292,9 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
 
 def _fit_trees(dataset: Dataset, settings: ResolvedSettings) -> Trees:
     """Boosted trees of the training rows, to stand beside the network."""
-    model = fit_lightgbm(dataset, seed=settings.seed, threads=settings.threads)
+    model = fit_lightgbm(
+        dataset, seed=settings.seed, threads=settings.threads, tree_leaf=settings.tree_leaf
+    )
     return Trees.of(tree_arrays(model), len(dataset.classes))
 
 

@@ -45,6 +45,9 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "distill": "none",
         "novelty": "autoencoder",
         "trees": "lightgbm",
+        # Large leaves do not fit what is particular to the benign traffic of training, and stand
+        # its change (TRIED.md).
+        "tree_leaf": 0.001,
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
@@ -56,6 +59,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "distill": "lightgbm",
         "novelty": "autoencoder",
         "trees": "none",
+        "tree_leaf": 0.0,
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
@@ -69,6 +73,7 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "distill": "none",
     "novelty": "none",
     "trees": "lightgbm",
+    "tree_leaf": 0.0,
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
@@ -124,6 +129,7 @@ class TrainingSettings:
     distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
+    tree_leaf: float | None = None  # least undecided rows of a leaf, as a share of all; 0: any
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
@@ -148,6 +154,8 @@ class TrainingSettings:
         }
         if paper:  # as published: one network
             own |= {"distill": "none", "novelty": "none", "trees": "none"}
+        if self.labels != "binary":  # a class of few rows would have no leaf
+            own["tree_leaf"] = 0.0
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
@@ -184,6 +192,7 @@ class ResolvedSettings(TrainingSettings):
     distill: Distill
     novelty: Novelty
     trees: TreeMember
+    tree_leaf: float
     false_positive_rate: float
     split_seed: int
 
@@ -254,6 +263,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "window_penalty": (0, 10),
         "label_smoothing": (0, 0.5),
         "pca": (0, MFCCSettings.n_mfcc),
+        "tree_leaf": (0, 0.1),
         "contrast": (0, 4),
         "distill_weight": (0, 1),
         "class_balance": (0, 1),
