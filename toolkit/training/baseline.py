@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.parts import Dataset
+from idskit.data.parts import Dataset, Part
 
 TREES = 300
 # The library's own settings break down where a class has few rows: its trees overshoot, and
@@ -56,10 +56,15 @@ def fit_lightgbm(
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
-        **({"min_sum_hessian_in_leaf": tree_leaf * train.weights.sum()} if tree_leaf else {}),
+        **least_leaf(tree_leaf, train),
         **(SEVERAL_CLASSES if len(dataset.classes) > 2 else {}),
     )
     return model.fit(train.rows, train.labels, sample_weight=train.weights)
+
+
+def least_leaf(share: float, train: Part) -> dict[str, Any]:
+    """LightGBM's setting for leaves of at least that share of undecided rows."""
+    return {"min_sum_hessian_in_leaf": share * float(train.weights.sum())} if share else {}
 
 
 def _predict(model: lightgbm.LGBMClassifier, rows: NDArray[np.float32]) -> NDArray[np.float32]:

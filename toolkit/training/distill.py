@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from idskit.data.parts import Part
+from idskit.training.baseline import least_leaf
 from idskit.training.contrast import Contrast
 
 Distill = Literal["none", "lightgbm"]
@@ -41,7 +42,14 @@ class Teacher:
     """Boosted trees fitted to training rows and to made-up attacks, as one class more."""
 
     def __init__(
-        self, train: Part, classes: int, *, contrast: float, seed: int, threads: int
+        self,
+        train: Part,
+        classes: int,
+        *,
+        contrast: float,
+        seed: int,
+        threads: int,
+        tree_leaf: float = 0.0,
     ) -> None:
         """Fit.
 
@@ -51,6 +59,7 @@ class Teacher:
             contrast: made-up attacks per training row.
             seed: of the trees; the made-up attacks come from torch's generator.
             threads: of the library.
+            tree_leaf: least of a leaf, as ``fit_lightgbm`` has it.
         """
         self.classes, self._threads = classes, threads
         made_up = swapped_columns(train).draw(int(contrast * len(train))).numpy()
@@ -59,6 +68,7 @@ class Teacher:
         weights = np.concatenate([train.weights, np.full(len(made_up), train.weights.mean())])
         model = lightgbm.LGBMClassifier(
             **TEACHER,
+            **least_leaf(tree_leaf, train),
             random_state=seed,
             n_jobs=threads,
             deterministic=True,

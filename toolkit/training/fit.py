@@ -286,6 +286,7 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
         contrast=settings.contrast,
         seed=settings.seed,
         threads=settings.threads,
+        tree_leaf=settings.tree_leaf,
     )
     return Distillation(dataset.train, teacher, weight=settings.distill_weight)
 

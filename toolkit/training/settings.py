@@ -42,14 +42,15 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "protocol": "official",
         "generated": 0,
         "contrast": 0.0,
-        "distill": "none",
+        # Large leaves do not fit what is particular to the benign traffic of training, and stand
+        # its change; so does a network that learns from such trees alone (TRIED.md).
+        "distill": "lightgbm",
+        "distill_weight": 1.0,
         "novelty": "autoencoder",
         "trees": "lightgbm",
-        # Large leaves do not fit what is particular to the benign traffic of training, and stand
-        # its change (TRIED.md).
         "tree_leaf": 0.001,
         "batch": 512,
-        "epochs": 20,
+        "epochs": 10,
         "false_positive_rate": 0.01,
     },
     "captures": {
@@ -57,6 +58,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "generated": 8,
         "contrast": 0.1,
         "distill": "lightgbm",
+        "distill_weight": 0.5,
         "novelty": "autoencoder",
         "trees": "none",
         "tree_leaf": 0.0,
@@ -71,6 +73,7 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "generated": 0,
     "contrast": 0.0,
     "distill": "none",
+    "distill_weight": 0.5,
     "novelty": "none",
     "trees": "lightgbm",
     "tree_leaf": 0.0,
@@ -126,7 +129,7 @@ class TrainingSettings:
     # labels (distill.py), and a member that knows benign rows only (novelty.py).
     contrast: float | None = None
     distill: Distill | None = None
-    distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
+    distill_weight: float | None = None  # of the teacher's probabilities; the labels have the rest
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     tree_leaf: float | None = None  # least undecided rows of a leaf, as a share of all; 0: any
@@ -154,8 +157,8 @@ class TrainingSettings:
         }
         if paper:  # as published: one network
             own |= {"distill": "none", "novelty": "none", "trees": "none"}
-        if self.labels != "binary":  # a class of few rows would have no leaf
-            own["tree_leaf"] = 0.0
+        if self.dataset == "nsl-kdd" and self.labels != "binary":  # of few rows there is no leaf
+            own |= {"tree_leaf": 0.0, "distill": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
@@ -190,6 +193,7 @@ class ResolvedSettings(TrainingSettings):
     batch: int
     contrast: float
     distill: Distill
+    distill_weight: float
     novelty: Novelty
     trees: TreeMember
     tree_leaf: float
