@@ -89,7 +89,7 @@ def scores(network: Network, part: Part) -> Scores:
         "network": logits,
         "trees": network.trees(rows),
         "network and trees": network.trees.beside(logits, rows),
-        "both, alike": (logits.softmax(1) + network.trees(rows).softmax(1)).log(),
+        "both, mean of log-odds": (logits + network.trees(rows)) / 2,
     }
     odds = {name: (each[:, 1] - each[:, 0]).double().numpy() for name, each in members.items()}
     limited = network.novelty(signals).double().numpy()
@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--contrast", type=float, default=0.0)
     parser.add_argument("--tree-leaf", type=float, default=0.001)
+    parser.add_argument("--distill", default="lightgbm", help="none: the labels alone")
+    parser.add_argument("--distill-weight", type=float, default=1.0)
     parser.add_argument("--epochs", type=int, default=8)
     asked = parser.parse_args()
     dataset = load("nsl-kdd", asked.data, protocol="official", labels="binary", seed=0)
@@ -120,6 +122,8 @@ def main() -> None:
     settings = TrainingSettings(
         contrast=asked.contrast,
         tree_leaf=asked.tree_leaf,
+        distill=asked.distill,
+        distill_weight=asked.distill_weight,
         epochs=asked.epochs,
         threads=1,
         novelty="autoencoder",
