@@ -36,8 +36,14 @@ def lightgbm_probabilities(
     return _predict(model, dataset.validation.rows), _predict(model, dataset.test.rows)
 
 
-def fit_lightgbm(dataset: Dataset, *, seed: int, threads: int) -> lightgbm.LGBMClassifier:
-    """LightGBM fitted to the training rows, nominal columns as their codes."""
+def fit_lightgbm(
+    dataset: Dataset, *, seed: int, threads: int, random_thresholds: bool = False
+) -> lightgbm.LGBMClassifier:
+    """LightGBM fitted to the training rows, nominal columns as their codes.
+
+    With ``random_thresholds`` each column offers one threshold, drawn at random, to a split: trees
+    that fit worse one by one, and are wrong elsewhere.
+    """
     model = lightgbm.LGBMClassifier(
         n_estimators=TREES,
         random_state=seed,
@@ -45,6 +51,7 @@ def fit_lightgbm(dataset: Dataset, *, seed: int, threads: int) -> lightgbm.LGBMC
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
+        extra_trees=random_thresholds,
         **(SEVERAL_CLASSES if len(dataset.classes) > 2 else {}),
     )
     train = dataset.train

@@ -22,6 +22,7 @@ from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
+from idskit.training.derived import DERIVED, DerivedColumns
 from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
 
@@ -45,6 +46,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "distill": "none",
         "novelty": "autoencoder",
         "trees": "lightgbm",
+        "derived": "none",
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
@@ -56,6 +58,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "distill": "lightgbm",
         "novelty": "autoencoder",
         "trees": "none",
+        "derived": "none",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
@@ -69,10 +72,12 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "distill": "none",
     "novelty": "none",
     "trees": "lightgbm",
+    "derived": "none",
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
 }
+OWN_DEFAULTS["ciciot2023"] = {**TABLE_DEFAULTS, "trees": "committee", "derived": "pairs"}
 PAPER_ZEROS = 0.5  # arXiv 2507.10622 leaves out columns of more zeros
 
 
@@ -124,6 +129,7 @@ class TrainingSettings:
     distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
+    derived: DerivedColumns | None = None  # products and quotients of columns, for the trees
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
@@ -184,6 +190,7 @@ class ResolvedSettings(TrainingSettings):
     distill: Distill
     novelty: Novelty
     trees: TreeMember
+    derived: DerivedColumns
     false_positive_rate: float
     split_seed: int
 
@@ -236,6 +243,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "distill": DISTILLS,
         "novelty": NOVELTIES,
         "trees": TREE_MEMBERS,
+        "derived": DERIVED,
         "device": ("cpu", "cuda"),
         "precision": PRECISIONS,
     }
