@@ -23,7 +23,7 @@ from idskit.schema import Feature, Schema
 from idskit.training.boosted import average_of, tree_arrays
 from idskit.training.derived import pairs_of
 from idskit.training.run import RUN_FILE, LabelledRows, Run, load_run, save_run
-from idskit.training.settings import TrainingSettings
+from idskit.training.settings import TrainingSettings, check_settings
 
 SCHEMA = Schema(name="toy", features=tuple(Feature(name=f"n{i}", unit="count") for i in range(8)))
 PAIRS = Pairs(products=((0, 1), (6, 2)), quotients=((3, 4), (5, 3), (1, 0)))
@@ -157,3 +157,11 @@ def test_only_ciciot2023_has_pairs_by_default():
     }
     assert {name for name, each in found.items() if each.derived == "pairs"} == {"ciciot2023"}
     assert {name for name, each in found.items() if each.trees == "committee"} == {"ciciot2023"}
+
+
+def test_without_trees_there_is_nothing_to_derive_for():
+    alone = TrainingSettings(dataset="ciciot2023", trees="none")
+    assert alone.resolved().derived == "none"
+    assert TrainingSettings(dataset="ciciot2023", protocol="paper").resolved().derived == "none"
+    with pytest.raises(RunError, match="derived pairs was asked for without trees"):
+        check_settings(replace(alone, derived="pairs").resolved())

@@ -153,10 +153,12 @@ class TrainingSettings:
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
-            own |= {"distill": "none", "novelty": "none", "trees": "none"}
+            own |= {"distill": "none", "novelty": "none", "trees": "none", "derived": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
+        if given.get("trees") == "none":  # only they look at derived columns
+            own["derived"] = "none"
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
 
@@ -284,6 +286,11 @@ def check_settings(settings: ResolvedSettings) -> None:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
             "MFCCs have principal components (--frontend mfcc)"
+        )
+    if settings.derived != "none" and settings.trees == "none":
+        raise RunError(
+            f"derived {settings.derived} was asked for without trees, which alone look at derived "
+            "columns: choose --trees committee or --derived none"
         )
     if settings.loss == "hinge" and (settings.distill != "none" or settings.label_smoothing):
         raise RunError(
