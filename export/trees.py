@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from idskit.detect.model_file import INPUT
 from idskit.export.graph import ML, Graph
+from idskit.models.derived import Derived
 from idskit.models.trees import LEAST_PROBABILITY, Trees
 
 
 def average(graph: Graph, trees: Trees, logits: str) -> str:
     """Add the trees beside ``logits``; the logarithm of the averaged probabilities."""
     raw = graph.node(
-        "TreeEnsembleRegressor", [INPUT], "trees.logits", domain=ML, **_attributes(trees)
+        "TreeEnsembleRegressor",
+        [_derived(graph, trees.derived)],
+        "trees.logits",
+        domain=ML,
+        **_attributes(trees),
     )
     members = {"network": (logits, 1 - float(trees.share)), "trees": (raw, float(trees.share))}
     parts = [
@@ -36,6 +42,36 @@ def average(graph: Graph, trees: Trees, logits: str) -> str:
     floor = graph.constant("least_probability", np.array(LEAST_PROBABILITY))
     mean = graph.node("Add", parts, "average")
     return graph.node("Log", [graph.node("Add", [mean, floor], "average_above_0")], "average.log")
+
+
+def _derived(graph: Graph, derived: Derived) -> str:
+    """Raw rows with the derived columns after their own, as the trees were fitted to."""
+    columns = [INPUT]
+    if derived.products.shape[1]:
+        first, second = _pair(graph, derived.products, "trees.products")
+        columns.append(graph.node("Mul", [first, second], "trees.products"))
+    if derived.quotients.shape[1]:
+        dividend, divisor = _pair(graph, derived.quotients, "trees.quotients")
+        zero, one = (graph.constant(f"trees.{n}", np.full(1, float(n))) for n in (0, 1))
+        none = graph.node("Equal", [divisor, zero], "trees.no_divisor")
+        divisor = graph.node("Where", [none, one, divisor], "trees.divisor")
+        columns.append(graph.node("Div", [dividend, divisor], "trees.quotients"))
+    if len(columns) == 1:
+        return INPUT
+    return graph.node("Concat", columns, "trees.columns", axis=1)
+
+
+def _pair(graph: Graph, indices: Tensor, name: str) -> list[str]:
+    """Both columns of every pair: two values (n, pairs)."""
+    return [
+        graph.node(
+            "Gather",
+            [INPUT, graph.constant(f"{name}.{side}.columns", columns.cpu().numpy())],
+            f"{name}.{side}",
+            axis=1,
+        )
+        for side, columns in zip(("first", "second"), indices, strict=True)
+    ]
 
 
 def _attributes(trees: Trees) -> dict[str, Any]:

@@ -274,7 +274,12 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         str | None, typer.Option(help="none, or autoencoder: a member that knows benign rows only.")
     ] = None,
     trees: Annotated[
-        str | None, typer.Option(help="none, or lightgbm: a member, averaged with the network.")
+        str | None,
+        typer.Option(help="none, or a member averaged with the network: lightgbm, committee."),
+    ] = None,
+    derived: Annotated[
+        str | None,
+        typer.Option(help="none, or pairs: products and quotients of columns for the trees."),
     ] = None,
     tree_leaf: Annotated[
         float | None,

@@ -253,3 +253,31 @@ def test_large_leaves_are_for_two_classes():
     assert asked.resolved().tree_leaf == 0
     assert replace(asked, labels="binary").resolved().tree_leaf > 0
     assert replace(asked, tree_leaf=0.01).resolved().tree_leaf == 0.01
+
+
+def named_like_ciciot2023(toy: Dataset) -> Dataset:
+    """The toy's columns under names of which a product and a quotient are known."""
+    names = {"n2": "Rate", "n3": "IAT", "n7": "Std", "n0": "AVG"}
+    features = tuple(
+        replace(feature, name=names.get(feature.name, feature.name))
+        for feature in toy.schema.features
+    )
+    return replace(toy, schema=replace(toy.schema, features=features))
+
+
+def test_a_committee_with_pairs_is_fitted_beside_the_network(toy: Dataset, tiny: TrainingSettings):
+    settings = replace(tiny, trees="committee", derived="pairs")
+    fitted = fit(named_like_ciciot2023(toy), settings)
+    trees = fitted.network.trees
+    assert trees is not None
+    assert trees.derived.products.T.tolist() == [[2, 3], [2, 0]]
+    assert trees.derived.quotients.T.tolist() == [[7, 0]]
+    assert roc_auc(fitted, toy.test) > 0.95
+    plain = fit(toy, replace(tiny, trees="lightgbm", derived="none")).network.trees
+    assert plain is not None
+    assert len(trees.root) > len(plain.root)
+
+
+def test_pairs_of_columns_that_have_none_are_refused(toy: Dataset, tiny: TrainingSettings):
+    with pytest.raises(RunError, match="derived pairs were asked for"):
+        fit(toy, replace(tiny, derived="pairs"))

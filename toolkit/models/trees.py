@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-TreeMember = Literal["none", "lightgbm"]
-TREE_MEMBERS: tuple[TreeMember, ...] = ("none", "lightgbm")
+from idskit.models.derived import NO_PAIRS, Derived, Pairs
+
+# The committee is LightGBM twice, the second time with thresholds drawn at random.
+TreeMember = Literal["none", "lightgbm", "committee"]
+TREE_MEMBERS: tuple[TreeMember, ...] = ("none", "lightgbm", "committee")
 LEAST_PROBABILITY = 1e-12  # under a logarithm
 CHUNK = 1 << 22  # rows times trees looked at together
 
@@ -25,7 +28,7 @@ CHUNK = 1 << 22  # rows times trees looked at together
 class TreeArrays:
     """Trees end to end. A leaf is its own child on both sides and has a value; a split has 0."""
 
-    feature: NDArray[np.int64]  # (nodes,) column of a raw row
+    feature: NDArray[np.int64]  # (nodes,) column of a raw row, derived columns after its own
     threshold: NDArray[np.float32]  # (nodes,) left where the column is at most this
     left: NDArray[np.int64]  # (nodes,) position of the child
     right: NDArray[np.int64]
@@ -48,9 +51,19 @@ class Trees(nn.Module):
     temperature: Tensor  # (), fitted on validation rows, as is share
     share: Tensor  # () of the trees in the average; the network has the rest
 
-    def __init__(self, *, nodes: int, trees: int, depth: int, classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        nodes: int,
+        trees: int,
+        depth: int,
+        classes: int,
+        products: int = 0,
+        quotients: int = 0,
+    ) -> None:
         super().__init__()
         self.depth, self.classes = depth, classes
+        self.derived = Derived(products=products, quotients=quotients)
         for name in ("feature", "left", "right"):
             self.register_buffer(name, torch.zeros(nodes, dtype=torch.int64))
         for name in ("threshold", "value"):
@@ -61,11 +74,12 @@ class Trees(nn.Module):
         self.register_buffer("share", torch.full((), 0.5))
 
     @classmethod
-    def of(cls, arrays: TreeArrays, classes: int) -> Trees:
-        """The module that holds ``arrays``, uncalibrated."""
+    def of(cls, arrays: TreeArrays, classes: int, pairs: Pairs = NO_PAIRS) -> Trees:
+        """The module that holds ``arrays``, uncalibrated, fitted to rows with ``pairs``."""
         made = cls(
             nodes=len(arrays.feature), trees=len(arrays.root), depth=arrays.depth, classes=classes
         )
+        made.derived = Derived.of(pairs)
         for name in ("feature", "threshold", "left", "right", "value", "root", "output"):
             getattr(made, name).copy_(torch.from_numpy(getattr(arrays, name)))
         return made
@@ -77,6 +91,8 @@ class Trees(nn.Module):
             "trees": len(self.root),
             "depth": self.depth,
             "classes": self.classes,
+            "products": self.derived.products.shape[1],
+            "quotients": self.derived.quotients.shape[1],
         }
 
     def forward(self, flows: Tensor) -> Tensor:
@@ -86,7 +102,7 @@ class Trees(nn.Module):
     def raw(self, flows: Tensor) -> Tensor:
         """Logits (n, classes) before the temperature."""
         rows = max(CHUNK // max(len(self.root), 1), 1)
-        return torch.cat([self._sums(chunk) for chunk in torch.split(flows, rows)])
+        return torch.cat([self._sums(self.derived(part)) for part in torch.split(flows, rows)])
 
     def beside(self, logits: Tensor, flows: Tensor) -> Tensor:
         """Logarithm (n, classes) of the average of both members' probabilities.

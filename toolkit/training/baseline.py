@@ -37,7 +37,12 @@ def lightgbm_probabilities(
 
 
 def fit_lightgbm(
-    dataset: Dataset, *, seed: int, threads: int, tree_leaf: float = 0.0
+    dataset: Dataset,
+    *,
+    seed: int,
+    threads: int,
+    tree_leaf: float = 0.0,
+    random_thresholds: bool = False,
 ) -> lightgbm.LGBMClassifier:
     """LightGBM fitted to the training rows, nominal columns as their codes.
 
@@ -47,6 +52,8 @@ def fit_lightgbm(
         threads: of the library.
         tree_leaf: least that a leaf holds of rows that are not decided yet, the sum of p (1 - p),
             as a share of the training rows; 0: the library's own limit, about none.
+        random_thresholds: each column offers one threshold, drawn at random, to a split: trees that
+            fit worse one by one, and are wrong elsewhere.
     """
     train = dataset.train
     model = lightgbm.LGBMClassifier(
@@ -57,6 +64,7 @@ def fit_lightgbm(
         force_row_wise=True,
         verbose=-1,
         **least_leaf(tree_leaf, train),
+        extra_trees=random_thresholds,
         **(SEVERAL_CLASSES if len(dataset.classes) > 2 else {}),
     )
     return model.fit(train.rows, train.labels, sample_weight=train.weights)

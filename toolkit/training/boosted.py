@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightgbm
@@ -38,6 +38,22 @@ def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:
         # Of two classes there is one logit, that of the second.
         output=order % outputs if outputs > 1 else np.ones_like(order),
         depth=max(depths),
+    )
+
+
+def average_of(members: Sequence[TreeArrays]) -> TreeArrays:
+    """One ensemble whose logits are the mean of those of ``members``."""
+    starts = np.cumsum([0, *(len(member.feature) for member in members)])
+    placed = list(zip(members, starts, strict=False))
+    return TreeArrays(
+        feature=np.concatenate([member.feature for member in members]),
+        threshold=np.concatenate([member.threshold for member in members]),
+        left=np.concatenate([member.left + start for member, start in placed]),
+        right=np.concatenate([member.right + start for member, start in placed]),
+        value=np.concatenate([member.value / np.float32(len(members)) for member in members]),
+        root=np.concatenate([member.root + start for member, start in placed]),
+        output=np.concatenate([member.output for member in members]),
+        depth=max(member.depth for member in members),
     )
 
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,13 +24,14 @@ from torch.nn import functional
 from idskit.data.parts import Dataset, Part
 from idskit.errors import DeviceError
 from idskit.models.control import shuffle_columns
+from idskit.models.derived import NO_PAIRS, Derived, Pairs
 from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.trees import Trees
 from idskit.training import distributed
 from idskit.training.baseline import fit_lightgbm
-from idskit.training.boosted import tree_arrays
+from idskit.training.boosted import average_of, tree_arrays
 from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -41,6 +42,7 @@ from idskit.training.checkpoint import (
     save_checkpoint,
 )
 from idskit.training.contrast import Contrast, attack_loss
+from idskit.training.derived import pairs_of
 from idskit.training.distill import SWAPPED, Distillation, Teacher, soft_loss
 from idskit.training.metrics import attack_score, choose_threshold
 from idskit.training.novelty import fit_autoencoder, fit_most, fit_offset
@@ -96,11 +98,13 @@ def fit(
         resume: go on from the checkpoint in ``folder``, to the result of an uninterrupted run.
 
     Raises:
-        RunError: settings out of range, or a checkpoint that does not fit.
+        RunError: settings out of range, no pairs of such columns, or a checkpoint that does not
+            fit.
         DeviceError: CUDA was asked for and is not there.
     """
     whole = settings.resolved()
     device = find_device(whole)
+    pairs = NO_PAIRS if whole.derived == "none" else pairs_of(dataset.schema)
     with _machine(whole, device):
         network = build_network(dataset, whole).to(device)
         loop = _Loop(network, dataset, whole)
@@ -119,7 +123,7 @@ def fit(
         network.load_state_dict(loop.progress.best)
         loop.fit_novelty()
         if whole.trees != "none":
-            network.trees = _fit_trees(dataset, whole)
+            network.trees = _fit_trees(dataset, whole, pairs)
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
 
 
@@ -291,12 +295,23 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
     return Distillation(dataset.train, teacher, weight=settings.distill_weight)
 
 
-def _fit_trees(dataset: Dataset, settings: ResolvedSettings) -> Trees:
-    """Boosted trees of the training rows, to stand beside the network."""
-    model = fit_lightgbm(
-        dataset, seed=settings.seed, threads=settings.threads, tree_leaf=settings.tree_leaf
-    )
-    return Trees.of(tree_arrays(model), len(dataset.classes))
+def _fit_trees(dataset: Dataset, settings: ResolvedSettings, pairs: Pairs) -> Trees:
+    """Boosted trees of the training rows and their derived columns, to stand beside the network."""
+    rows = Derived.of(pairs)(torch.from_numpy(dataset.train.rows)).numpy()
+    wider = replace(dataset, train=replace(dataset.train, rows=rows))
+    kinds = (False, True) if settings.trees == "committee" else (False,)
+    models = [
+        fit_lightgbm(
+            wider,
+            seed=settings.seed,
+            threads=settings.threads,
+            tree_leaf=settings.tree_leaf,
+            random_thresholds=at_random,
+        )
+        for at_random in kinds
+    ]
+    arrays = average_of([tree_arrays(model) for model in models])
+    return Trees.of(arrays, len(dataset.classes), pairs)
 
 
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
+from idskit.training.derived import DERIVED, DerivedColumns
 from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
 
@@ -49,6 +50,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "novelty": "autoencoder",
         "trees": "lightgbm",
         "tree_leaf": 0.001,
+        "derived": "none",
         "batch": 512,
         "epochs": 10,
         "false_positive_rate": 0.01,
@@ -62,6 +64,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "novelty": "autoencoder",
         "trees": "none",
         "tree_leaf": 0.0,
+        "derived": "none",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
@@ -77,10 +80,12 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "novelty": "none",
     "trees": "lightgbm",
     "tree_leaf": 0.0,
+    "derived": "none",
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
 }
+OWN_DEFAULTS["ciciot2023"] = {**TABLE_DEFAULTS, "trees": "committee", "derived": "pairs"}
 PAPER_ZEROS = 0.5  # arXiv 2507.10622 leaves out columns of more zeros
 
 
@@ -133,6 +138,7 @@ class TrainingSettings:
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     tree_leaf: float | None = None  # least undecided rows of a leaf, as a share of all; 0: any
+    derived: DerivedColumns | None = None  # products and quotients of columns, for the trees
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
     seed: int = 0
@@ -156,12 +162,14 @@ class TrainingSettings:
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
-            own |= {"distill": "none", "novelty": "none", "trees": "none"}
+            own |= {"distill": "none", "novelty": "none", "trees": "none", "derived": "none"}
         if self.dataset == "nsl-kdd" and self.labels != "binary":  # of few rows there is no leaf
             own |= {"tree_leaf": 0.0, "distill": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         given = {name: value for name, value in asdict(self).items() if value is not None}
+        if given.get("trees") == "none":  # only they look at derived columns
+            own["derived"] = "none"
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
 
@@ -197,6 +205,7 @@ class ResolvedSettings(TrainingSettings):
     novelty: Novelty
     trees: TreeMember
     tree_leaf: float
+    derived: DerivedColumns
     false_positive_rate: float
     split_seed: int
 
@@ -249,6 +258,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "distill": DISTILLS,
         "novelty": NOVELTIES,
         "trees": TREE_MEMBERS,
+        "derived": DERIVED,
         "device": ("cpu", "cuda"),
         "precision": PRECISIONS,
     }
@@ -290,6 +300,11 @@ def check_settings(settings: ResolvedSettings) -> None:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
             "MFCCs have principal components (--frontend mfcc)"
+        )
+    if settings.derived != "none" and settings.trees == "none":
+        raise RunError(
+            f"derived {settings.derived} was asked for without trees, which alone look at derived "
+            "columns: choose --trees committee or --derived none"
         )
     if settings.loss == "hinge" and (settings.distill != "none" or settings.label_smoothing):
         raise RunError(

@@ -102,6 +102,30 @@ LATER = (
     *_columns(["Variance"], "bytes^2"),
 )
 
+# What averages over a window hide from one column at a time. Rate leaves out the gap before the
+# first packet and IAT has it, so their product tells it; headers, flags and services are shares of
+# all packets, of which only some are TCP, UDP or IP.
+PRODUCTS = (
+    ("Rate", "IAT"),
+    ("Rate", "AVG"),
+    ("Header_Length", "Number"),
+    ("Time_To_Live", "Number"),
+)
+QUOTIENTS = (
+    ("Number", "Rate"),
+    ("Header_Length", "TCP"),
+    ("Header_Length", "AVG"),
+    ("Time_To_Live", "IPv"),
+    ("psh_flag_number", "TCP"),
+    ("ack_flag_number", "TCP"),
+    ("HTTPS", "TCP"),
+    ("HTTP", "TCP"),
+    ("DNS", "UDP"),
+    ("Std", "AVG"),
+    ("Tot sum", "Max"),
+    ("Min", "Max"),
+)
+
 # A TCP or UDP flow: what ``idskit.flows.table`` needs to keep it, and what the scripts sum up.
 _CONVERSATION = np.dtype(
     [
