@@ -1,6 +1,6 @@
 """Distillation: the network learns what a teacher says, beside the labels.
 
-    training rows, made-up attacks ──> boosted trees, or earlier runs ──> teacher
+    training rows, made-up attacks ──> boosted trees ──> teacher; or earlier runs are it
     training rows, rows of swapped columns ──> teacher's probabilities ──> network
 
 A teacher says almost nothing but the label on rows it was fitted to; on rows with swapped columns
