@@ -265,10 +265,18 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         float | None, typer.Option(help="Made-up attacks per training row; 0 is off.")
     ] = None,
     distill: Annotated[
-        str | None, typer.Option(help="Learn the probabilities of: none or lightgbm.")
+        str | None, typer.Option(help="Learn the probabilities of: none, lightgbm, runs.")
     ] = None,
     distill_weight: Annotated[
         float | None, typer.Option(help="Of the teacher; the labels have the rest.")
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Learn a run's probabilities; repeatable, seeds are all."),
+    ] = None,
+    prune: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Start from its weights, of each block the best --inner."),
     ] = None,
     novelty: Annotated[
         str | None, typer.Option(help="none, or autoencoder: a member that knows benign rows only.")
@@ -340,6 +348,8 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
             )
         _compare_models(model, given, data=data, output=output, resume=resume, json_file=json_file)
         return
+    if leave_one_attack_out and (teacher or prune):
+        raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --prune")
     settings = TrainingSettings(**given)
     run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
     metrics = train_seeds(settings, seeds or (SEEDS if html else 1), **run)

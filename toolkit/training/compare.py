@@ -165,7 +165,7 @@ def _settings_of(name: str, settings: TrainingSettings) -> ResolvedSettings:
 
 def _identity(name: str, settings: ResolvedSettings, dataset: Dataset) -> dict[str, Any]:
     """What a member must share to be kept."""
-    return {**asdict(settings), "model": name, "data": dict(dataset.sha256)}
+    return {**settings.recorded(), "model": name, "data": dict(dataset.sha256)}
 
 
 def _finished(folder: Path, identity: dict[str, Any]) -> Member | None:

@@ -1,16 +1,18 @@
-"""Distillation: the network learns what boosted trees say, beside the labels.
+"""Distillation: the network learns what a teacher says, beside the labels.
 
-    training rows, made-up attacks ──> teacher
+    training rows, made-up attacks ──> boosted trees ──> teacher; or earlier runs are it
     training rows, rows of swapped columns ──> teacher's probabilities ──> network
 
-The trees say almost nothing but the label on rows they were fitted to; on rows with swapped columns
-they show where their classes end (C. Bucila, R. Caruana, A. Niculescu-Mizil, "Model Compression",
-KDD 2006). They are fitted to made-up attacks as well (``contrast.py``), as one class more, "some
-attack", so a row that resembles no training row is taught as such.
+A teacher says almost nothing but the label on rows it was fitted to; on rows with swapped columns
+it shows where its classes end (C. Bucila, R. Caruana, A. Niculescu-Mizil, "Model Compression", KDD
+2006). The trees are fitted to made-up attacks as well (``contrast.py``), as one class more, "some
+attack", so a row that resembles no training row is taught as such. Earlier runs (``earlier.py``)
+know the classes only; the label of a row with swapped columns is "some attack" there too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import lightgbm
@@ -24,8 +26,9 @@ from idskit.data.parts import Part
 from idskit.training.baseline import least_leaf
 from idskit.training.contrast import Contrast
 
-Distill = Literal["none", "lightgbm"]
-DISTILLS: tuple[Distill, ...] = ("none", "lightgbm")
+Distill = Literal["none", "lightgbm", "runs"]
+DISTILLS: tuple[Distill, ...] = ("none", "lightgbm", "runs")
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SWAPPED = 0.5  # rows of swapped columns per training row
 # Many small, decorrelated trees: of the settings tried the best on captures left out (README.md).
 TEACHER: dict[str, Any] = {
@@ -89,10 +92,23 @@ class Teacher:
         return probabilities
 
 
+class Committee:
+    """Earlier runs as one teacher: the mean of what they say, whole models each."""
+
+    def __init__(self, members: Sequence[Predict], classes: int) -> None:
+        """Take the members, each from raw rows (n, features) to probabilities (n, classes)."""
+        self.classes, self._members = classes, members
+
+    def probabilities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of raw rows (n, features): (n, classes + 1), the last zero: all they know are classes."""
+        mean = np.mean([member(rows) for member in self._members], axis=0)
+        return np.pad(mean, ((0, 0), (0, 1)))
+
+
 class Distillation:
     """The teacher's probabilities of training rows and of rows made of them."""
 
-    def __init__(self, train: Part, teacher: Teacher, *, weight: float) -> None:
+    def __init__(self, train: Part, teacher: Teacher | Committee, *, weight: float) -> None:
         """Ask the teacher about every training row.
 
         Args:

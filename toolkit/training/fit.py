@@ -11,7 +11,8 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from idskit.models.derived import NO_PAIRS, Derived, Pairs
 from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
+from idskit.models.prune import prune
 from idskit.models.trees import Trees
 from idskit.training import distributed
 from idskit.training.baseline import fit_lightgbm
@@ -43,7 +45,8 @@ from idskit.training.checkpoint import (
 )
 from idskit.training.contrast import Contrast, attack_loss
 from idskit.training.derived import pairs_of
-from idskit.training.distill import SWAPPED, Distillation, Teacher, soft_loss
+from idskit.training.distill import SWAPPED, Committee, Distillation, Teacher, soft_loss
+from idskit.training.earlier import load_earlier, load_teachers
 from idskit.training.metrics import attack_score, choose_threshold
 from idskit.training.novelty import fit_autoencoder, fit_most, fit_offset
 from idskit.training.progress import EpochBar
@@ -106,7 +109,10 @@ def fit(
     device = find_device(whole)
     pairs = NO_PAIRS if whole.derived == "none" else pairs_of(dataset.schema)
     with _machine(whole, device):
-        network = build_network(dataset, whole).to(device)
+        network = build_network(dataset, whole)
+        if whole.prune is not None:
+            prune(network, load_earlier(whole.prune, dataset, whole).network)
+        network.to(device)
         loop = _Loop(network, dataset, whole)
         file = None if folder is None else folder / CHECKPOINT_FILE
         identity = _identity(dataset, whole)
@@ -283,8 +289,13 @@ def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
 
 
 def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
-    """A teacher fitted to the training rows, and what it says of them."""
-    teacher = Teacher(
+    """A teacher that knows the training rows, and what it says of them."""
+    ask = _committee if settings.distill == "runs" else _boosted_teacher
+    return Distillation(dataset.train, ask(dataset, settings), weight=settings.distill_weight)
+
+
+def _boosted_teacher(dataset: Dataset, settings: ResolvedSettings) -> Teacher:
+    return Teacher(
         dataset.train,
         len(dataset.classes),
         contrast=settings.contrast,
@@ -292,7 +303,12 @@ def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
         threads=settings.threads,
         tree_leaf=settings.tree_leaf,
     )
-    return Distillation(dataset.train, teacher, weight=settings.distill_weight)
+
+
+def _committee(dataset: Dataset, settings: ResolvedSettings) -> Committee:
+    runs = load_teachers(settings.teacher, dataset, settings)
+    members = [partial(probabilities_of, run.network) for run in runs]
+    return Committee(members, len(dataset.classes))
 
 
 def _fit_trees(dataset: Dataset, settings: ResolvedSettings, pairs: Pairs) -> Trees:
@@ -458,7 +474,7 @@ def _calibrate_trees(trees: Trees, logits: Tensor, validation: Part, held: _Sign
 def _identity(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:
     """What a resumed run must share: every setting, the data and the number of processes."""
     return {
-        **asdict(settings),
+        **settings.recorded(),
         "data": dict(dataset.sha256),
         "processes": distributed.processes(),
     }

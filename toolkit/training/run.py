@@ -11,6 +11,7 @@ Only JSON and safetensors: nothing here is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from idskit.output import write_whole
 from idskit.schema import Schema
 
 RUN_FORMAT = 1
-RUN_FILE, PARTIAL = "run.json", ".partial"
+RUN_FILE, WEIGHTS_FILE, PARTIAL = "run.json", "model.safetensors", ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def save_run(run: Run, folder: Path) -> None:
         "held.flows": torch.from_numpy(run.held.flows),
         "held.labels": torch.from_numpy(run.held.labels),
     }
-    write_whole(folder / "model.safetensors", lambda path: path.write_bytes(save(weights)))
+    write_whole(folder / WEIGHTS_FILE, lambda path: path.write_bytes(save(weights)))
     write_whole(folder / "rows.safetensors", lambda path: path.write_bytes(save(rows)))
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
     write_whole(folder / RUN_FILE, lambda path: path.write_text(text))
@@ -120,12 +121,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         RunError: not a run, unfinished, damaged, or written by another version.
     """
-    file = folder / RUN_FILE
-    if not file.is_file():
-        raise RunError(
-            f"{folder} was asked for as a training run, but it has no run.json: train first "
-            "(idskit train), or name the folder of a finished run"
-        )
+    file = _require_run(folder)
     try:
         document = json.loads(file.read_text())
         if document["format"] != RUN_FORMAT:
@@ -141,7 +137,7 @@ def load_run(folder: Path) -> Run:
         )
         if document.get("trees"):
             network.trees = Trees(**document["trees"])
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
         rows = load_file(folder / "rows.safetensors")
         return Run(
             network=network.eval(),
@@ -157,6 +153,38 @@ def load_run(folder: Path) -> Run:
         raise RunError(
             f"the training run in {folder} is damaged or half written ({detail}): train again"
         ) from error
+
+
+def members_of(folder: Path) -> list[Path]:
+    """The runs of every seed in ``folder``, or ``folder`` itself where there was one."""
+    seeds = [file.parent for file in folder.glob(f"seed-*/{RUN_FILE}")]
+    return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
+
+
+def fingerprint(folder: Path) -> str:
+    """The SHA-256 of a finished run's weights: what names it, wherever it lies.
+
+    Raises:
+        RunError: not a finished run.
+    """
+    _require_run(folder)
+    try:
+        return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RunError(
+            f"the weights of the training run in {folder} cannot be read ({error.strerror}): "
+            "train it again"
+        ) from error
+
+
+def _require_run(folder: Path) -> Path:
+    file = folder / RUN_FILE
+    if not file.is_file():
+        raise RunError(
+            f"{folder} was asked for as a training run, but it has no run.json: train first "
+            "(idskit train), or name the folder of a finished run"
+        )
+    return file
 
 
 def _rows(tensors: Mapping[str, torch.Tensor], part: str) -> LabelledRows:

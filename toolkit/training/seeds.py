@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def _finished(dataset: Dataset, settings: ResolvedSettings, folder: Path) -> Doc
     if (folder / CHECKPOINT_FILE).is_file() or not (folder / RUN_FILE).is_file():
         return None
     facts = json.loads((folder / RUN_FILE).read_text())["facts"]
-    asked = {**asdict(settings), "data": dict(dataset.sha256)}
+    asked = {**settings.recorded(), "data": dict(dataset.sha256)}
     check_identity({**facts["settings"], "data": facts["sha256"]}, asked, folder / RUN_FILE)
     found: Document = json.loads((folder / METRICS_FILE).read_text())
     return found

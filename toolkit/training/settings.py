@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
@@ -25,6 +27,7 @@ from idskit.models.trees import TREE_MEMBERS, TreeMember
 from idskit.training.derived import DERIVED, DerivedColumns
 from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
+from idskit.training.run import fingerprint, members_of
 
 Device = Literal["cpu", "cuda"]
 # Of the network behind the front end in training: its products in sixteen bits, its weights, the
@@ -135,6 +138,8 @@ class TrainingSettings:
     contrast: float | None = None
     distill: Distill | None = None
     distill_weight: float | None = None  # of the teacher's probabilities; the labels have the rest
+    teacher: Sequence[Path] = ()  # runs whose probabilities are learned; of several seeds all
+    prune: Path | None = None  # the run whose weights training starts from (models/prune.py)
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     tree_leaf: float | None = None  # least undecided rows of a leaf, as a share of all; 0: any
@@ -167,6 +172,8 @@ class TrainingSettings:
             own |= {"tree_leaf": 0.0, "distill": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
+        if self.teacher:
+            own["distill"] = "runs"
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if given.get("trees") == "none":  # only they look at derived columns
             own["derived"] = "none"
@@ -208,6 +215,18 @@ class ResolvedSettings(TrainingSettings):
     derived: DerivedColumns
     false_positive_rate: float
     split_seed: int
+
+    def recorded(self) -> dict[str, Any]:
+        """Every setting as run.json keeps it: earlier runs by their weights, wherever they lie.
+
+        Raises:
+            RunError: an earlier run is not there.
+        """
+        members = [member for folder in self.teacher for member in members_of(folder)]
+        return asdict(self) | {
+            "teacher": [fingerprint(member) for member in members],
+            "prune": self.prune and fingerprint(self.prune),
+        }
 
     def reading(self) -> Reading:
         """How tables are read."""
@@ -305,6 +324,11 @@ def check_settings(settings: ResolvedSettings) -> None:
         raise RunError(
             f"derived {settings.derived} was asked for without trees, which alone look at derived "
             "columns: choose --trees committee or --derived none"
+        )
+    if (settings.distill == "runs") != bool(settings.teacher):
+        raise RunError(
+            f"distill {settings.distill!r} was asked for, with {len(settings.teacher)} runs as "
+            "teachers: name the runs (--teacher) and leave out --distill, or name none"
         )
     if settings.loss == "hinge" and (settings.distill != "none" or settings.label_smoothing):
         raise RunError(

@@ -199,7 +199,7 @@ def _run(
         facts={
             "dataset": dataset.name,
             "protocol": dataset.protocol,
-            "settings": asdict(settings),
+            "settings": settings.recorded(),
             "sha256": dict(dataset.sha256),
             "notes": list(dataset.notes),
             "rows": document["rows"],

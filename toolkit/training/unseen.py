@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,15 @@ def leave_each_out(
 
     Raises:
         DataError: fewer than two attacks have enough training rows.
-        RunError: left-out.json is of other settings.
+        RunError: left-out.json is of other settings, or an earlier run is learned from.
     """
+    if settings.teacher or settings.prune:
+        raise RunError(
+            "an earlier run has seen the attacks that are left out: leave out --teacher and --prune"
+        )
     kinds, notes = _attacks(dataset)
     file = output / LEFT_OUT_FILE
-    identity = {**asdict(settings.resolved()), "data": dict(dataset.sha256)}
+    identity = {**settings.resolved().recorded(), "data": dict(dataset.sha256)}
     found = _measured(file, identity) if resume else {}
     console = Console(stderr=True)
     for number, (name, rows) in enumerate(kinds.items(), start=1):
