@@ -308,10 +308,11 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Train so often: spread, the median run kept; 1 if none, 5 with --html."
-        ),
+        typer.Option(min=1, help="Train so often: spread, one run kept; 1 if none, 5 with --html."),
     ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Of several seeds, by validation loss: median or best.")
+    ] = "median",
     leave_one_attack_out: Annotated[
         bool,
         typer.Option("--leave-one-attack-out", help="Also train without each attack: is it found?"),
@@ -336,7 +337,8 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     from idskit.training.tables import show_metrics
     from idskit.training.unseen import report_left_out
 
-    for name in ("data", "output", "resume", "json_file", "seeds", "html", "leave_one_attack_out"):
+    others = ("data", "output", "resume", "json_file", "seeds", "keep", "html")
+    for name in (*others, "leave_one_attack_out"):
         given.pop(name, None)
     for place in (json_file, html):
         if place is not None:
@@ -352,7 +354,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --prune")
     settings = TrainingSettings(**given)
     run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
-    metrics = train_seeds(settings, seeds or (SEEDS if html else 1), **run)
+    metrics = train_seeds(settings, seeds or (SEEDS if html else 1), keep=keep, **run)
     if not metrics:  # the first process of torchrun says it all
         return
     if leave_one_attack_out:

@@ -16,7 +16,7 @@ from idskit.errors import RunError
 from idskit.training import seeds as seeds_module
 from idskit.training.evaluate import evaluate
 from idskit.training.run import load_run
-from idskit.training.seeds import median_seed, train_seeds
+from idskit.training.seeds import kept_seed, train_seeds
 from idskit.training.settings import TrainingSettings
 from idskit.training.tables import show_metrics
 
@@ -32,8 +32,26 @@ def three(
 
 
 def test_the_median_loss_is_kept_and_of_two_the_lower():
-    assert median_seed({4: 0.3, 5: 0.1, 6: 0.2}) == 6
-    assert median_seed({4: 0.3, 5: 0.1}) == 5
+    assert kept_seed({4: 0.3, 5: 0.1, 6: 0.2}, "median") == 6
+    assert kept_seed({4: 0.3, 5: 0.1}, "median") == 5
+
+
+def test_the_best_is_kept_where_it_is_asked_for(three: tuple[Path, dict[str, Any]], nsl_folder):
+    assert kept_seed({4: 0.3, 5: 0.1, 6: 0.2}, "best") == 5
+    output, before = three
+    again = {"data": nsl_folder, "output": output, "resume": True}
+    best = train_seeds(SETTINGS, 3, keep="best", **again)
+    losses = {}
+    for seed in (3, 4, 5):
+        history = json.loads((output / f"seed-{seed}" / "metrics.json").read_text())["history"]
+        losses[seed] = min(epoch["validation_loss"] for epoch in history)
+    assert losses[best["seeds"]["kept"]] == min(losses.values())
+    assert train_seeds(SETTINGS, 3, **again) == before
+
+
+def test_what_to_keep_is_one_of_two(nsl_folder, tmp_path):
+    with pytest.raises(RunError, match="keep 'last' was asked for, but the choices are median"):
+        train_seeds(SETTINGS, 3, data=nsl_folder, output=tmp_path, keep="last")  # type: ignore[arg-type]
 
 
 def test_spread_is_that_of_the_runs(three: tuple[Path, dict[str, Any]]):

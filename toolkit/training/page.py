@@ -103,7 +103,7 @@ def _spread(document: Document) -> list[str]:
     about = (
         f"Seeds {', '.join(map(str, seeds['seeds']))} on one division of the data: mean ± standard "
         f"deviation (lowest to highest). Kept: seed {seeds['kept']}, whose validation loss is the "
-        "median."
+        f"{seeds['kept_loss']}."
     )
     columns = ("measure", "network", baseline)
     return [_table("Test rows, all seeds", columns, spread_rows(seeds), about)]

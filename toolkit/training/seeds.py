@@ -2,7 +2,7 @@
 
 A single seed of a small network is worth several points either way, and the best of several is
 worth less than it looks. So every seed is reported, and the run kept is the one whose validation
-loss is the median.
+loss is the median: it stands for them. To ship one, ``best`` keeps the one of the lowest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,19 +27,26 @@ from idskit.training.settings import ResolvedSettings, TrainingSettings, check_s
 from idskit.training.train import METRICS_FILE, load_data, train_on
 
 Document = dict[str, Any]
+Keep = Literal["median", "best"]
+KEEPS: dict[Keep, str] = {"median": "median", "best": "lowest"}  # which loss that is, in words
 SEEDS_PICTURE = "seeds.png"
 MEASURES = ("roc_auc", "accuracy", "macro_f1", "calibration_error")
 RATES = ("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1")
 
 
 def train_seeds(
-    settings: TrainingSettings, seeds: int, *, data: Path, output: Path, resume: bool = False
+    settings: TrainingSettings,
+    seeds: int,
+    *,
+    data: Path,
+    output: Path,
+    resume: bool = False,
+    keep: Keep = "median",
 ) -> Document:
-    """Train ``seeds`` times, on the rows that the first seed divides, and keep the median run.
+    """Train ``seeds`` times, on the rows that the first seed divides, and keep one run.
 
     One seed is trained in ``output``. Of several, each has ``output/seed-N``, and ``output`` a copy
-    of the one whose best validation loss is the median (of an even number the lower of the two
-    middle ones), with the spread in metrics.json and seeds.png.
+    of one of them, with the spread in metrics.json and seeds.png.
 
     Args:
         settings: of every training; its seed is the first, the others follow it.
@@ -47,6 +54,8 @@ def train_seeds(
         data: folder of the data set, or a table.
         output: made if absent.
         resume: keep the runs that are finished in ``output`` and go on with the one that is not.
+        keep: the run whose validation loss is the ``median`` (of an even number the lower of the
+            middle two), or the ``best``.
 
     Returns:
         What metrics.json holds: the document of the run kept, and ``seeds`` (see ``spread``);
@@ -55,6 +64,8 @@ def train_seeds(
     Raises:
         RunError: fewer than one seed, or finished runs of other settings; or as ``train``.
     """
+    if keep not in KEEPS:
+        raise RunError(f"keep {keep!r} was asked for, but the choices are {', '.join(KEEPS)}")
     if seeds < 1:
         raise RunError(f"{seeds} seeds were asked for, but at least one has to be trained")
     whole = settings.resolved()
@@ -70,8 +81,10 @@ def train_seeds(
         }
         if distributed.rank():
             return {}
-    kept = median_seed({seed: validation_loss(found) for seed, found in documents.items()})
-    document = {**documents[kept], "seeds": {"kept": kept, **spread(documents)}}
+    losses = {seed: validation_loss(found) for seed, found in documents.items()}
+    kept = kept_seed(losses, keep)
+    seen = {"kept": kept, "kept_loss": KEEPS[keep], **spread(documents)}
+    document = {**documents[kept], "seeds": seen}
     _keep(output / f"seed-{kept}", output, document)
     return document
 
@@ -81,10 +94,10 @@ def validation_loss(document: Mapping[str, Any]) -> float:
     return min(float(epoch["validation_loss"]) for epoch in document["history"])
 
 
-def median_seed(losses: Mapping[int, float]) -> int:
-    """The seed whose loss is the median; of an even number the lower of the middle two."""
+def kept_seed(losses: Mapping[int, float], keep: Keep) -> int:
+    """The seed whose loss is the median (of an even number the lower middle one) or the least."""
     order = sorted(losses, key=lambda seed: (losses[seed], seed))
-    return order[(len(order) - 1) // 2]
+    return order[(len(order) - 1) // 2 if keep == "median" else 0]
 
 
 def spread(documents: Mapping[int, Mapping[str, Any]]) -> Document:

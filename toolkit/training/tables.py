@@ -103,7 +103,7 @@ def _show_seeds(seeds: Mapping[str, Any], baseline: str, console: Console) -> No
     for row in spread_rows(seeds):
         table.add_row(*map(escape, row))
     console.print(table)
-    console.print(f"kept: seed {seeds['kept']}, whose validation loss is the median")
+    console.print(f"kept: seed {seeds['kept']}, whose validation loss is the {seeds['kept_loss']}")
 
 
 def _show_left_out(left_out: Mapping[str, Any], console: Console) -> None:
