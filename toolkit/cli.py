@@ -354,7 +354,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --prune")
     settings = TrainingSettings(**given)
     run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
-    metrics = train_seeds(settings, seeds or (SEEDS if html else 1), keep=keep, **run)
+    metrics = train_seeds(settings, seeds or (SEEDS if html else 1), **run | {"keep": keep})
     if not metrics:  # the first process of torchrun says it all
         return
     if leave_one_attack_out:

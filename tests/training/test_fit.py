@@ -159,8 +159,7 @@ def test_kept_weights_give_the_best_epochs_validation_loss(toy: Dataset, tiny: T
 def test_threshold_keeps_the_false_positive_rate_on_validation_rows(
     toy: Dataset, tiny: TrainingSettings
 ):
-    # Of the network alone: trees of large leaves give many rows one score.
-    fitted = fit(toy, replace(tiny, false_positive_rate=0.1, trees="none"))
+    fitted = fit(toy, replace(tiny, false_positive_rate=0.1))
     benign = toy.validation.rows[toy.validation.labels == 0]
     alerts = attack_score(probabilities_of(fitted.network, benign)) >= fitted.threshold
     assert 0.05 < alerts.mean() <= 0.1
@@ -246,13 +245,6 @@ def test_leaves_hold_their_share_of_undecided_rows(toy: Dataset):
         trees = model.booster_.dump_model()["tree_info"]
         weights = [w for tree in trees for w in _leaf_weights(tree["tree_structure"])]
         assert (min(weights) >= 0.999 * least) == kept
-
-
-def test_large_leaves_are_for_two_classes():
-    asked = TrainingSettings(dataset="nsl-kdd", labels="family")
-    assert asked.resolved().tree_leaf == 0
-    assert replace(asked, labels="binary").resolved().tree_leaf > 0
-    assert replace(asked, tree_leaf=0.01).resolved().tree_leaf == 0.01
 
 
 def named_like_ciciot2023(toy: Dataset) -> Dataset:

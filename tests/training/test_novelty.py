@@ -92,7 +92,7 @@ def test_one_benign_row_in_a_hundred_exceeds_what_counts():
 
 
 def test_the_threshold_is_that_of_both_members(toy: Dataset, tiny: TrainingSettings):
-    settings = replace(tiny, novelty="autoencoder", trees="none", false_positive_rate=0.1)
+    settings = replace(tiny, novelty="autoencoder", false_positive_rate=0.1)
     found = fit(toy, settings)
     score = attack_score(probabilities_of(found.network, toy.validation.rows))
     assert (score[toy.validation.labels == 0] >= found.threshold).mean() == pytest.approx(

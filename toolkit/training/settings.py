@@ -46,16 +46,12 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "protocol": "official",
         "generated": 0,
         "contrast": 0.0,
-        # Large leaves do not fit what is particular to the benign traffic of training, and stand
-        # its change; so does a network that learns from such trees alone (TRIED.md).
-        "distill": "lightgbm",
-        "distill_weight": 1.0,
+        "distill": "none",
         "novelty": "autoencoder",
         "trees": "lightgbm",
-        "tree_leaf": 0.001,
         "derived": "none",
         "batch": 512,
-        "epochs": 10,
+        "epochs": 20,
         "false_positive_rate": 0.01,
     },
     "captures": {
@@ -63,10 +59,8 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "generated": 8,
         "contrast": 0.1,
         "distill": "lightgbm",
-        "distill_weight": 0.5,
         "novelty": "autoencoder",
         "trees": "none",
-        "tree_leaf": 0.0,
         "derived": "none",
         "batch": 256,
         "epochs": 20,
@@ -79,10 +73,8 @@ TABLE_DEFAULTS: dict[str, Any] = {
     "generated": 0,
     "contrast": 0.0,
     "distill": "none",
-    "distill_weight": 0.5,
     "novelty": "none",
     "trees": "lightgbm",
-    "tree_leaf": 0.0,
     "derived": "none",
     "batch": 256,
     "epochs": 20,
@@ -137,12 +129,12 @@ class TrainingSettings:
     # labels (distill.py), and a member that knows benign rows only (novelty.py).
     contrast: float | None = None
     distill: Distill | None = None
-    distill_weight: float | None = None  # of the teacher's probabilities; the labels have the rest
+    distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     teacher: Sequence[Path] = ()  # runs whose probabilities are learned; of several seeds all
     prune: Path | None = None  # the run whose weights training starts from (models/prune.py)
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
-    tree_leaf: float | None = None  # least undecided rows of a leaf, as a share of all; 0: any
+    tree_leaf: float = 0.0  # least undecided rows of a leaf, as a share of all; 0: any
     derived: DerivedColumns | None = None  # products and quotients of columns, for the trees
     class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
     false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
@@ -168,8 +160,6 @@ class TrainingSettings:
         }
         if paper:  # as published: one network
             own |= {"distill": "none", "novelty": "none", "trees": "none", "derived": "none"}
-        if self.dataset == "nsl-kdd" and self.labels != "binary":  # of few rows there is no leaf
-            own |= {"tree_leaf": 0.0, "distill": "none"}
         if self.model == "svm":  # its loss takes labels only
             own["distill"] = "none"
         if self.teacher:
@@ -208,10 +198,8 @@ class ResolvedSettings(TrainingSettings):
     batch: int
     contrast: float
     distill: Distill
-    distill_weight: float
     novelty: Novelty
     trees: TreeMember
-    tree_leaf: float
     derived: DerivedColumns
     false_positive_rate: float
     split_seed: int
