@@ -67,6 +67,7 @@ def joined(device: torch.device) -> Iterator[None]:
         ) from error
     try:
         yield
+        distributed.barrier()  # none leaves while another still listens to it
     finally:
         distributed.destroy_process_group()
 
