@@ -105,24 +105,23 @@ import sys, torch
 from torch import nn
 from idskit.training import distributed
 
-def main():  # what it makes is gone before Python ends, as in training
-    with distributed.joined(torch.device("cpu")):
-        torch.manual_seed(0)
-        model = distributed.parallel(nn.Linear(4, 1))
-        batch = torch.arange(10)
-        rows = torch.randn(10, 4)
-        mine = distributed.share(batch)
-        loss = model(rows[mine]).square().mean() * len(mine) * distributed.processes() / len(batch)
-        loss.backward()
-        if distributed.rank() == 0:
-            print([float(x) for x in next(model.parameters()).grad.flatten()])
-        value = torch.tensor([float(distributed.rank() + 1)])
-        distributed.average([value])
-        assert value == 1.5, value
-        assert distributed.agreed(torch.tensor([float(distributed.rank())])) == 0
+def step():  # what it makes is gone before the processes part, as in training
+    torch.manual_seed(0)
+    model = distributed.parallel(nn.Linear(4, 1))
+    batch = torch.arange(10)
+    rows = torch.randn(10, 4)
+    mine = distributed.share(batch)
+    loss = model(rows[mine]).square().mean() * len(mine) * distributed.processes() / len(batch)
+    loss.backward()
+    if distributed.rank() == 0:
+        print([float(x) for x in next(model.parameters()).grad.flatten()])
+    value = torch.tensor([float(distributed.rank() + 1)])
+    distributed.average([value])
+    assert value == 1.5, value
+    assert distributed.agreed(torch.tensor([float(distributed.rank())])) == 0
 
-
-main()
+with distributed.joined(torch.device("cpu")):
+    step()
 """
 
 

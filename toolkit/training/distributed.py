@@ -7,6 +7,7 @@ kept are the mean over the processes. The first process decides, measures and wr
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ def joined(device: torch.device) -> Iterator[None]:
         yield
         distributed.barrier()  # none leaves while another still listens to it
     finally:
+        gc.collect()  # DistributedDataParallel that outlives its group aborts Python at its end
         distributed.destroy_process_group()
 
 
