@@ -8,6 +8,7 @@ board makes of it is arithmetic on public figures, whose sources COSTS.md names.
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from idskit.bench.ceiling import macs_of, profiled_nodes
 from idskit.bench.section import Section, markdown_section
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.model_file import read_model
+from idskit.errors import IdskitError
 
 SHARE = (0.15, 0.40)  # of its peak that a core reaches on small matrices: the unknown
 _BYTES = {"float": 4, "float16": 2, "uint8": 1, "int8": 1, "int32": 4, "int64": 8, "bool": 1}
@@ -177,10 +179,13 @@ def _range(ends: tuple[float, float]) -> str:
     return " - ".join(f"{float(f'{end:.2g}'):,.10g}" for end in ends)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables for some models, for the shipped one if none is named."""
-    if arguments:
-        works = [count_work(Path(argument)) for argument in arguments]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="*", help="the shipped one if none is named")
+    models = parser.parse_args(arguments).models
+    if models:
+        works = [count_work(model) for model in models]
     else:
         with shipped_model() as path:
             works = [count_work(path)]
@@ -188,4 +193,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main()
+    except IdskitError as error:
+        sys.exit(f"idskit: {error}")
