@@ -177,8 +177,7 @@ def _image(graph: Graph, network: Network, signals: str) -> str:
             normalised = _normalised(graph, frontend, energies)
             return _standardised(graph, frontend, normalised, np.eye(bank.shape[1]))
         case Row():
-            places = np.eye(network.preparation.length)
-            return _framed(graph, signals, (places, np.zeros(len(places))), frontend.size)
+            return _filled(graph, signals, frontend.size)
     raise RunError(
         f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
         "--frontend mfcc, stft, pcen or none"
@@ -261,6 +260,17 @@ def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size
 
     matrix, bias = map(wider, affine)
     return graph.gemm(source, matrix, bias, "image")
+
+
+def _filled(graph: Graph, signals: str, size: Size) -> str:
+    """Signals (rows, height * width) as an image, its width filled up with zeros."""
+    height, width = size
+    more = padded_columns(width) - width
+    if not more:
+        return signals
+    pads = graph.constant("image.pads", np.array([0, 0, 0, 0, 0, more], np.int64))
+    wide = graph.node("Pad", [graph.reshape(signals, size, "image.lines"), pads], "image.wide")
+    return graph.reshape(wide, (height * (width + more),), "image")
 
 
 def _novelty(graph: Graph, novelty: Autoencoder, signals: str, logits: str) -> str:

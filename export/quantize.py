@@ -147,15 +147,33 @@ class Quantized(Floats):
         super().__init__(graph)
         self._ranges, self._target, self._chosen = ranges, target, layers
         self._same: dict[str, str] = {}  # values that have another's range
+        self._bytes: dict[str, Bytes] = {}
+        self._floats: dict[str, str] = {}  # float tensors of values in bytes
+
+    def bytes(self, name: str) -> Bytes:
+        """The value as bytes, converted once."""
+        if name not in self._bytes:
+            out = self._ranged(name)
+            self.graph.node("QuantizeLinear", [name, out.scale, out.zero], out.tensor)
+            self._kept(name, out.tensor, out, self._shapes[name])
+        return self._bytes[name]
+
+    def _dequantized(self, name: str) -> str:
+        """The value, which is in bytes, as float32, converted once."""
+        if name not in self._floats:
+            values = self._bytes[name]
+            made = self.graph.node("DequantizeLinear", values.inputs, f"{name}.dequantized")
+            self._floats[name] = made
+            self._shapes[made] = self._shapes[values.tensor]
+        return self._floats[name]
+
+    def _kept(self, name: str, tensor: str, like: Bytes, shape: Shape) -> str:
+        self._bytes[name] = Bytes(tensor=tensor, scale=like.scale, zero=like.zero)
+        self._shapes[tensor] = shape
+        return self._made(name, shape)
 
     def _weights(
-        self,
-        source: str,
-        source_scale: str,
-        matrix: Matrix,
-        bias: Matrix,
-        name: str,
-        rows: Rows | None = None,
+        self, source: str, matrix: Matrix, bias: Matrix, name: str, rows: Rows | None = None
     ) -> list[str]:
         """Integers, scale and zero of a matrix's columns, and the bias in the product's scale."""
         limit = 63 if self._target.reduce_range else 127
@@ -164,7 +182,7 @@ class Quantized(Floats):
         integers = np.clip(np.rint(matrix / scale), -limit, limit).astype(np.int8)
         added = _mean_added(self._ranges[source].mean, integers * scale - matrix, rows)
         corrected = bias.reshape(-1, matrix.shape[1])[0] - added  # the same in every row of a map
-        product_scale = float(self.graph.constants[source_scale]) * scale
+        product_scale = float(self.graph.constants[self.bytes(source).scale]) * scale
         limits = np.iinfo(np.int32)
         rounded = np.clip(np.rint(corrected / product_scale), limits.min, limits.max)
         return [
@@ -203,13 +221,9 @@ class Pairs(Quantized):
         if not self._takes(name):
             return super()._multiply(source, matrix, bias, name)
         self._layer(name, product=True)
-        made, graph = f"{source}.dequantized", self.graph
-        values = self._ranged(source)
-        if made not in self._shapes:
-            graph.node("QuantizeLinear", [source, values.scale, values.zero], values.tensor)
-            graph.node("DequantizeLinear", values.inputs, made)
-            self._shapes[made] = self._shapes[source]
-        *weights, rounded = self._weights(source, values.scale, matrix, bias, name)
+        graph, values = self.graph, self.bytes(source)
+        made = self._dequantized(source)
+        *weights, rounded = self._weights(source, matrix, bias, name)
         weight = graph.node("DequantizeLinear", weights, f"{name}.weight", axis=1)
         of_source, of_weights = (graph.constants[part] for part in (values.scale, weights[1]))
         scale = graph.constant(f"{name}.bias.scale", of_source * of_weights)
@@ -223,17 +237,6 @@ class Integers(Quantized):
     A value is made once, in bytes or in float, and converted where a reader wants the other.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        ranges: Mapping[str, Range],
-        target: Target,
-        layers: Collection[str] | None,
-    ) -> None:
-        super().__init__(graph, ranges, target, layers)
-        self._bytes: dict[str, Bytes] = {}
-        self._floats: dict[str, str] = {}  # float tensors of values made in bytes
-
     def product(
         self, source: str, affine: Affine, name: str, *, limit: Limit = "none", last: bool = False
     ) -> str:
@@ -243,7 +246,7 @@ class Integers(Quantized):
         self._layer(name, product=True)
         if last:
             values = self._reshaped(self.bytes(source), (-1, len(affine.matrix)))
-            weights = self._weights(source, values.scale, affine.matrix, affine.bias, name)
+            weights = self._weights(source, affine.matrix, affine.bias, name)
             return self._contrib("QGemm", [*values.inputs, *weights], name)
         rows = affine.rows or Rows(kernel=affine.matrix[None], height=1, stride=1, padding=0)
         made = name if limit == "none" else f"{name}.{limit}"
@@ -324,23 +327,8 @@ class Integers(Quantized):
         return self._kept(name, made, values, (-1, count))
 
     def floats(self, name: str) -> str:
-        """The value as float32, converted once."""
-        if name not in self._bytes:
-            return name
-        if name not in self._floats:
-            values = self._bytes[name]
-            made = self.graph.node("DequantizeLinear", values.inputs, f"{name}.dequantized")
-            self._floats[name] = made
-            self._shapes[made] = self._shapes[values.tensor]
-        return self._floats[name]
-
-    def bytes(self, name: str) -> Bytes:
-        """The value as bytes, converted once."""
-        if name not in self._bytes:
-            out = self._ranged(name)
-            self.graph.node("QuantizeLinear", [name, out.scale, out.zero], out.tensor)
-            self._kept(name, out.tensor, out, self._shapes[name])
-        return self._bytes[name]
+        """The value as float32."""
+        return self._dequantized(name) if name in self._bytes else name
 
     def _by_rows(self, source: str, affine: Affine, rows: Rows, names: tuple[str, str]) -> str:
         """All rows of all maps of a batch as one image, whose height is the batch."""
@@ -348,13 +336,11 @@ class Integers(Quantized):
         taps, ins, outs = rows.kernel.shape
         height = (rows.height + 2 * rows.padding - taps) // rows.stride + 1
         kernel = rows.kernel.reshape(-1, outs)
-        values = self.bytes(source)
-        parts = self._weights(source, values.scale, kernel, affine.bias, name, rows)
-        integers, scale, zero, bias = parts
+        integers, scale, zero, bias = self._weights(source, kernel, affine.bias, name, rows)
         constants = self.graph.constants
         shaped = constants[integers].reshape(taps, ins, outs).transpose(2, 1, 0)
         constants[integers] = np.ascontiguousarray(shaped[:, :, None])  # (out, in, 1, taps)
-        image = self._reshaped(values, (1, -1, rows.height, ins))
+        image = self._reshaped(self.bytes(source), (1, -1, rows.height, ins))
         out = self._ranged(made)
         inputs = [*image.inputs, integers, scale, zero, out.scale, out.zero, bias]
         attributes = {
@@ -400,11 +386,6 @@ class Integers(Quantized):
         """An operation whose bytes mean what those of ``values`` mean."""
         made = self.graph.node(operator, inputs, self._tensor(name), domain=domain, **attributes)
         return self._kept(name, made, values, shape)
-
-    def _kept(self, name: str, tensor: str, like: Bytes, shape: Shape) -> str:
-        self._bytes[name] = Bytes(tensor=tensor, scale=like.scale, zero=like.zero)
-        self._shapes[tensor] = shape
-        return self._made(name, shape)
 
 
 def _mean_added(mean: Matrix, rounding: Matrix, rows: Rows | None) -> Matrix:

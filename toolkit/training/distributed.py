@@ -68,7 +68,6 @@ def joined(device: torch.device) -> Iterator[None]:
         ) from error
     try:
         yield
-        distributed.barrier()  # none leaves while another still listens to it
     finally:
         gc.collect()  # DistributedDataParallel that outlives its group aborts Python at its end
         distributed.destroy_process_group()
