@@ -197,6 +197,10 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     label_column: Annotated[
         str | None, typer.Option(help="table: the column that holds the classes.")
     ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Option(help="Tables for training alone, labels may be coarser; repeatable."),
+    ] = None,
     rows: Annotated[
         int | None, typer.Option(help="Tables: at most so many, drawn at random; 0 is all.")
     ] = None,
@@ -350,8 +354,8 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
             )
         _compare_models(model, given, data=data, output=output, resume=resume, json_file=json_file)
         return
-    if leave_one_attack_out and (teacher or prune):
-        raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --prune")
+    if leave_one_attack_out and (teacher or prune or more):
+        raise typer.BadParameter("--leave-one-attack-out goes without --teacher, --prune, --more")
     settings = TrainingSettings(**given)
     run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
     metrics = train_seeds(settings, seeds or (SEEDS if html else 1), **run | {"keep": keep})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import pandas as pd
 import pytest
 
 from idskit.data import cic_columns, cicids2017, ciciot2023, iotid20
-from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Reading
+from idskit.data.datasets import load, load_more
+from idskit.data.parts import Dataset, MoreRows, Reading
 from idskit.data.publisher import column_key, label_key
 from idskit.errors import DataError
 from idskit.flows.profiles import schema_named
@@ -40,6 +42,7 @@ def write(
     for row, text in enumerate(labels, start=start):
         values = [str(row * (column + 1)) for column in range(len(columns))]
         lines.append(",".join([*values, text] if label else values))
+    path.parent.mkdir(exist_ok=True)
     content = ("\r\n".join(lines) + "\r\n").encode("cp1252")
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
@@ -497,3 +500,82 @@ def test_text_where_a_number_is_due_is_named(tmp_path: Path):
     path.write_text(path.read_text().replace("\n3,", "\nthree,"))
     with pytest.raises(DataError, match="row 3, column 'Flow Duration': a number is due, but 'thr"):
         get("cicids2017", path)
+
+
+# More rows to train on.
+
+
+def more(dataset: Dataset, *files: Path, labels: Any = "attack") -> MoreRows:
+    return load_more(dataset, files, labels=labels, reading=Reading())
+
+
+@pytest.fixture
+def three_attacks(tmp_path: Path) -> Dataset:
+    labels = ["BenignTraffic", "DDoS-ICMP_Flood", "XSS", "SqlInjection"] * 6
+    path = write(tmp_path / "own" / "a.csv", IOT_COLUMNS, labels)
+    return get("ciciot2023", path, labels="attack")
+
+
+def allowed(dataset: Dataset, found: MoreRows) -> list[set[str]]:
+    names = np.array(dataset.classes)
+    return [set(names[row].tolist()) for row in found.possible]
+
+
+def test_a_coarse_label_leaves_the_classes_of_its_family(tmp_path: Path, three_attacks: Dataset):
+    labels = ["Benign", "DDoS", "Web", "WebAttack", "XSS", "attack"]
+    path = write(tmp_path / "more.csv", IOT_COLUMNS, labels, start=500)
+    web = {"SqlInjection", "XSS"}
+    assert allowed(three_attacks, more(three_attacks, path)) == [
+        *({"benign"}, {"DDoS-ICMP_Flood"}, web, web, {"XSS"}),
+        {"DDoS-ICMP_Flood", *web},
+    ]
+
+
+def test_more_rows_are_no_rows_of_the_data_nor_repeated(tmp_path: Path, three_attacks: Dataset):
+    own = write(tmp_path / "more" / "a.csv", IOT_COLUMNS, ["XSS"] * 30, start=20)
+    write(own.parent / "b.csv", IOT_COLUMNS, ["XSS"], start=40)
+    found = more(three_attacks, own.parent)
+    assert len(found.rows) == 25  # 20 to 24 are in the data, 40 comes twice
+    assert not set(map(bytes, found.rows)) & set(map(bytes, whole(three_attacks)))
+    assert found.notes == (
+        "more rows to train on, of a.csv, b.csv: 25 rows; left out: 0 of classes that the data "
+        "lack, 5 that the data have themselves, 1 that repeat another",
+    )
+
+
+def test_the_families_of_the_public_sample_are_more_rows_of_its_attacks(shared: Path):
+    folder = shared / "data/ciciot2023"
+    fine, coarse = (folder / f"CICIoT2023_{n}class_sample.csv.gz" for n in (34, 10))
+    dataset = get("ciciot2023", fine, labels="attack")
+    found = more(dataset, coarse)
+    assert len(found.rows) == 15217
+    sizes, counts = np.unique(found.possible.sum(axis=1), return_counts=True)
+    assert sizes.tolist() == [1, 2, 3, 4, 5, 12]  # ..., spoofing, Mirai, DoS and web, recon, DDoS
+    assert counts.sum() == 15217
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["DoS"], "none of the 1 is new (1 of classes that the data lack, 0 that"),
+        (["DDoS-Nothing"], "label 'DDoS-Nothing' is none of ciciot2023"),
+    ],
+)
+def test_more_rows_of_no_use_are_refused(
+    tmp_path: Path, three_attacks: Dataset, labels: list[str], said: str
+):
+    path = write(tmp_path / "more.csv", IOT_COLUMNS, labels, start=500)
+    with pytest.raises(DataError, match=re.escape(said)):
+        more(three_attacks, path)
+
+
+def test_more_rows_of_the_other_version_are_refused(tmp_path: Path, three_attacks: Dataset):
+    columns = [feature.name for feature in FIRST]
+    path = write(tmp_path / "more.csv", columns, ["XSS"], label="label")
+    with pytest.raises(DataError, match=r"lacks columns that are trained on \(Time_To_Live, IGMP"):
+        more(three_attacks, path)
+
+
+def test_only_tables_take_more_rows(three_attacks: Dataset, tmp_path: Path):
+    with pytest.raises(DataError, match="more rows were given for nsl-kdd, but only tables of"):
+        more(replace(three_attacks, name="nsl-kdd"), tmp_path)

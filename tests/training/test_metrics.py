@@ -110,6 +110,10 @@ def test_summary_agrees_with_scikit_learn(labels: np.ndarray, probabilities: np.
     found = metrics.summary(labels, probabilities, CLASSES, 0.5)
     alert = 1 - probabilities[:, 0].astype(np.float64) >= 0.5
     predicted = probabilities.argmax(axis=1)
+    named = [
+        (1 if p[1] >= p[2] else 2) if is_alert else 0
+        for p, is_alert in zip(probabilities, alert, strict=True)
+    ]
     assert found["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predicted, average="macro")
     )
@@ -121,8 +125,15 @@ def test_summary_agrees_with_scikit_learn(labels: np.ndarray, probabilities: np.
             "macro_f1": reference.f1_score(labels > 0, alert, average="macro"),
             "false_positive_rate": alert[labels == 0].mean(),
             "true_positive_rate": reference.recall_score(labels > 0, alert),
+            "named_accuracy": reference.accuracy_score(labels, named),
+            "named_macro_f1": reference.f1_score(labels, named, average="macro"),
         }
     )
+
+
+def test_an_alert_names_the_likeliest_attack_even_where_benign_is_likelier():
+    probabilities = np.array([[0.9, 0.02, 0.08], [0.2, 0.5, 0.3], [0.95, 0.03, 0.02]], np.float32)
+    assert metrics.named_alerts(probabilities, 0.1).tolist() == [2, 1, 0]
 
 
 def test_summary_of_benign_rows_alone_has_no_ranking(probabilities: np.ndarray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from idskit.data.parts import (
     OWN,
     Dataset,
     Labels,
+    MoreRows,
     Protocol,
     Reading,
     Request,
@@ -85,6 +87,29 @@ def load(
         generated=generated,
         schema=captures.SCHEMAS[0] if reading.schema == OWN else reading.schema,
     )
+
+
+def load_more(
+    dataset: Dataset, files: Sequence[Path], *, labels: Labels, reading: Reading
+) -> MoreRows:
+    """Read rows to train on beside ``dataset``, whose labels may be coarser than ``labels``.
+
+    Args:
+        dataset: what ``load`` gave.
+        files: further tables of the same publisher, or folders of them.
+        labels: as ``load`` had them.
+        reading: as ``load`` had it.
+
+    Raises:
+        DataError: files that cannot be used, or a data set that is no publisher's tables.
+    """
+    if dataset.name not in PUBLISHERS:
+        raise DataError(
+            f"more rows were given for {dataset.name}, but only tables of {', '.join(PUBLISHERS)} "
+            "take them: leave them out"
+        )
+    request = Request(protocol=dataset.protocol, labels=labels, seed=0, reading=reading)
+    return publisher.load_more(PUBLISHERS[dataset.name], files, dataset, request)
 
 
 def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading: Reading) -> None:

@@ -83,6 +83,15 @@ class Dataset:
     sha256: Mapping[str, str]  # of the files read, by name
 
 
+@dataclass(frozen=True, kw_only=True)
+class MoreRows:
+    """Rows to train on, of each of which is known only which classes it may be of."""
+
+    rows: NDArray[np.float32]  # (n, features), raw; none is a row of the data set
+    possible: NDArray[np.bool_]  # (n, classes), one or more of each row
+    notes: tuple[str, ...]  # where they come from, and what was left out
+
+
 def join(parts: list[Part]) -> Part:
     """One part with the rows of all, in order."""
     return Part(

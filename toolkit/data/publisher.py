@@ -14,8 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.parts import OWN, Dataset, Labels, Part, Request, check_dataset
+from idskit.data.parts import (
+    OWN,
+    Dataset,
+    Labels,
+    MoreRows,
+    Part,
+    Request,
+    check_dataset,
+    join,
+)
 from idskit.data.protocols import PAPER_NOTES, Parts, divide_honest, divide_paper
+from idskit.data.split import first_occurrence, seen_in
 from idskit.data.tables import (
     MISSING,
     Peek,
@@ -142,6 +152,83 @@ def load(publisher: Publisher, data: Path, request: Request) -> Dataset:
         request=request,
         notes=(*publisher.notes, *left_out, *notes),
     )
+
+
+def load_more(
+    publisher: Publisher, files: Sequence[Path], dataset: Dataset, request: Request
+) -> MoreRows:
+    """Read rows to train on beside those of ``dataset``, whose labels may be coarser than asked.
+
+    A class is possible where a label of it says nothing that the row's own label contradicts: the
+    attacks of a family, if that is all the row's label tells.
+
+    Args:
+        publisher: whose tables they are.
+        files: tables of the version that ``dataset`` is of, or folders of them.
+        dataset: divided already; rows that occur in it are left out.
+        request: as it was loaded with.
+
+    Raises:
+        DataError: a file that cannot be read, is not the publisher's, or lacks a column; or no row
+            that can be of a class of ``dataset``.
+    """
+    tables = [path for given in files for path in table_files(given)]
+    found = [_recognise(publisher, path, peek(path)) for path in tables]
+    for file in found:
+        _require_columns(file, dataset)
+    sources = [_source(file, dataset.schema, request.reading.schema) for file in found]
+    table = read_tables(sources, finite=True)
+    told = [_meaning(publisher, name) for name in table.names]
+    possible = np.array(
+        [_possible(publisher, one, dataset.classes, request.labels) for one in told]
+    )
+    of_row = possible[table.labels]
+    kept, note = _new_rows(table.rows, of_row, dataset)
+    _, _, incomplete = _finite(table, dataset.schema, removable=False)
+    notes = (f"more rows to train on, of {', '.join(table.sha256)}: {note}", *incomplete)
+    return MoreRows(rows=table.rows[kept], possible=of_row[kept], notes=notes)
+
+
+def _require_columns(file: _File, dataset: Dataset) -> None:
+    used = [dataset.schema.names[column] for column in np.flatnonzero(dataset.train.rows.any(0))]
+    missing = [name for name in used if name not in file.places]
+    if missing:
+        raise DataError(
+            f"{file.path} was given as more rows of {dataset.name}, but it lacks columns that are "
+            f"trained on ({', '.join(missing)}): give a file of the same version"
+        )
+
+
+def _possible(
+    publisher: Publisher, told: Meaning, classes: Sequence[str], labels: Labels
+) -> list[bool]:
+    """Which of ``classes`` a row may be of whose label tells that."""
+    agreeing = [
+        meaning.get(labels)
+        for meaning in publisher.meanings.values()
+        if all(meaning.get(kind, name) == name for kind, name in told.items())
+    ]
+    return [name in agreeing for name in classes]
+
+
+def _new_rows(
+    rows: NDArray[np.float32], possible: NDArray[np.bool_], dataset: Dataset
+) -> tuple[NDArray[np.bool_], str]:
+    """Which rows the data set has a class for and does not have itself, and what was left out."""
+    own = join([dataset.train, dataset.validation, dataset.test])
+    left_out = {
+        "of classes that the data lack": ~possible.any(axis=1),
+        "that the data have themselves": seen_in(rows, own.rows),
+        "that repeat another": first_occurrence(rows) != np.arange(len(rows)),
+    }
+    kept = ~np.any(list(left_out.values()), axis=0)
+    counts = ", ".join(f"{mask.sum():,} {why}" for why, mask in left_out.items())
+    if not kept.any():
+        raise DataError(
+            f"more rows of {dataset.name} were given, but none of the {len(rows):,} is new "
+            f"({counts}): leave them out, or give other files"
+        )
+    return kept, f"{kept.sum():,} rows; left out: {counts}"
 
 
 def read_requested(sources: Sequence[Source], request: Request) -> Table:

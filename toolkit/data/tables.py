@@ -110,7 +110,7 @@ def table_files(data: Path) -> list[Path]:
         found = "it holds no such file" if data.is_dir() else "there is no such file or folder"
         raise DataError(
             f"tables ({', '.join(SUFFIXES)}) were asked for from {data}, but {found}: give a file, "
-            "or the folder of the data set, with --data"
+            "or a folder of them"
         )
     return files
 
@@ -344,7 +344,7 @@ class _Reading:
             nonfinite=dict(self._nonfinite),
             unlabelled=self._unlabelled,
             incomplete=self._incomplete,
-            sha256={file.name: _sha256(file) for file in files},
+            sha256={file.name: sha256_of(file) for file in files},
         )
 
 
@@ -352,7 +352,8 @@ def _listed(files: list[Path]) -> str:
     return str(files[0]) + (f" (and {len(files) - 1} more files)" if files[1:] else "")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as stored, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -37,6 +37,17 @@ def attack_score(probabilities: NDArray[np.floating]) -> Floats:
     return 1.0 - probabilities[:, 0].astype(np.float64)
 
 
+def named_alerts(probabilities: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
+    """What a detector says of each row: below the threshold benign, else the likeliest attack.
+
+    Args:
+        probabilities: (n, classes), the benign class first.
+        threshold: a row alerts whose attack score is at least that.
+    """
+    alert = attack_score(probabilities) >= threshold
+    return np.where(alert, 1 + probabilities[:, 1:].argmax(axis=1), 0)
+
+
 def accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     """Share of rows predicted right."""
     return float((labels == predicted).mean())
@@ -160,7 +171,8 @@ def summary(
 
     Keys: rows, benign_rows, accuracy and macro_f1 (most probable class), f1 by class, confusion
     (row true, column predicted), threshold, at_threshold (accuracy, macro_f1, false_positive_rate,
-    true_positive_rate and false_alerts_per_hour, by flows a second, of alert or none), roc_auc,
+    true_positive_rate and false_alerts_per_hour, by flows a second, of alert or none;
+    named_accuracy and named_macro_f1, of alerts that name a class, see ``named_alerts``), roc_auc,
     tpr_at_fpr, least_false_positive_rate (what no false positive among the benign rows would bound
     the rate by: 3 / n, a rate below it cannot be told from none), calibration_error and reliability
     (rows, confidence and accuracy by bin of confidence). A measure that the rows cannot give, such
@@ -182,12 +194,15 @@ def summary(
         "reliability": {name: of.tolist() for name, of in vars(by_confidence).items()},
         "least_false_positive_rate": min(RULE_OF_THREE / benign, 1.0) if benign else None,
         "threshold": threshold,
-        "at_threshold": _at_threshold(attack, score >= threshold),
+        "at_threshold": _at_threshold(labels, named_alerts(probabilities, threshold), len(classes)),
         **_ranking(attack, score),
     }
 
 
-def _at_threshold(attack: NDArray[np.bool_], alert: NDArray[np.bool_]) -> dict[str, object]:
+def _at_threshold(
+    labels: NDArray[np.int64], named: NDArray[np.int64], classes: int
+) -> dict[str, object]:
+    attack, alert = labels > 0, named > 0
     confusion = confusion_matrix(attack.astype(np.int64), alert.astype(np.int64), 2)
     present = confusion.sum(axis=1)
     rates = [float(c[1] / n) if n else None for c, n in zip(confusion, present, strict=True)]
@@ -196,6 +211,8 @@ def _at_threshold(attack: NDArray[np.bool_], alert: NDArray[np.bool_]) -> dict[s
         "macro_f1": float(np.nanmean(f1_scores(confusion))),
         "false_positive_rate": rates[0],
         "true_positive_rate": rates[1],
+        "named_accuracy": accuracy(labels, named),
+        "named_macro_f1": float(np.nanmean(f1_scores(confusion_matrix(labels, named, classes)))),
         "false_alerts_per_hour": None if rates[0] is None else false_alerts_per_hour(rates[0]),
     }
 

@@ -31,7 +31,10 @@ Keep = Literal["median", "best"]
 KEEPS: dict[Keep, str] = {"median": "median", "best": "lowest"}  # which loss that is, in words
 SEEDS_PICTURE = "seeds.png"
 MEASURES = ("roc_auc", "accuracy", "macro_f1", "calibration_error")
-RATES = ("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1")
+RATES = (
+    *("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1"),
+    *("named_accuracy", "named_macro_f1"),
+)
 
 
 def train_seeds(

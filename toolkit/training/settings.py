@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
+from idskit.data.tables import sha256_of, table_files
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import (
@@ -97,6 +98,7 @@ class TrainingSettings:
     labels: Labels = "binary"  # benign and attack, or benign and the families, or every attack
     schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
     label_column: str = "Label"  # of a table that is no known data set
+    more: Sequence[Path] = ()  # further tables, of coarser labels perhaps, for training rows alone
     rows: int = 0  # of tables, at most so many, drawn at random; 0: all
     nonfinite: Nonfinite | None = None  # left out where NaN or infinite; None: rows, paper columns
     max_zeros: float | None = None  # columns with a larger share of zeros are dropped; 1 drops none
@@ -205,13 +207,16 @@ class ResolvedSettings(TrainingSettings):
     split_seed: int
 
     def recorded(self) -> dict[str, Any]:
-        """Every setting as run.json keeps it: earlier runs by their weights, wherever they lie.
+        """Every setting as run.json keeps it, further tables and earlier runs by their SHA-256.
 
         Raises:
             RunError: an earlier run is not there.
+            DataError: a table is not there.
         """
+        tables = [table for given in self.more for table in table_files(given)]
         members = [member for folder in self.teacher for member in members_of(folder)]
         return asdict(self) | {
+            "more": [sha256_of(table) for table in tables],
             "teacher": [fingerprint(member) for member in members],
             "prune": self.prune and fingerprint(self.prune),
         }

@@ -26,6 +26,8 @@ MEASURE_NAMES = {
     "true_positive_rate_at_threshold": "TPR at threshold",
     "accuracy_at_threshold": "accuracy at thr.",
     "macro_f1_at_threshold": "macro-F1 at thr.",
+    "named_accuracy_at_threshold": "accuracy, named at thr.",
+    "named_macro_f1_at_threshold": "macro-F1, named at thr.",
 }
 LEFT_OUT = (
     "attacks left out: trained again without each, its rows judged at the threshold of the rest"
@@ -179,6 +181,8 @@ def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("macro-F1, most probable class", _share(summary["macro_f1"])),
         ("accuracy at the threshold", _share(at["accuracy"])),
         ("macro-F1 at the threshold", _share(at["macro_f1"])),
+        ("accuracy, alerts named", _share(at["named_accuracy"])),
+        ("macro-F1, alerts named", _share(at["named_macro_f1"])),
         ("FPR at the threshold", _share(at["false_positive_rate"])),
         ("TPR at the threshold", _share(at["true_positive_rate"])),
         *_alerts(summary),

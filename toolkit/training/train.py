@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.datasets import load
+from idskit.data.datasets import load, load_more
 from idskit.data.parts import Dataset, Part
 from idskit.data.resample import resample
 from idskit.errors import RunError
@@ -23,6 +23,7 @@ from idskit.training.baseline import TREES, lightgbm_probabilities
 from idskit.training.checkpoint import CHECKPOINT_FILE, Epoch
 from idskit.training.evaluate import measure
 from idskit.training.fit import Fitted, find_device, fit, probabilities_of
+from idskit.training.more import with_more
 from idskit.training.run import LabelledRows, Run, replacing, save_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 
@@ -62,7 +63,7 @@ def train(
 
 
 def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
-    """The data set that ``settings`` name, divided as they say, its training rows resampled."""
+    """The data set that ``settings`` name, divided as they say, with the training rows they ask."""
     dataset = load(
         settings.dataset,
         data,
@@ -72,6 +73,9 @@ def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
         generated=settings.generated,
         reading=settings.reading(),
     )
+    if settings.more:
+        rows = load_more(dataset, settings.more, labels=settings.labels, reading=settings.reading())
+        dataset = with_more(dataset, rows, seed=settings.seed, threads=settings.threads)
     return resample(dataset, settings.resample, settings.seed)
 
 

@@ -121,11 +121,12 @@ def leave_each_out(
 
     Raises:
         DataError: fewer than two attacks have enough training rows.
-        RunError: left-out.json is of other settings, or an earlier run is learned from.
+        RunError: left-out.json is of other settings, an earlier run is learned from, or more rows.
     """
-    if settings.teacher or settings.prune:
+    if settings.teacher or settings.prune or settings.more:
         raise RunError(
-            "an earlier run has seen the attacks that are left out: leave out --teacher and --prune"
+            "an earlier run has seen the attacks that are left out, and rows of coarser labels may "
+            "be of them: leave out --teacher, --prune and --more"
         )
     kinds, notes = _attacks(dataset)
     file = output / LEFT_OUT_FILE
