@@ -112,9 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--contrast", type=float, default=0.0)
-    parser.add_argument("--tree-leaf", type=float, default=0.001)
-    parser.add_argument("--distill", default="lightgbm", help="none: the labels alone")
-    parser.add_argument("--distill-weight", type=float, default=1.0)
+    parser.add_argument("--tree-leaf", type=float, default=TrainingSettings.tree_leaf)
+    parser.add_argument("--distill", default="none", help="lightgbm: learn of trees")
+    parser.add_argument(
+        "--distill-weight", type=float, default=0.5, help="the labels have the rest"
+    )
     parser.add_argument("--epochs", type=int, default=8)
     asked = parser.parse_args()
     dataset = load("nsl-kdd", asked.data, protocol="official", labels="binary", seed=0)

@@ -125,6 +125,13 @@ def test_a_run_of_another_division_is_refused(
         fit(toy, settings)
 
 
+def test_what_is_refused_leaves_no_folder(toy: Dataset, run: Path, tmp_path: Path):
+    settings = replace(SETTINGS, teacher=[run], split_seed=1).resolved()
+    with pytest.raises(RunError, match="split_seed is 1 and was 0"):
+        train_on(toy, settings, output=tmp_path / "runs" / "seed-0")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -91,8 +93,8 @@ def train_on(
 
     ``baseline`` is what ``baseline_predictions`` gave for it, if that was asked before.
     """
-    _make_folder(output)
-    fitted = fit(dataset, whole, folder=output, resume=resume)
+    with _made(output):
+        fitted = fit(dataset, whole, folder=output, resume=resume)
     if distributed.rank():
         return {}
     probabilities = {
@@ -113,7 +115,10 @@ def baseline_predictions(dataset: Dataset, settings: ResolvedSettings) -> Predic
     return lightgbm_probabilities(dataset, seed=settings.seed, threads=settings.threads)
 
 
-def _make_folder(output: Path) -> None:
+@contextmanager
+def _made(output: Path) -> Iterator[None]:
+    """The folder is there; after an error what was made for it is gone, if nothing is in it."""
+    new = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,6 +126,13 @@ def _make_folder(output: Path) -> None:
             f"the run was to be written to {output}, which cannot be made a folder "
             f"({error.strerror}): choose another with --output"
         ) from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # a checkpoint is in it
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def _predictions(fitted: Fitted, dataset: Dataset) -> Predictions:
