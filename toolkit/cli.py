@@ -255,6 +255,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         bool, typer.Option("--shuffle-columns", help="The control: columns in a random order.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="At most this many.")] = None,
+    pretrain: Annotated[
+        int | None, typer.Option(help="Epochs before them, without labels; 0 is off.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without gain.")
     ] = None,

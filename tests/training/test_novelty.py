@@ -55,7 +55,7 @@ def test_rows_without_weight_are_not_learned():
 
 def test_a_share_of_the_places_comes_from_other_rows():
     rows = torch.arange(1000.0)[:, None].repeat(1, 20)
-    changed = (with_swapped(rows) != rows).float().mean()
+    changed = (with_swapped(rows, SWAPPED) != rows).float().mean()
     assert float(changed) == pytest.approx(SWAPPED, abs=0.01)
 
 

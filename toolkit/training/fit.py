@@ -7,7 +7,6 @@ and the threshold; test rows are not touched here.
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +48,8 @@ from idskit.training.distill import SWAPPED, Committee, Distillation, Teacher, s
 from idskit.training.earlier import load_earlier, load_teachers
 from idskit.training.metrics import attack_score, choose_threshold
 from idskit.training.novelty import fit_autoencoder, fit_most, fit_offset
+from idskit.training.optimise import optimizer_of, set_rate
+from idskit.training.pretrain import pretrain
 from idskit.training.progress import EpochBar
 from idskit.training.settings import (
     Precision,
@@ -57,7 +58,6 @@ from idskit.training.settings import (
     check_settings,
 )
 
-WARM_UP = 0.1  # share of all steps in which the learning rate rises
 CHUNK = 8192  # rows of a forward pass without gradients
 HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -113,17 +113,19 @@ def fit(
         if whole.prune is not None:
             prune(network, load_earlier(whole.prune, dataset, whole).network)
         network.to(device)
+        if whole.pretrain and not resume:
+            pretrain(network, _prepared(network, dataset.train.rows), whole)
         loop = _Loop(network, dataset, whole)
         file = None if folder is None else folder / CHECKPOINT_FILE
         identity = _identity(dataset, whole)
         steps = (network, loop.optimizer, loop.scaler)
         if resume and file is not None:
             loop.progress = load_checkpoint(file, *steps, identity)
-        with EpochBar(whole.epochs) as bar:
+        with EpochBar("training", whole.epochs) as bar:
             for epoch in loop.epochs():
                 loop.run(epoch)
                 if distributed.rank() == 0:
-                    bar.show(loop.progress)
+                    bar.show(*_shown(loop.progress))
                 if file is not None and distributed.rank() == 0:
                     save_checkpoint(file, *steps, loop.progress, identity)
         network.load_state_dict(loop.progress.best)
@@ -169,7 +171,7 @@ class _Loop:
         )
         self.distillation = None if settings.distill == "none" else _distil(dataset, settings)
         self.logits = distributed.parallel(_Classifier(network, settings))
-        self.optimizer = _optimizer(network, settings)
+        self.optimizer = optimizer_of(network, settings)
         # Gradients of float16 would vanish below 6e-8 unscaled.
         self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.precision == "fp16")
         self.progress = Progress(best=_snapshot(network))
@@ -224,7 +226,7 @@ class _Loop:
             torch.manual_seed(_epoch_seed(self.settings.seed, epoch, distributed.rank()))
         total = torch.zeros((), device=order.device)
         for step, batch in enumerate(batches, start=epoch * len(batches)):
-            _set_rate(self.optimizer, step / (self.settings.epochs * len(batches)), self.settings)
+            set_rate(self.optimizer, step / (self.settings.epochs * len(batches)), self.settings)
             mine = distributed.share(batch)
             loss = self._batch_loss(mine) if self.distillation is None else self._taught(mine)
             loss = loss * (len(mine) * distributed.processes() / len(batch))  # the mean is over it
@@ -386,41 +388,33 @@ def _class_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.floa
     return (counts / len(labels)) ** -balance
 
 
-def _signals(network: Network, part: Part, class_weights: NDArray[np.float64]) -> _Signals:
+def _prepared(network: Network, rows: NDArray[np.float32]) -> Tensor:
+    """Raw rows (n, features) as signals (n, length), on the network's device."""
     device = network.temperature.device
     with torch.inference_mode():
-        chunks = torch.split(torch.from_numpy(part.rows), CHUNK)
+        chunks = torch.split(torch.from_numpy(rows), CHUNK)
         signals = torch.cat([network.preparation(chunk.to(device)) for chunk in chunks])
+    return signals.clone()  # outside of inference mode, so that gradients may be taken
+
+
+def _signals(network: Network, part: Part, class_weights: NDArray[np.float64]) -> _Signals:
+    device = network.temperature.device
     weights = part.weights * class_weights[part.labels]
     return _Signals(
-        signals=signals.clone(),
+        signals=_prepared(network, part.rows),
         labels=torch.from_numpy(part.labels).to(device),
         weights=torch.from_numpy((weights / weights.mean()).astype(np.float32)).to(device),
     )
 
 
-def _optimizer(network: Network, settings: ResolvedSettings) -> torch.optim.AdamW:
-    """AdamW that decays the body's matrices and leaves norms, biases and the front end alone."""
-    decayed = [p for p in network.body.parameters() if p.ndim > 1]
-    kept = [p for p in network.body.parameters() if p.ndim <= 1]
-    kept += network.frontend.parameters()
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, done: float, settings: ResolvedSettings) -> None:
-    """Linear rise, then half a cosine down to zero; ``done`` is the share of all steps taken."""
-    rising = done / WARM_UP
-    falling = 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
-    for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * min(rising, falling if rising >= 1 else 1.0)
-
-
 def _logits(network: Network, signals: Tensor) -> Tensor:
     return torch.cat([network.logits(chunk) for chunk in torch.split(signals, CHUNK)])
+
+
+def _shown(progress: Progress) -> tuple[int, str]:
+    """Epochs done, and the losses of the last."""
+    last = progress.history[-1]
+    return len(progress.history), f"{last.train_loss:.4f}, validation {last.validation_loss:.4f}"
 
 
 def _snapshot(network: Network) -> State:

@@ -36,7 +36,7 @@ def fit_autoencoder(
             group["lr"] = LEARNING_RATE * (1 - epoch / EPOCHS)
         for batch in torch.split(torch.randperm(len(standard)), BATCH):
             rows = standard[batch]
-            rebuilt = autoencoder.rebuild(with_swapped(rows))
+            rebuilt = autoencoder.rebuild(with_swapped(rows, SWAPPED))
             losses = (rebuilt - rows).square().mean(dim=1)
             loss = (losses * weights[batch]).sum() / weights[batch].sum()
             steps.zero_grad(set_to_none=True)
@@ -44,10 +44,10 @@ def fit_autoencoder(
             steps.step()
 
 
-def with_swapped(rows: Tensor) -> Tensor:
-    """Rows (n, length) of which ``SWAPPED`` of the places come from another of them."""
+def with_swapped(rows: Tensor, share: float) -> Tensor:
+    """Rows (n, length) of which ``share`` of the places come from another of them."""
     others = rows[torch.randperm(len(rows)).to(rows.device)]
-    return torch.where(torch.rand_like(rows) < SWAPPED, others, rows)
+    return torch.where(torch.rand_like(rows) < share, others, rows)
 
 
 def fit_most(errors: Tensor, weights: Tensor) -> float:

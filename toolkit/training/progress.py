@@ -13,16 +13,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from idskit.training import checkpoint
-
 
 class EpochBar:
     """Epochs done, and the last losses."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, name: str, epochs: int) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("training"),
+            TextColumn(name),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("epochs, loss {task.fields[loss]}"),
@@ -30,7 +28,7 @@ class EpochBar:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=epochs, loss="")
+        self._task = self._bar.add_task(name, total=epochs, loss="")
 
     def __enter__(self) -> EpochBar:
         self._bar.start()
@@ -44,8 +42,6 @@ class EpochBar:
     ) -> None:
         self._bar.stop()
 
-    def show(self, progress: checkpoint.Progress) -> None:
+    def show(self, done: int, loss: str) -> None:
         """Show the state after an epoch."""
-        last = progress.history[-1]
-        loss = f"{last.train_loss:.4f}, validation {last.validation_loss:.4f}"
-        self._bar.update(self._task, completed=len(progress.history), loss=loss)
+        self._bar.update(self._task, completed=done, loss=loss)

@@ -31,10 +31,8 @@ Keep = Literal["median", "best"]
 KEEPS: dict[Keep, str] = {"median": "median", "best": "lowest"}  # which loss that is, in words
 SEEDS_PICTURE = "seeds.png"
 MEASURES = ("roc_auc", "accuracy", "macro_f1", "calibration_error")
-RATES = (
-    *("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1"),
-    *("named_accuracy", "named_macro_f1"),
-)
+RATES = ("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1")
+NAMED = ("named_accuracy", "named_macro_f1")  # of two classes the same as without a name
 
 
 def train_seeds(
@@ -123,7 +121,8 @@ def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
     found = {name: summary[name] for name in MEASURES}
     found |= {f"tpr_at_fpr_{rate}": value for rate, value in summary["tpr_at_fpr"].items()}
     at = summary["at_threshold"]
-    found |= {f"{name}_at_threshold": at[name] for name in RATES}
+    rates = RATES + NAMED * (len(summary["f1"]) > 2)
+    found |= {f"{name}_at_threshold": at[name] for name in rates}
     alerts = at["false_alerts_per_hour"] or {}
     found |= {f"false_alerts_per_hour_{flows}": value for flows, value in alerts.items()}
     return found | {f"f1_{name}": value for name, value in summary["f1"].items()}

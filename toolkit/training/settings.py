@@ -134,6 +134,7 @@ class TrainingSettings:
     distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
     teacher: Sequence[Path] = ()  # runs whose probabilities are learned; of several seeds all
     prune: Path | None = None  # the run whose weights training starts from (models/prune.py)
+    pretrain: int = 0  # epochs without labels before the others (pretrain.py); 0: none
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     tree_leaf: float = 0.0  # least undecided rows of a leaf, as a share of all; 0: any
@@ -283,6 +284,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "inner": (0.01, 1),
         "epochs": (1, 10_000),
         "patience": (1, 10_000),
+        "pretrain": (0, 10_000),
         "batch": (2, 1 << 20),
         "learning_rate": (1e-8, 1.0),
         "weight_decay": (0, 10),
@@ -312,6 +314,11 @@ def check_settings(settings: ResolvedSettings) -> None:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
             "MFCCs have principal components (--frontend mfcc)"
+        )
+    if settings.pretrain and settings.prune is not None:
+        raise RunError(
+            "pre-training was asked for as well as the weights of an earlier run to start from: "
+            "leave out --pretrain or --prune"
         )
     if settings.derived != "none" and settings.trees == "none":
         raise RunError(

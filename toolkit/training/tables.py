@@ -181,8 +181,7 @@ def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("macro-F1, most probable class", _share(summary["macro_f1"])),
         ("accuracy at the threshold", _share(at["accuracy"])),
         ("macro-F1 at the threshold", _share(at["macro_f1"])),
-        ("accuracy, alerts named", _share(at["named_accuracy"])),
-        ("macro-F1, alerts named", _share(at["named_macro_f1"])),
+        *_named(summary),
         ("FPR at the threshold", _share(at["false_positive_rate"])),
         ("TPR at the threshold", _share(at["true_positive_rate"])),
         *_alerts(summary),
@@ -190,6 +189,15 @@ def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("expected calibration error", _share(summary["calibration_error"])),
     ]
     return found + [(f"F1 {name}", _share(value)) for name, value in summary["f1"].items()]
+
+
+def _named(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of alerts that name their class, where there is more than one to name."""
+    if len(summary["f1"]) == 2:
+        return []
+    measures = {"accuracy": "named_accuracy", "macro-F1": "named_macro_f1"}
+    at = summary["at_threshold"]
+    return [(f"{name}, alerts named", _share(at[key])) for name, key in measures.items()]
 
 
 def _alerts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

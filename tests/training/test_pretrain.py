@@ -1,0 +1,111 @@
+"""Pre-training: what it learns without labels, and that training goes on as without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from idskit.data.parts import Dataset
+from idskit.errors import RunError
+from idskit.models.network import Network
+from idskit.training.fit import _Loop, build_network, fit, probabilities_of
+from idskit.training.pretrain import pretrain
+from idskit.training.progress import EpochBar
+from idskit.training.settings import ResolvedSettings, TrainingSettings
+
+SETTINGS = TrainingSettings(
+    width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none", pretrain=6
+)
+
+
+def related(rows: int, length: int) -> torch.Tensor:
+    """Signals whose places each are one of three numbers drawn for the row."""
+    return torch.randn(rows, 3)[:, torch.arange(length) % 3]
+
+
+def last_loss(
+    network: Network, signals: torch.Tensor, settings: ResolvedSettings, patch: pytest.MonkeyPatch
+) -> float:
+    losses: list[float] = []
+    patch.setattr(EpochBar, "show", lambda _, done, loss: losses.append(float(loss)))
+    pretrain(network, signals, settings)
+    assert len(losses) == settings.pretrain
+    return losses[-1]
+
+
+@pytest.fixture
+def settings() -> ResolvedSettings:
+    return replace(SETTINGS, pretrain=20, batch=128, model="mlp", frontend="none").resolved()
+
+
+def test_what_hangs_together_is_rebuilt_and_noise_is_not(
+    toy: Dataset, settings: ResolvedSettings, monkeypatch: pytest.MonkeyPatch
+):
+    torch.manual_seed(0)
+    network = build_network(toy, settings)
+    length = network.preparation.length
+    noise = last_loss(network, torch.randn(2048, length), settings, monkeypatch)
+    assert last_loss(network, related(2048, length), settings, monkeypatch) < 0.7 * noise
+
+
+def test_the_last_layer_is_as_it_was(toy: Dataset, settings: ResolvedSettings):
+    network = build_network(toy, settings)
+    last = network.body.classifier
+    weight, first = last.weight.clone(), network.body.layers[0].weight.clone()
+    pretrain(network, torch.randn(128, network.preparation.length), settings)
+    assert network.body.classifier is last
+    assert torch.equal(last.weight, weight)
+    assert not torch.equal(network.body.layers[0].weight, first)
+
+
+def test_no_label_is_looked_at(toy: Dataset):
+    """Rows of which all labels are swapped start training from the same weights."""
+    swapped = replace(toy, train=replace(toy.train, labels=1 - toy.train.labels))
+    whole = SETTINGS.resolved()
+    states = []
+    for dataset in (toy, swapped):
+        torch.manual_seed(3)
+        network = build_network(dataset, whole)
+        pretrain(network, network.preparation(torch.from_numpy(dataset.train.rows)).detach(), whole)
+        states.append(network.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_draws_of_training_do_not_depend_on_it(toy: Dataset, settings: ResolvedSettings):
+    network = build_network(toy, settings)
+    signals = torch.randn(128, network.preparation.length)
+    torch.manual_seed(5)
+    pretrain(network, signals, settings)
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(3))
+
+
+@pytest.mark.parametrize("model", ["resnet18", "gru", "swin", "kernel"])
+def test_every_network_can_be_pre_trained(toy: Dataset, model: str):
+    found = fit(toy, replace(SETTINGS, model=model, pretrain=1, epochs=1))
+    assert np.isfinite(probabilities_of(found.network, toy.test.rows)).all()
+
+
+def test_a_stopped_run_goes_on_to_the_same_result(
+    toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With a teacher, which draws made-up attacks after pre-training."""
+    settings = replace(SETTINGS, distill="lightgbm", contrast=0.5)
+    whole = fit(toy, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Loop, "epochs", lambda loop: range(1))
+        fit(toy, settings, folder=tmp_path)
+    resumed = fit(toy, settings, folder=tmp_path, resume=True)
+    assert [e.train_loss for e in whole.history] == [e.train_loss for e in resumed.history]
+    expected = probabilities_of(whole.network, toy.test.rows)
+    assert (probabilities_of(resumed.network, toy.test.rows) == expected).all()
+
+
+def test_two_starting_points_are_refused(toy: Dataset, tmp_path: Path):
+    with pytest.raises(RunError, match="leave out --pretrain or --prune"):
+        fit(toy, replace(SETTINGS, prune=tmp_path))
