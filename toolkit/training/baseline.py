@@ -19,7 +19,7 @@ SEVERAL_CLASSES: dict[str, Any] = {
     "colsample_bytree": 0.3,
     "subsample": 0.7,
     "subsample_freq": 1,
-    "reg_lambda": 1.0,
+    "reg_lambda": 3.0,
 }
 
 
