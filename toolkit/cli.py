@@ -258,6 +258,10 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     pretrain: Annotated[
         int | None, typer.Option(help="Epochs before them, without labels; 0 is off.")
     ] = None,
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(help="Tables without labels for these, as extract writes; repeatable."),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without gain.")
     ] = None,

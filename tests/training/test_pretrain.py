@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from idskit.data import nsl_kdd
 from idskit.data.parts import Dataset
 from idskit.errors import RunError
 from idskit.models.network import Network
 from idskit.training.fit import _Loop, build_network, fit, probabilities_of
 from idskit.training.pretrain import pretrain
 from idskit.training.progress import EpochBar
+from idskit.training.run import load_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
+from idskit.training.train import train
 
 SETTINGS = TrainingSettings(
     width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none", pretrain=6
@@ -109,3 +113,33 @@ def test_a_stopped_run_goes_on_to_the_same_result(
 def test_two_starting_points_are_refused(toy: Dataset, tmp_path: Path):
     with pytest.raises(RunError, match="leave out --pretrain or --prune"):
         fit(toy, replace(SETTINGS, prune=tmp_path))
+
+
+def test_rows_without_labels_are_rebuilt_too(toy: Dataset):
+    more = replace(toy, unlabelled=toy.test.rows)
+    alone, both = (fit(data, replace(SETTINGS, epochs=1)).network for data in (toy, more))
+    name = "body.conv1.weight"
+    assert not torch.equal(alone.state_dict()[name], both.state_dict()[name])
+
+
+def test_rows_without_labels_are_for_pre_training_only(toy: Dataset, tmp_path: Path):
+    with pytest.raises(RunError, match=r"ask for some epochs of it \(--pretrain 10\)"):
+        fit(toy, replace(SETTINGS, pretrain=0, unlabelled=[tmp_path]))
+
+
+def test_a_run_names_its_tables_by_their_content(
+    nsl_folder: Path, table_without_labels: Path, tmp_path: Path
+):
+    settings = replace(SETTINGS, epochs=1, pretrain=1, unlabelled=[table_without_labels])
+    document = train(settings, data=nsl_folder, output=tmp_path)
+    recorded = load_run(tmp_path).facts["settings"]["unlabelled"]
+    assert recorded == [hashlib.sha256(table_without_labels.read_bytes()).hexdigest()]
+    assert "pre-trained on 2 rows without labels as well" in document["notes"]
+
+
+@pytest.fixture
+def table_without_labels(tmp_path: Path) -> Path:
+    file = tmp_path / "more.csv"
+    row = ["tcp" if n == "protocol_type" else "0" for n in nsl_kdd.HEADER]
+    file.write_text("\n".join([",".join(nsl_kdd.HEADER), *[",".join(row)] * 2]) + "\n")
+    return file

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from idskit.data import captures, cicids2017, ciciot2023, iotid20, nsl_kdd, own_table, publisher
 from idskit.data.parts import (
     NONFINITE,
@@ -17,6 +20,7 @@ from idskit.data.parts import (
     Reading,
     Request,
 )
+from idskit.data.unlabelled import read_unlabelled
 from idskit.errors import DataError
 
 PUBLISHERS = {p.PUBLISHER.name: p.PUBLISHER for p in (ciciot2023, cicids2017, iotid20)}
@@ -110,6 +114,16 @@ def load_more(
         )
     request = Request(protocol=dataset.protocol, labels=labels, seed=0, reading=reading)
     return publisher.load_more(PUBLISHERS[dataset.name], files, dataset, request)
+
+
+def load_unlabelled(dataset: Dataset, files: Sequence[Path]) -> NDArray[np.float32]:
+    """Read rows (n, features) of tables without labels that have the columns of ``dataset``.
+
+    Raises:
+        DataError: files that cannot be used.
+    """
+    known = PUBLISHERS.get(dataset.name)
+    return read_unlabelled(files, dataset.schema, known.spellings if known else {})
 
 
 def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading: Reading) -> None:

@@ -50,7 +50,8 @@ def load(data: Path, request: Request) -> Dataset:
         for path, look in zip(paths, looks, strict=True)
     ]
     table = read_requested(sources, request)
-    schema = _coded(table, names, request.reading.schema)
+    schema = _schema(table, names, request.reading.schema)
+    to_codes(table, schema)
     meanings = [_meaning(text) for text in table.names]
     attacks = sorted({m["attack"] for m in meanings if m["attack"] != BENIGN})
     return labelled_dataset(
@@ -126,25 +127,27 @@ def _source(
     )
 
 
-def _coded(table: Table, names: Sequence[str], profile: str) -> Schema:
-    """Turn text columns into codes of sorted categories, or of those that the profile lists."""
+def _schema(table: Table, names: Sequence[str], profile: str) -> Schema:
+    """That of the profile, or one whose text columns have the categories seen, sorted."""
     if profile != OWN:
-        schema = schema_named(profile)
-    else:
-        features = (
-            Feature(
-                name=name,
-                unit="category" if column in table.texts else "1",
-                categories=tuple(sorted(table.texts.get(column, ()))),
-            )
-            for column, name in enumerate(names)
+        return schema_named(profile)
+    features = (
+        Feature(
+            name=name,
+            unit="category" if column in table.texts else "1",
+            categories=tuple(sorted(table.texts.get(column, ()))),
         )
-        schema = Schema(name=NAME, features=tuple(features))
+        for column, name in enumerate(names)
+    )
+    return Schema(name=NAME, features=tuple(features))
+
+
+def to_codes(table: Table, schema: Schema) -> None:
+    """Put the codes of the categories of ``schema`` in place of texts, -1 for one it lacks."""
     for column, texts in table.texts.items():
         code_of = {text: code for code, text in enumerate(schema.features[column].categories)}
         lookup = np.array([*(code_of.get(text, -1) for text in texts), -1], np.float32)
         table.rows[:, column] = lookup[table.rows[:, column].astype(np.int64)]
-    return schema
 
 
 def _meaning(text: str) -> Meaning:

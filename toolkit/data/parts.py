@@ -81,6 +81,7 @@ class Dataset:
     test: Part
     notes: tuple[str, ...]  # what a reader of the numbers has to know: leaks, rows left out
     sha256: Mapping[str, str]  # of the files read, by name
+    unlabelled: NDArray[np.float32] | None = None  # (n, features) further rows, to pre-train on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ def fit(
             prune(network, load_earlier(whole.prune, dataset, whole).network)
         network.to(device)
         if whole.pretrain and not resume:
-            pretrain(network, _prepared(network, dataset.train.rows), whole)
+            pretrain(network, _prepared(network, _without_labels(dataset)), whole)
         loop = _Loop(network, dataset, whole)
         file = None if folder is None else folder / CHECKPOINT_FILE
         identity = _identity(dataset, whole)
@@ -386,6 +386,12 @@ def _class_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.floa
     """Weight of each class: its size to the power of minus ``balance``."""
     counts = np.bincount(labels).astype(np.float64)
     return (counts / len(labels)) ** -balance
+
+
+def _without_labels(dataset: Dataset) -> NDArray[np.float32]:
+    """All rows to pre-train on (n, features)."""
+    train = dataset.train.rows
+    return train if dataset.unlabelled is None else np.concatenate([train, dataset.unlabelled])
 
 
 def _prepared(network: Network, rows: NDArray[np.float32]) -> Tensor:

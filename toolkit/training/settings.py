@@ -135,6 +135,7 @@ class TrainingSettings:
     teacher: Sequence[Path] = ()  # runs whose probabilities are learned; of several seeds all
     prune: Path | None = None  # the run whose weights training starts from (models/prune.py)
     pretrain: int = 0  # epochs without labels before the others (pretrain.py); 0: none
+    unlabelled: Sequence[Path] = ()  # tables of further rows for them
     novelty: Novelty | None = None
     trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
     tree_leaf: float = 0.0  # least undecided rows of a leaf, as a share of all; 0: any
@@ -214,10 +215,10 @@ class ResolvedSettings(TrainingSettings):
             RunError: an earlier run is not there.
             DataError: a table is not there.
         """
-        tables = [table for given in self.more for table in table_files(given)]
         members = [member for folder in self.teacher for member in members_of(folder)]
         return asdict(self) | {
-            "more": [sha256_of(table) for table in tables],
+            "more": _hashes(self.more),
+            "unlabelled": _hashes(self.unlabelled),
             "teacher": [fingerprint(member) for member in members],
             "prune": self.prune and fingerprint(self.prune),
         }
@@ -250,6 +251,10 @@ class ResolvedSettings(TrainingSettings):
             mfcc=mfcc,
             novelty=self.novelty,
         )
+
+
+def _hashes(files: Sequence[Path]) -> list[str]:
+    return [sha256_of(table) for given in files for table in table_files(given)]
 
 
 def check_settings(settings: ResolvedSettings) -> None:
@@ -319,6 +324,11 @@ def check_settings(settings: ResolvedSettings) -> None:
         raise RunError(
             "pre-training was asked for as well as the weights of an earlier run to start from: "
             "leave out --pretrain or --prune"
+        )
+    if settings.unlabelled and not settings.pretrain:
+        raise RunError(
+            "rows without labels were given, which are only for pre-training: ask for some epochs "
+            "of it (--pretrain 10)"
         )
     if settings.derived != "none" and settings.trees == "none":
         raise RunError(

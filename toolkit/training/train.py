@@ -6,7 +6,7 @@ import platform
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.datasets import load, load_more
+from idskit.data.datasets import load, load_more, load_unlabelled
 from idskit.data.parts import Dataset, Part
 from idskit.data.resample import resample
 from idskit.errors import RunError
@@ -76,8 +76,12 @@ def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
         reading=settings.reading(),
     )
     if settings.more:
-        rows = load_more(dataset, settings.more, labels=settings.labels, reading=settings.reading())
-        dataset = with_more(dataset, rows, seed=settings.seed, threads=settings.threads)
+        more = load_more(dataset, settings.more, labels=settings.labels, reading=settings.reading())
+        dataset = with_more(dataset, more, seed=settings.seed, threads=settings.threads)
+    if settings.unlabelled:
+        rows = load_unlabelled(dataset, settings.unlabelled)
+        note = f"pre-trained on {len(rows):,} rows without labels as well"
+        dataset = replace(dataset, unlabelled=rows, notes=(*dataset.notes, note))
     return resample(dataset, settings.resample, settings.seed)
 
 
