@@ -572,7 +572,7 @@ def test_more_rows_of_no_use_are_refused(
 def test_more_rows_of_the_other_version_are_refused(tmp_path: Path, three_attacks: Dataset):
     columns = [feature.name for feature in FIRST]
     path = write(tmp_path / "more.csv", columns, ["XSS"], label="label")
-    with pytest.raises(DataError, match=r"lacks columns that are trained on \(Time_To_Live, IGMP"):
+    with pytest.raises(DataError, match=r"lacks 2 of the 39 columns in use \(Time_To_Live, IGMP"):
         more(three_attacks, path)
 
 

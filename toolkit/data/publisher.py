@@ -194,8 +194,9 @@ def _require_columns(file: _File, dataset: Dataset) -> None:
     missing = [name for name in used if name not in file.places]
     if missing:
         raise DataError(
-            f"{file.path} was given as more rows of {dataset.name}, but it lacks columns that are "
-            f"trained on ({', '.join(missing)}): give a file of the same version"
+            f"{file.path} was given as more rows of {dataset.name}, but it lacks {len(missing)} of "
+            f"the {len(used)} columns in use ({', '.join(missing[:5])}, ...): give a file of the "
+            "same version"
         )
 
 
