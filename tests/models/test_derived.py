@@ -140,14 +140,14 @@ def test_runs_from_before_there_were_pairs_are_read(tmp_path: Path):
 
 def test_every_known_pair_is_found_in_the_later_columns():
     schema = Schema(name="later", features=ciciot2023.LATER)
-    pairs, names = pairs_of(schema), [feature.name for feature in schema.features]
+    pairs, names = pairs_of(schema, "pairs"), [feature.name for feature in schema.features]
     assert [(names[a], names[b]) for a, b in pairs.products] == list(ciciot2023.PRODUCTS)
     assert [(names[a], names[b]) for a, b in pairs.quotients] == list(ciciot2023.QUOTIENTS)
 
 
 def test_columns_of_no_known_pair_are_refused():
     with pytest.raises(RunError, match=r"none is known of the columns of schema toy: choose"):
-        pairs_of(SCHEMA)
+        pairs_of(SCHEMA, "pairs")
 
 
 def test_only_ciciot2023_has_pairs_by_default():

@@ -18,6 +18,7 @@ from idskit.training.more import GROUP, with_more
 from idskit.training.settings import TrainingSettings
 from idskit.training.unseen import leave_each_out
 
+SETTINGS = TrainingSettings(threads=1).resolved()
 COLUMNS = [feature.name for feature in LATER]
 
 
@@ -29,7 +30,7 @@ def more_rows(dataset: Dataset, possible: list[bool], count: int = 150) -> MoreR
 
 
 def test_an_open_row_gets_the_likeliest_class(toy: Dataset):
-    found = with_more(toy, more_rows(toy, [True, True]), seed=0, threads=1)
+    found = with_more(toy, more_rows(toy, [True, True]), SETTINGS)
     added = found.train.take(np.arange(len(toy.train), len(found.train)))
     assert (added.labels == toy.test.labels[:150]).mean() > 0.95
     assert found.validation is toy.validation
@@ -37,22 +38,22 @@ def test_an_open_row_gets_the_likeliest_class(toy: Dataset):
     assert found.groups[added.groups[0]] == GROUP
     assert found.notes[-2:] == (
         "theirs",
-        "of the more rows 150 may be of several classes: LightGBM of the other training rows says "
-        "of which",
+        "of the more rows 150 may be of several classes: boosted trees of the other training rows "
+        "say of which",
     )
 
 
 def test_a_row_gets_no_class_that_its_label_excludes(toy: Dataset):
-    found = with_more(toy, more_rows(toy, [False, True]), seed=0, threads=1)
+    found = with_more(toy, more_rows(toy, [False, True]), SETTINGS)
     assert (found.train.labels[len(toy.train) :] == 1).all()
 
 
 def test_of_no_class_more_weight_is_added_than_it_has(toy: Dataset):
     few = replace(toy, train=toy.train.take(np.arange(60)))
-    found = with_more(few, more_rows(few, [False, True]), seed=0, threads=1).train
+    found = with_more(few, more_rows(few, [False, True]), SETTINGS).train
     own = few.train.weights[few.train.labels == 1].sum()
     assert found.weights[60:].sum() == pytest.approx(own, rel=1e-5)
-    full = with_more(toy, more_rows(toy, [False, True]), seed=0, threads=1).train
+    full = with_more(toy, more_rows(toy, [False, True]), SETTINGS).train
     assert (full.weights[len(toy.train) :] == 1).all()  # 150 rows beside 300
 
 

@@ -1,17 +1,46 @@
-"""LightGBM's trees as arrays: the member that ``Trees`` computes and ``export`` writes."""
+"""LightGBM's trees, fitted as the settings say, and as the arrays that ``Trees`` computes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightgbm
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from idskit.data.parts import Dataset
+from idskit.models.derived import Derived, Pairs
 from idskit.models.trees import TreeArrays
+from idskit.training.baseline import fit_lightgbm
+from idskit.training.settings import ResolvedSettings
 
 Node = Mapping[str, Any]
+
+
+def fit_boosted(
+    dataset: Dataset, settings: ResolvedSettings, pairs: Pairs
+) -> list[lightgbm.LGBMClassifier]:
+    """One ensemble of the training rows with their derived columns, or the two of a committee."""
+    train = replace(dataset.train, rows=with_pairs(dataset.train.rows, pairs))
+    return [
+        fit_lightgbm(
+            replace(dataset, train=train),
+            seed=settings.seed,
+            threads=settings.threads,
+            tree_leaf=settings.tree_leaf,
+            random_thresholds=at_random,
+        )
+        for at_random in ((False, True) if settings.trees == "committee" else (False,))
+    ]
+
+
+def with_pairs(rows: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
+    """Raw rows (n, features) with the derived columns behind them."""
+    derived: NDArray[np.float32] = Derived.of(pairs)(torch.from_numpy(rows)).numpy()
+    return derived
 
 
 def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:

@@ -11,19 +11,21 @@ from typing import Literal
 
 from idskit.errors import RunError
 from idskit.flows.profiles import ciciot2023
-from idskit.models.derived import Pair, Pairs
+from idskit.models.derived import NO_PAIRS, Pair, Pairs
 from idskit.schema import Schema
 
 DerivedColumns = Literal["none", "pairs"]
 DERIVED: tuple[DerivedColumns, ...] = ("none", "pairs")
 
 
-def pairs_of(schema: Schema) -> Pairs:
-    """The known pairs both of whose columns ``schema`` has.
+def pairs_of(schema: Schema, derived: DerivedColumns) -> Pairs:
+    """The known pairs both of whose columns ``schema`` has, if any are asked for.
 
     Raises:
         RunError: there is none.
     """
+    if derived == "none":
+        return NO_PAIRS
     place = {feature.name: index for index, feature in enumerate(schema.features)}
 
     def found(names: Sequence[tuple[str, str]]) -> tuple[Pair, ...]:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -24,15 +24,13 @@ from torch.nn import functional
 from idskit.data.parts import Dataset, Part
 from idskit.errors import DeviceError
 from idskit.models.control import shuffle_columns
-from idskit.models.derived import NO_PAIRS, Derived, Pairs
 from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.prune import prune
 from idskit.models.trees import Trees
 from idskit.training import distributed
-from idskit.training.baseline import fit_lightgbm
-from idskit.training.boosted import average_of, tree_arrays
+from idskit.training.boosted import average_of, fit_boosted, tree_arrays
 from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -107,7 +105,7 @@ def fit(
     """
     whole = settings.resolved()
     device = find_device(whole)
-    pairs = NO_PAIRS if whole.derived == "none" else pairs_of(dataset.schema)
+    pairs = pairs_of(dataset.schema, whole.derived)
     with _machine(whole, device):
         network = build_network(dataset, whole)
         if whole.prune is not None:
@@ -131,7 +129,10 @@ def fit(
         network.load_state_dict(loop.progress.best)
         loop.fit_novelty()
         if whole.trees != "none":
-            network.trees = _fit_trees(dataset, whole, pairs)
+            arrays = average_of(
+                [tree_arrays(model) for model in fit_boosted(dataset, whole, pairs)]
+            )
+            network.trees = Trees.of(arrays, len(dataset.classes), pairs)
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
 
 
@@ -311,25 +312,6 @@ def _committee(dataset: Dataset, settings: ResolvedSettings) -> Committee:
     runs = load_teachers(settings.teacher, dataset, settings)
     members = [partial(probabilities_of, run.network) for run in runs]
     return Committee(members, len(dataset.classes))
-
-
-def _fit_trees(dataset: Dataset, settings: ResolvedSettings, pairs: Pairs) -> Trees:
-    """Boosted trees of the training rows and their derived columns, to stand beside the network."""
-    rows = Derived.of(pairs)(torch.from_numpy(dataset.train.rows)).numpy()
-    wider = replace(dataset, train=replace(dataset.train, rows=rows))
-    kinds = (False, True) if settings.trees == "committee" else (False,)
-    models = [
-        fit_lightgbm(
-            wider,
-            seed=settings.seed,
-            threads=settings.threads,
-            tree_leaf=settings.tree_leaf,
-            random_thresholds=at_random,
-        )
-        for at_random in kinds
-    ]
-    arrays = average_of([tree_arrays(model) for model in models])
-    return Trees.of(arrays, len(dataset.classes), pairs)
 
 
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """More rows to train on, of whose labels only the family is known: each is given a class.
 
-    training rows ──> LightGBM ──> of each row's possible classes the likeliest ──> training rows
+    training rows ──> boosted trees ──> of a row's possible classes the likeliest ──> training rows
 
 Self-training (H. J. Scudder, "Probability of Error of Some Adaptive Pattern-Recognition Machines",
 IEEE Trans. Information Theory 11, 1965), held to what the labels do say. Validation and test rows
@@ -12,24 +12,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idskit.data.parts import Dataset, MoreRows, Part, join
-from idskit.training.baseline import fit_lightgbm
+from idskit.training.boosted import fit_boosted, with_pairs
+from idskit.training.derived import pairs_of
+from idskit.training.settings import ResolvedSettings
 
 GROUP = "more rows"
+LEAST = 1e-9  # probability
 
 
-def with_more(dataset: Dataset, more: MoreRows, *, seed: int, threads: int) -> Dataset:
+def with_more(dataset: Dataset, more: MoreRows, settings: ResolvedSettings) -> Dataset:
     """The data set with more training rows, which of each class weigh no more than its own.
 
     Args:
         dataset: divided; its training rows say what is likely.
         more: none of them a row of ``dataset``.
-        seed: of LightGBM.
-        threads: of LightGBM.
+        settings: of the trees that say it, which are those of the model.
+
+    Raises:
+        RunError: no pairs of such columns.
     """
-    model = fit_lightgbm(dataset, seed=seed, threads=threads)
-    likely = np.where(more.possible, model.predict_proba(more.rows), -1.0)
+    likely = np.where(more.possible, _scores(dataset, more.rows, settings), -np.inf)
     labels = likely.argmax(axis=1).astype(np.int64)
     own = np.bincount(dataset.train.labels, dataset.train.weights, len(dataset.classes))
     added = np.bincount(labels, minlength=len(own))
@@ -48,7 +53,18 @@ def with_more(dataset: Dataset, more: MoreRows, *, seed: int, threads: int) -> D
         notes=(
             *dataset.notes,
             *more.notes,
-            f"of the more rows {several:,} may be of several classes: LightGBM of the other "
-            "training rows says of which",
+            f"of the more rows {several:,} may be of several classes: boosted trees of the other "
+            "training rows say of which",
         ),
     )
+
+
+def _scores(
+    dataset: Dataset, rows: NDArray[np.float32], settings: ResolvedSettings
+) -> NDArray[np.float64]:
+    """How likely each class is (n, classes), on a scale of each row's own."""
+    pairs = pairs_of(dataset.schema, settings.derived)
+    wider = with_pairs(rows, pairs)
+    members = [model.predict_proba(wider) for model in fit_boosted(dataset, settings, pairs)]
+    total: NDArray[np.float64] = np.log(np.maximum(members, LEAST)).sum(axis=0)
+    return total

@@ -77,7 +77,7 @@ def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
     )
     if settings.more:
         more = load_more(dataset, settings.more, labels=settings.labels, reading=settings.reading())
-        dataset = with_more(dataset, more, seed=settings.seed, threads=settings.threads)
+        dataset = with_more(dataset, more, settings)
     if settings.unlabelled:
         rows = load_unlabelled(dataset, settings.unlabelled)
         note = f"pre-trained on {len(rows):,} rows without labels as well"
