@@ -269,8 +269,8 @@ def _recognise(publisher: Publisher, path: Path, look: Peek) -> _File:
     keys = [column_key(name) for name in look.header]
     label = next((keys.index(key) for key in publisher.label_columns if key in keys), None)
     text = "" if label is not None else _class_of_file(publisher, path, look.header)
-    best = max(publisher.versions, key=lambda version: len(_places(publisher, version, keys)))
-    places = _places(publisher, best, keys)
+    found = ((v, places_of(v.features, publisher.spellings, keys)) for v in publisher.versions)
+    best, places = max(found, key=lambda version: len(version[1]))
     if not places:
         names = ", ".join(feature.name for feature in best.features[:3])
         raise DataError(
@@ -292,12 +292,20 @@ def _recognise(publisher: Publisher, path: Path, look: Peek) -> _File:
     )
 
 
-def _places(publisher: Publisher, version: Version, keys: Sequence[str]) -> dict[str, int]:
-    """Place of each feature that the file has; of a column that occurs twice, the first."""
-    names = {column_key(feature.name): feature.name for feature in version.features}
+def places_of(
+    features: Sequence[Feature], spellings: Mapping[str, str], keys: Sequence[str]
+) -> dict[str, int]:
+    """Place of each feature among a file's columns; of a column that occurs twice, the first.
+
+    Args:
+        features: to find.
+        spellings: column keys to feature names, where they differ.
+        keys: of the file's columns.
+    """
+    names = {column_key(feature.name): feature.name for feature in features}
     places: dict[str, int] = {}
     for place, key in enumerate(keys):
-        spelled = publisher.spellings.get(key)
+        spelled = spellings.get(key)
         name = spelled if spelled in names.values() else names.get(key)
         if name is not None:
             places.setdefault(name, place)

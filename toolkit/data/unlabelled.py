@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.own_table import to_codes
-from idskit.data.publisher import column_key
+from idskit.data.publisher import column_key, places_of
 from idskit.data.tables import Source, peek, read_tables, table_files
 from idskit.errors import DataError
 from idskit.schema import Schema
@@ -36,10 +36,7 @@ def read_unlabelled(
 
 def _source(path: Path, schema: Schema, spellings: Mapping[str, str]) -> Source:
     header = peek(path).header
-    names = {column_key(name): name for name in schema.names}
-    places: dict[str, int] = {}
-    for place, key in enumerate(map(column_key, header)):
-        places.setdefault(names.get(key) or spellings.get(key, ""), place)
+    places = places_of(schema.features, spellings, [column_key(name) for name in header])
     missing = [name for name in schema.names if name not in places]
     if missing:
         raise DataError(
