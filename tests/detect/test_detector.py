@@ -67,6 +67,17 @@ def test_a_flow_that_cannot_be_judged_stops_no_other(make_model) -> None:
     assert [alert.row for alert in detector.alerts(batch)] == [2]
 
 
+def test_rows_of_alerts_count_on_over_batches(make_model) -> None:
+    detector = Detector.load(make_model())
+    batch = FlowBatch(
+        schema=detector.schema,
+        flows=np.zeros(2, FLOW),
+        features=np.array([[9.0, 0, 0], [0, 9, 0]]),
+        first_row=64,
+    )
+    assert [alert.row for alert in detector.alerts(batch)] == [65]
+
+
 def test_the_card_and_hash_are_those_of_the_file(make_model) -> None:
     path = make_model(facts={"data": "toy"})
     detector = Detector.load(path)

@@ -106,10 +106,28 @@ def test_the_schema_of_a_model_is_taken_if_it_is_the_same(capture: Path) -> None
         assert flows.schema == schema_named("gateway")
 
 
+def test_a_model_gets_the_columns_that_it_reads_in_its_own_order(capture: Path) -> None:
+    ours = schema_named("gateway")
+    few = replace(ours, features=(ours.features[9], ours.features[0]))
+    with open_flows(capture, ours) as flows:
+        (whole,) = flows.batches()
+    with open_flows(capture, few) as flows:
+        (chosen,) = flows.batches()
+    assert chosen.schema == few
+    np.testing.assert_array_equal(chosen.features, whole.features[:, [9, 0]])
+
+
+def test_batches_count_their_flows_from_the_beginning(capture: Path) -> None:
+    with open_flows(capture) as flows:
+        starts = [(batch.first_row, len(batch)) for batch in flows.batches(size=1)]
+    assert starts == [(row, 1) for row in range(len(starts))]
+    assert len(starts) > 1
+
+
 def test_the_schema_of_another_version_is_refused(capture: Path) -> None:
     ours = schema_named("gateway")
     other = replace(ours, features=(*ours.features, Feature(name="more", unit="1")))
-    with pytest.raises(SchemaError, match=r"gateway .* was asked for, but this version"):
+    with pytest.raises(SchemaError, match=r"1 columns of gateway .*\(first more\)"):
         open_flows(capture, other)
 
 

@@ -166,7 +166,8 @@ class Detector:
         Raises:
             SchemaError: the batch was made for another schema.
         """
-        return self.judge(self.flow_probabilities(batch), batch.flows)
+        probabilities = self.flow_probabilities(batch)
+        return self.judge(probabilities, batch.flows, first_row=batch.first_row)
 
     def judge(
         self,

@@ -196,7 +196,7 @@ def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
-            alerts = detector.judge(probabilities, batch.flows, first_row=reading.rows)
+            alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
             reading.rows += len(batch)
             reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
             yield reading.raised.only_first(alerts)

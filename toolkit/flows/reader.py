@@ -40,11 +40,13 @@ class FlowBatch:
         schema: names and units of the feature columns.
         flows: (n,) FLOW records: who spoke with whom, when, how much (``idskit.flows.table.FLOW``).
         features: (n, len(schema)) float64.
+        first_row: number of the first flow in its capture, from 0.
     """
 
     schema: Schema
     flows: NDArray[np.void]
     features: NDArray[np.float64]
+    first_row: int = 0
 
     def __len__(self) -> int:
         return len(self.flows)
@@ -127,7 +129,7 @@ def open_flows(
     Args:
         source: a pcap or pcapng file; the name of an interface where there is no such file.
         schema: which features: a name (see ``idskit.flows.profiles.NAMES``), or the schema that a
-            model carries, which must then be the same as that of this version.
+            model carries: columns of a profile of this version, in the model's own order.
         memory_mb: budget of the flow table, at least 1. When it is full, a flow is given out early
             for every new one, those without payload first, and counted.
         idle_timeout_s: a flow without a packet for longer ends; 120 by default. Only ``gateway``
@@ -145,7 +147,7 @@ def open_flows(
     Raises:
         CaptureError: the file is missing, unreadable or not a capture, or the interface cannot be
             read.
-        SchemaError: there is no such schema, or it is not the one of this version.
+        SchemaError: there is no such schema, or this version does not compute all its columns.
         IdskitError: a setting that the schema does not have, or one out of range.
 
     Example:
@@ -154,7 +156,7 @@ def open_flows(
         Traceback (most recent call last):
         idskit.errors.CaptureError: cannot read no such.pcap: no such file
     """
-    profile = _profile_of(schema)
+    profile, wanted = _profile_of(schema)
     if memory_mb < 1:
         raise IdskitError(f"memory_mb is {memory_mb}, but a flow table needs at least 1")
     if verdict_after < 0:
@@ -167,7 +169,7 @@ def open_flows(
     )
     capture = _open(source, live, filter)
     try:
-        return FlowReader(capture, profile, settings)
+        return FlowReader(capture, profile, settings, wanted)
     except BaseException:
         capture.close()
         raise
@@ -181,22 +183,25 @@ def _open(source: str | Path, live: bool, filter: str | None) -> Capture | LiveC
     return open_capture(source)
 
 
-def _profile_of(schema: str | Schema) -> Profile:
+def _profile_of(schema: str | Schema) -> tuple[Profile, Schema]:
+    """The profile that computes the columns asked for, and these columns."""
     if isinstance(schema, str):
-        return profile_named(schema)
+        profile = profile_named(schema)
+        return profile, profile.SCHEMA
     if schema.name not in NAMES:
         raise SchemaError(
             f"the model reads the columns of {schema.name}, which packets cannot give: let it read "
             f"a table of them (--flows), or train with --schema ({', '.join(NAMES)})"
         )
     profile = profile_named(schema.name)
-    if profile.SCHEMA.sha256 != schema.sha256:
+    missing = [f.name for f in schema.features if f not in profile.SCHEMA.features]
+    if missing:
         raise SchemaError(
-            f"schema {schema.name} {schema.sha256[:12]} was asked for, but this version of idskit "
-            f"makes {schema.name} {profile.SCHEMA.sha256[:12]}: train again, or use the version "
-            "that the model was made with"
+            f"the model reads {len(missing)} columns of {schema.name} that this version of idskit "
+            f"does not compute (first {missing[0]}): train again, or use the version that the "
+            "model was made with"
         )
-    return profile
+    return profile, schema
 
 
 def _idle_us(profile: Profile, idle_timeout_s: float | None) -> int:
@@ -220,7 +225,11 @@ class FlowReader:
     """
 
     def __init__(
-        self, capture: Capture | LiveCapture, profile: Profile, settings: Settings
+        self,
+        capture: Capture | LiveCapture,
+        profile: Profile,
+        settings: Settings,
+        schema: Schema | None = None,
     ) -> None:
         self._capture = capture
         self._live = capture if isinstance(capture, LiveCapture) else None
@@ -229,7 +238,9 @@ class FlowReader:
         self._packets = np.zeros(CHUNK_FRAMES, PACKET)
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
         self._decoded = self._given = self._verdicts = 0
-        self.schema = profile.SCHEMA
+        self.schema = profile.SCHEMA if schema is None else schema
+        self._width = len(profile.SCHEMA)
+        self._columns = _columns_of(self.schema, profile.SCHEMA)
 
     def __enter__(self) -> FlowReader:
         return self
@@ -361,7 +372,7 @@ class _Filling:
         self.output = self._empty()
 
     def _empty(self) -> Output:
-        return new_output(self._size + 1, len(self._reader.schema))
+        return new_output(self._size + 1, self._reader._width)
 
     @property
     def filled(self) -> int:
@@ -380,11 +391,23 @@ class _Filling:
         self.output.flows[:rest] = full.flows[count : count + rest]
         self.output.features[: rest * features.shape[1]] = features[count : count + rest].ravel()
         self._state["emitted"] = rest
+        first_row = self._reader._given
         self._reader._given += count
         self._reader._verdicts += int(np.count_nonzero(full.flows["end"][:count] == VERDICT))
         return FlowBatch(
-            schema=self._reader.schema, flows=full.flows[:count], features=features[:count]
+            schema=self._reader.schema,
+            flows=full.flows[:count],
+            features=features[:count, self._reader._columns],
+            first_row=first_row,
         )
+
+
+def _columns_of(wanted: Schema, computed: Schema) -> slice | NDArray[np.intp]:
+    """Where the columns asked for stand among those that the profile computes."""
+    if wanted == computed:
+        return slice(None)
+    places = {name: place for place, name in enumerate(computed.names)}
+    return np.array([places[name] for name in wanted.names], np.intp)
 
 
 def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:
