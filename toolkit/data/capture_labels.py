@@ -17,6 +17,7 @@ from idskit.errors import DataError
 SUFFIXES = tuple(kind + zipped for kind in (".pcap", ".pcapng", ".cap") for zipped in ("", ".gz"))
 LABELS_FILE, FLOW_LABELS = "labels.csv", ".labels.csv"
 COLUMNS = ("file", "label", "category")
+REPOSITORY = "source_repository"  # a column that labels.csv may have
 FLOW_COLUMNS = (
     *("src_ip", "src_port", "dst_ip", "dst_port", "protocol", "start_us", "label", "category"),
 )
@@ -35,6 +36,7 @@ class Capture:
     name: str  # below the data folder
     category: str | None
     labels: Path | None = None
+    repository: str = ""  # who published it, where the table says so: one lab
 
 
 def find_captures(data: Path) -> list[Capture]:
@@ -88,7 +90,12 @@ def _from_table(table: Path, data: Path) -> Iterator[Capture]:
                 f"{table}, line {number} lists {row['file']}, which is not there: fetch it or "
                 "remove the line"
             )
-        yield Capture(path=path, name=_name(path, inside), category=_category(row))
+        yield Capture(
+            path=path,
+            name=_name(path, inside),
+            category=_category(row),
+            repository=row.get(REPOSITORY, ""),
+        )
 
 
 def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
@@ -121,7 +128,7 @@ def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
                     f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
                 )
             for row in reader:
-                yield reader.line_num, {name: row[name] or "" for name in columns}
+                yield reader.line_num, {k: row[k] or "" for k in (*columns, REPOSITORY) if k in row}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{file} was given as a table of labels, but it is none: {error}"

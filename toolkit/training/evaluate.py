@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.data.capture_labels import Capture, find_captures
 from idskit.data.datasets import load
 from idskit.data.parts import Dataset, Part, Reading, join
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
 from idskit.flows.profiles import NAMES as PROFILES
 from idskit.schema import Schema
-from idskit.training import metrics
+from idskit.training import metrics, wild
 from idskit.training.fit import probabilities_of
 from idskit.training.run import load_run
 
@@ -57,6 +59,9 @@ def evaluate(
         threads: of an .onnx file; all usable processors when None.
         label_column: of a table that is another than the model's own.
 
+    On a folder of captures of which the model was trained on none, every capture is judged as a
+    whole, by repository and category (``idskit.training.wild.report``).
+
     Returns:
         model, runtime, dataset, trained_on, transfer (whether these differ), protocol, notes, test
         (``metrics.summary``) and groups (see ``by_group``), ready for JSON.
@@ -67,6 +72,8 @@ def evaluate(
         DataError: the data cannot be used.
     """
     scorer = open_scorer(model, device=device, threads=threads)
+    if dataset == "captures" and (unseen := _unseen_captures(scorer.facts, data)):
+        return _judge_wild(scorer, model, unseen)
     own = _split_of(scorer.facts, model)
     if scorer.facts.get("dataset") not in (None, dataset):
         return _transfer(scorer, model, dataset, data, label_column)
@@ -86,6 +93,35 @@ def evaluate(
         "protocol": rows.protocol,
         "notes": notes,
         **measure(rows, rows.test, scorer.probabilities(rows.test.rows), scorer.threshold),
+    }
+
+
+def _unseen_captures(facts: Mapping[str, Any], data: Path) -> list[Capture]:
+    """The captures of a folder from which none was trained on; of any other folder none.
+
+    Files are compared by content, so a copy under another name is known.
+    """
+    captures = find_captures(data)
+    known = set(facts.get("sha256", {}).values())
+    if any(hashlib.sha256(capture.path.read_bytes()).hexdigest() in known for capture in captures):
+        return []
+    return [capture for capture in captures if capture.category is not None]
+
+
+def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[str, Any]:
+    """Measure on captures of which training knew nothing, capture by capture."""
+
+    def scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return metrics.attack_score(scorer.probabilities(rows.astype(np.float32)))
+
+    judged = wild.judge(captures, scorer.schema, scores, scorer.threshold)
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": "captures",
+        "trained_on": scorer.facts.get("dataset", "unknown"),
+        "threshold": scorer.threshold,
+        "wild": wild.report(judged),
     }
 
 

@@ -32,6 +32,16 @@ class RocCurve:
     true_positive_rate: Floats
 
 
+def exact_interval(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Bound the rate behind ``hits`` of ``of`` trials (C. Clopper, E. Pearson, Biometrika 1934)."""
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, of - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, of - hits)) if hits < of else 1.0
+    return low, high
+
+
 def attack_score(probabilities: NDArray[np.floating]) -> Floats:
     """1 - P(benign) of (n, classes) probabilities, in float64: (n,)."""
     return 1.0 - probabilities[:, 0].astype(np.float64)

@@ -58,12 +58,67 @@ def show_metrics(document: Mapping[str, Any], console: Console) -> None:
 
 def show_evaluation(result: Mapping[str, Any], console: Console) -> None:
     """Print what ``evaluate`` returned."""
+    if "wild" in result:
+        show_wild(result, console)
+        return
     rows = f"transfer from {result['trained_on']}" if result["transfer"] else "test rows"
     title = f"{result['dataset']}, protocol {result['protocol']}: {rows}"
     name = f"{result['model']} ({result['runtime']})"
     _show(title, {name: result["test"]}, console)
     _show_groups(result["groups"], console)
     _show_notes(result["notes"], console)
+
+
+def show_wild(result: Mapping[str, Any], console: Console) -> None:
+    """Print what ``evaluate`` found on captures that the model never saw."""
+    found = result["wild"]
+    table = Table(
+        title=f"captures never seen, by {escape(result['model'])} at {result['threshold']:.4g}",
+        title_justify="left",
+    )
+    for name in ("measure", "found", "95 % interval"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    for cells in wild_rows(found):
+        table.add_row(*cells)
+    console.print(table)
+    for title in ("categories", "repositories"):
+        _show_shares(title, found[title], console)
+    console.print(f"{len(found['wrong']):,} captures are judged wrongly: --json names them")
+
+
+def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Measure, value and interval of what ``wild.report`` gives."""
+    shares = {
+        "benign captures with anything raised": found["captures"]["benign"],
+        "attack captures with anything raised": found["captures"]["attack"],
+        "benign flows flagged": found["benign_flows"],
+    }
+    area, interval = found["roc_auc"], found["roc_auc_interval"]
+    return [
+        *((name, *_counted(share)) for name, share in shares.items()),
+        ("AUC over captures", f"{area:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}"),
+        *(
+            (f"attacks found, {float(rate):.0%} of benign captures flagged", f"{share:.1%}", "")
+            for rate, share in found["found_at"].items()
+        ),
+    ]
+
+
+def _counted(share: Mapping[str, Any]) -> tuple[str, str]:
+    if not share["of"]:
+        return "none", ""
+    low, high = share["interval"]
+    text = f"{share['raised']:,} of {share['of']:,} ({share['share']:.1%})"
+    return text, f"{low:.1%} to {high:.1%}"
+
+
+def _show_shares(title: str, shares: Mapping[str, Any], console: Console) -> None:
+    table = Table(title=f"anything raised, {title}", title_justify="left")
+    for name in ("name", "captures", "95 % interval"):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for name, share in shares.items():
+        table.add_row(escape(name), *_counted(share))
+    console.print(table)
 
 
 def _show(title: str, columns: Mapping[str, Mapping[str, Any]], console: Console) -> None:
