@@ -128,6 +128,40 @@ def generate(
 
 
 @app.command()
+def lab(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the captures.")] = Path(
+        "lab"
+    ),
+    activity: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this activity (repeatable); without it, all that can run here."),
+    ] = None,
+    link: Annotated[
+        list[str] | None, typer.Option(help="Run over lan, wan or lte (repeatable) [default: lan].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Vary addresses, rates and counts by this seed.")] = 0,
+    list_activities: Annotated[
+        bool, typer.Option("--list", help="List the activities and what they lack; run nothing.")
+    ] = False,
+) -> None:
+    """Record real programs between network namespaces, with the label of every flow (as root)."""
+    from idskit.lab.run import run_lab
+    from idskit.lab.show import show_activities, show_report
+
+    if list_activities:
+        show_activities(_console())
+        return
+    report = run_lab(
+        output,
+        names=activity or (),
+        links=link or ("lan",),
+        seed=seed,
+        announce=lambda line: typer.echo(line, err=True),
+    )
+    show_report(report, _console())
+
+
+@app.command()
 def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
     tables: Annotated[
         list[Path], typer.Argument(help="CSV or Parquet tables, or a data set by name.")

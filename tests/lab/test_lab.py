@@ -1,0 +1,142 @@
+"""The traffic lab: real programs between namespaces, and the label of every flow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+from pathlib import Path
+
+import dpkt
+import pytest
+from tests.flows.namespaces import wire
+
+from idskit.data.capture_labels import find_captures
+from idskit.data.captures import read_flows
+from idskit.errors import DataError, IdskitError
+from idskit.lab import run as lab_run
+from idskit.lab.activities import ACTIVITIES
+from idskit.lab.activity import Activity, missing
+from idskit.lab.network import LINKS, PREFIX, network
+from idskit.lab.run import run_lab
+from idskit.lab.servers import SERVERS, Server
+
+TRY = {
+    "tries": Activity(
+        name="tries",
+        category="brute-force",
+        command="{play} guess-web {server} 3 0.01",
+        servers=("shop",),
+    ),
+    "asks": Activity(
+        name="asks", category="benign", command="{play} shopping {server} 2 0.01", servers=("shop",)
+    ),
+    "sleeps": Activity(name="sleeps", category="benign", command="sleep 30", seconds=1),
+}
+
+
+@pytest.fixture
+def permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip where namespaces may not be made or keys cannot be; small activities otherwise."""
+    for program in ("ssh-keygen", "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    with wire():
+        pass
+    monkeypatch.setattr(lab_run, "ACTIVITIES", TRY)
+
+
+def labels_of(path: Path) -> list[dict[str, str]]:
+    with path.with_name(f"{path.stem}.labels.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES.values(), ids=lambda activity: activity.name)
+def test_every_activity_names_servers_and_fields_that_exist(activity: Activity, tmp_path: Path):
+    assert set(activity.servers) <= set(SERVERS)
+    words = activity.words(tmp_path, random.Random(1))
+    assert not any("{" in word for word in words)
+
+
+def test_the_seed_decides_what_is_run(tmp_path: Path):
+    activity = ACTIVITIES["browse"]
+    first, again, other = (activity.words(tmp_path, random.Random(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert missing("dig") == "dig was not found: apt install dnsutils"
+    assert missing("hydra") == "hydra was not found: apt install hydra"
+
+
+@pytest.mark.usefixtures("permitted")
+def test_what_the_client_does_is_labelled_flow_by_flow(tmp_path: Path):
+    report = run_lab(tmp_path, names=["tries", "asks"], seed=3)
+    assert [item.ended for item in report.recorded] == ["exit 0", "exit 0"]
+    guesses = [row for row in labels_of(tmp_path / "tries-lan-3.pcap") if row["protocol"] == "6"]
+    assert len(guesses) == 3
+    assert {row["category"] for row in guesses} == {"brute-force"}
+    assert {row["src_ip"] for row in guesses} <= {f"{PREFIX}.{n}" for n in range(100, 113)}
+    asked = labels_of(tmp_path / "asks-lan-3.pcap")
+    assert {row["label"] for row in asked} == {"benign"}
+    assert json.loads((tmp_path / "lab.json").read_text())["seed"] == 3
+    families = {
+        flows.family for capture in find_captures(tmp_path) for flows in read_flows(capture)
+    }
+    assert families == {"benign", "brute-force"}
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_longer_link_delays_and_a_command_is_ended(tmp_path: Path):
+    run_lab(tmp_path, names=["asks"], links=["wan"])
+    with (tmp_path / "asks-wan-0.pcap").open("rb") as file:
+        packets = [
+            (time, dpkt.ethernet.Ethernet(frame).data) for time, frame in dpkt.pcap.Reader(file)
+        ]
+    tcp = [
+        (time, ip.data) for time, ip in packets if isinstance(getattr(ip, "data", 0), dpkt.tcp.TCP)
+    ]
+    asked = next(time for time, segment in tcp if segment.flags == 0x12)
+    answered = next(time for time, segment in tcp if segment.flags == 0x10)
+    assert answered - asked >= 2 * LINKS["wan"].delay_ms / 1e3
+    (ended,) = run_lab(tmp_path, names=["sleeps"]).recorded
+    assert ended.ended == "after 1 s"
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_server_that_does_not_listen_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    words = ["sh", "-c", "echo no such key >&2; exit 1"]
+    monkeypatch.setitem(SERVERS, "shop", Server(program="", port=8080, words=lambda _: words))
+    with pytest.raises(IdskitError, match=r"shop server does not listen on port 8080: no such key"):
+        run_lab(tmp_path, names=["asks"])
+
+
+@pytest.mark.usefixtures("permitted")
+def test_nothing_is_left_behind():
+    with network("wan", 0) as net:
+        holders = [net.client.pid, net.server.pid]
+        assert all(Path(f"/proc/{pid}/ns/net").exists() for pid in holders)
+    assert not any(Path(f"/proc/{pid}/exe").exists() for pid in holders)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"names": ["nmap-sync"]}, "no activity 'nmap-sync': choose of"),
+        ({"links": ["dsl"]}, "no link 'dsl': choose of lan, wan, lte"),
+    ],
+)
+def test_what_does_not_exist_is_answered_with_what_does(asked, said: str, tmp_path: Path):
+    with pytest.raises(DataError, match=said):
+        run_lab(tmp_path, **asked)
+
+
+def test_a_named_activity_without_its_program_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(DataError, match="hydra-ssh: hydra was not found: apt install hydra"):
+        run_lab(tmp_path, names=["hydra-ssh"])
