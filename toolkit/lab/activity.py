@@ -74,13 +74,15 @@ def values(folder: Path, numbers: random.Random) -> dict[str, str | int]:
     """Draw what a command may name.
 
     Returns:
-        server, client, network (addresses), folder (of the lab's files: words.txt, users.txt,
+        server, client, network (addresses), gateway (the server's first address, from which servers
+        answer that do not look at whom a datagram was for), folder (of the lab's files: words.txt, users.txt,
         paths.txt, key), play (runs a script of ``idskit.lab.play``), port (an open one's
         neighbour), rate (a second), pause (seconds).
     """
     return {
         "server": numbers.choice(SERVERS),
         "client": numbers.choice(CLIENTS),
+        "gateway": f"{PREFIX}.1",
         "network": f"{PREFIX}.0/27",
         "folder": str(folder),
         "play": f"{shlex.quote(sys.executable)} -m idskit.lab.play",
