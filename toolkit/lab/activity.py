@@ -74,10 +74,10 @@ def values(folder: Path, numbers: random.Random) -> dict[str, str | int]:
     """Draw what a command may name.
 
     Returns:
-        server, client, network (addresses), gateway (the server's first address, from which servers
-        answer that do not look at whom a datagram was for), folder (of the lab's files: words.txt, users.txt,
-        paths.txt, key), play (runs a script of ``idskit.lab.play``), port (an open one's
-        neighbour), rate (a second), pause (seconds).
+        server, client, network: addresses. gateway: the server's first address, from which servers
+        answer that do not look at whom a datagram was for. folder: of words.txt, users.txt,
+        paths.txt and key. play: runs a script of ``idskit.lab.play``. port: a random one. rate: a
+        second. pause: in seconds.
     """
     return {
         "server": numbers.choice(SERVERS),
