@@ -6,10 +6,12 @@ All backends take raw rows and give probabilities, so the same weights can be co
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import INPUT, OUTPUT, read_model
 from idskit.detect.session import PROVIDERS, usable_processors
 from idskit.errors import DeviceError, IdskitError, require
+from idskit.folders import cache_home, make_private
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
 Infer = Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 NOISE = 0.05  # standard deviation of the factor that numbers are multiplied by
 
 
@@ -273,10 +277,23 @@ def _compile(torch: Any, network: Any) -> None:
     """
     from idskit.models.resnet import SmallConv2d
 
+    _keep_compiled()
     for module in network.modules():
         if isinstance(module, SmallConv2d):
             module.dense = False
     network.logits = torch.compile(network.logits, dynamic=True, fullgraph=True)
+
+
+@cache
+def _keep_compiled() -> None:
+    """Choose where torch keeps what it compiled: by itself in a folder of /tmp that all can guess.
+
+    Raises:
+        IdskitError: somebody else could have put programs of his own there.
+    """
+    given = os.environ.get(_COMPILED)
+    folder = Path(given, "idskit").absolute() if given else cache_home() / "torch"
+    os.environ[_COMPILED] = str(make_private(folder, _COMPILED))
 
 
 def _require_torch_device(torch: Any, device: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +43,7 @@ from idskit.bench.warm import is_cold
 from idskit.bench.ways import Ways
 from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
-from idskit.output import is_stream, write_whole
+from idskit.output import require_place, write_whole
 
 COMPILED_FIRST = (
     "The flow engine had to be compiled first, so everything was measured as with --quick; measure "
@@ -122,7 +121,8 @@ def bench(  # noqa: PLR0913 - one argument a flag
     )
     ways.check(models, wanted)
     for file in (json, html, markdown):
-        _require_folder(file)
+        if file is not None:
+            require_place(file)
     console = console or Console(stderr=True)
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
@@ -253,17 +253,6 @@ def _checked(
         if value is not None and value <= 0:
             raise IdskitError(f"--{flag} {value:g} was asked for: more than 0 is needed")
     return tuple(name for name in SCENARIOS if name in asked)
-
-
-def _require_folder(file: Path | None) -> None:
-    """Say before anything is measured that its result could not be kept."""
-    if file is None or str(file) == "-" or is_stream(file):
-        return
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise IdskitError(
-            f"{file} cannot be written: {file.parent} is no folder that you may write to, so "
-            "nothing was measured; choose another place"
-        )
 
 
 def _pipeline(

@@ -13,8 +13,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,7 +109,9 @@ def extract(
 
 @app.command()
 def generate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The capture to write (pcap).")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The capture to write: .pcap or .pcapng.")
+    ],
     packets: Annotated[int, typer.Option(min=1, help="About how many packets.")] = 10_000,
     mix: Annotated[str, typer.Option(help="home, benign, mixed or flood.")] = "home",
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
@@ -698,24 +698,7 @@ def _announcing_compilation() -> AbstractContextManager[None]:
     """Within this context, the long wait of a first use is explained, once, as it begins."""
     from idskit.flows.kernel import on_first_compilation
 
-    _spare_linear_algebra()
     return on_first_compilation(lambda: typer.echo(_COMPILING, err=True))
-
-
-def _spare_linear_algebra() -> None:
-    """Let numba start without scipy.linalg, where it is installed: 0.06 s of a start.
-
-    numba loads it only to learn whether polynomials may use it, looks again for functions that do
-    need it, and no kernel here is one of them.
-    """
-    blas = "scipy.linalg.cython_blas"
-    if blas in sys.modules or not find_spec("numba.np.arraymath"):
-        return
-    sys.modules[blas] = None  # type: ignore[assignment]  # Python's word for "do not import"
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[blas]
 
 
 def _compare_models(
@@ -754,6 +737,7 @@ def _write_document(file: Path | None, document: Any) -> None:
 
 
 def _require_train() -> None:
+    import idskit.training  # noqa: F401 - says where matplotlib keeps its fonts
     from idskit.errors import require
 
     # Before torch starts its threads: those that wait for each other must not hold a core while
