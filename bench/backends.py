@@ -30,7 +30,7 @@ from idskit.bench.gpu import (
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import INPUT, OUTPUT, read_model
-from idskit.detect.session import PROVIDERS, usable_processors
+from idskit.detect.session import PROVIDERS, thread_count
 from idskit.errors import DeviceError, IdskitError, require
 from idskit.folders import cache_home, make_private
 from idskit.schema import Schema
@@ -227,13 +227,13 @@ def _torch_candidate(
 ) -> Candidate:
     torch = require("torch", "train")
     require("safetensors", "train")
-    from idskit.training.run import load_run
+    from idskit.training.run import load_run, torch_device
 
-    _require_torch_device(torch, device)
+    where, count = torch_device(device), thread_count(threads)
     start = time.perf_counter()
-    torch.set_num_threads(threads or usable_processors())
+    torch.set_num_threads(count)
     run = load_run(folder)
-    network = run.network.to(device)
+    network = run.network.to(where)
     if compiled:
         _compile(torch, network)
     init_ms = (time.perf_counter() - start) * 1e3
@@ -294,19 +294,6 @@ def _keep_compiled() -> None:
     given = os.environ.get(_COMPILED)
     folder = Path(given, "idskit").absolute() if given else cache_home() / "torch"
     os.environ[_COMPILED] = str(make_private(folder, _COMPILED))
-
-
-def _require_torch_device(torch: Any, device: str) -> None:
-    if device not in {"cpu", "cuda"}:
-        raise DeviceError(
-            f"device {device!r} was asked for with a training run: torch has cpu and cuda; export "
-            "the run and name the ONNX file for others"
-        )
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
-            "torch built for CUDA (pytorch.org), or use device cpu"
-        )
 
 
 def _first_compiled_ms(infer: Infer, sample: Rows) -> float:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idskit.errors import IdskitError
+from idskit.streams import standard_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,14 +50,34 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or tensorrt: that device, o
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads; all that this process may use if none.")
 ]
+
+
+def _place(file: Path | None) -> Path | None:
+    """Refuse a file that could not be written, before the work that it is for."""
+    if file is not None:
+        from idskit.output import require_place
+
+        require_place(file)
+    return file
+
+
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE; - is stdout.")
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", callback=_place, help="Write JSON to FILE; - is stdout."
+    ),
 ]
 Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots to FILE.")
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", callback=_place, help="Write one page with plots to FILE."
+    ),
 ]
 Markdown = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown tables to FILE.")
+    Path | None,
+    typer.Option(
+        "--markdown", metavar="FILE", callback=_place, help="Write Markdown tables to FILE."
+    ),
 ]
 PublicKey = Annotated[
     Path | None,
@@ -152,7 +173,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
     ] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same audit.")] = 0,
     json_file: Json = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
+    html: Html = None,
 ) -> None:
     """Look for leaks in labelled tables; exit 3 when there is one."""
     from idskit.errors import require
@@ -341,7 +362,6 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
     from idskit.models.network import MODELS
-    from idskit.output import require_place
     from idskit.training.page import SEEDS, save_page
     from idskit.training.seeds import train_seeds
     from idskit.training.settings import TrainingSettings
@@ -351,9 +371,6 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     others = ("data", "output", "resume", "json_file", "seeds", "keep", "html")
     for name in (*others, "leave_one_attack_out"):
         given.pop(name, None)
-    for place in (json_file, html):
-        if place is not None:
-            require_place(place)
     if model not in MODELS:
         if seeds or html or leave_one_attack_out:
             raise typer.BadParameter(
@@ -513,7 +530,6 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             capture=capture,
             interface=interface,
             flows_table=flows,
-            output=sys.stdout,
             device=device,
             threads=threads,
             threshold=threshold,
@@ -665,7 +681,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]  # allowed anywhere
     try:
-        app(words)
+        with standard_streams():
+            app(words)
     except Exception as error:
         if "--debug" in given:
             raise
@@ -729,7 +746,7 @@ def _write_document(file: Path | None, document: Any) -> None:
         return
     text = document if isinstance(document, str) else json.dumps(document, indent=2)
     if str(file) == "-":
-        typer.echo(text)
+        print(text)
         return
     from idskit.output import write_whole
 

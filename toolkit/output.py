@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from idskit.errors import IdskitError
 from idskit.folders import is_shared, is_sticky, steps_to
+from idskit.streams import abandon, standard_output
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -109,9 +110,13 @@ def require_place(path: Path) -> None:
     """Refuse, before long work, a place where its result could not be written.
 
     Raises:
-        IdskitError: there is no such folder, or it is not for us to write to.
+        IdskitError: there is no such folder, or it is not for us to write to; ``-`` is standard
+            output, and that is closed.
     """
-    if str(path) == "-" or is_stream(path):
+    if str(path) == "-":
+        standard_output()
+        return
+    if is_stream(path):
         return
     folder = path.parent
     if path.is_dir():
@@ -147,13 +152,6 @@ def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: 
         abandon(stream)
         raise IdskitError(_sentence(name, error)) from error
     return True
-
-
-def abandon(stream: IO[Any]) -> None:
-    """Send what is still buffered nowhere, or the interpreter complains of it at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ made for its files go on working. Numbers read back exactly.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -24,6 +23,7 @@ from idskit.flows.reader import FlowBatch, FlowReader, FlowStatistics, open_flow
 from idskit.flows.table import FLOW
 from idskit.output import is_stream, reason, write_stream, write_whole
 from idskit.schema import Schema
+from idskit.streams import standard_output
 
 STDOUT = "-"
 _BATCH = 8192
@@ -122,8 +122,9 @@ def _writer(output: str | Path | None) -> _Write:
 
 
 def _write_stdout(flows: FlowReader, verdicts: bool) -> bool:
-    sys.stdout.flush()
-    return write_stream(sys.stdout.buffer, _csv(flows, verdicts), "standard output")
+    stdout = standard_output()
+    stdout.flush()
+    return write_stream(stdout.buffer, _csv(flows, verdicts), "standard output")
 
 
 def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> bool:
