@@ -41,6 +41,7 @@ from idskit.bench.twin import fp32_twin
 from idskit.bench.verdict import verdict
 from idskit.bench.warm import is_cold
 from idskit.bench.ways import Ways
+from idskit.console import PeopleConsole
 from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
 from idskit.output import require_place, write_whole
@@ -123,7 +124,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
     for file in (json, html, markdown):
         if file is not None:
             require_place(file)
-    console = console or Console(stderr=True)
+    console = console or PeopleConsole()
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
     with ExitStack() as stack:
@@ -196,7 +197,7 @@ def show_file(
         IdskitError: no result file of this schema version, or a view cannot be written.
     """
     report = Report.load(file)
-    deliver(report, console or Console(stderr=True), html=html, markdown=markdown)
+    deliver(report, console or PeopleConsole(), html=html, markdown=markdown)
     return report
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from idskit.errors import IdskitError
 from idskit.streams import standard_streams
@@ -26,9 +27,21 @@ if TYPE_CHECKING:
 
 _COMPILING = "compiling the flow engine for this machine, once: about 20 s"
 
+
+class _Verbs(typer.core.TyperGroup):
+    """The verbs, each with its whole sentence: click cuts what a terminal has no room for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        verbs = ((name, self.commands[name]) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(1000)) for name, verb in verbs])
+
+
 app = typer.Typer(
     name="idskit",
     help="Learned network-intrusion detection on edge gateways.",
+    cls=_Verbs,
+    rich_markup_mode=None,  # rich cuts words and options that a terminal has no room for
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -95,7 +108,7 @@ def extract(
     interface: Interface = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help=".csv, .parquet or .arrow; CSV on stdout if none."),
+        typer.Option("-o", "--output", help=".csv[.gz], .parquet, .arrow; CSV on stdout if none."),
     ] = None,
     schema: Annotated[
         str, typer.Option(help="gateway, packets, cic-fixed, ...: which features.")
@@ -706,9 +719,9 @@ def _relieve_collector() -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from idskit.console import PeopleConsole
 
-    return Console(stderr=True)
+    return PeopleConsole()
 
 
 def _announcing_compilation() -> AbstractContextManager[None]:
