@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -251,7 +252,7 @@ def _checked(
             raise IdskitError(
                 f"--{flag} was given without the scenario it belongs to: add --scenario {name}"
             )
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise IdskitError(f"--{flag} {value:g} was asked for: more than 0 is needed")
     return tuple(name for name in SCENARIOS if name in asked)
 

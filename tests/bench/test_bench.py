@@ -139,6 +139,11 @@ def test_nothing_is_measured_when_the_result_cannot_be_written(
     assert [path.name for path in tmp_path.iterdir()] == ["toy.onnx"]
 
 
+def test_more_threads_than_any_processor_runs_are_refused(make_model) -> None:
+    with pytest.raises(DeviceError, match="100000 threads were asked for: choose 1 to 256"):
+        bench([make_model()], scenario=["single-stream"], threads=[1, 100_000])
+
+
 def test_an_unknown_scenario(make_model) -> None:
     with pytest.raises(IdskitError, match="'fast' was asked for: choose among single-stream"):
         bench([make_model()], scenario=["fast"])
