@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,10 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     A disk that fills up or a process that is killed in between leaves the earlier run as it was.
     """
-    partial = folder / PARTIAL
-    rmtree(partial, ignore_errors=True)  # of a process that was killed
+    for left in folder.glob(f"{PARTIAL}*"):  # of processes that were killed
+        rmtree(left, ignore_errors=True)
+    partial = Path(mkdtemp(prefix=PARTIAL, dir=folder))
     try:
-        partial.mkdir()
         yield partial
         (folder / RUN_FILE).unlink(missing_ok=True)  # with it a folder is complete
         for file in sorted(partial.iterdir(), key=lambda path: path.name == RUN_FILE):
