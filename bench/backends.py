@@ -6,10 +6,12 @@ All backends take raw rows and give probabilities, so the same weights can be co
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,14 @@ from idskit.bench.gpu import (
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import INPUT, OUTPUT, read_model
-from idskit.detect.session import PROVIDERS, usable_processors
+from idskit.detect.session import PROVIDERS, thread_count
 from idskit.errors import DeviceError, IdskitError, require
+from idskit.folders import cache_home, make_private
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
 Infer = Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 NOISE = 0.05  # standard deviation of the factor that numbers are multiplied by
 
 
@@ -223,13 +227,13 @@ def _torch_candidate(
 ) -> Candidate:
     torch = require("torch", "train")
     require("safetensors", "train")
-    from idskit.training.run import load_run
+    from idskit.training.run import load_run, torch_device
 
-    _require_torch_device(torch, device)
+    where, count = torch_device(device), thread_count(threads)
     start = time.perf_counter()
-    torch.set_num_threads(threads or usable_processors())
+    torch.set_num_threads(count)
     run = load_run(folder)
-    network = run.network.to(device)
+    network = run.network.to(where)
     if compiled:
         _compile(torch, network)
     init_ms = (time.perf_counter() - start) * 1e3
@@ -273,23 +277,23 @@ def _compile(torch: Any, network: Any) -> None:
     """
     from idskit.models.resnet import SmallConv2d
 
+    _keep_compiled()
     for module in network.modules():
         if isinstance(module, SmallConv2d):
             module.dense = False
     network.logits = torch.compile(network.logits, dynamic=True, fullgraph=True)
 
 
-def _require_torch_device(torch: Any, device: str) -> None:
-    if device not in {"cpu", "cuda"}:
-        raise DeviceError(
-            f"device {device!r} was asked for with a training run: torch has cpu and cuda; export "
-            "the run and name the ONNX file for others"
-        )
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
-            "torch built for CUDA (pytorch.org), or use device cpu"
-        )
+@cache
+def _keep_compiled() -> None:
+    """Choose where torch keeps what it compiled: by itself in a folder of /tmp that all can guess.
+
+    Raises:
+        IdskitError: somebody else could have put programs of his own there.
+    """
+    given = os.environ.get(_COMPILED)
+    folder = Path(given, "idskit").absolute() if given else cache_home() / "torch"
+    os.environ[_COMPILED] = str(make_private(folder, _COMPILED))
 
 
 def _first_compiled_ms(infer: Infer, sample: Rows) -> float:

@@ -21,7 +21,7 @@ from idskit.bench.measure import Plan, Spread, measure
 from idskit.bench.protobuf import number, packed, text
 from idskit.bench.result import Int8Rate
 from idskit.detect.model_file import INPUT
-from idskit.detect.session import session_options, usable_processors
+from idskit.detect.session import session_options, thread_count
 
 SIZE = 1024
 PLAN = Plan(rounds=5, round_s=0.1, warmup_s=0.1)
@@ -46,7 +46,7 @@ def int8_rate(contents: Mapping[str, bytes], sample: Rows, *, threads: int | Non
     return Int8Rate(
         gmac_per_s=rates[best],
         types=best,
-        threads=threads or usable_processors(),
+        threads=thread_count(threads),
         macs_per_flow={sha256: count_macs(file, sample) for sha256, file in contents.items()},
     )
 

@@ -21,6 +21,7 @@ from idskit.bench.interval import CONFIDENCE, ratio_interval
 from idskit.bench.page import save_page
 from idskit.bench.result import Report, Result
 from idskit.bench.section import Section, markdown_section, show_sections
+from idskit.console import PeopleConsole
 from idskit.errors import GateRefused, IdskitError
 from idskit.output import write_whole
 
@@ -106,7 +107,7 @@ def compare(
     reports = {name: Report.load(path) for name, path in _names(files).items()}
     comparison = compare_reports(reports)
     shown = comparison_sections(comparison)
-    console = console or Console(stderr=True)
+    console = console or PeopleConsole()
     show_sections(shown, console)
     for sentence in comparison.differences:
         console.print(sentence, highlight=False, markup=False)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -21,6 +22,7 @@ from idskit.bench.installed import installed
 from idskit.bench.machine import machine_facts
 from idskit.bench.sensors import ROOT
 from idskit.errors import IdskitError
+from idskit.folders import cache_home
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,6 +106,7 @@ def _findings(facts: Mapping[str, Any], warmed: float | None, root: Path) -> Ite
     )
     yield from hardware(facts, root)
     yield _kernels(warmed)
+    yield _folders()
     yield _live(root)
     yield _model()
 
@@ -115,8 +118,14 @@ def _kernels(warmed: float | None) -> Finding:
     try:
         from idskit.bench.warm import cold_profiles
         from idskit.flows.kernel import cache_folder, is_compiling
+
+        folder = cache_folder()
     except ImportError as error:
         return broken("flow engine", "numba", error)
+    except IdskitError as error:
+        return Finding(
+            name="flow engine", found=str(error), level="error", meaning="nothing reads packets"
+        )
     if not is_compiling():
         return Finding(
             name="flow engine",
@@ -124,14 +133,13 @@ def _kernels(warmed: float | None) -> Finding:
             level="warning",
             meaning="packets are read by plain Python, a thousand times slower: unset it",
         )
-    folder = cache_folder()
     if folder is None:
         return Finding(
             name="flow engine",
             found="no folder to keep it in: every process compiles it anew",
             level="warning",
-            meaning="every start takes about 20 s more: set NUMBA_CACHE_DIR to a folder that can "
-            "be written",
+            meaning="every start takes about 20 s more: set NUMBA_CACHE_DIR to a folder that only "
+            "this user can write to",
         )
     return _kept(folder, cold_profiles(), warmed)
 
@@ -146,6 +154,15 @@ def _kept(folder: Path, cold: list[str], warmed: float | None) -> Finding:
         "the user who will run idskit"
         if cold
         else "no start compiles; the folder belongs to this processor, user and version",
+    )
+
+
+def _folders() -> Finding:
+    return Finding(
+        name="folders",
+        found=f"caches below {cache_home()}, temporary files in {gettempdir()}",
+        level="ok",
+        meaning="nothing else is written than the outputs that a command names",
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from idskit import telemetry
 from idskit.bench.finding import Finding, Level, broken
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
@@ -35,7 +37,22 @@ def installed(
     yield _wheels(python, libc, architecture)
     yield _packages(packages)
     yield _runtimes({name: found for name in RUNTIMES if (found := packages[name])})
+    yield _telemetry()
     yield from _providers()
+
+
+def _telemetry() -> Finding:
+    """Whether onnxruntime 1.29 and later keep to themselves; older ones always do on Linux."""
+    off = telemetry.is_off()
+    return Finding(
+        name="telemetry",
+        found=f"{telemetry.VARIABLE}={os.environ.get(telemetry.VARIABLE, '')}",
+        level="ok" if off else "warning",
+        meaning="onnxruntime connects to nobody and keeps no device ID"
+        if off
+        else "onnxruntime 1.29 and later look names up, send what they measured and keep a device "
+        f"ID below the cache folder: unset {telemetry.VARIABLE}, or set it to 1",
+    )
 
 
 def _wheels(python: str, libc: str | None, architecture: str) -> Finding:

@@ -28,7 +28,7 @@ import numpy as np
 
 from idskit.bench.backends import Candidate, Execution, ModelFacts, Rows
 from idskit.detect.model_file import INPUT, OUTPUT
-from idskit.detect.session import open_session, usable_processors
+from idskit.detect.session import open_session, thread_count
 from idskit.errors import MissingExtra, require
 
 OPSET = 17
@@ -150,7 +150,7 @@ def _plain_network(run: Any) -> Any:
 def _in_torch(run: Any, threads: int | None) -> Infer:
     import torch
 
-    torch.set_num_threads(threads or usable_processors())
+    torch.set_num_threads(thread_count(threads))
     network = _plain_network(run)
 
     def infer(rows: Rows) -> object:
@@ -171,7 +171,7 @@ def _in_openvino(model: bytes, threads: int | None) -> Infer:
     except ModuleNotFoundError as error:
         raise MissingExtra("OpenVINO is not installed: pip install openvino") from error
     core = openvino.Core()
-    config = {"INFERENCE_NUM_THREADS": threads or usable_processors()}
+    config = {"INFERENCE_NUM_THREADS": thread_count(threads)}
     compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", config)
     request = compiled.create_infer_request()
     return lambda rows: request.infer({0: rows})[0]
@@ -189,7 +189,7 @@ def _in_ncnn(run: Any, threads: int | None) -> Infer:
     network = _plain_network(run)
     height, width = network.frontend.size
     net = ncnn.Net()
-    net.opt.num_threads = threads or usable_processors()
+    net.opt.num_threads = thread_count(threads)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pnnx reads what torch no longer recommends
         file = Path(folder, "body.pt")
@@ -218,7 +218,7 @@ def _in_ncnn(run: Any, threads: int | None) -> Infer:
 
 def _in_lightgbm(run: Any, threads: int | None) -> Infer:
     lightgbm = require("lightgbm", "train")
-    jobs = threads or usable_processors()
+    jobs = thread_count(threads)
     model = lightgbm.LGBMClassifier(n_estimators=TREES, verbose=-1, n_jobs=jobs)
     model.fit(run.calibration.flows, run.calibration.labels)
     booster = model.booster_
@@ -249,7 +249,7 @@ def _candidate(
             backend=backend,
             provider_asked="cpu",
             provider_used="cpu",
-            threads=threads or usable_processors(),
+            threads=thread_count(threads),
         ),
         schema=run.schema,
         infer=infer,

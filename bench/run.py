@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -42,9 +42,10 @@ from idskit.bench.twin import fp32_twin
 from idskit.bench.verdict import verdict
 from idskit.bench.warm import is_cold
 from idskit.bench.ways import Ways
+from idskit.console import PeopleConsole
 from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
-from idskit.output import is_stream, write_whole
+from idskit.output import require_place, write_whole
 
 COMPILED_FIRST = (
     "The flow engine had to be compiled first, so everything was measured as with --quick; measure "
@@ -122,8 +123,9 @@ def bench(  # noqa: PLR0913 - one argument a flag
     )
     ways.check(models, wanted)
     for file in (json, html, markdown):
-        _require_folder(file)
-    console = console or Console(stderr=True)
+        if file is not None:
+            require_place(file)
+    console = console or PeopleConsole()
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
     with ExitStack() as stack:
@@ -196,7 +198,7 @@ def show_file(
         IdskitError: no result file of this schema version, or a view cannot be written.
     """
     report = Report.load(file)
-    deliver(report, console or Console(stderr=True), html=html, markdown=markdown)
+    deliver(report, console or PeopleConsole(), html=html, markdown=markdown)
     return report
 
 
@@ -250,20 +252,9 @@ def _checked(
             raise IdskitError(
                 f"--{flag} was given without the scenario it belongs to: add --scenario {name}"
             )
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise IdskitError(f"--{flag} {value:g} was asked for: more than 0 is needed")
     return tuple(name for name in SCENARIOS if name in asked)
-
-
-def _require_folder(file: Path | None) -> None:
-    """Say before anything is measured that its result could not be kept."""
-    if file is None or str(file) == "-" or is_stream(file):
-        return
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise IdskitError(
-            f"{file} cannot be written: {file.parent} is no folder that you may write to, so "
-            "nothing was measured; choose another place"
-        )
 
 
 def _pipeline(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from idskit.bench.backends import Candidate, open_candidate
+from idskit.detect.session import thread_count
 from idskit.errors import DeviceError, IdskitError
 
 FIXED_BATCHES = ("single-stream", "offline")  # scenarios in which every call has as many rows
@@ -33,8 +34,10 @@ class Ways:
 
         Raises:
             IdskitError: a way that none of these models, or that a scenario, does not have.
-            DeviceError: a way that the device does not have.
+            DeviceError: a way that the device does not have, or too many threads.
         """
+        for count in self.threads:
+            thread_count(count)
         runs = [path for path in models if path.is_dir()]
         self._check_torch(runs)
         moving = [name for name in scenarios if name not in FIXED_BATCHES]

@@ -73,7 +73,9 @@ def c_header(model: Path, card: ModelCard, sha256: str) -> str:
     return f"""\
 /* {_comment(model.name)}, as `idskit export --emit c` wrote it: for firmware that runs the model
  * with onnxruntime's C API. Input: float [flows][{big}_FEATURES], raw and finite, in the order of
- * {name}_features. Output: float [flows][{big}_CLASSES], probabilities. */
+ * {name}_features. Output: float [flows][{big}_CLASSES], probabilities. Call
+ * setenv("ORT_DISABLE_TELEMETRY", "1", 0) before the first call of that API: version 1.29 and
+ * later connect to the network and write below the cache folder otherwise. */
 #ifndef {big}_H
 #define {big}_H
 

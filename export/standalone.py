@@ -14,13 +14,17 @@ import base64
 import csv
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# onnxruntime 1.29 and later connect to the network and write below the cache folder otherwise.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
+import onnxruntime
 
 # Of the model:
 MODEL = "model.onnx"  # beside this file

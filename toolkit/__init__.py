@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import idskit.telemetry  # noqa: F401 - before anything here can import onnxruntime
 from idskit.errors import (
     CaptureError,
     DataError,

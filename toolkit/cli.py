@@ -13,23 +13,35 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from idskit.errors import IdskitError
+from idskit.streams import standard_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _COMPILING = "compiling the flow engine for this machine, once: about 20 s"
 
+
+class _Verbs(typer.core.TyperGroup):
+    """The verbs, each with its whole sentence: click cuts what a terminal has no room for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        verbs = ((name, self.commands[name]) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(1000)) for name, verb in verbs])
+
+
 app = typer.Typer(
     name="idskit",
     help="Learned network-intrusion detection on edge gateways.",
+    cls=_Verbs,
+    rich_markup_mode=None,  # rich cuts words and options that a terminal has no room for
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,14 +63,34 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or tensorrt: that device, o
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads; all that this process may use if none.")
 ]
+
+
+def _place(file: Path | None) -> Path | None:
+    """Refuse a file that could not be written, before the work that it is for."""
+    if file is not None:
+        from idskit.output import require_place
+
+        require_place(file)
+    return file
+
+
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE; - is stdout.")
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", callback=_place, help="Write JSON to FILE; - is stdout."
+    ),
 ]
 Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots to FILE.")
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", callback=_place, help="Write one page with plots to FILE."
+    ),
 ]
 Markdown = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown tables to FILE.")
+    Path | None,
+    typer.Option(
+        "--markdown", metavar="FILE", callback=_place, help="Write Markdown tables to FILE."
+    ),
 ]
 PublicKey = Annotated[
     Path | None,
@@ -76,7 +108,7 @@ def extract(
     interface: Interface = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help=".csv, .parquet or .arrow; CSV on stdout if none."),
+        typer.Option("-o", "--output", help=".csv[.gz], .parquet, .arrow; CSV on stdout if none."),
     ] = None,
     schema: Annotated[
         str, typer.Option(help="gateway, packets, cic-fixed, ...: which features.")
@@ -111,7 +143,9 @@ def extract(
 
 @app.command()
 def generate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The capture to write (pcap).")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The capture to write: .pcap or .pcapng.")
+    ],
     packets: Annotated[int, typer.Option(min=1, help="About how many packets.")] = 10_000,
     mix: Annotated[str, typer.Option(help="home, benign, mixed or flood.")] = "home",
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
@@ -186,7 +220,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
     ] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same audit.")] = 0,
     json_file: Json = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
+    html: Html = None,
 ) -> None:
     """Look for leaks in labelled tables; exit 3 when there is one."""
     from idskit.errors import require
@@ -375,7 +409,6 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
     from idskit.models.network import MODELS
-    from idskit.output import require_place
     from idskit.training.page import SEEDS, save_page
     from idskit.training.seeds import train_seeds
     from idskit.training.settings import TrainingSettings
@@ -385,9 +418,6 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     others = ("data", "output", "resume", "json_file", "seeds", "keep", "html")
     for name in (*others, "leave_one_attack_out"):
         given.pop(name, None)
-    for place in (json_file, html):
-        if place is not None:
-            require_place(place)
     if model not in MODELS:
         if seeds or html or leave_one_attack_out:
             raise typer.BadParameter(
@@ -547,7 +577,6 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             capture=capture,
             interface=interface,
             flows_table=flows,
-            output=sys.stdout,
             device=device,
             threads=threads,
             threshold=threshold,
@@ -699,7 +728,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]  # allowed anywhere
     try:
-        app(words)
+        with standard_streams():
+            app(words)
     except Exception as error:
         if "--debug" in given:
             raise
@@ -723,33 +753,16 @@ def _relieve_collector() -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from idskit.console import PeopleConsole
 
-    return Console(stderr=True)
+    return PeopleConsole()
 
 
 def _announcing_compilation() -> AbstractContextManager[None]:
     """Within this context, the long wait of a first use is explained, once, as it begins."""
     from idskit.flows.kernel import on_first_compilation
 
-    _spare_linear_algebra()
     return on_first_compilation(lambda: typer.echo(_COMPILING, err=True))
-
-
-def _spare_linear_algebra() -> None:
-    """Let numba start without scipy.linalg, where it is installed: 0.06 s of a start.
-
-    numba loads it only to learn whether polynomials may use it, looks again for functions that do
-    need it, and no kernel here is one of them.
-    """
-    blas = "scipy.linalg.cython_blas"
-    if blas in sys.modules or not find_spec("numba.np.arraymath"):
-        return
-    sys.modules[blas] = None  # type: ignore[assignment]  # Python's word for "do not import"
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[blas]
 
 
 def _compare_models(
@@ -780,7 +793,7 @@ def _write_document(file: Path | None, document: Any) -> None:
         return
     text = document if isinstance(document, str) else json.dumps(document, indent=2)
     if str(file) == "-":
-        typer.echo(text)
+        print(text)
         return
     from idskit.output import write_whole
 
@@ -788,6 +801,7 @@ def _write_document(file: Path | None, document: Any) -> None:
 
 
 def _require_train() -> None:
+    import idskit.training  # noqa: F401 - says where matplotlib keeps its fonts
     from idskit.errors import require
 
     # Before torch starts its threads: those that wait for each other must not hold a core while

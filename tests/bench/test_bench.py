@@ -132,11 +132,16 @@ def test_nothing_is_measured_when_the_result_cannot_be_written(
     make_model, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(run, "single_stream", lambda *_: pytest.fail("it was measured"))
-    with pytest.raises(IdskitError, match=r"cannot be written: .* nothing was measured"):
+    with pytest.raises(IdskitError, match=r"cannot be written: .* does not exist"):
         bench(
             [make_model()], scenario=["single-stream"], quick=True, json=tmp_path / "absent" / "r"
         )
     assert [path.name for path in tmp_path.iterdir()] == ["toy.onnx"]
+
+
+def test_more_threads_than_any_processor_runs_are_refused(make_model) -> None:
+    with pytest.raises(DeviceError, match="100000 threads were asked for: choose 1 to 256"):
+        bench([make_model()], scenario=["single-stream"], threads=[1, 100_000])
 
 
 def test_an_unknown_scenario(make_model) -> None:

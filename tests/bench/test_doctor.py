@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from idskit import telemetry
 from idskit.bench.doctor import doctor
 from idskit.bench.finding import Finding
 from idskit.bench.installed import installed, library_findings
@@ -160,3 +161,16 @@ def test_a_sensor_that_only_root_may_read_is_said(tmp_path: Path) -> None:
     files = {f"{zone}/name": "package-0", f"{zone}/energy_uj": ""}  # as if it could not be read
     finding = found("power sensor", system(tmp_path, files))
     assert (finding.level, finding.found) == ("warning", "only root may read it")
+
+
+@pytest.mark.parametrize(("value", "level"), [("1", "ok"), ("0", "warning")])
+def test_it_says_whether_telemetry_is_off(
+    monkeypatch: pytest.MonkeyPatch, value: str, level: str
+) -> None:
+    monkeypatch.setenv(telemetry.VARIABLE, value)
+    packages = PACKAGES | {"onnxruntime-gpu": None}
+    findings = installed(
+        python="3.11.2", libc="glibc 2.36", architecture="x86_64", packages=packages
+    )
+    (finding,) = (one for one in findings if one.name == "telemetry")
+    assert (finding.level, finding.found) == (level, f"ORT_DISABLE_TELEMETRY={value}")

@@ -1,5 +1,6 @@
 """Paced replay: packets come when they are due, and verdicts are timed from there."""
 
+import math
 import time
 from types import SimpleNamespace
 
@@ -126,7 +127,11 @@ def test_a_rate_that_is_too_high_is_said(flow_model) -> None:
 
 @pytest.mark.parametrize(
     ("scenario", "rate", "message"),
-    [("offline", 100.0, "add --scenario pipeline"), ("pipeline", 0.0, "more than 0 is needed")],
+    [
+        ("offline", 100.0, "add --scenario pipeline"),
+        ("pipeline", 0.0, "more than 0 is needed"),
+        ("pipeline", math.nan, "more than 0"),
+    ],
 )
 def test_a_rate_that_makes_no_sense(flow_model, scenario, rate, message) -> None:
     with pytest.raises(IdskitError, match=message):

@@ -103,3 +103,14 @@ def versions(**known: str):
         return known[name]
 
     return version
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257, 100_000])
+def test_threads_are_bounded(threads: int) -> None:
+    with pytest.raises(DeviceError, match=f"{threads} threads were asked for: choose 1 to 256"):
+        session.session_options(threads)
+
+
+def test_threads_are_those_that_this_process_may_use(monkeypatch) -> None:
+    monkeypatch.setattr(session.os, "sched_getaffinity", lambda _: set(range(300)))
+    assert (session.thread_count(None), session.thread_count(3)) == (256, 3)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from tests.flows.effort import examples
 
-from idskit.errors import DataError
+from idskit.errors import DataError, IdskitError
 from idskit.flows.generate import LABEL_COLUMNS, MIXES, GeneratedCapture, generate
 from idskit.flows.generate import endpoints as ends
 from idskit.flows.generate.library import write_library
@@ -397,8 +397,26 @@ def test_bad_wishes_are_refused(tmp_path: Path, options: dict[str, Any], words: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["x", "x.pcapg", "x.pcap.gz", "x.csv", "-"])
+def test_a_format_that_it_does_not_write_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"ends in none of \.pcap, \.pcapng"):
+        generate(tmp_path / name, packets=10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pcapng_holds_the_packets_of_the_pcap(tmp_path: Path) -> None:
+    pcap, pcapng = (generate(tmp_path / name, packets=700) for name in ("a.pcap", "a.pcapng"))
+    with pcap.path.open("rb") as plain, pcapng.path.open("rb") as blocks:
+        expected = list(dpkt.pcap.Reader(plain))
+        assert [(round(t * 1e6), f) for t, f in dpkt.pcapng.Reader(blocks)] == [
+            (round(t * 1e6), f) for t, f in expected
+        ]
+    assert len(expected) == 700
+    assert pcapng.bytes == pcapng.path.stat().st_size
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot write .*: No such file or directory"):
+    with pytest.raises(IdskitError, match="cannot be written: No such file or directory"):
         generate(tmp_path / "missing" / "x.pcap", packets=10)
 
 
@@ -410,7 +428,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("idskit.flows.generate._Writer._write_labels", fail)
-    with pytest.raises(DataError, match="No space left on device"):
+    with pytest.raises(IdskitError, match="No space left on device"):
         generate(path, packets=10)
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]

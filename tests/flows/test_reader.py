@@ -142,7 +142,9 @@ def test_an_unknown_schema_is_answered_with_the_known_ones(capture: Path) -> Non
         ({"memory_mb": 0}, "memory_mb is 0"),
         ({"idle_timeout_s": 0.5}, "choose 1 to 86400"),
         ({"idle_timeout_s": 60, "schema": "cic-fixed"}, "never idle out"),
-        ({"verdict_after": -1}, "counted from 1"),
+        ({"verdict_after": -1}, "choose 0 to 2147483648 packets"),
+        ({"verdict_after": 10**30}, "choose 0 to 2147483648 packets"),
+        ({"memory_mb": 10**12}, "all of this machine's"),
     ],
 )
 def test_settings_out_of_range_are_refused(

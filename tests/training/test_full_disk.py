@@ -10,7 +10,7 @@ import pytest
 
 from idskit.errors import IdskitError
 from idskit.training import train as train_module
-from idskit.training.run import Run, load_run
+from idskit.training.run import PARTIAL, Run, load_run, replacing
 from idskit.training.settings import TrainingSettings
 
 # The system refuses to let a file grow past the limit, as a full disk does at some point.
@@ -69,6 +69,20 @@ def test_an_earlier_run_survives_a_disk_that_fills_up_at_the_end(
     left = {path.name: path.read_bytes() for path in before.iterdir()}
     left.pop("checkpoint.safetensors")  # to go on from
     assert left == content
+
+
+def test_what_was_planted_under_the_temporary_name_is_left_alone(tmp_path: Path):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    for folder in (run, victim):
+        folder.mkdir()
+    (victim / "precious").touch()
+    (run / PARTIAL).symlink_to(victim)
+    (run / f"{PARTIAL}killed").mkdir()
+    with replacing(run) as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "run.json").touch()
+    assert [path.name for path in victim.iterdir()] == ["precious"]
+    assert sorted(path.name for path in run.iterdir()) == [PARTIAL, "run.json"]
 
 
 @pytest.mark.parametrize(

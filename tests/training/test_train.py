@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from idskit.data import nsl_kdd
-from idskit.errors import DataError, ModelError, RunError
+from idskit.errors import DataError, DeviceError, ModelError, RunError
 from idskit.training import train as train_module
 from idskit.training.evaluate import evaluate
 from idskit.training.metrics import summary
@@ -123,6 +123,32 @@ def test_evaluating_the_run_gives_its_metrics(finished: Path, nsl_folder: Path):
     assert found["test"] == document["test"]
     assert found["groups"].keys() == document["groups"].keys()
     assert found["runtime"] == "torch"
+
+
+def test_evaluating_a_run_obeys_the_threads(
+    finished: Path, nsl_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before, asked = torch.get_num_threads(), []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    evaluate(finished, "nsl-kdd", data=nsl_folder, threads=3)
+    assert asked == [3, before]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "cuda"}, "device cuda was asked for, .* sees no GPU"),
+        ({"device": "tensorrt"}, "device 'tensorrt' was asked for with a training run"),
+        ({"threads": 100_000}, "100000 threads were asked for: choose 1 to 256"),
+        ({"threads": 0}, "0 threads were asked for: choose 1 to 256"),
+    ],
+)
+def test_evaluating_a_run_obeys_or_refuses(
+    finished: Path, options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match=words):
+        evaluate(finished, "nsl-kdd", data=Path("unread"), **options)
 
 
 def test_evaluating_on_other_files_says_so(finished: Path, nsl_folder: Path, tmp_path: Path):

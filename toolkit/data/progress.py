@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from idskit.console import PeopleConsole
 
 
 class ReadingBar:
     """How much of the files has been read, by their size."""
 
     def __init__(self, files: list[Path]) -> None:
-        console = Console(stderr=True)
+        console = PeopleConsole()
         self._done = 0  # bytes of the files before the present one
         self._bar = Progress(
             TextColumn("reading {task.description}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +21,8 @@ from idskit.errors import IdskitError
 from idskit.flows.live import finish_on_signals
 from idskit.flows.reader import FlowReader, FlowStatistics, open_flows
 from idskit.flows.table import ENDS, VERDICT
-from idskit.output import abandon, reason
+from idskit.output import reason
+from idskit.streams import abandon, standard_output
 
 BATCH = 1024
 MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
@@ -117,6 +117,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
             cannot be written.
     """
     read, source = _input(capture, interface, flows_table, verdict_after, filter)
+    output = output or standard_output()
     start = time.perf_counter()
     detector = Detector.load(
         model, device=device, threads=threads, threshold=threshold, public_key=public_key
@@ -124,7 +125,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
     reading = _Reading()
     tallies = Tallies()
     with closing(read(detector, source, reading)) as batches:
-        closed = _write(batches, tallies, output or sys.stdout)
+        closed = _write(batches, tallies, output)
     statistics = reading.statistics
     return DetectionSummary(
         source=str(source),

@@ -25,6 +25,7 @@ PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
+MOST_THREADS = 256
 _ERRORS_ONLY = 3
 
 
@@ -85,13 +86,11 @@ def preload_libraries() -> None:
 
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     """Session options: every graph optimisation, one operator at a time, ``threads`` inside it."""
-    if threads is not None and threads < 1:
-        raise DeviceError(f"{threads} threads were asked for: at least 1 is needed")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.inter_op_num_threads = 1
     # never 0: then onnxruntime counts the machine's cores, not those this process may use
-    options.intra_op_num_threads = threads or usable_processors()
+    options.intra_op_num_threads = thread_count(threads)
     options.log_severity_level = _ERRORS_ONLY
     # waiting threads sleep: on a gateway the capture and the router need the processors, and where
     # these are busy, threads that spin while they wait halve the speed
@@ -104,6 +103,23 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
 def usable_processors() -> int:
     """How many processors this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads to start: as many as asked for, else one for each usable processor.
+
+    Raises:
+        DeviceError: more than MOST_THREADS, which no processor here could run and which may take
+            the machine down, or less than one.
+    """
+    if threads is None:
+        return min(usable_processors(), MOST_THREADS)
+    if not 1 <= threads <= MOST_THREADS:
+        raise DeviceError(
+            f"{threads} threads were asked for: choose 1 to {MOST_THREADS}; this process may use "
+            f"{usable_processors()} processors"
+        )
+    return threads
 
 
 def require_provider(device: str) -> str:

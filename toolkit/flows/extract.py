@@ -6,8 +6,8 @@ made for its files go on working. Numbers read back exactly.
 
 from __future__ import annotations
 
+import gzip
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -24,11 +24,13 @@ from idskit.flows.reader import FlowBatch, FlowReader, FlowStatistics, open_flow
 from idskit.flows.table import FLOW
 from idskit.output import is_stream, reason, write_stream, write_whole
 from idskit.schema import Schema
+from idskit.streams import standard_output
 
 STDOUT = "-"
 _BATCH = 8192
 _BAR_BYTES = 32 << 20  # a smaller capture is read before anyone has looked at a bar
-_ENDINGS = (".csv", ".parquet", ".arrow")
+_ENDINGS = (".csv", ".csv.gz", ".parquet", ".arrow")
+_GZIP_BYTES = 1 << 20  # of text in a member; each can be read by itself
 
 
 def extract(  # noqa: PLR0913 - one argument a flag
@@ -47,9 +49,9 @@ def extract(  # noqa: PLR0913 - one argument a flag
 
     Args:
         capture: a pcap or pcapng file; this or ``interface``.
-        output: a .csv, .parquet or .arrow file; CSV on standard output if None or ``-``, and into
-            a pipe or a device. When its reader goes away, reading ends without an error and the
-            statistics say so.
+        output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
+            and into a pipe or a device. When its reader goes away, reading ends without an error
+            and the statistics say so.
         interface: name of a network interface, read until SIGINT or SIGTERM; the open flows are
             then written too.
         schema: which features, see ``idskit.flows.profiles.NAMES``.
@@ -112,31 +114,34 @@ def _writer(output: str | Path | None) -> _Write:
     path = Path(output)
     if is_stream(path):
         return lambda flows, verdicts: _write_device(flows, path, verdicts)
-    if path.suffix not in _ENDINGS:
+    if not path.name.endswith(_ENDINGS):
         raise IdskitError(
             f"{path} ends in none of {', '.join(_ENDINGS)}: name the output like that"
         )
-    if path.suffix != ".csv":
+    if path.suffix in {".parquet", ".arrow"}:
         require("pyarrow", "train")
     return lambda flows, verdicts: _write_file(flows, path, verdicts)
 
 
 def _write_stdout(flows: FlowReader, verdicts: bool) -> bool:
-    sys.stdout.flush()
-    return write_stream(sys.stdout.buffer, _csv(flows, verdicts), "standard output")
+    stdout = standard_output()
+    stdout.flush()
+    return write_stream(stdout.buffer, _csv(flows, verdicts), "standard output")
 
 
 def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> bool:
     try:
         with path.open("wb") as file:
-            return write_stream(file, _csv(flows, verdicts), str(path))
+            pieces = _csv(flows, verdicts)
+            pieces = _compressed(pieces) if path.suffix == ".gz" else pieces
+            return write_stream(file, pieces, str(path))
     except OSError as error:
         raise IdskitError(f"{path} cannot be opened: {reason(error)}") from error
 
 
 def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> bool:
     """Write the table; where it ends early but is whole, say so once it is in its place."""
-    write = {".csv": _write_csv, ".parquet": _write_parquet, ".arrow": _write_arrow}[path.suffix]
+    write = _WRITERS[path.suffix]
     broken: list[IdskitError] = []
 
     def fill(partial: Path) -> None:
@@ -155,15 +160,25 @@ def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> bool:
 
 # CSV
 
+_Pieces = Iterator[bytes | memoryview]  # some whole lines each
+
 
 def _write_csv(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    _write_pieces(_csv(flows, verdicts), flows, path)
+
+
+def _write_gzip(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    _write_pieces(_compressed(_csv(flows, verdicts)), flows, path)
+
+
+def _write_pieces(pieces: _Pieces, flows: FlowReader, path: Path) -> None:
     whole = 0  # bytes
     try:
         with path.open("wb") as file:
-            for lines in _csv(flows, verdicts):
-                file.write(lines)
+            for piece in pieces:
+                file.write(piece)
                 file.flush()
-                whole += len(lines)
+                whole += len(piece)
     except OSError as error:
         if not flows.is_live:
             raise
@@ -173,7 +188,22 @@ def _write_csv(flows: FlowReader, path: Path, verdicts: bool) -> None:
         ) from error
 
 
-def _csv(flows: FlowReader, verdicts: bool) -> Iterator[bytes | memoryview]:
+def _compressed(pieces: _Pieces) -> Iterator[bytes]:
+    """The same as gzip, member by member: a disk that fills up leaves those before."""
+    text = bytearray()
+    try:
+        for piece in pieces:
+            text += piece
+            if len(text) >= _GZIP_BYTES:
+                yield gzip.compress(text, mtime=0)  # the same flows, the same bytes
+                text.clear()
+    except IdskitError:  # an interface that disappears: the flows before that stay
+        yield gzip.compress(text, mtime=0)
+        raise
+    yield gzip.compress(text, mtime=0)
+
+
+def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
     """The table, some whole lines at a time."""
     schema = flows.schema
     rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=verdicts))
@@ -199,6 +229,14 @@ def _write_arrow(flows: FlowReader, path: Path, verdicts: bool) -> None:
     with ipc.new_file(path, first.schema) as writer:
         for table in tables:
             writer.write_table(table)
+
+
+_WRITERS = {
+    ".csv": _write_csv,
+    ".gz": _write_gzip,
+    ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+}
 
 
 def _arrow_tables(flows: FlowReader, verdicts: bool) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +17,12 @@ from numba.core.event import Event, Listener, install_listener
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from idskit.errors import IdskitError
+from idskit.folders import cache_home, make_private
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-_BESIDE = Path(__file__).parent / "__pycache__"  # where numba keeps kernels by itself
 _SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled from
 
 
@@ -46,36 +47,34 @@ def kernel(function: Function) -> Function:
 def cache_folder() -> Path | None:
     """Where compiled kernels are kept; None where nothing can be written.
 
-    That is ``NUMBA_CACHE_DIR`` if set, else the ``__pycache__`` of the package, else (a read-only
-    installation, or one of another user) ``idskit/numba`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    That is ``idskit`` in ``NUMBA_CACHE_DIR`` if set, else ``idskit/numba`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``. Not beside the package, where numba would keep them: whoever may write there need
+    not be the user who runs it.
+
+    Raises:
+        IdskitError: somebody else could have put kernels of his own there, or ``NUMBA_CACHE_DIR``
+            cannot be written to.
     """
     given = config.CACHE_DIR  # type: ignore[attr-defined]
-    folders = [Path(given).absolute()] if given else [_BESIDE, _user_folder()]
-    return next((folder for folder in folders if _is_writable(folder)), None)
+    try:
+        if given:
+            folder = make_private(Path(given, "idskit").absolute(), "NUMBA_CACHE_DIR")
+        else:
+            folder = make_private(cache_home() / "numba")
+        tempfile.TemporaryFile(dir=folder).close()  # permissions do not tell of a read-only mount
+    except OSError as error:
+        if given:
+            raise IdskitError(
+                f"NUMBA_CACHE_DIR is {given}, which cannot be used ({error.strerror}): set it to a "
+                "folder that can be written, or unset it"
+            ) from error
+        return None
+    return folder
 
 
 def is_compiling() -> bool:
     """Whether kernels are compiled at all: not with ``NUMBA_DISABLE_JIT=1``."""
     return not config.DISABLE_JIT  # type: ignore[attr-defined]
-
-
-def _user_folder() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the XDG specification: a relative one is ignored
-        base = Path(os.path.expanduser("~"), ".cache")  # noqa: PTH111 - Path's raises without home
-    return base / "idskit" / "numba"
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made there; permissions alone do not tell (read-only mounts, root)."""
-    if not folder.is_absolute():
-        return False
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
@@ -84,8 +83,9 @@ def _keeping() -> Iterator[bool]:
 
     The setting is restored, because it belongs to the whole process and other packages' functions.
     """
-    given, folder = config.CACHE_DIR, cache_folder()  # type: ignore[attr-defined]
-    if folder not in {None, _BESIDE}:
+    given = config.CACHE_DIR  # type: ignore[attr-defined]
+    folder = cache_folder() if is_compiling() else None
+    if folder is not None:
         config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
         yield folder is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from idskit.console import PeopleConsole
 from idskit.flows.reader import FlowReader
 
 
@@ -15,7 +16,7 @@ class ReadingBar(Progress):
 
     def __init__(self, flows: FlowReader) -> None:
         columns = TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-        super().__init__(*columns, console=Console(stderr=True), transient=True)
+        super().__init__(*columns, console=PeopleConsole(), transient=True)
         self._flows = flows
         self.add_task("", total=flows.progress[1])
 

@@ -5,6 +5,7 @@ open_flows ──> FlowReader ──> FlowBatch, FlowBatch, ...
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WAIT_MS = 1000.0
+_MOST_PACKETS = 1 << 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +159,11 @@ def open_flows(
         idskit.errors.CaptureError: cannot read no such.pcap: no such file
     """
     profile, wanted = _profile_of(schema)
-    if memory_mb < 1:
-        raise IdskitError(f"memory_mb is {memory_mb}, but a flow table needs at least 1")
-    if verdict_after < 0:
-        raise IdskitError(f"verdict_after is {verdict_after}, but packets are counted from 1")
+    most_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    if not 1 <= memory_mb <= most_mb:
+        raise IdskitError(f"memory_mb is {memory_mb}: choose 1 to {most_mb}, all of this machine's")
+    if not 0 <= verdict_after <= _MOST_PACKETS:
+        raise IdskitError(f"verdict_after is {verdict_after}: choose 0 to {_MOST_PACKETS} packets")
     settings = Settings(
         memory_bytes=memory_mb << 20,
         idle_us=_idle_us(profile, idle_timeout_s),

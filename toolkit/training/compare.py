@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 
+from idskit.console import PeopleConsole
 from idskit.data.parts import Dataset
 from idskit.errors import IdskitError, RunError
 from idskit.models.network import MODELS, count_parameters
@@ -118,7 +118,7 @@ def _train_all(
     members: list[Member] = []
     failed: dict[str, str] = {}
     baseline: Predictions | None = None
-    console = Console(stderr=True)
+    console = PeopleConsole()
     for number, name in enumerate(models, start=1):
         if console.is_terminal:
             console.print(f"{number} of {len(models)}: {name}", highlight=False)

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from idskit.data.capture_labels import Capture, find_captures
 from idskit.data.datasets import load
 from idskit.data.parts import Dataset, Part, Reading, join
 from idskit.detect.detector import Detector
+from idskit.detect.session import thread_count
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
 from idskit.flows.profiles import NAMES as PROFILES
+from idskit.models.network import Network
 from idskit.schema import Schema
 from idskit.training import metrics, wild
 from idskit.training.fit import probabilities_of
-from idskit.training.run import load_run
+from idskit.training.run import load_run, torch_device
 
 Probabilities = NDArray[np.float32]
 
@@ -55,8 +58,8 @@ def evaluate(
         model: the folder of a run, computed by torch, or an .onnx file, by onnxruntime.
         dataset: name of the data set; its schema must be the model's.
         data: its folder, or the table.
-        device: of an .onnx file: ``cpu`` or ``cuda``.
-        threads: of an .onnx file; all usable processors when None.
+        device: ``cpu`` or ``cuda``: what is asked for is what computes.
+        threads: of one inference; all usable processors when None.
         label_column: of a table that is another than the model's own.
 
     On a folder of captures of which the model was trained on none, every capture is judged as a
@@ -69,6 +72,7 @@ def evaluate(
     Raises:
         SchemaError: the data set has other columns than the model.
         ModelError, RunError: the model cannot be read, or does not say how it was trained.
+        DeviceError: the device or so many threads cannot be had.
         DataError: the data cannot be used.
     """
     scorer = open_scorer(model, device=device, threads=threads)
@@ -177,10 +181,12 @@ def open_scorer(model: Path, *, device: str = "cpu", threads: int | None = None)
         ModelError, RunError, DeviceError: it cannot be loaded, or not on that device.
     """
     if model.is_dir():
+        where, count = torch_device(device), thread_count(threads)
         run = load_run(model)
+        network = run.network.to(where)
         return Scorer(
             name="torch",
-            probabilities=lambda rows: probabilities_of(run.network, rows),
+            probabilities=lambda rows: _with_threads(count, network, rows),
             schema=run.schema,
             classes=run.classes,
             threshold=run.threshold,
@@ -195,6 +201,15 @@ def open_scorer(model: Path, *, device: str = "cpu", threads: int | None = None)
         threshold=detector.threshold,
         facts=detector.card.facts,
     )
+
+
+def _with_threads(count: int, network: Network, rows: NDArray[np.float32]) -> Probabilities:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        return probabilities_of(network, rows)
+    finally:
+        torch.set_num_threads(before)
 
 
 def measure(

@@ -315,10 +315,12 @@ def _committee(dataset: Dataset, settings: ResolvedSettings) -> Committee:
 
 
 def probabilities_of(network: Network, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (n, classes) float32 of raw rows (n, features), in chunks."""
+    """Probabilities (n, classes) float32 of raw rows (n, features), in chunks, where it lies."""
+    where = network.preparation.placement.device
     with torch.inference_mode():
         chunks = torch.split(torch.from_numpy(np.ascontiguousarray(rows)), CHUNK)
-        probabilities: NDArray[np.float32] = torch.cat([network(c) for c in chunks]).numpy()
+        found = torch.cat([network(chunk.to(where)).cpu() for chunk in chunks])
+    probabilities: NDArray[np.float32] = found.numpy()
     return probabilities
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from idskit.errors import RunError
+from idskit.errors import DeviceError, RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Preparation
@@ -103,10 +104,10 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     A disk that fills up or a process that is killed in between leaves the earlier run as it was.
     """
-    partial = folder / PARTIAL
-    rmtree(partial, ignore_errors=True)  # of a process that was killed
+    for left in folder.glob(f"{PARTIAL}*"):  # of processes that were killed
+        rmtree(left, ignore_errors=True)
+    partial = Path(mkdtemp(prefix=PARTIAL, dir=folder))
     try:
-        partial.mkdir()
         yield partial
         (folder / RUN_FILE).unlink(missing_ok=True)  # with it a folder is complete
         for file in sorted(partial.iterdir(), key=lambda path: path.name == RUN_FILE):
@@ -153,6 +154,25 @@ def load_run(folder: Path) -> Run:
         raise RunError(
             f"the training run in {folder} is damaged or half written ({detail}): train again"
         ) from error
+
+
+def torch_device(device: str) -> torch.device:
+    """Where torch computes a run: on what was asked for.
+
+    Raises:
+        DeviceError: torch does not have it here.
+    """
+    if device not in {"cpu", "cuda"}:
+        raise DeviceError(
+            f"device {device!r} was asked for with a training run: torch has cpu and cuda; export "
+            "the run and name the ONNX file for others"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"device cuda was asked for, but torch {torch.__version__} sees no GPU: install a "
+            "torch built for CUDA (pytorch.org), or use device cpu"
+        )
+    return torch.device(device)
 
 
 def members_of(folder: Path) -> list[Path]:

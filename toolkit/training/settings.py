@@ -11,6 +11,7 @@ from typing import Any, Literal
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
 from idskit.data.tables import sha256_of, table_files
+from idskit.detect.session import MOST_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import (
@@ -306,7 +307,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "false_positive_rate": (1e-9, 0.5),
         "seed": (0, LARGEST_SEED),
         "split_seed": (0, LARGEST_SEED),
-        "threads": (0, 4096),
+        "threads": (0, MOST_THREADS),
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)

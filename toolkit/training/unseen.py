@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
+from idskit.console import PeopleConsole
 from idskit.data.parts import Dataset, join
 from idskit.errors import DataError, RunError
 from idskit.output import write_json
@@ -132,7 +132,7 @@ def leave_each_out(
     file = output / LEFT_OUT_FILE
     identity = {**settings.resolved().recorded(), "data": dict(dataset.sha256)}
     found = _measured(file, identity) if resume else {}
-    console = Console(stderr=True)
+    console = PeopleConsole()
     for number, (name, rows) in enumerate(kinds.items(), start=1):
         if name in found:
             continue

@@ -1,17 +1,14 @@
 """Captures made by code: benign traffic of devices and attacks, with the true label of every flow.
 
-mix ──> scripts of conversations ──> flows that play them ──> packets by time ──> pcap + labels
+mix ──> scripts of conversations ──> flows that play them ──> packets by time ──> capture + labels
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from idskit.flows.generate.frames import EPOCH_S, NOISE_BYTES, file_header, writ
 from idskit.flows.generate.library import Library, write_library
 from idskit.flows.generate.mixes import MIXES, Activity
 from idskit.flows.generate.schedule import Plan, Traffic
+from idskit.output import whole_file
 
 __all__ = ["LABEL_COLUMNS", "MIXES", "GeneratedCapture", "generate"]
 
@@ -36,6 +34,7 @@ LABEL_COLUMNS = (
     "category",
 )
 _BUFFER_BYTES = 1 << 22
+_ENDINGS = (".pcap", ".pcapng")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class GeneratedCapture:
     """What ``generate`` wrote.
 
     Attributes:
-        path: the capture: classic pcap, microseconds, Ethernet.
+        path: the capture: classic pcap or pcapng, microseconds, Ethernet.
         labels: CSV with LABEL_COLUMNS, one row a flow: addresses and ports of the side that began
             first (ports of ICMP are 0), IP protocol number, start in microseconds since the epoch,
             packets of both directions, label ("benign" or "attack"), category.
@@ -71,7 +70,7 @@ def generate(
     headers; headers, lengths and checksums are right.
 
     Args:
-        path: of the capture.
+        path: of the capture; its ending, .pcap or .pcapng, is its format.
         packets: how many, at least 1.
         mix: one of MIXES: "home" (devices under one attack after the other), "benign" (the same
             without attacks), "mixed" (a busy office under all attacks at once, for benchmarks),
@@ -79,7 +78,8 @@ def generate(
         seed: another seed gives other traffic of the same kind.
 
     Raises:
-        DataError: no such mix, no packets, or the files cannot be written.
+        DataError: no such mix, no packets, or a name with another ending.
+        IdskitError: the files cannot be written.
 
     Example:
         >>> capture = generate("home.pcap", packets=4000)
@@ -93,52 +93,47 @@ def generate(
             f"a capture has at least 1 packet and a seed of at least 0, not {packets} and {seed}"
         )
     path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise DataError(f"{path} ends in none of {', '.join(_ENDINGS)}: name the capture like that")
     labels = path.with_name(f"{path.stem}.labels.csv")
     library = write_library(MIXES[mix].activities, packets, seed)
     traffic = Traffic(MIXES[mix], library, packets, seed)
-    with _complete(path) as capture_file, _complete(labels) as labels_file:
-        writer = _Writer(capture_file, labels_file, traffic, library)
+    with whole_file(path) as capture_file, whole_file(labels) as labels_file:
+        pcapng = ending == ".pcapng"
+        writer = _Writer(capture_file, labels_file, traffic, library, pcapng=pcapng)
         writer.write(packets)
-        size = capture_file.tell()
     return GeneratedCapture(
         path=path,
         labels=labels,
         packets=packets,
         flows=writer.flows,
-        bytes=size,
+        bytes=writer.bytes,
         duration_s=writer.duration_us / 1e6,
     )
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is complete, and vanishes if it never is."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _Writer:
     """Writes packets slice by slice, and each flow's label when its last packet is written."""
 
     def __init__(
-        self, capture: BinaryIO, labels: BinaryIO, traffic: Traffic, library: Library
+        self,
+        capture: IO[bytes],
+        labels: IO[bytes],
+        traffic: Traffic,
+        library: Library,
+        *,
+        pcapng: bool,
     ) -> None:
-        self._capture, self._labels = capture, labels
+        self._capture, self._labels, self._pcapng = capture, labels, pcapng
         self._traffic, self._library = traffic, library
         self._buffer = np.zeros(_BUFFER_BYTES, np.uint8)
         self._noise = np.frombuffer(np.random.default_rng(0).bytes(NOISE_BYTES), np.uint8)
-        self.flows = 0
+        self.flows = self.bytes = 0
         self.duration_us = 0
 
     def write(self, packets: int) -> None:
-        self._capture.write(file_header())
+        self.bytes = self._capture.write(file_header(pcapng=self._pcapng))
         self._labels.write((",".join(LABEL_COLUMNS) + "\n").encode())
         begin_us = None
         while packets:
@@ -166,8 +161,10 @@ class _Writer:
                 library.steps,
                 library.prefixes,
                 self._noise,
+                self._pcapng,
             )
             self._capture.write(self._buffer[:size].data)
+            self.bytes += size
             done += count
 
     def _write_labels(self, flows: Flows) -> None:

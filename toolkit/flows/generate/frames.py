@@ -1,4 +1,4 @@
-"""Planned packets to the bytes of a pcap file: Ethernet, IPv4 or IPv6, TCP, UDP or ICMP."""
+"""Planned packets to the bytes of a capture file: Ethernet, IPv4 or IPv6, TCP, UDP or ICMP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from idskit.flows.generate.conversation import (
 from idskit.flows.kernel import borrowed, kernel, signed
 from idskit.flows.packet import ICMP, TCP, UDP
 
-MAX_RECORD_BYTES = 16 + 1514  # record header and the largest Ethernet frame
+MAX_RECORD_BYTES = 28 + 1516 + 4  # around the largest Ethernet frame, padded: an enhanced packet
 NOISE_BYTES = 1 << 16
 
 _Bytes = NDArray[np.uint8]
@@ -29,14 +29,18 @@ _GATEWAY_MAC = 0x020000000001
 _LAN6_SUBNET = 1  # the fourth group of the network's IPv6 addresses
 
 
-def file_header() -> bytes:
-    """Classic pcap, little-endian, microseconds, Ethernet."""
+def file_header(*, pcapng: bool) -> bytes:
+    """Classic pcap, or a section and an interface of pcapng: little-endian, microseconds."""
+    if pcapng:
+        section = np.array([0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0xFFFFFFFF, 0xFFFFFFFF, 28], "<u4")
+        interface = np.array([1, 20, 1, 262144, 20], "<u4")  # Ethernet, the snap length
+        return section.tobytes() + interface.tobytes()
     header = np.array([(0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)], "<u4,<u2,<u2,<i4,<u4,<u4,<u4")
     return header.tobytes()
 
 
 @kernel
-def write_records(
+def write_records(  # noqa: PLR0913, PLR0917 - a kernel takes what it needs
     out: _Bytes,
     times_us: NDArray[np.int64],
     flow_of: NDArray[np.int64],
@@ -45,6 +49,7 @@ def write_records(
     steps: NDArray[np.void],
     prefixes: _Bytes,
     noise: _Bytes,
+    pcapng: bool,
 ) -> tuple[int, int]:
     """Write packet records while there is room for the largest.
 
@@ -57,19 +62,23 @@ def write_records(
         steps: what.
         prefixes: first bytes of the payloads.
         noise: (NOISE_BYTES,) what the rest of a payload is taken from.
+        pcapng: as blocks of pcapng, else as records of classic pcap.
 
     Returns:
         How many packets were written, and into how many bytes.
     """
     at = 0
     pointer = borrowed(out)
+    head = 28 if pcapng else 16
     for i in range(len(times_us)):
         if len(out) - at < MAX_RECORD_BYTES:
             return i, at
         flow, step = flows[flow_of[i]], steps[step_of[i]]
-        size = _frame(pointer, at + 16, flow, step, prefixes, noise, times_us[i] // 1000)
-        _record(pointer, at, times_us[i], size)
-        at += 16 + size
+        size = _frame(pointer, at + head, flow, step, prefixes, noise, times_us[i] // 1000)
+        if pcapng:
+            at += _block(pointer, at, times_us[i], size)
+        else:
+            at += _record(pointer, at, times_us[i], size)
     return len(times_us), at
 
 
@@ -97,11 +106,29 @@ def _put64(out: _Bytes, at: int, value: np.uint64) -> None:
 
 
 @kernel
-def _record(out: _Bytes, at: int, time_us: int, size: int) -> None:
+def _record(out: _Bytes, at: int, time_us: int, size: int) -> int:
     _put_little32(out, at, EPOCH_S + time_us // 1_000_000)
     _put_little32(out, at + 4, time_us % 1_000_000)
     _put_little32(out, at + 8, size)
     _put_little32(out, at + 12, size)
+    return 16 + size
+
+
+@kernel
+def _block(out: _Bytes, at: int, time_us: int, size: int) -> int:
+    """Write what surrounds a frame in an enhanced packet block."""
+    whole, time_us = 32 + (size + 3) // 4 * 4, EPOCH_S * 1_000_000 + time_us
+    for i in range(at + 28 + size, at + whole - 4):
+        out[i] = 0
+    _put_little32(out, at, 6)
+    _put_little32(out, at + 4, whole)
+    _put_little32(out, at + 8, 0)  # of the only interface
+    _put_little32(out, at + 12, time_us >> 32)
+    _put_little32(out, at + 16, time_us & 0xFFFFFFFF)
+    _put_little32(out, at + 20, size)
+    _put_little32(out, at + 24, size)
+    _put_little32(out, at + whole - 4, whole)
+    return whole
 
 
 @kernel
