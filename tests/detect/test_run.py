@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from idskit import Detector, open_flows
+from idskit.detect.eve import Origin
 from idskit.detect.run import detect
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flows.extract import extract
@@ -26,11 +27,16 @@ def table(tmp_path):
     return path
 
 
+def own(event):
+    """What only idskit says of an alert."""
+    return event["alert"]["context"]["idskit"]
+
+
 def test_a_table_gives_a_line_for_each_attack(make_model, table) -> None:
     output = io.StringIO()
     summary = detect(make_model(), flows_table=table, output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
-    assert [(e["idskit"]["row"], e["idskit"]["label"]) for e in events] == [
+    assert [(own(e)["row"], own(e)["label"]) for e in events] == [
         (1, "syn flood"),
         (3, "port scan"),
     ]
@@ -121,7 +127,7 @@ def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
     output = io.StringIO()
     summary = detect(flow_model, capture=capture, output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
-    assert [event["idskit"]["row"] for event in events] == list(range(summary.flows))
+    assert [own(event)["row"] for event in events] == list(range(summary.flows))
     assert summary.packets == 3000
     both_ways = (
         event["flow"]["pkts_toserver"] + event["flow"]["pkts_toclient"] for event in events
@@ -135,7 +141,8 @@ def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
     detector = Detector.load(flow_model, threshold=0.25)
     with open_flows(capture, detector.schema) as flows:
         alerts = [alert for batch in flows.batches(size=10**6) for alert in detector.alerts(batch)]
-    assert output.getvalue().splitlines() == [alert.to_eve() for alert in alerts]
+    origin = Origin(capture=str(capture))
+    assert output.getvalue().splitlines() == [alert.to_eve(origin) for alert in alerts]
 
 
 def events_of(model, **given):
@@ -148,7 +155,7 @@ def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> 
     late, plain = events_of(flow_model, capture=capture)
     events, summary = events_of(flow_model, capture=capture, verdict_after=4)
     packets = {e["flow_id"]: e["flow"]["pkts_toserver"] + e["flow"]["pkts_toclient"] for e in late}
-    early = {e["flow_id"] for e in events if e["idskit"]["end"] == "verdict"}
+    early = {e["flow_id"] for e in events if own(e)["end"] == "verdict"}
     assert early == {flow for flow, count in packets.items() if count >= 4}
     assert sorted(e["flow_id"] for e in events) == sorted(packets)
     assert (summary.flows, summary.repeated) == (plain.flows, len(early))
@@ -156,7 +163,7 @@ def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> 
 
 def test_an_early_alert_tells_of_the_packets_until_then(flow_model, capture) -> None:
     events, _ = events_of(flow_model, capture=capture, verdict_after=4)
-    early = [e["flow"] for e in events if e["idskit"]["end"] == "verdict"]
+    early = [e["flow"] for e in events if own(e)["end"] == "verdict"]
     assert {flow["pkts_toserver"] + flow["pkts_toclient"] for flow in early} == {4}
 
 
@@ -169,7 +176,7 @@ def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, captur
     events, summary = events_of(model, capture=capture, verdict_after=4)
     assert [e["flow_id"] for e in events] == [e["flow_id"] for e in late]
     assert len(events) > 10
-    assert (summary.repeated, {e["idskit"]["end"] for e in events} >= {"verdict"}) == (0, False)
+    assert (summary.repeated, {own(e)["end"] for e in events} >= {"verdict"}) == (0, False)
 
 
 def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
@@ -183,7 +190,7 @@ def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
 ) -> None:
     extract(capture, tmp_path / "flows.csv", verdict_after=4)
     alerts = [
-        [e["idskit"] for e in events_of(flow_model, **given)[0]]
+        [own(e) for e in events_of(flow_model, **given)[0]]
         for given in (
             {"capture": capture, "verdict_after": 4},
             {"flows_table": tmp_path / "flows.csv"},
