@@ -4,7 +4,9 @@ import io
 import json
 import subprocess
 import sys
+from datetime import datetime
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -181,8 +183,8 @@ def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, captur
 
 def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
     monkeypatch.setattr("idskit.detect.run.MAX_RAISED", 1)
-    events, summary = events_of(flow_model, capture=capture, verdict_after=1)
-    assert (summary.repeated, len(events)) == (1, 2 * summary.flows - 1)
+    _, summary = events_of(flow_model, capture=capture, verdict_after=1)
+    assert (summary.repeated, summary.alerts) == (1, 2 * summary.flows - 1)
 
 
 def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
@@ -215,6 +217,7 @@ def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, 
         detect(flow_model, output=output, threshold=0.25, **given)
         events = [json.loads(line) for line in output.getvalue().splitlines()]
         lines[next(iter(given))] = [e for e in events if "ICMP" not in e["proto"]]
+    assert {line.pop("pcap_filename") for line in lines["capture"]} == {str(capture)}
     assert lines["capture"] == lines["flows_table"]
     assert len(lines["capture"]) > 100
 
@@ -264,3 +267,92 @@ def test_flows_with_an_infinite_feature_are_counted(make_model, tmp_path) -> Non
     )
     assert summary.unjudged == (~np.isfinite(rows)).any(axis=1).sum() > 0
     assert summary.flows == len(rows)
+
+
+@pytest.fixture
+def flood(tmp_path):
+    return generate(tmp_path / "flood.pcap", packets=3000, mix="flood", seed=1).path
+
+
+def test_a_flood_gives_a_bounded_number_of_lines_and_every_flow_is_counted(
+    flow_model, flood
+) -> None:
+    events, summary = events_of(flow_model, capture=flood)
+    *alerts, last = events
+    assert 1000 <= len(alerts) <= 1002  # it lasts less than a second
+    assert summary.withheld == {"scan": 3000 - len(alerts)}
+    assert (summary.alerts, summary.written, summary.lost) == (3000, len(events), 0)
+    said = sum(own(event).get("withheld", 0) for event in alerts)
+    assert said <= 3000 - len(alerts)
+    assert last["event_type"] == "stats"
+    assert last["stats"]["detect"] == {
+        "alert": len(alerts),
+        "alerts_suppressed": 3000 - len(alerts),
+    }
+
+
+def test_a_table_is_not_throttled(make_model, tmp_path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1500)
+    events, summary = events_of(make_model(), flows_table=path)
+    assert (len(events), summary.withheld) == (1500, {})
+
+
+def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
+    shared, flow_model, flood, make_model, table, tmp_path
+) -> None:
+    schema = json.loads((shared / "data" / "eve" / "schema.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    edge = shared / "data" / "pcap" / "edge" / "zeek"
+    inputs = [(flow_model, {"capture": flood}), (make_model("toy2.onnx"), {"flows_table": table})]
+    inputs += [
+        (flow_model, {"capture": edge / f"communityid__{name}.pcap", "verdict_after": 1})
+        for name in BASELINE
+    ]
+    for model, given in inputs:
+        events, _ = events_of(model, **given)
+        assert events
+        for event in events:
+            validator.validate(event)
+
+
+def test_a_table_without_addresses_has_its_own_times(shared, tmp_path) -> None:
+    output = io.StringIO()
+    cases = shared / "cases" / "eve-without-timestamp" / "t.csv"
+    detect(None, flows_table=cases, output=output, threshold=0.0)
+    rows = cases.read_text().splitlines()
+    at = rows[0].split(",").index("end_us")
+    ends_us = [int(row.split(",")[at]) for row in rows[1:]]
+    times = [json.loads(line)["timestamp"] for line in output.getvalue().splitlines()]
+    assert [datetime.fromisoformat(time).timestamp() for time in times] == pytest.approx(
+        [end / 1e6 for end in ends_us], abs=1e-6
+    )
+
+
+def test_alerts_are_appended_to_a_file(make_model, table, tmp_path) -> None:
+    path = tmp_path / "alerts.ndjson"
+    for lines in (2, 4):
+        summary = detect(make_model(), flows_table=table, output=path)
+        assert (summary.output, summary.written) == (str(path), 2)
+        assert path.read_text().count("\n") == lines
+        assert [json.loads(line)["event_type"] for line in path.read_text().splitlines()] == [
+            "alert"
+        ] * lines
+
+
+def test_a_capture_is_never_appended_to(flow_model, capture) -> None:
+    before = capture.read_bytes()
+    with pytest.raises(IdskitError, match="it holds something else than alerts"):
+        detect(flow_model, capture=capture, output=capture)
+    assert capture.read_bytes() == before
+
+
+@pytest.mark.parametrize("output", ["-o /dev/full", "> /dev/full"])
+def test_a_full_disk_loses_lines_but_not_the_rest(make_model, table, output) -> None:
+    command = f"{sys.executable} -m idskit.cli detect {make_model()} --flows {table} {output}"
+    out = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stdout) == (1, "")
+    assert out.stderr.count("cannot be written: No space left on device; detection goes on") == 1
+    assert "2 alerts: 4 flows" in out.stderr
+    assert "2 lines were lost" in out.stderr
+    assert "Traceback" not in out.stderr
