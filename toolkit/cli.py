@@ -530,7 +530,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             public_key=public_key,
         )
     summary.show(_console())
-    if summary.lost:
+    if summary.lines_lost:
         raise typer.Exit(1)
 
 

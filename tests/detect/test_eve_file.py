@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -209,6 +210,20 @@ def test_a_pipe_is_written_to_until_its_reader_goes_away(path: Path) -> None:
     with pytest.raises(BrokenPipeError):
         put(sink, LINE, LINE)
     assert (sink.written, sink.lost) == (1, 2)
+
+
+def test_a_disk_that_is_full_from_the_start_is_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no inode left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        sink = EveFile(path)
+        put(sink, *numbered(0, 2))
+    put(sink, *numbered(2, 1))
+    assert (numbers(path), sink.written, sink.lost) == ([2], 1, 2)
 
 
 @pytest.mark.parametrize("as_stream", [True, False])

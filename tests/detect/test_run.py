@@ -280,8 +280,8 @@ def test_a_flood_gives_a_bounded_number_of_lines_and_every_flow_is_counted(
     events, summary = events_of(flow_model, capture=flood)
     *alerts, last = events
     assert 1000 <= len(alerts) <= 1002  # it lasts less than a second
-    assert summary.withheld == {"scan": 3000 - len(alerts)}
-    assert (summary.alerts, summary.written, summary.lost) == (3000, len(events), 0)
+    assert summary.lines_withheld == {"scan": 3000 - len(alerts)}
+    assert (summary.alerts, summary.lines_written, summary.lines_lost) == (3000, len(events), 0)
     said = sum(own(event).get("withheld", 0) for event in alerts)
     assert said <= 3000 - len(alerts)
     assert last["event_type"] == "stats"
@@ -295,7 +295,7 @@ def test_a_table_is_not_throttled(make_model, tmp_path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1500)
     events, summary = events_of(make_model(), flows_table=path)
-    assert (len(events), summary.withheld) == (1500, {})
+    assert (len(events), summary.lines_withheld) == (1500, {})
 
 
 def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
@@ -333,7 +333,7 @@ def test_alerts_are_appended_to_a_file(make_model, table, tmp_path) -> None:
     path = tmp_path / "alerts.ndjson"
     for lines in (2, 4):
         summary = detect(make_model(), flows_table=table, output=path)
-        assert (summary.output, summary.written) == (str(path), 2)
+        assert (summary.output, summary.lines_written) == (str(path), 2)
         assert path.read_text().count("\n") == lines
         assert [json.loads(line)["event_type"] for line in path.read_text().splitlines()] == [
             "alert"

@@ -79,6 +79,13 @@ class Flow:
             **{name: fields[name] for name in FLOW_NUMBERS},
         )
 
+    @property
+    def ip_version(self) -> int | None:
+        """4 or 6; None without addresses. An IPv6 address may be that of an IPv4 host."""
+        if self.src is None or self.dst is None:
+            return None
+        return max(self.src.version, self.dst.version)
+
     @cached_property
     def community_id(self) -> str | None:
         """Community ID version 1, the same for both directions and in other tools.
@@ -106,7 +113,7 @@ class Flow:
             return None
         ends = sorted([(self.src.packed, self.src_port), (self.dst.packed, self.dst_port)])
         text = b"".join(struct.pack("!16sH", *end) for end in ends)
-        text += struct.pack("!BBq", self.src.version, self.protocol, self.start_us)
+        text += struct.pack("!BBq", self.ip_version, self.protocol, self.start_us)
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 13
 
 

@@ -145,8 +145,8 @@ def _head(flow: Flow) -> dict[str, Any]:
     head |= _named(_end(flow.src, flow.src_port, flow.protocol), "src_")
     head |= _named(_end(flow.dst, flow.dst_port, flow.protocol), "dest_")
     head["proto"] = PROTOCOLS.get(flow.protocol, str(flow.protocol))
-    if flow.src is not None:
-        head["ip_v"] = flow.src.version
+    if flow.ip_version is not None:
+        head["ip_v"] = flow.ip_version
     if flow.icmp_type is not None:
         head |= {"icmp_type": flow.icmp_type, "icmp_code": flow.icmp_code}
     if flow.community_id is not None:

@@ -1,12 +1,13 @@
 """Where EVE lines go: a stream, or a file with a size limit. A full disk ends neither.
 
 A line that cannot be written is lost and counted, the first loss is said on stderr, and writing
-goes on as soon as it can: whoever fills the disk must not blind the sensor. Only whole lines are
-left behind, however little room there was.
+goes on as soon as it can: whoever fills the disk must not blind the sensor. Half a line is taken
+back, or ended before the next one where that is impossible.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -25,6 +26,7 @@ from idskit.output import abandon, reason
 ROTATE_MB = 100
 OLDER_FILES = 4  # kept by rotation, .1 is the latest
 MODE = 0o640  # alerts tell what is attacked here
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -163,6 +165,8 @@ class EveFile(_Descriptor):
             self._require_rotation()
             self._open()
         except OSError as error:
+            if error.errno in _FULL:
+                return  # there may be room when the first alert comes
             raise IdskitError(f"{path} cannot be written: {reason(error)}") from error
 
     def close(self) -> None:
@@ -200,10 +204,9 @@ class EveFile(_Descriptor):
 
     def _is_moved(self) -> bool:
         try:
-            there = self._path.lstat()
-        except FileNotFoundError:
+            return not os.path.samestat(self._path.lstat(), os.fstat(self._fd))
+        except OSError:  # nothing has its name, or it was never opened
             return True
-        return self._fd < 0 or not os.path.samestat(there, os.fstat(self._fd))
 
     def _open(self) -> None:
         """Open the file for more lines, in place of the one that was open."""

@@ -146,9 +146,9 @@ def detect(  # noqa: PLR0913 - one argument a flag
         packets=None if statistics is None else statistics.packets,
         attacks=writer.tallies.attacks(),
         output=sink.name,
-        written=sink.written,
-        withheld={} if reading.throttle is None else reading.throttle.withheld,
-        lost=sink.lost,
+        lines_written=sink.written,
+        lines_withheld={} if reading.throttle is None else reading.throttle.withheld,
+        lines_lost=sink.lost,
         skipped={} if statistics is None else statistics.skipped,
         truncated="" if statistics is None else statistics.truncated,
         dropped=0 if statistics is None else statistics.dropped,
@@ -233,7 +233,8 @@ def _table_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:
 
 def _origin(flows: FlowReader) -> Origin:
     source = flows.statistics.source
-    return Origin(interfaces=(source,)) if flows.is_live else Origin(capture=source)
+    names = getattr(flows, "interfaces", (source,) if flows.is_live else ())
+    return Origin(interfaces=names, capture=None if names else source)
 
 
 def _output(output: TextIO | str | Path | None) -> TextIO | Path:

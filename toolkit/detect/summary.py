@@ -59,9 +59,9 @@ class DetectionSummary:
     output_closed: bool  # the reader of the alerts went away, and reading ended there
     seconds: float
     output: str = "the output"  # what the lines were written to
-    written: int = 0  # lines
-    withheld: Mapping[str, int] = field(default_factory=dict)  # lines, by label: too many came
-    lost: int = 0  # lines that could not be written
+    lines_written: int = 0
+    lines_withheld: Mapping[str, int] = field(default_factory=dict)  # by label: too many came
+    lines_lost: int = 0  # they could not be written
     dropped: int = 0  # frames that the kernel dropped before they could be read
     repeated: int = 0  # flows whose end would have raised another alert: left out
     unjudged: int = 0  # flows with an infinite or undefined feature
@@ -139,15 +139,18 @@ class DetectionSummary:
 
     def _output_notes(self) -> list[str]:
         """What became of the lines."""
-        notes = [f"{self.written:,} lines written to {escape(self.output)}"]
-        if self.withheld:
-            labels = ", ".join(f"{count:,} of {escape(n)}" for n, count in self.withheld.items())
+        notes = [f"{self.lines_written:,} lines written to {escape(self.output)}"]
+        if self.lines_withheld:
+            counts = self.lines_withheld.items()
+            labels = ", ".join(f"{count:,} of {escape(label)}" for label, count in counts)
             notes.append(
                 f"[yellow]lines withheld: {labels}[/yellow]; {BURST:,} of a label are written at "
                 f"once, then {PER_SECOND:g} a second"
             )
-        if self.lost:
-            notes.append(f"[red]{self.lost:,} lines were lost[/red]: they could not be written")
+        if self.lines_lost:
+            notes.append(
+                f"[red]{self.lines_lost:,} lines were lost[/red]: they could not be written"
+            )
         return notes
 
 
