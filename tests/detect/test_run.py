@@ -17,6 +17,7 @@ from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flows.extract import extract
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
+from idskit.flows.reader import FlowReader
 
 # A flow is an attack when it has bytes (syn flood) or packets (port scan).
 ROWS = "duration,bytes,packets\n9,0,0\n0,9,0\n9,0,1\n0,0,9\n"
@@ -289,6 +290,20 @@ def test_a_flood_gives_a_bounded_number_of_lines_and_every_flow_is_counted(
         "alert": len(alerts),
         "alerts_suppressed": 3000 - len(alerts),
     }
+
+
+def test_withheld_lines_are_counted_when_reading_fails(flow_model, flood, monkeypatch) -> None:
+    def broken(self, *args):
+        yield from batches(self, *args)
+        raise CaptureError("interface eth0 disappeared")
+
+    batches = FlowReader.batches
+    monkeypatch.setattr(FlowReader, "batches", broken)
+    output = io.StringIO()
+    with pytest.raises(CaptureError, match="disappeared"):
+        detect(flow_model, capture=flood, output=output)
+    last = json.loads(output.getvalue().splitlines()[-1])
+    assert sum(last["stats"]["detect"].values()) == 3000
 
 
 def test_a_table_is_not_throttled(make_model, tmp_path) -> None:

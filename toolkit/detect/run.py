@@ -251,6 +251,9 @@ def _write(batches: Iterator[list[Alert]], reading: _Reading, writer: AlertWrite
         writer.finish(reading.throttle)
     except BrokenPipeError:
         return True
+    except IdskitError:
+        writer.finish(reading.throttle)  # the interface disappeared
+        raise
     return False
 
 
