@@ -27,6 +27,7 @@ ROTATE_MB = 100
 OLDER_FILES = 4  # kept by rotation, .1 is the latest
 MODE = 0o640  # alerts tell what is attacked here
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without them
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -274,13 +275,21 @@ def _ends_in_half_line(opened: int) -> bool:
     _require_kind(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
         return False
+    _lock(opened)
+    if found.st_size and os.pread(opened, 1, 0) != b"{":
+        raise OSError("it holds something else than alerts: choose another place")
+    return found.st_size > 0 and os.pread(opened, 1, found.st_size - 1) != b"\n"
+
+
+def _lock(opened: int) -> None:
+    """Be the only one who appends to a file and rotates it."""
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError("another program writes alerts to it: choose another place") from error
-    if found.st_size and os.pread(opened, 1, 0) != b"{":
-        raise OSError("it holds something else than alerts: choose another place")
-    return found.st_size > 0 and os.pread(opened, 1, found.st_size - 1) != b"\n"
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _write_some(descriptor: int, data: bytes | memoryview) -> int:

@@ -239,6 +239,8 @@ def _origin(flows: FlowReader) -> Origin:
 
 def _output(output: TextIO | str | Path | None) -> TextIO | Path:
     if output is None or str(output) == "-":
+        if sys.stdout is None:
+            raise IdskitError("standard output is closed: name a file for the alerts (-o)")
         return sys.stdout
     return Path(output) if isinstance(output, str) else output
 
