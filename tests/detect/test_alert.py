@@ -2,14 +2,19 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from idskit.detect.alert import Alert, Flow
-from idskit.detect.eve import PROTOCOLS, Origin, eve_time
+from idskit.detect.eve import Origin, eve_time
+from idskit.detect.protocols import NAMES
+from idskit.flows.table import FLOW
 
 
 def make_flow(**changed: Any) -> Flow:
@@ -143,6 +148,15 @@ def test_a_vlan_is_in_an_array_as_suricata_nests_them() -> None:
     assert "vlan" not in eve(make_alert())
 
 
+def test_a_record_gives_its_vlan_and_its_interface() -> None:
+    more = {"vlan": "<u2", "interface": "u1"}
+    fields = [(name, FLOW[name]) for name in FLOW.names or () if name not in more]
+    record = np.zeros(1, [*fields, *more.items()])
+    record["vlan"], record["interface"], record["ip_version"] = 4095, 3, 4
+    flow = Flow.from_record(record[0])
+    assert (flow.vlan, flow.interface) == (4095, 3)
+
+
 def test_ipv6_is_said() -> None:
     ends = {"src": ip_address("fd00::1"), "dst": ip_address("fd00::2")}
     assert eve(make_alert(flow=make_flow(**ends)))["ip_v"] == 6
@@ -185,16 +199,20 @@ def test_protocols_have_suricatas_names(protocol: int, name: str) -> None:
     assert ("src_port" in event) == (name in ("TCP", "UDP", "SCTP"))
 
 
-def test_protocol_names_have_the_numbers_of_the_system() -> None:
-    # where the system has the name at all: it writes some otherwise (OSPFIGP)
-    found = {}
-    for number, name in PROTOCOLS.items():
-        try:
-            found[number] = socket.getprotobyname(name.lower())
-        except OSError:
-            continue
-    assert len(found) > 20 or not found
-    assert [number for number, there in found.items() if there != number] == []
+def test_protocol_names_have_the_numbers_of_the_systems_list() -> None:
+    path = Path("/etc/protocols")
+    if not path.exists():
+        pytest.skip("needs /etc/protocols, of the package netbase")
+    lines = [line.partition("#")[0].split() for line in path.read_text().splitlines()]
+    listed = {name.lower(): int(number) for number, names in _listed(lines) for name in names}
+    found = {number: listed.get(name.lower()) for number, name in NAMES.items()}
+    assert {number: there for number, there in found.items() if there not in (None, number)} == {}
+    assert sum(there is not None for there in found.values()) > 40
+
+
+def _listed(lines: list[list[str]]) -> Iterator[tuple[str, list[str]]]:
+    for name, number, *aliases in (line for line in lines if len(line) > 1):
+        yield number, [name, *aliases]
 
 
 def test_icmp_has_type_and_code_in_place_of_ports() -> None:

@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from idskit.flows.packet import ICMP, ICMPV6, SCTP, TCP, UDP
+from idskit.detect.protocols import protocol_name
+from idskit.flows.packet import SCTP, TCP, UDP
 
 if TYPE_CHECKING:
     from idskit.detect.alert import Alert, Flow
@@ -26,49 +27,6 @@ REVISION = 1
 LINE_SEVERITY = 3
 SIGNATURE_SEVERITIES = {1: "Critical", 2: "Major", 3: "Minor"}  # the words of the ET rules
 _PORTS = (TCP, UDP, SCTP)
-# IANA's keywords, which Suricata prints; a protocol without one here is printed as its number.
-PROTOCOLS = {
-    0: "HOPOPT",
-    ICMP: "ICMP",
-    2: "IGMP",
-    4: "IP-in-IP",
-    TCP: "TCP",
-    8: "EGP",
-    9: "IGP",
-    UDP: "UDP",
-    27: "RDP",
-    33: "DCCP",
-    41: "IPv6",
-    43: "IPv6-Route",
-    44: "IPv6-Frag",
-    46: "RSVP",
-    47: "GRE",
-    50: "ESP",
-    51: "AH",
-    ICMPV6: "IPv6-ICMP",
-    59: "IPv6-NoNxt",
-    60: "IPv6-Opts",
-    88: "EIGRP",
-    89: "OSPF",
-    97: "ETHERIP",
-    98: "ENCAP",
-    103: "PIM",
-    108: "IPComp",
-    112: "VRRP",
-    113: "PGM",
-    115: "L2TP",
-    124: "IS-IS",
-    SCTP: "SCTP",
-    133: "FC",
-    135: "Mobility",
-    136: "UDPLite",
-    137: "MPLS-in-IP",
-    139: "HIP",
-    140: "Shim6",
-    141: "WESP",
-    142: "ROHC",
-    143: "Ethernet",
-}
 # Suricata's word for why a flow ended, by ours; one judged in its middle goes on.
 _REASONS = {
     "idle": "timeout",
@@ -144,7 +102,7 @@ def _head(flow: Flow) -> dict[str, Any]:
     head: dict[str, Any] = {} if not flow.vlan else {"vlan": [flow.vlan - 1]}
     head |= _named(_end(flow.src, flow.src_port, flow.protocol), "src_")
     head |= _named(_end(flow.dst, flow.dst_port, flow.protocol), "dest_")
-    head["proto"] = PROTOCOLS.get(flow.protocol, str(flow.protocol))
+    head["proto"] = protocol_name(flow.protocol)
     if flow.ip_version is not None:
         head["ip_v"] = flow.ip_version
     if flow.icmp_type is not None:
