@@ -559,6 +559,13 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     flows: Annotated[
         Path | None, typer.Option(help="A CSV or Parquet table of the model's features.")
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File that alerts are appended to; stdout if none."),
+    ] = None,
+    rotate_mb: Annotated[
+        int, typer.Option(min=0, help="Size of that file before it becomes FILE.1; 0: no limit.")
+    ] = 100,
     threshold: Annotated[
         float | None, typer.Option(help="Alert at this score; the model's own if none.")
     ] = None,
@@ -568,7 +575,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     threads: Threads = None,
     public_key: PublicKey = None,
 ) -> None:
-    """Write an alert (EVE, one JSON a line, on stdout) for every flow that looks like an attack."""
+    """Write an alert (EVE, one JSON a line) for every flow that looks like an attack."""
     from idskit.detect.run import detect as detect_flows
 
     with _announcing_compilation():
@@ -577,6 +584,8 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             capture=capture,
             interface=interface,
             flows_table=flows,
+            output=output,
+            rotate_mb=rotate_mb,
             device=device,
             threads=threads,
             threshold=threshold,
@@ -585,6 +594,8 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             public_key=public_key,
         )
     summary.show(_console())
+    if summary.lines_lost:
+        raise typer.Exit(1)
 
 
 @app.command()

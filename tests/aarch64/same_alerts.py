@@ -11,9 +11,12 @@ MAX_DIFFERENCE = 0.01
 
 
 def alerts(path: str) -> tuple[list[float], list[Any]]:
-    """Scores, and everything else."""
+    """Scores, and everything else that does not name the machine."""
     lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
-    return [line["idskit"].pop("score") for line in lines], lines
+    for line in lines:
+        del line["host"]
+        line.pop("pcap_filename", None)
+    return [line["alert"]["context"]["idskit"].pop("score") for line in lines], lines
 
 
 def main(here: str, there: str) -> str:

@@ -155,10 +155,39 @@ def test_why_a_flow_was_given_out_is_read_where_it_is_known(tmp_path, text, end)
     assert Flow.from_record(rows.flows[0]).end == end
 
 
-def test_rows_that_do_not_say_it_all_become_none(tmp_path) -> None:
-    lines = (HEADER + FLOW_ROW).replace("src_ip", "source")
+@pytest.mark.parametrize("missing", [("src_ip",), ("dst_ip",), ("src_ip", "dst_ip")])
+def test_rows_without_addresses_become_flows_without_them(tmp_path, missing) -> None:
+    lines = HEADER + FLOW_ROW
+    for name in missing:
+        lines = lines.replace(name, f"hashed_{name}")
+    (rows,) = read_flow_table(table(tmp_path, lines), SCHEMA)
+    flow = Flow.from_record(rows.flows[0])
+    assert (flow.src, flow.dst, flow.flow_id, flow.community_id) == (None,) * 4
+    assert (flow.src_port, flow.protocol, flow.end_us) == (1234, 6, 1_700_000_000_000_009)
+
+
+def test_rows_that_do_not_say_it_all_become_none_but_keep_their_time(tmp_path) -> None:
+    lines = (HEADER + FLOW_ROW).replace("fwd_bytes", "wire_bytes")
     (rows,) = read_flow_table(table(tmp_path, lines), SCHEMA)
     assert rows.flows is None
+    assert rows.ends_us is not None
+    assert rows.ends_us.tolist() == [1_700_000_000_000_009]
+
+
+def test_rows_without_a_time_have_none(tmp_path) -> None:
+    lines = (HEADER + FLOW_ROW).replace("end_us", "ended")
+    (rows,) = read_flow_table(table(tmp_path, lines), SCHEMA)
+    assert (rows.flows, rows.ends_us) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "version"), [("10.0.0.1", 4), ("::ffff:10.0.0.1", 4), ("::1", 6), ("0.0.0.1", 4)]
+)
+def test_the_ip_version_is_that_of_the_addresses(tmp_path, address, version) -> None:
+    lines = HEADER + FLOW_ROW.replace("10.0.0.1", address).replace("fd00::9", address)
+    (rows,) = read_flow_table(table(tmp_path, lines), SCHEMA)
+    assert rows.flows["ip_version"].tolist() == [version]
+    assert Flow.from_record(rows.flows[0]).src.version == version
 
 
 @pytest.mark.parametrize(

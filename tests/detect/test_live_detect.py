@@ -97,7 +97,8 @@ def test_alerts_come_while_it_runs(veth: Wire, model: Path, frames: list[bytes])
     with idskit(veth, "detect", model, "-i", "veth0") as process:
         veth.send(frames)
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["event_type"] == "alert"
+        event = json.loads(process.stdout.readline())
+        assert (event["event_type"], event["in_iface"]) == ("alert", "veth0")
         process.send_signal(signal.SIGTERM)
         assert ended(process)[0] == 0
 

@@ -4,16 +4,20 @@ import io
 import json
 import subprocess
 import sys
+from datetime import datetime
 
+import jsonschema
 import numpy as np
 import pytest
 
 from idskit import Detector, open_flows
+from idskit.detect.eve import Origin
 from idskit.detect.run import detect
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flows.extract import extract
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
+from idskit.flows.reader import FlowReader
 
 # A flow is an attack when it has bytes (syn flood) or packets (port scan).
 ROWS = "duration,bytes,packets\n9,0,0\n0,9,0\n9,0,1\n0,0,9\n"
@@ -26,11 +30,16 @@ def table(tmp_path):
     return path
 
 
+def own(event):
+    """What only idskit says of an alert."""
+    return event["alert"]["context"]["idskit"]
+
+
 def test_a_table_gives_a_line_for_each_attack(make_model, table) -> None:
     output = io.StringIO()
     summary = detect(make_model(), flows_table=table, output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
-    assert [(e["idskit"]["row"], e["idskit"]["label"]) for e in events] == [
+    assert [(own(e)["row"], own(e)["label"]) for e in events] == [
         (1, "syn flood"),
         (3, "port scan"),
     ]
@@ -121,7 +130,7 @@ def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
     output = io.StringIO()
     summary = detect(flow_model, capture=capture, output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
-    assert [event["idskit"]["row"] for event in events] == list(range(summary.flows))
+    assert [own(event)["row"] for event in events] == list(range(summary.flows))
     assert summary.packets == 3000
     both_ways = (
         event["flow"]["pkts_toserver"] + event["flow"]["pkts_toclient"] for event in events
@@ -135,7 +144,8 @@ def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
     detector = Detector.load(flow_model, threshold=0.25)
     with open_flows(capture, detector.schema) as flows:
         alerts = [alert for batch in flows.batches(size=10**6) for alert in detector.alerts(batch)]
-    assert output.getvalue().splitlines() == [alert.to_eve() for alert in alerts]
+    origin = Origin(capture=str(capture))
+    assert output.getvalue().splitlines() == [alert.to_eve(origin) for alert in alerts]
 
 
 def events_of(model, **given):
@@ -148,7 +158,7 @@ def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> 
     late, plain = events_of(flow_model, capture=capture)
     events, summary = events_of(flow_model, capture=capture, verdict_after=4)
     packets = {e["flow_id"]: e["flow"]["pkts_toserver"] + e["flow"]["pkts_toclient"] for e in late}
-    early = {e["flow_id"] for e in events if e["idskit"]["end"] == "verdict"}
+    early = {e["flow_id"] for e in events if own(e)["end"] == "verdict"}
     assert early == {flow for flow, count in packets.items() if count >= 4}
     assert sorted(e["flow_id"] for e in events) == sorted(packets)
     assert (summary.flows, summary.repeated) == (plain.flows, len(early))
@@ -156,7 +166,7 @@ def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> 
 
 def test_an_early_alert_tells_of_the_packets_until_then(flow_model, capture) -> None:
     events, _ = events_of(flow_model, capture=capture, verdict_after=4)
-    early = [e["flow"] for e in events if e["idskit"]["end"] == "verdict"]
+    early = [e["flow"] for e in events if own(e)["end"] == "verdict"]
     assert {flow["pkts_toserver"] + flow["pkts_toclient"] for flow in early} == {4}
 
 
@@ -169,13 +179,13 @@ def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, captur
     events, summary = events_of(model, capture=capture, verdict_after=4)
     assert [e["flow_id"] for e in events] == [e["flow_id"] for e in late]
     assert len(events) > 10
-    assert (summary.repeated, {e["idskit"]["end"] for e in events} >= {"verdict"}) == (0, False)
+    assert (summary.repeated, {own(e)["end"] for e in events} >= {"verdict"}) == (0, False)
 
 
 def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
     monkeypatch.setattr("idskit.detect.run.MAX_RAISED", 1)
-    events, summary = events_of(flow_model, capture=capture, verdict_after=1)
-    assert (summary.repeated, len(events)) == (1, 2 * summary.flows - 1)
+    _, summary = events_of(flow_model, capture=capture, verdict_after=1)
+    assert (summary.repeated, summary.alerts) == (1, 2 * summary.flows - 1)
 
 
 def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
@@ -183,7 +193,7 @@ def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
 ) -> None:
     extract(capture, tmp_path / "flows.csv", verdict_after=4)
     alerts = [
-        [e["idskit"] for e in events_of(flow_model, **given)[0]]
+        [own(e) for e in events_of(flow_model, **given)[0]]
         for given in (
             {"capture": capture, "verdict_after": 4},
             {"flows_table": tmp_path / "flows.csv"},
@@ -208,6 +218,7 @@ def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, 
         detect(flow_model, output=output, threshold=0.25, **given)
         events = [json.loads(line) for line in output.getvalue().splitlines()]
         lines[next(iter(given))] = [e for e in events if "ICMP" not in e["proto"]]
+    assert {line.pop("pcap_filename") for line in lines["capture"]} == {str(capture)}
     assert lines["capture"] == lines["flows_table"]
     assert len(lines["capture"]) > 100
 
@@ -257,3 +268,106 @@ def test_flows_with_an_infinite_feature_are_counted(make_model, tmp_path) -> Non
     )
     assert summary.unjudged == (~np.isfinite(rows)).any(axis=1).sum() > 0
     assert summary.flows == len(rows)
+
+
+@pytest.fixture
+def flood(tmp_path):
+    return generate(tmp_path / "flood.pcap", packets=3000, mix="flood", seed=1).path
+
+
+def test_a_flood_gives_a_bounded_number_of_lines_and_every_flow_is_counted(
+    flow_model, flood
+) -> None:
+    events, summary = events_of(flow_model, capture=flood)
+    *alerts, last = events
+    assert 1000 <= len(alerts) <= 1002  # it lasts less than a second
+    assert summary.lines_withheld == {"scan": 3000 - len(alerts)}
+    assert (summary.alerts, summary.lines_written, summary.lines_lost) == (3000, len(events), 0)
+    said = sum(own(event).get("withheld", 0) for event in alerts)
+    assert said <= 3000 - len(alerts)
+    assert last["event_type"] == "stats"
+    assert last["stats"]["detect"] == {
+        "alert": len(alerts),
+        "alerts_suppressed": 3000 - len(alerts),
+    }
+
+
+def test_withheld_lines_are_counted_when_reading_fails(flow_model, flood, monkeypatch) -> None:
+    def broken(self, *args):
+        yield from batches(self, *args)
+        raise CaptureError("interface eth0 disappeared")
+
+    batches = FlowReader.batches
+    monkeypatch.setattr(FlowReader, "batches", broken)
+    output = io.StringIO()
+    with pytest.raises(CaptureError, match="disappeared"):
+        detect(flow_model, capture=flood, output=output)
+    last = json.loads(output.getvalue().splitlines()[-1])
+    assert sum(last["stats"]["detect"].values()) == 3000
+
+
+def test_a_table_is_not_throttled(make_model, tmp_path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1500)
+    events, summary = events_of(make_model(), flows_table=path)
+    assert (len(events), summary.lines_withheld) == (1500, {})
+
+
+def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
+    shared, flow_model, flood, make_model, table, tmp_path
+) -> None:
+    schema = json.loads((shared / "data" / "eve" / "schema.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    edge = shared / "data" / "pcap" / "edge" / "zeek"
+    inputs = [(flow_model, {"capture": flood}), (make_model("toy2.onnx"), {"flows_table": table})]
+    inputs += [
+        (flow_model, {"capture": edge / f"communityid__{name}.pcap", "verdict_after": 1})
+        for name in BASELINE
+    ]
+    for model, given in inputs:
+        events, _ = events_of(model, **given)
+        assert events
+        for event in events:
+            validator.validate(event)
+
+
+def test_a_table_without_addresses_has_its_own_times(shared, tmp_path) -> None:
+    output = io.StringIO()
+    cases = shared / "cases" / "eve-without-timestamp" / "t.csv"
+    detect(None, flows_table=cases, output=output, threshold=0.0)
+    rows = cases.read_text().splitlines()
+    at = rows[0].split(",").index("end_us")
+    ends_us = [int(row.split(",")[at]) for row in rows[1:]]
+    times = [json.loads(line)["timestamp"] for line in output.getvalue().splitlines()]
+    assert [datetime.fromisoformat(time).timestamp() for time in times] == pytest.approx(
+        [end / 1e6 for end in ends_us], abs=1e-6
+    )
+
+
+def test_alerts_are_appended_to_a_file(make_model, table, tmp_path) -> None:
+    path = tmp_path / "alerts.ndjson"
+    for lines in (2, 4):
+        summary = detect(make_model(), flows_table=table, output=path)
+        assert (summary.output, summary.lines_written) == (str(path), 2)
+        assert path.read_text().count("\n") == lines
+        assert [json.loads(line)["event_type"] for line in path.read_text().splitlines()] == [
+            "alert"
+        ] * lines
+
+
+def test_a_capture_is_never_appended_to(flow_model, capture) -> None:
+    before = capture.read_bytes()
+    with pytest.raises(IdskitError, match="it holds something else than alerts"):
+        detect(flow_model, capture=capture, output=capture)
+    assert capture.read_bytes() == before
+
+
+@pytest.mark.parametrize("output", ["-o /dev/full", "> /dev/full"])
+def test_a_full_disk_loses_lines_but_not_the_rest(make_model, table, output) -> None:
+    command = f"{sys.executable} -m idskit.cli detect {make_model()} --flows {table} {output}"
+    out = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stdout) == (1, "")
+    assert out.stderr.count("cannot be written: No space left on device; detection goes on") == 1
+    assert "2 alerts: 4 flows" in out.stderr
+    assert "2 lines were lost" in out.stderr
+    assert "Traceback" not in out.stderr

@@ -126,6 +126,24 @@ def test_what_was_not_read_is_said() -> None:
     assert "reading ended early: the file ends inside a record" in text
 
 
+def test_what_became_of_the_lines_is_said() -> None:
+    text = shown(output="a[b].ndjson", lines_written=1002, lines_withheld={"flood": 5, "scan": 7})
+    assert "1,002 lines written to a[b].ndjson" in text
+    assert "lines withheld: 5 of flood, 7 of scan; 1,000 of a label are written at once" in text
+    assert "lost" not in text
+    assert "3 lines were lost: they could not be written" in shown(lines_lost=3)
+
+
+def test_a_flood_of_forged_sources_does_not_hide_a_busy_one(monkeypatch) -> None:
+    monkeypatch.setattr(summary_module, "MAX_ROUTES", 10)
+    forged = [make_alert(f"10.{i}.{j}.1", "10.1.0.1") for i in range(10) for j in range(50)]
+    real = [make_alert("192.0.2.1", "10.1.0.1")] * 100
+    (attack,) = attacks_of(*forged, *real, *forged)
+    assert attack.routes[0].src == "192.0.2.1"
+    assert attack.routes[0].alerts == 100
+    assert sum(route.alerts for route in attack.routes) + attack.other_routes == 1100
+
+
 def test_a_table_names_no_addresses() -> None:
     alert = Alert(flow=None, row=3, label="dos", score=0.7, threshold=0.5, model="0" * 12)
     text = shown(alert, packets=None)

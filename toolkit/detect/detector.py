@@ -174,6 +174,7 @@ class Detector:
         probabilities: NDArray[np.float32],
         flows: NDArray[np.void] | None = None,
         *,
+        ends_us: NDArray[np.int64] | None = None,
         first_row: int = 0,
     ) -> list[Alert]:
         """Turn probabilities (n, classes) into alerts.
@@ -181,6 +182,7 @@ class Detector:
         Args:
             probabilities: of n flows; NaN raises no alert.
             flows: (n,) FLOW records that say who spoke with whom; None where nobody knows.
+            ends_us: (n,) times of their last packets, where only these are known.
             first_row: number of the first flow in its capture or table.
         """
         scores = 1 - probabilities[:, 0]
@@ -194,6 +196,7 @@ class Detector:
                 score=float(scores[row]),
                 threshold=self.threshold,
                 model=self.sha256[:12],
+                end_us=None if ends_us is None else int(ends_us[row]),
             )
             for row, label in zip(chosen.tolist(), labels.tolist(), strict=True)
         ]

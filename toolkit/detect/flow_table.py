@@ -27,8 +27,9 @@ from idskit.schema import Feature, Schema
 BATCH = 1024
 _NAMED = 5  # missing columns listed in a message
 _ADDRESSES = ("src_ip", "dst_ip")
-# Columns that say whose flow a row is, as `extract` writes them.
+# Columns that say whose flow a row is, as `extract` writes them; the addresses may be missing.
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
+_LAST = "end_us"  # alone, it still dates a row
 _END = "end"  # why a flow was given out, as `extract` writes it; a table may lack it
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
@@ -41,7 +42,8 @@ class TableRows:
     """Some rows of a table."""
 
     features: NDArray[np.float64]  # (n, features)
-    flows: NDArray[np.void] | None  # (n,) FLOW where the table has all IDENTITY columns
+    flows: NDArray[np.void] | None  # (n,) FLOW where the table has all FLOW_NUMBERS
+    ends_us: NDArray[np.int64] | None = None  # (n,) where it has only these: last packets
 
 
 def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
@@ -60,7 +62,9 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
     for columns in batches(path, schema):
         reader = _Reader(path, first, columns)
         features = np.column_stack([reader.numbers(feature) for feature in schema.features])
-        yield TableRows(features=features, flows=reader.flows())
+        flows = reader.flows()
+        ends_us = reader.ends_us() if flows is None else None
+        yield TableRows(features=features, flows=flows, ends_us=ends_us)
         first += len(features)
 
 
@@ -134,7 +138,7 @@ def _arrow(path: Path, schema: Schema) -> Iterator[Columns]:
 
 
 def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
-    """Where the schema's columns stand in ``header``, and those of IDENTITY if all are there."""
+    """Where the schema's columns stand in ``header``, and those that say whose flow a row is."""
     missing = [name for name in schema.names if name not in header]
     if missing:
         more = "" if len(missing) <= _NAMED else f" and {len(missing) - _NAMED} more"
@@ -142,9 +146,15 @@ def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
             f"{path} lacks {len(missing)} of the {len(schema)} columns of schema {schema.name}: "
             f"{', '.join(missing[:_NAMED])}{more}; add them, or use a model of this table's schema"
         )
-    identity = (*IDENTITY, _END) if set(IDENTITY) <= set(header) else ()
-    wanted = [name for name in (*schema.names, *identity) if name in header]
+    wanted = [name for name in (*schema.names, *_identity(header)) if name in header]
     return {name: header.index(name) for name in wanted}
+
+
+def _identity(header: Sequence[str]) -> tuple[str, ...]:
+    """Columns to read in addition to the features: a flow as a whole, or when it ended."""
+    if not set(FLOW_NUMBERS) <= set(header):
+        return (_LAST,)
+    return (*IDENTITY, _END) if set(_ADDRESSES) <= set(header) else (*FLOW_NUMBERS, _END)
 
 
 @dataclass(frozen=True)
@@ -168,19 +178,28 @@ class _Reader:
         return column
 
     def flows(self) -> NDArray[np.void] | None:
-        """FLOW records (n,), or None where the table has not all columns of IDENTITY."""
-        if not set(IDENTITY) <= set(self.columns):
+        """FLOW records (n,), or None where the table has not all FLOW_NUMBERS."""
+        if not set(FLOW_NUMBERS) <= set(self.columns):
             return None
-        flows = np.zeros(len(self.columns[IDENTITY[0]]), FLOW)
+        flows = np.zeros(len(self.columns[FLOW_NUMBERS[0]]), FLOW)
         flows["icmp_type"] = flows["icmp_code"] = -1
         for name in FLOW_NUMBERS:
             flows[name] = self._counts(name)
         flows["end"] = self._ends(len(flows))
+        if set(_ADDRESSES) <= set(self.columns):
+            self._put_addresses(flows)
+        return flows
+
+    def ends_us(self) -> NDArray[np.int64] | None:
+        """Times of the last packets (n,), or None where the table has none."""
+        return self._counts(_LAST) if _LAST in self.columns else None
+
+    def _put_addresses(self, flows: NDArray[np.void]) -> None:
         for name in _ADDRESSES:
             end = name.removesuffix("_ip")
             words = [self._words(name, i) for i in range(len(flows))]
             flows[f"{end}_high"], flows[f"{end}_low"] = zip(*words, strict=True)
-        return flows
+        flows["ip_version"] = [4 if _is_mapped(*words) else 6 for words in words]
 
     def _counts(self, name: str) -> NDArray[np.int64]:
         column = self.numbers(Feature(name=name, unit=""))
@@ -209,6 +228,11 @@ class _Reader:
                 f"{self.path} holds {self.columns[name][bad[0]]!r} in row {self.first + bad[0]}, "
                 f"column {name!r}, where {due} is due: repair or remove such rows"
             )
+
+
+def _is_mapped(high: int, low: int) -> bool:
+    """Whether these words are an IPv4 address."""
+    return high == 0 and low >> 32 == _MAPPED >> 32
 
 
 @lru_cache(maxsize=1 << 14)

@@ -14,15 +14,18 @@ from typing import TextIO
 import numpy as np
 
 from idskit.detect.alert import Alert
+from idskit.detect.alert_writer import AlertWriter
 from idskit.detect.detector import Detector
+from idskit.detect.eve import UNKNOWN_ORIGIN, Origin
+from idskit.detect.eve_file import ROTATE_MB, open_sink
 from idskit.detect.flow_table import read_flow_table
-from idskit.detect.summary import DetectionSummary, Tallies
+from idskit.detect.summary import DetectionSummary
+from idskit.detect.throttle import Throttle
 from idskit.errors import IdskitError
 from idskit.flows.live import finish_on_signals
 from idskit.flows.reader import FlowReader, FlowStatistics, open_flows
 from idskit.flows.table import ENDS, VERDICT
-from idskit.output import reason
-from idskit.streams import abandon, standard_output
+from idskit.streams import standard_output
 
 BATCH = 1024
 MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
@@ -35,7 +38,7 @@ class _Raised:
     """Flows that had an alert before their end: it is not raised again then."""
 
     def __init__(self) -> None:
-        self._flows: OrderedDict[int, None] = OrderedDict()  # flow IDs, oldest first
+        self._flows: OrderedDict[int | None, None] = OrderedDict()  # flow IDs, oldest first
         self.repeated = 0
 
     def only_first(self, alerts: list[Alert]) -> list[Alert]:
@@ -47,6 +50,8 @@ class _Raised:
         if alert.flow is None or not (is_early or self._flows):
             return True
         flow_id = alert.flow.flow_id
+        if flow_id is None:
+            return True
         if is_early:
             self._flows[flow_id] = None
             if len(self._flows) > MAX_RAISED:
@@ -63,6 +68,8 @@ class _Reading:
 
     rows: int = 0
     unjudged: int = 0
+    origin: Origin = UNKNOWN_ORIGIN
+    throttle: Throttle | None = None  # None for a table: its rows bound its lines
     raised: _Raised = field(default_factory=_Raised)
     statistics: FlowStatistics | None = None  # None for a table
 
@@ -81,7 +88,8 @@ def detect(  # noqa: PLR0913 - one argument a flag
     capture: str | Path | None = None,
     interface: str | None = None,
     flows_table: str | Path | None = None,
-    output: TextIO | None = None,
+    output: TextIO | str | Path | None = None,
+    rotate_mb: int = ROTATE_MB,
     device: str = "cpu",
     threads: int | None = None,
     threshold: float | None = None,
@@ -97,8 +105,11 @@ def detect(  # noqa: PLR0913 - one argument a flag
         interface: name of a network interface, read until SIGINT or SIGTERM; the open flows are
             then judged too.
         flows_table: a CSV or Parquet file with the model's features, columns found by name.
-        output: where the lines go; standard output when None. When its reader goes away, reading
-            ends without an error and the summary says so.
+        output: where the lines go: a stream, or the name of a file that they are appended to (see
+            ``EveFile``); standard output when None. When its reader goes away, reading ends without
+            an error and the summary says so. What cannot be written (a full disk) is counted as
+            lost, and detection goes on.
+        rotate_mb: size limit of a file given by name; 0 sets none.
         device: ``cpu`` or ``cuda``; what is asked for is what runs.
         threads: of one inference; all usable processors when None.
         threshold: alert when 1 - P(benign) reaches it; the model's own when None.
@@ -113,19 +124,19 @@ def detect(  # noqa: PLR0913 - one argument a flag
         ModelError, DeviceError: the model cannot be used as asked.
         CaptureError, SchemaError: the input cannot be used, or the interface disappeared.
         IdskitError: not exactly one of ``capture``, ``interface`` and ``flows_table`` was given,
-            or ``verdict_after`` with a table, or ``filter`` without an interface, or ``output``
-            cannot be written.
+            or ``verdict_after`` with a table, or ``filter`` without an interface, or a file cannot
+            be opened for the lines.
     """
     read, source = _input(capture, interface, flows_table, verdict_after, filter)
-    output = output or standard_output()
     start = time.perf_counter()
     detector = Detector.load(
         model, device=device, threads=threads, threshold=threshold, public_key=public_key
     )
     reading = _Reading()
-    tallies = Tallies()
-    with closing(read(detector, source, reading)) as batches:
-        closed = _write(batches, tallies, output)
+    sink = open_sink(_output(output), rotate_mb=rotate_mb)
+    writer = AlertWriter(sink)
+    with closing(sink), closing(read(detector, source, reading)) as batches:
+        closed = _write(batches, reading, writer)
     statistics = reading.statistics
     return DetectionSummary(
         source=str(source),
@@ -133,7 +144,11 @@ def detect(  # noqa: PLR0913 - one argument a flag
         threshold=detector.threshold,
         flows=reading.flows,
         packets=None if statistics is None else statistics.packets,
-        attacks=tallies.attacks(),
+        attacks=writer.tallies.attacks(),
+        output=sink.name,
+        lines_written=sink.written,
+        lines_withheld={} if reading.throttle is None else reading.throttle.withheld,
+        lines_lost=sink.lost,
         skipped={} if statistics is None else statistics.skipped,
         truncated="" if statistics is None else statistics.truncated,
         dropped=0 if statistics is None else statistics.dropped,
@@ -194,6 +209,7 @@ def _interface_alerts(
 
 
 def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
+    reading.origin, reading.throttle = _origin(flows), Throttle()
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
@@ -208,25 +224,36 @@ def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
 def _table_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:
     for rows in read_flow_table(path, detector.schema):
         probabilities = detector.probabilities(rows.features)
-        alerts = detector.judge(probabilities, rows.flows, first_row=reading.rows)
+        alerts = detector.judge(
+            probabilities, rows.flows, ends_us=rows.ends_us, first_row=reading.rows
+        )
         reading.rows += len(rows.features)
         yield reading.raised.only_first(alerts)
 
 
-def _write(batches: Iterator[list[Alert]], tallies: Tallies, output: TextIO) -> bool:
-    """Write and count alerts; True when the reader of ``output`` went away."""
+def _origin(flows: FlowReader) -> Origin:
+    source = flows.statistics.source
+    names = getattr(flows, "interfaces", (source,) if flows.is_live else ())
+    return Origin(interfaces=names, capture=None if names else source)
+
+
+def _output(output: TextIO | str | Path | None) -> TextIO | Path:
+    if output is None or str(output) == "-":
+        return standard_output()
+    return Path(output) if isinstance(output, str) else output
+
+
+def _write(batches: Iterator[list[Alert]], reading: _Reading, writer: AlertWriter) -> bool:
+    """Write and count alerts; True when their reader went away."""
     try:
         for alerts in batches:
-            for alert in alerts:
-                output.write(alert.to_eve() + "\n")
-                tallies.add(alert)
-            output.flush()
+            writer.write(alerts, reading.origin, reading.throttle)
+        writer.finish(reading.throttle)
     except BrokenPipeError:
-        abandon(output)
         return True
-    except OSError as error:
-        abandon(output)
-        raise IdskitError(f"alerts cannot be written: {reason(error)}") from error
+    except IdskitError:
+        writer.finish(reading.throttle)  # the interface disappeared
+        raise
     return False
 
 

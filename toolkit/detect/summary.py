@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from idskit.detect.alert import Alert, eve_time
+from idskit.detect.alert import Alert
+from idskit.detect.eve import eve_time
+from idskit.detect.throttle import BURST, PER_SECOND
 
 MAX_ROUTES = 4096  # pairs of addresses kept of each attack: a flood forges any number of sources
 SHOWN_ENDS = 3
@@ -56,6 +58,10 @@ class DetectionSummary:
     truncated: str  # why reading ended early, or empty
     output_closed: bool  # the reader of the alerts went away, and reading ended there
     seconds: float
+    output: str = "the output"  # what the lines were written to
+    lines_written: int = 0
+    lines_withheld: Mapping[str, int] = field(default_factory=dict)  # by label: too many came
+    lines_lost: int = 0  # they could not be written
     dropped: int = 0  # frames that the kernel dropped before they could be read
     repeated: int = 0  # flows whose end would have raised another alert: left out
     unjudged: int = 0  # flows with an infinite or undefined feature
@@ -106,7 +112,7 @@ class DetectionSummary:
         return table
 
     def _notes(self) -> list[str]:
-        notes = []
+        notes = self._output_notes()
         if self.repeated:
             notes.append(f"{self.repeated:,} of these flows still looked like it at their end")
         if self.unjudged:
@@ -131,6 +137,22 @@ class DetectionSummary:
             notes.append("the reader of the alerts went away: the rest was not read")
         return notes
 
+    def _output_notes(self) -> list[str]:
+        """What became of the lines."""
+        notes = [f"{self.lines_written:,} lines written to {escape(self.output)}"]
+        if self.lines_withheld:
+            counts = self.lines_withheld.items()
+            labels = ", ".join(f"{count:,} of {escape(label)}" for label, count in counts)
+            notes.append(
+                f"[yellow]lines withheld: {labels}[/yellow]; {BURST:,} of a label are written at "
+                f"once, then {PER_SECOND:g} a second"
+            )
+        if self.lines_lost:
+            notes.append(
+                f"[red]{self.lines_lost:,} lines were lost[/red]: they could not be written"
+            )
+        return notes
+
 
 @dataclass(kw_only=True)
 class _Tally:
@@ -148,15 +170,23 @@ class _Tally:
         self.max_score = max(self.max_score, alert.score)
         if alert.flow is None:
             return
-        route = str(alert.flow.src), str(alert.flow.dst)
-        if route in self.routes or len(self.routes) < MAX_ROUTES:
-            self.routes[route] += 1
-        else:
-            self.other_routes += 1
         times = [*self.times_us, alert.flow.start_us, alert.flow.end_us]
         self.times_us = [min(times), max(times)]
+        if alert.flow.src is None:
+            return
+        route = str(alert.flow.src), str(alert.flow.dst)
+        self.routes[route] += 1
+        if len(self.routes) > 2 * MAX_ROUTES:
+            self._keep_busiest()
+
+    def _keep_busiest(self) -> None:
+        """Keep the MAX_ROUTES busiest: forged sources, one alert each, do not hide a real one."""
+        before = self.routes.total()
+        self.routes = Counter(dict(self.routes.most_common(MAX_ROUTES)))
+        self.other_routes += before - self.routes.total()
 
     def to_summary(self) -> AttackSummary:
+        self._keep_busiest()
         return AttackSummary(
             label=self.example.label,
             category=self.example.category,

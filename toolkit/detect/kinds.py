@@ -1,0 +1,63 @@
+"""What the name of an attack says about its kind: category, severity, and who attacks whom.
+
+Categories and severities are those of Suricata's classification.config (1 is worst).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of attack."""
+
+    category: str  # Suricata's name for it
+    severity: int  # 1 is worst, 3 least
+    by_source: bool = True  # whether the attacker opens the flow; else its target does
+
+
+_TROJAN, _GUESSING = "A Network Trojan was detected", "Attempted User Privilege Gain"
+_WEB, _DENIAL = "Web Application Attack", "Attempted Denial of Service"
+
+# The first that fits counts. A name often says two things ("Mirai-udpflood", "CommandInjection",
+# "malware-c2"): patterns that say more stand before those that say less.
+_KINDS = tuple(
+    (
+        re.compile(pattern, re.IGNORECASE),
+        Kind(category=category, severity=severity, by_source=by_source),
+    )
+    for pattern, category, severity, by_source in (
+        # An infected device calls: it opened the flow, and whom it calls is the attacker.
+        (
+            r"(?<![a-z\d])c(2|&c)(?![a-z\d])|command.?(and|&).?control|beacon",
+            "Malware Command and Control Activity Detected",
+            1,
+            False,
+        ),
+        ("exfil|leak|theft", "Large Scale Information Leak", 2, False),
+        ("mirai|(?<![a-z])bot|trojan|worm|backdoor|infiltration", _TROJAN, 1, True),
+        ("xss|sql|inject|exploit|overflow|shellcode", _WEB, 1, True),
+        ("guess|brute|passw|patator|r2l", _GUESSING, 1, True),
+        ("dos|flood|amplif|reflect|smurf|neptune|slow.?(loris|http)", _DENIAL, 2, True),
+        ("u2r|root", "Attempted Administrator Privilege Gain", 1, True),
+        ("scan|sweep|probe|recon|nmap|satan", "Detection of a Network Scan", 3, True),
+        ("web", _WEB, 1, True),
+        # Without a closer word, the family of C2 and exfiltration, as in the shipped model.
+        ("malware", _TROJAN, 1, False),
+    )
+)
+_UNKNOWN = Kind(category="Misc Attack", severity=2)
+
+
+@lru_cache(maxsize=1 << 10)
+def kind_of(label: str) -> Kind:
+    """Find the kind of an attack by its name.
+
+    Example:
+        >>> kind_of("Mirai-udpflood").category
+        'A Network Trojan was detected'
+    """
+    return next((kind for pattern, kind in _KINDS if pattern.search(label)), _UNKNOWN)
