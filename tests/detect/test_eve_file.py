@@ -210,6 +210,19 @@ def test_a_pipe_is_written_to_until_its_reader_goes_away(path: Path) -> None:
     with pytest.raises(BrokenPipeError):
         put(sink, LINE, LINE)
     assert (sink.written, sink.lost) == (1, 2)
+    put(sink, LINE)
+    assert (sink.written, sink.lost) == (1, 3)
+
+
+def test_a_stream_whose_reader_went_away_loses_what_still_comes() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        sink = open_sink(stream)
+        with pytest.raises(BrokenPipeError):
+            put(sink, LINE, LINE)
+        put(sink, LINE)
+    assert (sink.written, sink.lost) == (0, 3)
 
 
 def test_a_disk_that_is_full_from_the_start_is_tried_again(

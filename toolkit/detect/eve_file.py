@@ -46,6 +46,7 @@ class Sink(ABC):
         self.written = self.lost = 0
         self._lines: list[bytes] = []
         self._sent = 0  # bytes of the lines being flushed that are written, whole lines only
+        self._is_given_up = False  # the reader went away: what still comes is lost
 
     def write(self, line: str) -> None:
         """Take a line, without its line feed."""
@@ -55,15 +56,17 @@ class Sink(ABC):
         """Write the lines taken, or lose those that cannot be written.
 
         Raises:
-            BrokenPipeError: the reader went away.
+            BrokenPipeError: the reader went away; said once, then lines are lost and counted.
         """
         if not self._lines:
             return
         lines, self._lines, self._sent = self._lines, [], 0
         data = b"".join(lines)
         try:
-            self._send(data)
+            if not self._is_given_up:
+                self._send(data)
         except BrokenPipeError:
+            self._is_given_up = True
             raise
         except OSError as error:
             self._complain(error)
