@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,11 @@ from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import INPUT, OUTPUT, read_model
 from idskit.detect.session import PROVIDERS, thread_count
 from idskit.errors import DeviceError, IdskitError, require
-from idskit.folders import cache_home, make_private
+from idskit.folders import COMPILED_TORCH, require_private
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
 Infer = Callable[[Rows], object]  # (n, features) float32 -> probabilities (n, classes)
-_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 NOISE = 0.05  # standard deviation of the factor that numbers are multiplied by
 
 
@@ -277,23 +275,12 @@ def _compile(torch: Any, network: Any) -> None:
     """
     from idskit.models.resnet import SmallConv2d
 
-    _keep_compiled()
+    # what was compiled before is run, so nobody else may have put it there
+    require_private(Path(os.environ[COMPILED_TORCH]).absolute(), COMPILED_TORCH)
     for module in network.modules():
         if isinstance(module, SmallConv2d):
             module.dense = False
     network.logits = torch.compile(network.logits, dynamic=True, fullgraph=True)
-
-
-@cache
-def _keep_compiled() -> None:
-    """Choose where torch keeps what it compiled: by itself in a folder of /tmp that all can guess.
-
-    Raises:
-        IdskitError: somebody else could have put programs of his own there.
-    """
-    given = os.environ.get(_COMPILED)
-    folder = Path(given, "idskit").absolute() if given else cache_home() / "torch"
-    os.environ[_COMPILED] = str(make_private(folder, _COMPILED))
 
 
 def _first_compiled_ms(infer: Infer, sample: Rows) -> float:

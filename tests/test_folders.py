@@ -143,4 +143,4 @@ def test_a_cache_folder_asked_for_that_cannot_be_used_is_an_error(tmp_path: Path
     (tmp_path / "file").touch()
     done = extract(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "file"))
     assert done.returncode == 1
-    assert "file, which cannot be used (Not a directory): set it to a folder" in done.stderr
+    assert "which cannot be used (Not a directory): set NUMBA_CACHE_DIR to a folder" in done.stderr

@@ -65,7 +65,7 @@ Threads = Annotated[
 ]
 
 
-def _place(file: Path | None) -> Path | None:
+def _writable(file: Path | None) -> Path | None:
     """Refuse a file that could not be written, before the work that it is for."""
     if file is not None:
         from idskit.output import require_place
@@ -77,19 +77,19 @@ def _place(file: Path | None) -> Path | None:
 Json = Annotated[
     Path | None,
     typer.Option(
-        "--json", metavar="FILE", callback=_place, help="Write JSON to FILE; - is stdout."
+        "--json", metavar="FILE", callback=_writable, help="Write JSON to FILE; - is stdout."
     ),
 ]
 Html = Annotated[
     Path | None,
     typer.Option(
-        "--html", metavar="FILE", callback=_place, help="Write one page with plots to FILE."
+        "--html", metavar="FILE", callback=_writable, help="Write one page with plots to FILE."
     ),
 ]
 Markdown = Annotated[
     Path | None,
     typer.Option(
-        "--markdown", metavar="FILE", callback=_place, help="Write Markdown tables to FILE."
+        "--markdown", metavar="FILE", callback=_writable, help="Write Markdown tables to FILE."
     ),
 ]
 PublicKey = Annotated[
@@ -158,6 +158,7 @@ def generate(
         f"{made.packets:,} packets in {made.flows:,} flows over {made.duration_s:,.0f} s in "
         f"{made.path}, true labels in {made.labels}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -437,7 +438,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     if html is not None:
         save_page(html, metrics, output)
     show_metrics(metrics, _console())
-    _console().print(f"run written to {output}", highlight=False)
+    _console().print(f"run written to {output}", highlight=False, markup=False)
     _write_document(json_file, metrics)
 
 
@@ -794,7 +795,7 @@ def _compare_models(
     settings = TrainingSettings(**{k: v for k, v in given.items() if k != "model"})
     comparison = compare_trained(settings, names, data=data, output=output, resume=resume)
     comparison.show(_console())
-    _console().print(f"comparison written to {output}", highlight=False)
+    _console().print(f"comparison written to {output}", highlight=False, markup=False)
     _write_document(json_file, comparison.to_json())
 
 

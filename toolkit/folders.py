@@ -4,8 +4,8 @@ What is written outside the output that a command names, and where:
 
     NUMBA_CACHE_DIR/idskit, else        compiled kernels of the flow engine, from the first use on
     XDG_CACHE_HOME/idskit/numba         (XDG_CACHE_HOME is ~/.cache where it is not set)
-    TORCHINDUCTOR_CACHE_DIR/idskit,     what torch.compile made: bench --compiled alone
-    else XDG_CACHE_HOME/idskit/torch
+    TORCHINDUCTOR_CACHE_DIR, else       what torch.compile made: bench --compiled; training makes
+    XDG_CACHE_HOME/idskit/torch         the folder and leaves it empty
     MPLCONFIGDIR, else                  the fonts that matplotlib found: training alone (fc-list,
     XDG_CACHE_HOME/idskit/matplotlib    which it asks once, has XDG_CACHE_HOME/fontconfig)
     TMPDIR, else /tmp                   folders of random names and mode 700, gone at the end
@@ -24,9 +24,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from idskit.errors import IdskitError
 
+COMPILED_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 _MOST_LINKS = 40  # path_resolution(7)
 
 
@@ -57,7 +59,23 @@ def make_private(folder: Path, setting: str = "XDG_CACHE_HOME") -> Path:
             step.mkdir(mode=0o700)
     _refuse_shared(folder, setting)  # what somebody made in between
     folder.chmod(0o700)
+    TemporaryFile(dir=folder).close()  # permissions do not tell of a read-only mount
     return folder
+
+
+def require_private(folder: Path, setting: str) -> Path:
+    """Make a folder as ``make_private`` does, which somebody asked for.
+
+    Raises:
+        IdskitError: it cannot be made either.
+    """
+    try:
+        return make_private(folder, setting)
+    except OSError as error:
+        raise IdskitError(
+            f"compiled programs would be kept in {folder}, which cannot be used "
+            f"({error.strerror}): set {setting} to a folder that only this user can write to"
+        ) from error
 
 
 def _refuse_shared(folder: Path, setting: str) -> None:

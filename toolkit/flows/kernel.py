@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,8 +16,7 @@ from numba.core.event import Event, Listener, install_listener
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from idskit.errors import IdskitError
-from idskit.folders import cache_home, make_private
+from idskit.folders import cache_home, make_private, require_private
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -56,20 +54,12 @@ def cache_folder() -> Path | None:
             cannot be written to.
     """
     given = config.CACHE_DIR  # type: ignore[attr-defined]
+    if given:
+        return require_private(Path(given, "idskit").absolute(), "NUMBA_CACHE_DIR")
     try:
-        if given:
-            folder = make_private(Path(given, "idskit").absolute(), "NUMBA_CACHE_DIR")
-        else:
-            folder = make_private(cache_home() / "numba")
-        tempfile.TemporaryFile(dir=folder).close()  # permissions do not tell of a read-only mount
-    except OSError as error:
-        if given:
-            raise IdskitError(
-                f"NUMBA_CACHE_DIR is {given}, which cannot be used ({error.strerror}): set it to a "
-                "folder that can be written, or unset it"
-            ) from error
+        return make_private(cache_home() / "numba")
+    except OSError:
         return None
-    return folder
 
 
 def is_compiling() -> bool:
