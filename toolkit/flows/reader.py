@@ -222,6 +222,8 @@ class FlowReader:
 
     Attributes:
         schema: of the features that ``batches`` gives.
+        interfaces: names of the interfaces read, which ``FLOW["interface"]`` is an index of; none
+            of a file.
     """
 
     def __init__(
@@ -239,6 +241,7 @@ class FlowReader:
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
         self._decoded = self._given = self._verdicts = 0
         self.schema = profile.SCHEMA if schema is None else schema
+        self.interfaces: tuple[str, ...] = () if self._live is None else (str(capture.path),)
         self._width = len(profile.SCHEMA)
         self._columns = _columns_of(self.schema, profile.SCHEMA)
 
@@ -346,6 +349,7 @@ class FlowReader:
         count = decode(frames, self._packets, self._skipped)
         self._decoded += count
         packets, first = self._profile.reread(frames, self._packets[:count]), 0
+        packets["interface"] = frames.interface
         while first < len(packets):
             first = self._profile.advance(self._state, batch.output, packets, first)
             if batch.is_full:
