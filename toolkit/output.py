@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from idskit.errors import IdskitError
+from idskit.signals import OutputBlocked, unwinding, writing
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -28,7 +29,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     target = Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
     partial = target.with_name(f".{target.name[:50]}.{os.getpid()}.partial")  # 255 bytes at most
     try:
-        with _explained(path, "nothing was left there, "):
+        with unwinding(partial), _explained(path, "nothing was left there, "):
             write(partial)
             os.replace(partial, target)  # noqa: PTH105 - atomic: replaces an older file in one step
     finally:
@@ -71,23 +72,32 @@ def is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: str) -> bool:
-    """Write pieces as they come; False when the reader of ``stream`` went away.
+def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: str) -> str:
+    """Write pieces as they come: why they were not all written, or nothing.
+
+    The reader of ``stream`` may go away, and then no more pieces are asked for; or take nothing
+    after a signal to end, and then they are asked for in vain.
 
     Raises:
         IdskitError: it cannot be written to.
     """
     try:
         for piece in pieces:
-            stream.write(piece)
-            stream.flush()  # somebody may be waiting for them
+            with writing():
+                stream.write(piece)
+                stream.flush()  # somebody may be waiting for them
     except BrokenPipeError:
         abandon(stream)
-        return False
+        return "its reader went away"
+    except OutputBlocked as error:
+        abandon(stream)
+        for _ in pieces:
+            continue
+        return str(error)
     except OSError as error:
         abandon(stream)
         raise IdskitError(_sentence(name, error)) from error
-    return True
+    return ""
 
 
 def abandon(stream: IO[Any]) -> None:
