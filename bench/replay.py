@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from idskit.detect.detector import Detector
 from idskit.detect.run import BATCH, MAX_WAIT_MS
-from idskit.flows.capture import open_capture
-from idskit.flows.live import WAIT_MS, LiveCapture
+from idskit.flows.capture import WAIT_MS, open_capture
+from idskit.flows.live import LiveCapture
 from idskit.flows.packet import Frames
 from idskit.flows.profiles import profile_named
 from idskit.flows.reader import FlowBatch, FlowReader
@@ -76,6 +76,7 @@ class PacedCapture(LiveCapture):
             times = [frames.records["time_ns"] // 1000 for frames in capture.frames()]
         self.times_us = np.concatenate(times or [np.zeros(0, np.int64)])[:packets]
         self.path, self._rate_per_s = path, rate_per_s
+        self.interfaces = (str(path),)
         self.seen = self.dropped = self.slept_ns = self.begin_ns = self.over_ns = 0
         self.truncated, self.wait_ms = "", WAIT_MS
 

@@ -10,6 +10,10 @@
 
 from __future__ import annotations
 
+from idskit.start import end_quietly
+
+end_quietly()
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 

@@ -20,6 +20,7 @@ import typer
 import typer.core
 
 from idskit.errors import IdskitError
+from idskit.options import Strict
 from idskit.streams import standard_streams
 
 if TYPE_CHECKING:
@@ -50,10 +51,20 @@ app = typer.Typer(
 ModelArgument = Annotated[
     Path | None, typer.Argument(help="An .onnx file that idskit exported; the shipped one if none.")
 ]
-Capture = Annotated[Path | None, typer.Option("-r", "--read", help="A pcap or pcapng file.")]
-Interface = Annotated[
-    str | None,
-    typer.Option("-i", "--interface", help="A network interface, read until SIGINT or SIGTERM."),
+Captures = Annotated[
+    list[Path] | None,
+    typer.Option("-r", "--read", help="Captures or folders of them, in time order; - is stdin."),
+]
+Interfaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-i", "--interface", help="Network interface, read until SIGINT or SIGTERM; repeatable."
+    ),
+]
+MemoryMb = Annotated[int, typer.Option(min=1, help="Memory for open flows.")]
+IdleTimeout = Annotated[
+    float | None,
+    typer.Option("--idle-timeout", metavar="SECONDS", help="Silence that ends a flow; 120."),
 ]
 Filter = Annotated[
     str | None,
@@ -103,9 +114,9 @@ Data = Annotated[Path, typer.Option(help="Folder of the data set, or a table.")]
 
 
 @app.command()
-def extract(
-    capture: Capture = None,
-    interface: Interface = None,
+def extract(  # noqa: PLR0913, PLR0917 - one flag a setting
+    capture: Captures = None,
+    interface: Interfaces = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help=".csv[.gz], .parquet, .arrow; CSV on stdout if none."),
@@ -113,14 +124,15 @@ def extract(
     schema: Annotated[
         str, typer.Option(help="gateway, packets, cic-fixed, ...: which features.")
     ] = "gateway",
-    memory_mb: Annotated[int, typer.Option(min=1, help="Memory for open flows.")] = 256,
+    memory_mb: MemoryMb = 256,
+    idle_timeout: IdleTimeout = None,
     verdict_after: VerdictAfter = 0,
     filter: Filter = None,
     json_file: Json = None,
 ) -> None:
-    """Turn a capture, or what passes an interface until Ctrl-C, into a table of flow features."""
-    if (capture is None) == (interface is None):
-        raise typer.BadParameter("name a capture (-r) or an interface (-i), one of them")
+    """Turn captures, or what passes an interface until Ctrl-C, into a table of flow features."""
+    if bool(capture) == bool(interface):
+        raise typer.BadParameter("name captures (-r) or interfaces (-i), one of them")
     if str(json_file) == "-" and str(output or "-") == "-":
         raise typer.BadParameter("--json - and the table both want stdout: name an output (-o)")
     from idskit.flows.extract import extract as extract_flows
@@ -132,13 +144,17 @@ def extract(
             interface=interface,
             schema=schema,
             memory_mb=memory_mb,
+            idle_timeout_s=idle_timeout,
             verdict_after=verdict_after,
             filter=filter,
             progress=sys.stderr.isatty(),
+            notice=_say,
         )
     for line in statistics.lines():  # without rich, which takes as long to load as many captures
         typer.echo(line, err=True)
     _write_document(json_file, statistics.to_json())
+    if statistics.lost:
+        raise IdskitError(f"rows of the table were lost: {statistics.lost}")
 
 
 @app.command()
@@ -555,8 +571,8 @@ def inspect(
 @app.command()
 def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     model: ModelArgument = None,
-    capture: Capture = None,
-    interface: Interface = None,
+    capture: Captures = None,
+    interface: Interfaces = None,
     flows: Annotated[
         Path | None, typer.Option(help="A CSV or Parquet table of the model's features.")
     ] = None,
@@ -572,6 +588,8 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     ] = None,
     verdict_after: VerdictAfter = 0,
     filter: Filter = None,
+    memory_mb: MemoryMb = 256,
+    idle_timeout: IdleTimeout = None,
     device: Device = "cpu",
     threads: Threads = None,
     public_key: PublicKey = None,
@@ -592,9 +610,14 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             threshold=threshold,
             verdict_after=verdict_after,
             filter=filter,
+            memory_mb=memory_mb,
+            idle_timeout_s=idle_timeout,
             public_key=public_key,
+            notice=_say,
         )
     summary.show(_console())
+    if summary.lost:
+        raise IdskitError(summary.lost)
     if summary.lines_lost:
         raise typer.Exit(1)
 
@@ -734,6 +757,10 @@ def _options(
         raise typer.Exit
 
 
+for command in app.registered_commands:
+    command.cls = Strict
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error meant for people is one sentence on stderr."""
     _relieve_collector()
@@ -762,6 +789,11 @@ def _relieve_collector() -> None:
     """
     gc.set_threshold(300_000, 20, 20)
     atexit.register(gc.freeze)
+
+
+def _say(sentence: str) -> None:
+    """Say something while work goes on."""
+    typer.echo(f"idskit: {sentence}", err=True)
 
 
 def _console() -> Console:

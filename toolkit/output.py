@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from idskit.errors import IdskitError
 from idskit.folders import is_shared, is_sticky, steps_to
+from idskit.signals import OutputBlocked, unwinding, writing
 from idskit.streams import abandon, standard_output
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,6 +52,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
     partial = target.with_name(f".{target.name[:50]}.{token_hex(8)}.partial")  # 255 bytes at most
     with (
+        unwinding(partial),
         _explained(path, "nothing was left there, "),
         os.fdopen(os.open(partial, _NEW, 0o666), "wb") as file,
     ):
@@ -135,23 +137,32 @@ def is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: str) -> bool:
-    """Write pieces as they come; False when the reader of ``stream`` went away.
+def write_stream(stream: IO[bytes], pieces: Iterator[bytes | memoryview], name: str) -> str:
+    """Write pieces as they come: why they were not all written, or nothing.
+
+    The reader of ``stream`` may go away, and then no more pieces are asked for; or take nothing
+    after a signal to end, and then they are asked for in vain.
 
     Raises:
         IdskitError: it cannot be written to.
     """
     try:
         for piece in pieces:
-            stream.write(piece)
-            stream.flush()  # somebody may be waiting for them
+            with writing():
+                stream.write(piece)
+                stream.flush()  # somebody may be waiting for them
     except BrokenPipeError:
         abandon(stream)
-        return False
+        return "its reader went away"
+    except OutputBlocked as error:
+        abandon(stream)
+        for _ in pieces:
+            continue
+        return str(error)
     except OSError as error:
         abandon(stream)
         raise IdskitError(_sentence(name, error)) from error
-    return True
+    return ""
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def packets_in(lines: str) -> int:
     return sum(flow["pkts_toserver"] + flow["pkts_toclient"] for flow in flows)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_open_flows(
     veth: Wire, model: Path, frames: list[bytes], number: signal.Signals
 ) -> None:

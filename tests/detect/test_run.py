@@ -79,13 +79,13 @@ def test_lines_before_a_broken_row_are_written(make_model, tmp_path) -> None:
     assert len(output.getvalue().splitlines()) == 1024
 
 
-def test_a_reader_that_goes_away_is_no_error(make_model, tmp_path) -> None:
+def test_a_reader_that_goes_away_is_said_in_the_summary(make_model, tmp_path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 50_000)
     code = (
         "import sys; from idskit.detect.run import detect; "
         "found = detect(sys.argv[1], flows_table=sys.argv[2]); "
-        "sys.stderr.write(f'{found.output_closed} {found.flows < 50_000}')"
+        "sys.stderr.write(f'{bool(found.lost)} {found.flows < 50_000}')"
     )
     command = [sys.executable, "-c", code, str(make_model()), str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -55,7 +55,6 @@ def shown(*alerts: Alert, **changed: Any) -> str:
         "attacks": attacks_of(*alerts),
         "skipped": {},
         "truncated": "",
-        "output_closed": False,
         "seconds": 0.5,
     }
     text = io.StringIO()

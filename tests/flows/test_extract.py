@@ -216,7 +216,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("home") / "home.pcap", packets=3000, seed=1).path
 
 
-def test_a_reader_that_goes_away_is_no_error(busy: Path) -> None:
+def test_a_reader_that_goes_away_is_an_error_of_one_sentence(busy: Path) -> None:
     command = [*IDSKIT, "extract", "-r", str(busy)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -224,9 +224,9 @@ def test_a_reader_that_goes_away_is_no_error(busy: Path) -> None:
         assert process.stdout.readline().startswith(b"src_ip,")
         process.stdout.close()
         said = process.stderr.read().decode()
-    assert process.returncode == 0
+    assert process.returncode == 1
     assert "Traceback" not in said
-    assert said.endswith("the reader of the table went away; the flows before that are valid\n")
+    assert said.endswith("idskit: rows of the table were lost: its reader went away\n")
 
 
 def test_standard_output_that_is_full_is_one_sentence(capture: Path) -> None:

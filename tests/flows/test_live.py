@@ -33,7 +33,6 @@ from idskit.flows.live import (
     BLOCK_BYTES,
     LiveCapture,
     Ring,
-    finish_on_signals,
     open_interface,
     release,
     ring_over,
@@ -41,6 +40,7 @@ from idskit.flows.live import (
 )
 from idskit.flows.packet import FRAME
 from idskit.flows.reader import FlowBatch, FlowReader
+from idskit.signals import finish_on_signals
 
 # A ring made by hand, from the structures of linux/if_packet.h.
 

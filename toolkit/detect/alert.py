@@ -74,8 +74,8 @@ class Flow:
             icmp_type=fields["icmp_type"] if is_icmp else None,
             icmp_code=fields["icmp_code"] if is_icmp else None,
             end=_end_named(fields["end"]),
-            vlan=fields.get("vlan", 0),
-            interface=fields.get("interface", 0),
+            vlan=fields["vlan"],
+            interface=fields["interface"],
             **{name: fields[name] for name in FLOW_NUMBERS},
         )
 

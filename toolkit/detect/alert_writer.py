@@ -25,6 +25,11 @@ class AlertWriter:
         self._start = time.monotonic()
         self._latest_us = 0  # time of the last alert
 
+    @property
+    def lost(self) -> int:
+        """Number of lines that could not be written."""
+        return self._sink.lost
+
     def write(self, alerts: Iterable[Alert], origin: Origin, throttle: Throttle | None) -> None:
         """Write those alerts that the throttle admits, at once; all of them without one.
 

@@ -22,6 +22,7 @@ from typing import TextIO
 
 from idskit.errors import IdskitError
 from idskit.output import reason
+from idskit.signals import OutputBlocked, writing
 from idskit.streams import abandon
 
 ROTATE_MB = 100
@@ -57,6 +58,7 @@ class Sink(ABC):
 
         Raises:
             BrokenPipeError: the reader went away; said once, then lines are lost and counted.
+            OutputBlocked: it takes nothing and the process was asked to end; the same.
         """
         if not self._lines:
             return
@@ -64,8 +66,9 @@ class Sink(ABC):
         data = b"".join(lines)
         try:
             if not self._is_given_up:
-                self._send(data)
-        except BrokenPipeError:
+                with writing():
+                    self._send(data)
+        except (BrokenPipeError, OutputBlocked):
             self._is_given_up = True
             raise
         except OSError as error:

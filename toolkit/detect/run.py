@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from idskit.detect.flow_table import read_flow_table
 from idskit.detect.summary import DetectionSummary
 from idskit.detect.throttle import Throttle
 from idskit.errors import IdskitError
-from idskit.flows.live import finish_on_signals
+from idskit.flows.drops import DropNotices
 from idskit.flows.reader import FlowReader, FlowStatistics, open_flows
 from idskit.flows.table import ENDS, VERDICT
+from idskit.signals import OutputBlocked, finish_on_signals
 from idskit.streams import standard_output
 
 BATCH = 1024
@@ -79,14 +80,14 @@ class _Reading:
         return self.rows if self.statistics is None else self.statistics.flows
 
 
-_Read = Callable[[Detector, Path, _Reading], Batches]
+_Read = Callable[[Detector, _Reading], Batches]
 
 
 def detect(  # noqa: PLR0913 - one argument a flag
     model: str | Path | None = None,
     *,
-    capture: str | Path | None = None,
-    interface: str | None = None,
+    capture: str | Path | Sequence[str | Path] | None = None,
+    interface: str | Sequence[str] | None = None,
     flows_table: str | Path | None = None,
     output: TextIO | str | Path | None = None,
     rotate_mb: int = ROTATE_MB,
@@ -95,20 +96,25 @@ def detect(  # noqa: PLR0913 - one argument a flag
     threshold: float | None = None,
     verdict_after: int = 0,
     filter: str | None = None,
+    memory_mb: int = 256,
+    idle_timeout_s: float | None = None,
     public_key: str | Path | None = None,
+    notice: Callable[[str], object] | None = None,
 ) -> DetectionSummary:
     """Write an EVE line for every flow that the model takes for an attack, one a flow.
 
     Args:
         model: the ONNX file; None for the model that idskit ships.
-        capture: a pcap or pcapng file; this, ``interface`` or ``flows_table``.
-        interface: name of a network interface, read until SIGINT or SIGTERM; the open flows are
-            then judged too.
+        capture: a pcap or pcapng file, a folder or a pattern of such, ``-`` for standard input, or
+            several of these, see ``open_flows``; this, ``interface`` or ``flows_table``.
+        interface: name of a network interface, or several, read until SIGINT, SIGTERM or SIGHUP;
+            the open flows are then judged too. The same ends a capture that comes by a pipe.
         flows_table: a CSV or Parquet file with the model's features, columns found by name.
         output: where the lines go: a stream, or the name of a file that they are appended to (see
             ``EveFile``); standard output when None. When its reader goes away, reading ends without
-            an error and the summary says so. What cannot be written (a full disk) is counted as
-            lost, and detection goes on.
+            an error; when it takes nothing for some seconds after a signal to end, the rest is
+            judged and not written. The summary says so (``lost``). What cannot be written for
+            another reason (a full disk) is counted, and detection goes on.
         rotate_mb: size limit of a file given by name; 0 sets none.
         device: ``cpu`` or ``cuda``; what is asked for is what runs.
         threads: of one inference; all usable processors when None.
@@ -117,8 +123,11 @@ def detect(  # noqa: PLR0913 - one argument a flag
             0 does not. What its end would add is left out and counted (of the last MAX_RAISED
             flows with an alert).
         filter: of ``interface``, which frames to read, as tcpdump takes it; see ``open_flows``.
+        memory_mb: budget of the flow table.
+        idle_timeout_s: a flow silent for longer ends, where the model's schema has that.
         public_key: PEM file of the ed25519 key that must have signed the model; nobody must when
             None.
+        notice: called with a sentence while frames of an interface are being dropped.
 
     Raises:
         ModelError, DeviceError: the model cannot be used as asked.
@@ -127,7 +136,13 @@ def detect(  # noqa: PLR0913 - one argument a flag
             or ``verdict_after`` with a table, or ``filter`` without an interface, or a file cannot
             be opened for the lines.
     """
-    read, source = _input(capture, interface, flows_table, verdict_after, filter)
+    settings = {
+        "memory_mb": memory_mb,
+        "idle_timeout_s": idle_timeout_s,
+        "verdict_after": verdict_after,
+        "filter": filter,
+    }
+    read = _input(capture, interface, flows_table, settings, notice)
     start = time.perf_counter()
     detector = Detector.load(
         model, device=device, threads=threads, threshold=threshold, public_key=public_key
@@ -135,11 +150,11 @@ def detect(  # noqa: PLR0913 - one argument a flag
     reading = _Reading()
     sink = open_sink(_output(output), rotate_mb=rotate_mb)
     writer = AlertWriter(sink)
-    with closing(sink), closing(read(detector, source, reading)) as batches:
-        closed = _write(batches, reading, writer)
+    with closing(sink), closing(read(detector, reading)) as batches:
+        lost = _write(batches, reading, writer)
     statistics = reading.statistics
     return DetectionSummary(
-        source=str(source),
+        source=str(flows_table) if statistics is None else statistics.source,
         model=f"{_name(model)} {detector.sha256[:12]}",
         threshold=detector.threshold,
         flows=reading.flows,
@@ -154,58 +169,55 @@ def detect(  # noqa: PLR0913 - one argument a flag
         dropped=0 if statistics is None else statistics.dropped,
         repeated=reading.raised.repeated,
         unjudged=reading.unjudged,
-        output_closed=closed,
+        not_read="" if statistics is None else statistics.not_read,
+        lost=lost,
         seconds=time.perf_counter() - start,
     )
 
 
 def _input(
-    capture: str | Path | None,
-    interface: str | None,
+    capture: str | Path | Sequence[str | Path] | None,
+    interface: str | Sequence[str] | None,
     flows_table: str | Path | None,
-    verdict_after: int,
-    filter: str | None,
-) -> tuple[_Read, Path]:
-    """How to read what was named, and its name."""
-    inputs: list[tuple[_Read, str | Path | None]] = [
-        (partial(_capture_alerts, verdict_after=verdict_after), capture),
-        (partial(_interface_alerts, verdict_after=verdict_after, filter=filter), interface),
-        (_table_alerts, flows_table),
-    ]
-    given = [(read, Path(source)) for read, source in inputs if source is not None]
-    if len(given) != 1:
+    settings: dict[str, Any],
+    notice: Callable[[str], object] | None,
+) -> _Read:
+    """How to read what was named."""
+    named = [source for source in (capture, interface, flows_table) if source]
+    if len(named) != 1:
         raise IdskitError(
-            "detect reads either a capture (-r), an interface (-i) or a table of flows (--flows): "
+            "detect reads either captures (-r), interfaces (-i) or a table of flows (--flows): "
             "name one of them"
         )
-    if verdict_after and flows_table is not None:
+    if settings["filter"] is not None and not interface:
         raise IdskitError(
-            f"verdict_after is {verdict_after}, but a table has no packets to count: leave it away"
+            f"filter is {settings['filter']!r}, but only an interface (-i) has one: leave it away"
         )
-    if filter is not None and interface is None:
+    if flows_table is None:
+        live = bool(interface)
+        return partial(_packet_alerts, source=named[0], live=live, settings=settings, notice=notice)
+    if settings["verdict_after"]:
         raise IdskitError(
-            f"filter is {filter!r}, but only an interface (-i) has one: leave it away"
+            f"verdict_after is {settings['verdict_after']}, but a table has no packets to count: "
+            "leave it away"
         )
-    return given[0]
+    return partial(_table_alerts, path=Path(flows_table))
 
 
-def _capture_alerts(
-    detector: Detector, path: Path, reading: _Reading, *, verdict_after: int
+def _packet_alerts(
+    detector: Detector,
+    reading: _Reading,
+    *,
+    source: str | Path | Sequence[str | Path],
+    live: bool,
+    settings: dict[str, Any],
+    notice: Callable[[str], object] | None,
 ) -> Batches:
-    with open_flows(path, detector.schema, verdict_after=verdict_after) as flows:
-        yield from _flow_alerts(detector, flows, reading)
-
-
-def _interface_alerts(
-    detector: Detector, name: Path, reading: _Reading, *, verdict_after: int, filter: str | None
-) -> Batches:
-    with (
-        open_flows(
-            name, detector.schema, verdict_after=verdict_after, live=True, filter=filter
-        ) as flows,
-        finish_on_signals(flows.stop),
-    ):
-        yield from _flow_alerts(detector, flows, reading)
+    with open_flows(source, detector.schema, live=live, **settings) as flows:
+        if notice is not None:
+            flows.on_drops = DropNotices(notice)
+        with finish_on_signals(flows.stop) if flows.is_live else nullcontext():
+            yield from _flow_alerts(detector, flows, reading)
 
 
 def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
@@ -221,7 +233,7 @@ def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
         reading.statistics = flows.statistics
 
 
-def _table_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:
+def _table_alerts(detector: Detector, reading: _Reading, *, path: Path) -> Batches:
     for rows in read_flow_table(path, detector.schema):
         probabilities = detector.probabilities(rows.features)
         alerts = detector.judge(
@@ -232,9 +244,8 @@ def _table_alerts(detector: Detector, path: Path, reading: _Reading) -> Batches:
 
 
 def _origin(flows: FlowReader) -> Origin:
-    source = flows.statistics.source
-    names = getattr(flows, "interfaces", (source,) if flows.is_live else ())
-    return Origin(interfaces=names, capture=None if names else source)
+    names = flows.interfaces
+    return Origin(interfaces=names, capture=None if names else flows.statistics.source)
 
 
 def _output(output: TextIO | str | Path | None) -> TextIO | Path:
@@ -243,18 +254,22 @@ def _output(output: TextIO | str | Path | None) -> TextIO | Path:
     return Path(output) if isinstance(output, str) else output
 
 
-def _write(batches: Iterator[list[Alert]], reading: _Reading, writer: AlertWriter) -> bool:
-    """Write and count alerts; True when their reader went away."""
+def _write(batches: Iterator[list[Alert]], reading: _Reading, writer: AlertWriter) -> str:
+    """Write and count alerts: why they were not all written, or nothing."""
     try:
         for alerts in batches:
             writer.write(alerts, reading.origin, reading.throttle)
         writer.finish(reading.throttle)
     except BrokenPipeError:
-        return True
+        return "the reader of the alerts went away: alerts were lost, and the rest was not read"
+    except OutputBlocked as error:
+        for alerts in batches:  # they are judged and counted
+            writer.write(alerts, reading.origin, reading.throttle)
+        return f"{writer.lost:,} alerts were not written: {error}"
     except IdskitError:
         writer.finish(reading.throttle)  # the interface disappeared
         raise
-    return False
+    return ""
 
 
 def _name(model: str | Path | None) -> str:

@@ -56,7 +56,6 @@ class DetectionSummary:
     attacks: tuple[AttackSummary, ...]  # worst severity first, then most alerts
     skipped: Mapping[str, int]  # packets that were not decoded, by reason
     truncated: str  # why reading ended early, or empty
-    output_closed: bool  # the reader of the alerts went away, and reading ended there
     seconds: float
     output: str = "the output"  # what the lines were written to
     lines_written: int = 0
@@ -65,6 +64,8 @@ class DetectionSummary:
     dropped: int = 0  # frames that the kernel dropped before they could be read
     repeated: int = 0  # flows whose end would have raised another alert: left out
     unjudged: int = 0  # flows with an infinite or undefined feature
+    not_read: str = ""  # what lies in the folders that were named and is no capture
+    lost: str = ""  # why alerts were not written, or empty
 
     @property
     def alerts(self) -> int:
@@ -133,8 +134,10 @@ class DetectionSummary:
                 f"[yellow]reading ended early[/yellow]: {escape(self.truncated)}; "
                 "the flows before that are judged"
             )
-        if self.output_closed:
-            notes.append("the reader of the alerts went away: the rest was not read")
+        if self.not_read:
+            notes.append(
+                f"not read, because they are no captures that can be: {escape(self.not_read)}"
+            )
         return notes
 
     def _output_notes(self) -> list[str]:

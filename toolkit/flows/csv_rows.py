@@ -46,6 +46,11 @@ class CsvRows:
         self._layout = _layout(schema, head, tail)
         self._buffer = np.zeros(max(_BUFFER_BYTES, self._layout.row_bytes), np.uint8)
 
+    def compile(self, nothing: FlowBatch) -> None:
+        """Compile now what ``lines`` needs, with a batch of no flows."""
+        values = nothing.features.reshape(-1)
+        _put_rows(self._layout, nothing.flows, values, values.view(np.int64), 0, self._buffer)
+
     def lines(self, batch: FlowBatch) -> Iterator[memoryview]:
         """Yield the batch as whole lines, some at a time; each piece is gone with the next one."""
         first = 0

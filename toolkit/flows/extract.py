@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,13 @@ import numpy as np
 
 from idskit.errors import IdskitError, require
 from idskit.flows.csv_rows import CsvRows
+from idskit.flows.drops import DropNotices
 from idskit.flows.fields import LABEL, Field, fields_of, tail_of, texts
-from idskit.flows.live import finish_on_signals
 from idskit.flows.reader import FlowBatch, FlowReader, FlowStatistics, open_flows
 from idskit.flows.table import FLOW
 from idskit.output import is_stream, reason, write_stream, write_whole
 from idskit.schema import Schema
+from idskit.signals import finish_on_signals
 from idskit.streams import standard_output
 
 STDOUT = "-"
@@ -34,26 +35,28 @@ _GZIP_BYTES = 1 << 20  # of text in a member; each can be read by itself
 
 
 def extract(  # noqa: PLR0913 - one argument a flag
-    capture: str | Path | None = None,
+    capture: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
     *,
-    interface: str | None = None,
+    interface: str | Sequence[str] | None = None,
     schema: str | Schema = "gateway",
     memory_mb: int = 256,
     idle_timeout_s: float | None = None,
     verdict_after: int = 0,
     filter: str | None = None,
     progress: bool = False,
+    notice: Callable[[str], object] | None = None,
 ) -> FlowStatistics:
     """Write the flows of a capture as a table, one row a flow in the order in which they end.
 
     Args:
-        capture: a pcap or pcapng file; this or ``interface``.
+        capture: a pcap or pcapng file, a folder or a pattern of such, ``-`` for standard input, or
+            several of these, see ``open_flows``; this or ``interface``.
         output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
             and into a pipe or a device. When its reader goes away, reading ends without an error
-            and the statistics say so.
-        interface: name of a network interface, read until SIGINT or SIGTERM; the open flows are
-            then written too.
+            and the statistics say so (``lost``).
+        interface: name of a network interface, or several, read until SIGINT, SIGTERM or SIGHUP;
+            the open flows are then written too. The same ends a capture that comes by a pipe.
         schema: which features, see ``idskit.flows.profiles.NAMES``.
         memory_mb: budget of the flow table.
         idle_timeout_s: a flow silent for longer ends; ``gateway`` and ``packets`` have it.
@@ -61,6 +64,7 @@ def extract(  # noqa: PLR0913 - one argument a flag
             column ``end``; 0 does not.
         filter: of an interface, which frames to read, as tcpdump takes it; see ``open_flows``.
         progress: show on stderr how far a large capture is read.
+        notice: called with a sentence while frames of an interface are being dropped.
 
     Raises:
         CaptureError: the capture is missing, unreadable or not a capture, or the interface cannot
@@ -71,7 +75,7 @@ def extract(  # noqa: PLR0913 - one argument a flag
             a capture, and of an interface, as CSV, the flows before that.
         MissingExtra: Parquet or Arrow was asked for and pyarrow is not installed.
     """
-    source, live = _source(capture, interface), interface is not None
+    source = _source(capture, interface)
     write = _writer(output)
     with open_flows(
         source,
@@ -79,17 +83,20 @@ def extract(  # noqa: PLR0913 - one argument a flag
         memory_mb=memory_mb,
         idle_timeout_s=idle_timeout_s,
         verdict_after=verdict_after,
-        live=live,
+        live=bool(interface),
         filter=filter,
     ) as flows:
-        with finish_on_signals(flows.stop) if live else _bar(flows, progress):
-            was_read = write(flows, verdict_after > 0)
-        found = flows.statistics
-        return found if was_read else replace(found, truncated="the reader of the table went away")
+        if notice is not None:
+            flows.on_drops = DropNotices(notice)
+        with finish_on_signals(flows.stop) if flows.is_live else _bar(flows, progress):
+            lost = write(flows, verdict_after > 0)
+        return replace(flows.statistics, lost=lost)
 
 
-def _source(capture: str | Path | None, interface: str | None) -> str | Path:
-    given = [source for source in (capture, interface) if source is not None]
+def _source(
+    capture: str | Path | Sequence[str | Path] | None, interface: str | Sequence[str] | None
+) -> str | Path | Sequence[str | Path]:
+    given = [source for source in (capture, interface) if source]
     if len(given) != 1:
         raise IdskitError("extract reads a capture (-r) or an interface (-i): name one of them")
     return given[0]
@@ -105,7 +112,7 @@ def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
 
 # Where the table goes.
 
-_Write = Callable[[FlowReader, bool], bool]  # with verdicts or not; False: its reader went away
+_Write = Callable[[FlowReader, bool], str]  # with verdicts or not: why rows were lost, or empty
 
 
 def _writer(output: str | Path | None) -> _Write:
@@ -123,13 +130,13 @@ def _writer(output: str | Path | None) -> _Write:
     return lambda flows, verdicts: _write_file(flows, path, verdicts)
 
 
-def _write_stdout(flows: FlowReader, verdicts: bool) -> bool:
+def _write_stdout(flows: FlowReader, verdicts: bool) -> str:
     stdout = standard_output()
     stdout.flush()
     return write_stream(stdout.buffer, _csv(flows, verdicts), "standard output")
 
 
-def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> bool:
+def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> str:
     try:
         with path.open("wb") as file:
             pieces = _csv(flows, verdicts)
@@ -139,7 +146,7 @@ def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> bool:
         raise IdskitError(f"{path} cannot be opened: {reason(error)}") from error
 
 
-def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> bool:
+def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> str:
     """Write the table; where it ends early but is whole, say so once it is in its place."""
     write = _WRITERS[path.suffix]
     broken: list[IdskitError] = []
@@ -155,7 +162,7 @@ def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> bool:
     write_whole(path, fill)
     if broken:
         raise broken[0]
-    return True
+    return ""
 
 
 # CSV
@@ -208,6 +215,8 @@ def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
     schema = flows.schema
     rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=verdicts))
     yield rows.header
+    if flows.is_live:
+        rows.compile(_nothing(schema))  # a signal to end it should not wait for that
     for batch in flows.batches(_BATCH):
         yield from rows.lines(batch)
 

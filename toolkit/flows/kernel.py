@@ -17,6 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from idskit.folders import cache_home, make_private, require_private
+from idskit.signals import Guard
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -83,28 +84,32 @@ def _keeping() -> Iterator[bool]:
         config.CACHE_DIR = given  # type: ignore[attr-defined]
 
 
-class _FirstStart(Listener):
-    """Calls a function when the first event starts."""
+class _Compilations(Listener):
+    """Calls a function when the first compilation starts; signals can end all of them."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call, self._called = call, False
+        self._guard = Guard()
 
     def on_start(self, event: Event) -> None:  # noqa: ARG002
+        self._guard.begin()
         if not self._called:
             self._called = True
             self._call()
 
-    def on_end(self, event: Event) -> None:
-        """Nothing to do."""
+    def on_end(self, event: Event) -> None:  # noqa: ARG002
+        self._guard.end()
 
 
 @contextmanager
 def on_first_compilation(call: Callable[[], None]) -> Iterator[None]:
     """Within this context, call ``call`` before the first kernel that the disk did not have.
 
+    While kernels are compiled, SIGINT, SIGTERM and SIGHUP end the process at once.
+
     An error that it raises goes to whoever ran the kernel, which is then not compiled.
     """
-    with install_listener("numba:compile", _FirstStart(call)):
+    with install_listener("numba:compile", _Compilations(call)):
         yield
 
 

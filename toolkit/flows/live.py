@@ -16,15 +16,10 @@ from __future__ import annotations
 
 import mmap
 import select
-import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,14 +29,13 @@ from numpy.typing import NDArray
 
 from idskit.errors import CaptureError
 from idskit.flows.bpf import REJECT, assemble, attach
-from idskit.flows.capture import CHUNK_FRAMES
+from idskit.flows.capture import CHUNK_FRAMES, WAIT_MS
 from idskit.flows.kernel import borrowed, kernel, signed
 from idskit.flows.packet import FRAME, Frames
 
 BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
 RING_MB = 32
 RETIRE_MS = 25  # a block that is not full changes hands after this
-WAIT_MS = 200.0  # how long ``frames`` sleeps at most
 
 # linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h
 _SOL_PACKET = 263
@@ -115,25 +109,29 @@ class LiveCapture:
     """An interface being read.
 
     Attributes:
-        path: the interface's name.
+        interfaces: its name.
         seen: frames handed on so far.
         dropped: frames that the kernel dropped, because the ring was full.
         truncated: why frames ended although nobody stopped them, or empty.
+        is_stopped: ``stop`` was called, or the interface disappeared.
         wait_ms: how long ``frames`` sleeps while nothing comes.
         bytes_total: 0, an interface has no size.
         bytes_read: 0.
     """
 
     bytes_total = bytes_read = 0
+    is_live = True
+    not_read = ""
 
     def __init__(
         self, interface: str, ring_socket: socket.socket, blocks: int, filter: str | None
     ) -> None:
-        self.path = Path(interface)
+        self.interfaces: tuple[str, ...] = (interface,)
         self.seen = self.dropped = 0
         self.truncated = ""
         self.wait_ms = WAIT_MS
-        self._stopped = False
+        self.is_stopped = False
+        self._records = np.zeros(CHUNK_FRAMES, FRAME)
         self._socket = ring_socket
         self._ring = _map_ring(ring_socket, blocks)
         self._first = self._held = 0  # block to read next; how many are read, not yet handed back
@@ -141,15 +139,24 @@ class LiveCapture:
         self._events = select.poll()
         self._events.register(ring_socket, select.POLLIN)
 
+    @property
+    def name(self) -> str:
+        """What is read, for people."""
+        return self.interfaces[0]
+
+    def fileno(self) -> int:
+        """The descriptor that there is something to read from."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Stop capturing; frames handed on before are gone."""
-        self._stopped = True
+        self.is_stopped = True
         self._socket.close()
         self._ring = ring_over(np.zeros(0, np.uint8))  # unmapped with the last reference
 
     def stop(self) -> None:
         """Let ``frames`` end with what has come until now; signal handlers may call this."""
-        self._stopped = True
+        self.is_stopped = True
 
     def frames(self) -> Iterator[Frames]:
         """Yield frames as they come, and none at all each time that ``wait_ms`` passed in silence.
@@ -160,26 +167,41 @@ class LiveCapture:
         Raises:
             CaptureError: the ring is not as the kernel documents it.
         """
-        records = np.zeros(CHUNK_FRAMES, FRAME)
-        while not self._stopped:
-            count = self._walk(records)
-            yield self._frames(records[:count])
-            self._hand_back()
-            if not count:
+        while not self.is_stopped:
+            frames = self.take()
+            yield frames
+            self.hand_back()
+            if not len(frames.records):
                 self._wait()
+        yield from self.rest()
+
+    def take(self) -> Frames:
+        """The frames that are here, maybe none, until ``hand_back``.
+
+        Raises:
+            CaptureError: the ring is not as the kernel documents it.
+        """
+        count = self._walk(self._records)
+        return Frames(data=self._ring.octets, records=self._records[:count])
+
+    def hand_back(self) -> None:
+        """Let the kernel have the memory of what was taken."""
+        release(self._ring, self._first, self._held)
+        self._first = (self._first + self._held) % self._ring.blocks
+        self._held = 0
+
+    def rest(self) -> Iterator[Frames]:
+        """Let no more frames in, and yield those that came."""
         self._refuse()
-        count = self._walk(records)
+        frames = self.take()
         while self._held:  # blocks, of which one may have no frames
-            yield self._frames(records[:count])
-            self._hand_back()
-            count = self._walk(records)
+            yield frames
+            self.hand_back()
+            frames = self.take()
 
     def now_us(self) -> int:
         """The clock that the frames' times are of, in microseconds since the epoch."""
         return time.time_ns() // 1000
-
-    def _frames(self, records: NDArray[np.void]) -> Frames:
-        return Frames(data=self._ring.octets, records=records)
 
     def _walk(self, records: NDArray[np.void]) -> int:
         """Fill ``records`` from the blocks that are here, a quarter of the ring at most."""
@@ -187,15 +209,10 @@ class LiveCapture:
         limit = max(self._ring.blocks // 4, 1)
         count, held, is_sound = walk(self._ring, self._first, limit, self._link_type, records)
         if not is_sound:
-            raise CaptureError(f"the ring of {self.path} is damaged: report it, with `uname -a`")
+            raise CaptureError(f"the ring of {self.name} is damaged: report it, with `uname -a`")
         self._held = held
         self.seen += count
         return count
-
-    def _hand_back(self) -> None:
-        release(self._ring, self._first, self._held)
-        self._first = (self._first + self._held) % self._ring.blocks
-        self._held = 0
 
     def _count_drops(self) -> None:
         """Reading the counters resets them."""
@@ -205,45 +222,19 @@ class LiveCapture:
     def _wait(self) -> None:
         for _, event in self._events.poll(self.wait_ms):
             if event & select.POLLERR:
-                self._check()
+                self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """An interface that went down may come up again; one that went away does not."""
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears it
         if not self._socket.getsockname()[0]:
-            self.truncated = f"interface {self.path} disappeared"
-            self._stopped = True
+            self.truncated = f"interface {self.name} disappeared"
+            self.is_stopped = True
 
     def _refuse(self) -> None:
         """Let no more frames in, and wait until the last block has changed hands."""
         attach(self._socket, REJECT)
         time.sleep(3 * RETIRE_MS / 1000)
-
-
-@contextmanager
-def finish_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM call ``stop``; the second one does what it did before.
-
-    Only the main thread can have this; in others nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
-        stop()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        restore()
 
 
 # Opening.

@@ -54,6 +54,7 @@ PACKET = np.dtype(
         ("fragment", "u1"),  # 0 whole, 1 first fragment, 2 later fragment (no transport header)
         ("icmp_type", "u1"),  # ICMP and ICMPv6, else 0
         ("icmp_code", "u1"),
+        ("interface", "u1"),  # index of the interface that it came in by, 0 where there is one
     ],
     align=True,
 )
@@ -64,7 +65,11 @@ ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IANA protocol numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """A run of captured frames: ``records`` is (n,) FRAME, its offsets point into ``data``."""
+    """A run of captured frames: ``records`` is (n,) FRAME, its offsets point into ``data``.
+
+    All of them came in by one interface; ``interface`` is its index, 0 where there is one.
+    """
 
     data: NDArray[np.uint8]
     records: NDArray[np.void]
+    interface: int = 0

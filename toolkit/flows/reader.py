@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import CaptureError, IdskitError, SchemaError
-from idskit.flows.capture import CHUNK_FRAMES, Capture, open_capture
+from idskit.flows.capture import CHUNK_FRAMES, WAIT_MS
 from idskit.flows.decode import SKIP_REASONS, decode
-from idskit.flows.live import WAIT_MS, LiveCapture, interface_names, open_interface
+from idskit.flows.frame_source import FrameSource, open_source
 from idskit.flows.packet import PACKET, Frames
 from idskit.flows.profiles import NAMES, Profile, profile_named
 from idskit.flows.table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
@@ -67,7 +67,7 @@ class FlowStatistics:
     """What was read and what became of it: ``frames`` = ``packets`` + all of ``skipped``.
 
     Attributes:
-        source: the capture.
+        source: the capture, captures or interfaces.
         schema: name of the feature schema.
         frames: captured frames seen.
         packets: frames decoded as IP packets.
@@ -77,6 +77,8 @@ class FlowStatistics:
         evicted: of the flows, those given out early because the memory was full.
         truncated: why reading ended before the end of the capture, or empty.
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
+        not_read: what lies in the folders that were named and is no capture, or empty.
+        lost: why not all rows could be written where they were to go, or empty.
     """
 
     source: str
@@ -89,6 +91,8 @@ class FlowStatistics:
     evicted: int
     truncated: str
     dropped: int
+    not_read: str = ""
+    lost: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain types."""
@@ -111,25 +115,29 @@ class FlowStatistics:
             yield f"{self.evicted:,} flows were given out early: the flow table was full"
         if self.dropped:
             yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
+        if self.not_read:
+            yield f"not read, because they are no captures that can be: {self.not_read}"
         if self.truncated:
             yield f"reading ended early: {self.truncated}; the flows before that are valid"
 
 
 def open_flows(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     schema: str | Schema = "gateway",
     *,
     memory_mb: int = 256,
     idle_timeout_s: float | None = None,
     verdict_after: int = 0,
     hash_key: bytes | None = None,
-    live: bool = False,
+    live: bool | None = None,
     filter: str | None = None,
 ) -> FlowReader:
-    """Open a capture file or a network interface as a source of flows.
+    """Open captures or network interfaces as a source of flows.
 
     Args:
-        source: a pcap or pcapng file; the name of an interface where there is no such file.
+        source: a pcap or pcapng file, a folder or a pattern of such (``day-*.pcap``), ``-`` for
+            standard input, or several of these: they are read as one capture, in the order of their
+            first packets. The name of an interface where there is no such file, or several.
         schema: which features: a name (see ``idskit.flows.profiles.NAMES``), or the schema that a
             model carries: columns of a profile of this version, in the model's own order.
         memory_mb: budget of the flow table, at least 1. When it is full, a flow is given out early
@@ -139,7 +147,7 @@ def open_flows(
         verdict_after: give out each flow's features after this many packets too; 0 does not.
         hash_key: secret of the hash that places flows; random if not given. Results do not depend
             on it.
-        live: ``source`` is an interface, whatever files there are.
+        live: ``source`` is an interface, whatever files there are; never one if False.
         filter: of an interface, which frames to read: ``tcp port 80``, as tcpdump takes it (needs
             libpcap), or what ``tcpdump -ddd`` prints.
 
@@ -170,20 +178,12 @@ def open_flows(
         verdict_after=verdict_after,
         key=hash_key,
     )
-    capture = _open(source, live, filter)
+    capture = open_source(source, live=live, filter=filter)
     try:
         return FlowReader(capture, profile, settings, wanted)
     except BaseException:
         capture.close()
         raise
-
-
-def _open(source: str | Path, live: bool, filter: str | None) -> Capture | LiveCapture:
-    if live or (not Path(source).exists() and str(source) in interface_names()):
-        return open_interface(str(source), filter=filter)
-    if filter is not None:
-        raise IdskitError(f"filter is {filter!r}, but {source} is a file: only interfaces have one")
-    return open_capture(source)
 
 
 def _profile_of(schema: str | Schema) -> tuple[Profile, Schema]:
@@ -225,23 +225,28 @@ class FlowReader:
 
     Attributes:
         schema: of the features that ``batches`` gives.
+        interfaces: names of the interfaces read, which ``FLOW["interface"]`` is an index of; none
+            of a file.
+        on_drops: called while an interface is read, each time that the kernel dropped more frames,
+            with how many it has dropped by then.
     """
 
     def __init__(
         self,
-        capture: Capture | LiveCapture,
+        capture: FrameSource,
         profile: Profile,
         settings: Settings,
         schema: Schema | None = None,
     ) -> None:
         self._capture = capture
-        self._live = capture if isinstance(capture, LiveCapture) else None
         self._profile = profile
         self._state = profile.make(settings)
         self._packets = np.zeros(CHUNK_FRAMES, PACKET)
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
         self._decoded = self._given = self._verdicts = 0
         self.schema = profile.SCHEMA if schema is None else schema
+        self.interfaces = capture.interfaces
+        self.on_drops: Callable[[int], object] | None = None
         self._width = len(profile.SCHEMA)
         self._columns = _columns_of(self.schema, profile.SCHEMA)
 
@@ -261,17 +266,16 @@ class FlowReader:
         self._capture.close()
 
     def stop(self) -> None:
-        """End an interface: ``batches`` gives out the open flows and ends. A file ends by itself.
+        """End an interface or a pipe: ``batches`` gives out the open flows and ends.
 
-        May be called from a signal handler or another thread.
+        A file ends by itself. May be called from a signal handler or another thread.
         """
-        if self._live is not None:
-            self._live.stop()
+        self._capture.stop()
 
     @property
     def is_live(self) -> bool:
-        """Whether an interface is read: it has no end of its own."""
-        return self._live is not None
+        """Whether an interface or a pipe is read: ``stop`` ends it."""
+        return self._capture.is_live
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -283,7 +287,7 @@ class FlowReader:
         """What was read so far; complete once ``batches`` is exhausted."""
         skipped = zip(SKIP_REASONS, self._skipped.tolist(), strict=True)
         return FlowStatistics(
-            source=str(self._capture.path),
+            source=self._capture.name,
             schema=self.schema.name,
             frames=self._decoded + int(self._skipped.sum()),
             packets=self._decoded,
@@ -292,7 +296,8 @@ class FlowReader:
             verdicts=self._verdicts,
             evicted=int(self._state.table.state["evicted"][0]),
             truncated=self._capture.truncated,
-            dropped=0 if self._live is None else self._live.dropped,
+            dropped=self._capture.dropped,
+            not_read=self._capture.not_read,
         )
 
     def batches(self, size: int = 1024, max_wait_ms: float = MAX_WAIT_MS) -> Iterator[FlowBatch]:
@@ -303,7 +308,7 @@ class FlowReader:
 
         Args:
             size: most flows in a batch; of a file, only the last one has fewer.
-            max_wait_ms: of an interface, how long a flow may wait for its batch to fill.
+            max_wait_ms: of an interface or a pipe, how long a flow may wait for its batch to fill.
 
         Raises:
             IdskitError: ``size`` is not positive, or ``max_wait_ms`` is negative.
@@ -314,21 +319,26 @@ class FlowReader:
         if not max_wait_ms >= 0:
             raise IdskitError(f"max_wait_ms is {max_wait_ms}, but a flow cannot wait less than 0")
         batch = _Filling(self, size)
-        if self._live is None:
+        if self._capture.is_live:
+            yield from self._watch(self._capture, batch, max_wait_ms)
+        else:
             for frames in self._capture.frames():
                 yield from self._feed(frames, batch)
-        else:
-            yield from self._watch(self._live, batch, max_wait_ms)
         yield from self._finish(batch)
-        if self._live is not None and self._live.truncated:
-            raise CaptureError(f"{self._live.truncated}; the flows before that are valid")
+        if self.interfaces and self._capture.truncated:
+            raise CaptureError(f"{self._capture.truncated}; the flows before that are valid")
 
     def _watch(
-        self, capture: LiveCapture, batch: _Filling, max_wait_ms: float
+        self, capture: FrameSource, batch: _Filling, max_wait_ms: float
     ) -> Iterator[FlowBatch]:
+        self._compile(batch)
         since = time.monotonic()  # when the batch was last empty
+        dropped = 0
         for frames in capture.frames():
             before = self._decoded
+            if capture.dropped > dropped and self.on_drops is not None:
+                dropped = capture.dropped
+                self.on_drops(dropped)
             yield from self._feed(frames, batch)
             if self._decoded == before:  # else the packets' times move the clock
                 yield from self._expire(batch, capture.now_us())
@@ -337,6 +347,12 @@ class FlowReader:
             if not batch.filled:
                 since = time.monotonic()
             capture.wait_ms = min(max_wait_ms, WAIT_MS) if batch.filled else WAIT_MS
+
+    def _compile(self, batch: _Filling) -> None:
+        """Compile now what a capture needs until its end: a signal to end it should not wait."""
+        packets, slots = self._packets[:0], np.zeros(0, np.int64)
+        self._profile.advance(self._state, batch.output, packets, 0)
+        self._profile.finish(self._state, batch.output, slots, 0, CAPTURE_END)
 
     def _expire(self, batch: _Filling, now_us: int) -> Iterator[FlowBatch]:
         """Give out what has idled out by the clock, where flows idle out at all."""
@@ -349,6 +365,7 @@ class FlowReader:
         count = decode(frames, self._packets, self._skipped)
         self._decoded += count
         packets, first = self._profile.reread(frames, self._packets[:count]), 0
+        packets["interface"] = frames.interface
         while first < len(packets):
             first = self._profile.advance(self._state, batch.output, packets, first)
             if batch.is_full:

@@ -46,6 +46,7 @@ FLOW = np.dtype(
         ("ip_version", "u1"),
         ("end", "u1"),  # why it was given out: an index of ENDS
         ("reversed_id", "u1"),  # 1: CICFlowMeter's "Flow ID" names dst first
+        ("interface", "u1"),  # index of ``FlowReader.interfaces``, 0 where there is one source
     ],
     align=True,
 )
@@ -140,6 +141,7 @@ OPEN_FLOW = np.dtype(
         ("first_flags", "u1"),
         ("ip_version", "u1"),
         ("two_way", "u1"),  # a backward packet came: its direction is in use
+        ("interface", "u1"),  # part of the key: a routed packet passes two of them
     ],
     align=True,
 )
@@ -169,6 +171,7 @@ STATE = np.dtype(
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
 _KIND = np.dtype([("nearest", "<i8")])  # no list of the kind holds a flow due before this tick
 
+MAX_INTERFACES = 16  # read at once
 MAX_AGE_US = 120_000_000
 ACTIVITY_US = 5_000_000
 SUBFLOW_US = BULK_US = 1_000_000
@@ -343,13 +346,14 @@ def tag_of(keys: NDArray[np.int64], packet: _Record, protocol: int, swapped: boo
     source, destination = int(packet["src_port"]), int(packet["dst_port"])
     low = destination if swapped else source
     high = source if swapped else destination
-    total += keys[12] * (low | protocol << 16) + keys[13] * high + keys[14]
+    first = low | protocol << 16 | int(packet["interface"]) << 24  # below 2**28: MAX_INTERFACES
+    total += keys[12] * first + keys[13] * high + keys[14]
     return int(scrambled(total))
 
 
 @kernel
 def _is_key(flow: _Record, packet: _Record, protocol: int, swapped: bool) -> bool:
-    if flow["protocol"] != protocol:
+    if flow["protocol"] != protocol or flow["interface"] != packet["interface"]:
         return False
     if swapped:
         return bool(
@@ -622,6 +626,7 @@ def insert(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int
     flow["a_port"] = packet["dst_port"] if swapped else packet["src_port"]
     flow["b_port"] = packet["src_port"] if swapped else packet["dst_port"]
     flow["protocol"] = protocol
+    flow["interface"] = packet["interface"]
     flow["tag"] = tag
     state, now = table.state[0], int(packet["time_us"])
     put(table.places, state["mask"], slot, tag)
@@ -660,6 +665,7 @@ def identify(table: Table, slot: int, end: int, row: _Record) -> None:
     row["icmp_type"], row["icmp_code"] = flow["icmp_type"], flow["icmp_code"]
     row["protocol"], row["ip_version"] = flow["protocol"], flow["ip_version"]
     row["end"] = end
+    row["interface"] = flow["interface"]
     row["reversed_id"] = flow["src_is_b"] != flow["id_from_b"]
 
 
