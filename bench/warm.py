@@ -15,6 +15,7 @@ import numpy as np
 
 from idskit.errors import IdskitError
 from idskit.flows.csv_rows import CsvRows
+from idskit.flows.datagrams import make_datagrams
 from idskit.flows.decode import SKIP_REASONS, decode
 from idskit.flows.fields import fields_of, texts
 from idskit.flows.kernel import cache_folder, on_first_compilation
@@ -22,6 +23,7 @@ from idskit.flows.live import BLOCK_BYTES, release, ring_over, walk
 from idskit.flows.packet import FRAME, PACKET, Frames
 from idskit.flows.profiles import Profile, profile_named
 from idskit.flows.reader import FlowBatch, open_flows
+from idskit.flows.reassembly import reassemble
 from idskit.flows.table import Settings, new_output
 
 PROFILES = ("gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99")  # others share kernels
@@ -114,8 +116,11 @@ def _read_ring(profile: Profile) -> None:
     records, packets = np.zeros(1, FRAME), np.zeros(1, PACKET)
     count, held, _ = walk(ring, 0, 1, _ETHERNET, records)
     frames = Frames(data=ring.octets, records=records[:count])
-    decode(frames, packets, np.zeros(len(SKIP_REASONS), np.int64))
-    profile.reread(frames, packets[:count])
+    skipped = np.zeros(len(SKIP_REASONS), np.int64)
+    if profile.REASSEMBLES:
+        reassemble(frames, 0, packets, skipped, make_datagrams(0, None))
+    else:
+        profile.reread(frames, packets[: decode(frames, packets, skipped)])
     release(ring, 0, held)
 
 

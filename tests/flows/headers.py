@@ -101,3 +101,5 @@ SEEDS = [
     (link_type, prefix + ipv4(tcp(b"abc"), protocol=6)) for link_type, prefix in PREFIXES.values()
 ]
 SEEDS += [(101, ipv6(extension(44) + fragment6(51, 0, 1) + AH + UDP_SEGMENT, protocol=0))]
+SEEDS += [(101, ipv4(UDP_SEGMENT[:8], fragment=0x2000)), (101, ipv4(UDP_SEGMENT[8:], fragment=1))]
+SEEDS += [(101, ipv6(fragment6(17, 1, 0) + UDP_SEGMENT[8:], protocol=44))]

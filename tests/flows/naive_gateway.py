@@ -170,7 +170,7 @@ class Gateway:
 
     def note_unreachable(self, packet: Packet) -> None:
         kinds = {ICMP: 3, ICMPV6: 1}
-        if kinds.get(packet["protocol"]) != packet.get("icmp_type", 0):
+        if kinds.get(packet["protocol"]) != packet.get("icmp_type", 0) or packet.get("incomplete"):
             return
         sender, receiver = source(packet)[0], target(packet)[0]
         as_source = [past for past in self.history if past.src == receiver][-RING:]
@@ -352,4 +352,6 @@ def features(flow: Flow) -> list[float]:
     row += periods(times)
     is_icmp = flow.protocol in (ICMP, ICMPV6)
     row += [first["icmp_code"] if is_icmp else -1, first["icmp_type"] if is_icmp else -1]
-    return [float(value) for value in [*row, *flow.context]]
+    kinds = ("fragments", "tiny_fragments", "overlapping_fragments", "incomplete")
+    evidence = [sum(p.get(kind, 0) for p in flow.packets) for kind in kinds]
+    return [float(value) for value in [*row, *flow.context, *evidence]]

@@ -373,7 +373,7 @@ def test_what_cannot_be_decoded_is_counted_under_its_name(
 
 
 def test_each_reason_has_an_example() -> None:
-    assert {reason for reason, _, _ in REASONS} == set(SKIP_REASONS)
+    assert {reason for reason, _, _ in REASONS} == set(SKIP_REASONS) - {"reassembled"}
 
 
 def test_good_frames_between_bad_ones_fill_the_first_rows() -> None:
@@ -399,7 +399,7 @@ def test_records_that_point_outside_the_buffer_read_nothing_there() -> None:
     assert len(rows) + sum(skipped.values()) == 4
 
 
-@pytest.mark.parametrize(("rows", "counters"), [(1, 8), (2, 7)])
+@pytest.mark.parametrize(("rows", "counters"), [(1, 9), (2, 8)])
 def test_too_little_room_is_refused(rows: int, counters: int) -> None:
     frames = in_memory([ipv4(), ipv4()], 101)
     with pytest.raises(ValueError, match="2 frames need"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import ctypes
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.flows.capture_files import decoded, in_memory, pcap, read
+from tests.flows.fragmentation import cut
 from tests.flows.namespaces import Namespace, Wire, wire
 
 from idskit import open_flows
@@ -548,3 +550,27 @@ def test_the_drain_goes_on_behind_a_block_of_no_frames(veth: Wire) -> None:
     live._ring = ring_of(block([]), block(FRAMES), *[EMPTY] * 6)
     assert sum(len(frames.records) for frames in live.frames()) == 3
     live.close()
+
+
+def test_fragments_on_an_interface_are_one_packet(veth: Wire, monkeypatch: Any) -> None:
+    pieces = [ethernet(each) for each in cut(bytes(udp("192.0.2.1", "192.0.2.2", 40)[20:]), 16)]
+    lonely = ethernet(cut(bytes(24), 8, ident=9)[1])
+    flows = veth.near.call(open_flows, "veth0")
+    heard = listen(flows, lambda: veth.send([*pieces, lonely]), monkeypatch)
+    rows = np.concatenate([batch.flows for batch in heard.batches])
+    assert sorted(zip(rows["protocol"].tolist(), rows["dst_port"].tolist(), strict=True)) == [
+        (17, 2),
+        (44, 0),
+    ]
+    assert heard.statistics.skipped == {"reassembled": len(pieces) - 1}
+    assert heard.statistics.fragments["incomplete"] == 1
+
+
+def test_incomplete_datagrams_are_emitted_by_the_clock(veth: Wire, monkeypatch: Any) -> None:
+    clock = itertools.count(time.time_ns() // 1000, 50_000_000)  # goes on each time that it is read
+    monkeypatch.setattr(LiveCapture, "now_us", lambda _: next(clock))
+    flows = veth.near.call(open_flows, "veth0", live=True)
+    with flows:
+        veth.send([ethernet(cut(bytes(24), 8)[1])])
+        batch = next(flows.batches(size=1))
+    assert batch.flows["protocol"].tolist() == [44]

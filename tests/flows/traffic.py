@@ -36,6 +36,10 @@ def _packet(rng: np.random.Generator, time_s: float, hosts: int, ports: int) -> 
     if protocol in (1, 58):
         fields["icmp_type"] = int(rng.choice([0, 8, 3, 1]))
         fields["icmp_code"] = int(rng.integers(0, 2))
+    if rng.random() < 0.05:
+        kinds = ("fragments", "tiny_fragments", "overlapping_fragments", "incomplete")
+        fields |= {"fragments": int(rng.integers(1, 70))}
+        fields |= {kind: int(rng.integers(0, 2)) for kind in kinds[1:]}
     payload = int(rng.choice([0, 0, 1, 100, 1400]))
     src_ip, dst_ip = f"{network}{src}", f"{network}{dst}"
     return packet(time_s, src_ip, dst_ip, protocol=protocol, payload=payload, **fields)

@@ -121,9 +121,13 @@ class DetectionSummary:
                 f"[yellow]{self.unjudged:,} flows were not judged[/yellow]: the tool that their "
                 "schema imitates leaves one of their features infinite or undefined"
             )
-        if self.skipped:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
+        lost = {reason: n for reason, n in self.skipped.items() if reason != "reassembled"}
+        if lost:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
             notes.append(f"packets not decoded: {reasons}")
+        if "reassembled" in self.skipped:
+            count = self.skipped["reassembled"]
+            notes.append(f"{count:,} frames are further fragments of packets that count once")
         if self.dropped:
             notes.append(
                 f"[yellow]{self.dropped:,} frames were dropped by the kernel[/yellow]: they came "

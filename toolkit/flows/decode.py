@@ -25,10 +25,12 @@ SKIP_REASONS = (
     "bad_ip_header",  # wrong version, or lengths that contradict each other
     "truncated_transport",  # the frame ends inside the transport header
     "bad_transport_header",  # the IP packet ends inside it, or its own length is too small
+    "reassembled",  # a fragment: its datagram counts as one packet, see ``reassembly``
 )
 # What a layer answers instead of a version or protocol number: SKIP_REASONS[r] is -1 - r.
 _LINK_TYPE, _TRUNCATED_LINK, _ARP, _NOT_IP = -1, -2, -3, -4
 _TRUNCATED_IP, _BAD_IP_HEADER, _TRUNCATED_TRANSPORT, _BAD_TRANSPORT_HEADER = -5, -6, -7, -8
+TRUNCATED_IP, TRUNCATED_TRANSPORT, REASSEMBLED = _TRUNCATED_IP, _TRUNCATED_TRANSPORT, -9
 
 _MAPPED = np.uint64(0xFFFF00000000)  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _WORD = np.uint64(32)
@@ -314,7 +316,8 @@ def _extensions(
             return _cut(ip_end - at < 8, _BAD_IP_HEADER, _TRUNCATED_IP), at
         if protocol == 44:
             fragment = _u16(data, at + 2)  # 13 bits of offset, two reserved, more fragments
-            row["fragment"] = 2 if fragment >> 3 else fragment & 1
+            if row["fragment"] == 0:  # a first fragment stays one, whatever its bytes claim
+                row["fragment"] = 2 if fragment >> 3 else fragment & 1
         size = _extension_size(protocol, _u8(data, at + 1))
         if min(end, ip_end) - at < size:
             return _cut(ip_end - at < size, _BAD_IP_HEADER, _TRUNCATED_IP), at

@@ -47,6 +47,11 @@ PACKET = np.dtype(
         ("window", "<u2"),  # TCP, unscaled, else 0
         ("header_bytes", "<u2"),  # transport header: TCP data offset * 4, UDP 8, SCTP 12, else 0
         ("vlan", "<u2"),  # outermost tag's VLAN identifier plus one, 0 untagged
+        # Of a datagram put together by ``reassembly``; frames that are no fragments have 0.
+        ("fragments", "<u2"),  # frames that it came in
+        ("tiny_fragments", "<u2"),  # of these, see ``datagrams.TINY_BYTES``
+        ("overlapping_fragments", "<u2"),  # of these, those that contradict or overlap others
+        ("incomplete", "u1"),  # 1: some never came; TCP flags and numbers are 0
         ("protocol", "u1"),  # IP protocol number after IPv6 extension headers
         ("ip_version", "u1"),  # 4 or 6
         ("flags", "u1"),  # TCP flag byte: CWR ECE URG ACK PSH RST SYN FIN from bit 7 to bit 0
@@ -60,7 +65,7 @@ PACKET = np.dtype(
 )
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1
-ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IANA protocol numbers
+ICMP, TCP, UDP, FRAGMENT, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132  # IANA protocol numbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flows.capture import CHUNK_FRAMES, WAIT_MS
+from idskit.flows.datagrams import bytes_of, make_datagrams
 from idskit.flows.decode import SKIP_REASONS, decode
 from idskit.flows.frame_source import FrameSource, open_source
 from idskit.flows.packet import PACKET, Frames
 from idskit.flows.profiles import NAMES, Profile, profile_named
+from idskit.flows.reassembly import fragment_counts, fragments_line, give_up, reassemble
 from idskit.flows.table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
 from idskit.schema import Schema
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_WAIT_MS = 1000.0
 _MOST_PACKETS = 1 << 31
+FRAGMENTS_SHARE = 16  # of the memory, one part in so many is for datagrams that are not whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ class FlowStatistics:
         schema: name of the feature schema.
         frames: captured frames seen.
         packets: frames decoded as IP packets.
-        skipped: frames not decoded, by reason; reasons that did not occur are left out.
+        skipped: frames not decoded, by reason; reasons that did not occur are left out. A datagram
+            is one packet: its other fragments are ``reassembled`` frames.
         flows: flows given out at their end.
         verdicts: rows given out besides, in the middle of a flow, because of ``verdict_after``.
         evicted: of the flows, those given out early because the memory was full.
@@ -79,6 +83,7 @@ class FlowStatistics:
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
         not_read: what lies in the folders that were named and is no capture, or empty.
         lost: why not all rows could be written where they were to go, or empty.
+        fragments: what became of IP fragments, see ``reassembly.fragment_counts``.
     """
 
     source: str
@@ -93,6 +98,7 @@ class FlowStatistics:
     dropped: int
     not_read: str = ""
     lost: str = ""
+    fragments: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain types."""
@@ -108,9 +114,12 @@ class FlowStatistics:
         yield f"{self.flows:,} flows of {self.packets:,} packets in {self.source} ({self.schema})"
         if self.verdicts:
             yield f"{self.verdicts:,} rows besides, of flows that then went on"
-        if self.skipped:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
+        lost = {reason: n for reason, n in self.skipped.items() if reason != "reassembled"}
+        if lost:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
             yield f"frames not decoded: {reasons}"
+        if self.fragments:
+            yield fragments_line(self.fragments)
         if self.evicted:
             yield f"{self.evicted:,} flows were given out early: the flow table was full"
         if self.dropped:
@@ -240,6 +249,12 @@ class FlowReader:
     ) -> None:
         self._capture = capture
         self._profile = profile
+        self._datagrams = None
+        if profile.REASSEMBLES:
+            share = settings.memory_bytes // FRAGMENTS_SHARE
+            self._datagrams = make_datagrams(share, settings.key)
+            rest = settings.memory_bytes - bytes_of(self._datagrams)
+            settings = replace(settings, memory_bytes=rest)
         self._state = profile.make(settings)
         self._packets = np.zeros(CHUNK_FRAMES, PACKET)
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
@@ -298,6 +313,7 @@ class FlowReader:
             truncated=self._capture.truncated,
             dropped=self._capture.dropped,
             not_read=self._capture.not_read,
+            fragments={} if self._datagrams is None else fragment_counts(self._datagrams),
         )
 
     def batches(self, size: int = 1024, max_wait_ms: float = MAX_WAIT_MS) -> Iterator[FlowBatch]:
@@ -351,6 +367,8 @@ class FlowReader:
     def _compile(self, batch: _Filling) -> None:
         """Compile now what a capture needs until its end: a signal to end it should not wait."""
         packets, slots = self._packets[:0], np.zeros(0, np.int64)
+        if self._datagrams is not None:
+            give_up(self._datagrams, packets, self._skipped)
         self._profile.advance(self._state, batch.output, packets, 0)
         self._profile.finish(self._state, batch.output, slots, 0, CAPTURE_END)
 
@@ -358,14 +376,40 @@ class FlowReader:
         """Give out what has idled out by the clock, where flows idle out at all."""
         if not self._profile.IDLE_US:
             return
+        yield from self._give_up(batch, now_us)
         while not self._profile.expire(self._state, batch.output, now_us):
             yield batch.take()
 
     def _feed(self, frames: Frames, batch: _Filling) -> Iterator[FlowBatch]:
-        count = decode(frames, self._packets, self._skipped)
+        first = 0
+        while first < len(frames.records):
+            first, packets = self._decode(frames, first)
+            yield from self._take(packets, batch)
+
+    def _decode(self, frames: Frames, first: int) -> tuple[int, NDArray[np.void]]:
+        """Decode frames from ``first`` on: the first that there was no room for, and packets."""
+        if self._datagrams is None:
+            count = decode(frames, self._packets, self._skipped)
+            self._decoded += count
+            packets = self._profile.reread(frames, self._packets[:count])
+            packets["interface"] = frames.interface
+            return len(frames.records), packets
+        first, count = reassemble(frames, first, self._packets, self._skipped, self._datagrams)
         self._decoded += count
-        packets, first = self._profile.reread(frames, self._packets[:count]), 0
-        packets["interface"] = frames.interface
+        return first, self._packets[:count]
+
+    def _give_up(self, batch: _Filling, now_us: int | None = None) -> Iterator[FlowBatch]:
+        """Take datagrams whose time is over, or all, as the packets that they will not become."""
+        if self._datagrams is None:
+            return
+        count = len(self._packets)
+        while count == len(self._packets):
+            count = give_up(self._datagrams, self._packets, self._skipped, now_us)
+            self._decoded += count
+            yield from self._take(self._packets[:count], batch)
+
+    def _take(self, packets: NDArray[np.void], batch: _Filling) -> Iterator[FlowBatch]:
+        first = 0
         while first < len(packets):
             first = self._profile.advance(self._state, batch.output, packets, first)
             if batch.is_full:
@@ -374,6 +418,7 @@ class FlowReader:
                 self._state = self._profile.grow(self._state)
 
     def _finish(self, batch: _Filling) -> Iterator[FlowBatch]:
+        yield from self._give_up(batch)
         slots, first = open_slots(self._state.table), 0
         while first < len(slots):
             first = self._profile.finish(self._state, batch.output, slots, first, CAPTURE_END)

@@ -142,6 +142,7 @@ OPEN_FLOW = np.dtype(
         ("ip_version", "u1"),
         ("two_way", "u1"),  # a backward packet came: its direction is in use
         ("interface", "u1"),  # part of the key: a routed packet passes two of them
+        ("fragmented", "u1"),  # some of its packets came in fragments
     ],
     align=True,
 )
@@ -697,7 +698,7 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["ip_version"] = packet["ip_version"]
     flow["serial"] = flow["connection"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
-    flow["two_way"] = 0
+    flow["two_way"] = flow["fragmented"] = 0
     _clear(table.directions[2 * slot])
 
 

@@ -43,6 +43,7 @@ class Profile(Protocol):
 
     SCHEMA: Schema
     IDLE_US: int  # default idle time-out; 0: by its definition flows never idle out
+    REASSEMBLES: bool  # fragments are put together before they become packets
 
     @staticmethod
     def make(settings: Settings) -> Any:
@@ -50,7 +51,10 @@ class Profile(Protocol):
 
     @staticmethod
     def reread(frames: Frames, decoded: NDArray[np.void]) -> NDArray[np.void]:
-        """The packets to take for ``frames``, of which ``decode`` made ``decoded``."""
+        """The packets to take for ``frames``, of which ``decode`` made ``decoded``.
+
+        Only where ``REASSEMBLES`` is false: other profiles lack it.
+        """
 
     @staticmethod
     def advance(state: Any, output: Output, packets: NDArray[np.void], first: int) -> int:

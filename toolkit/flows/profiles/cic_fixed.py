@@ -140,6 +140,7 @@ class Fixed(NamedTuple):
 
 
 IDLE_US = 0
+REASSEMBLES = False
 _SEEN_AT_FIRST = 1 << 12
 
 

@@ -95,6 +95,7 @@ class Original(NamedTuple):
 
 
 IDLE_US = 0
+REASSEMBLES = False
 
 
 def make(settings: Settings) -> Original:

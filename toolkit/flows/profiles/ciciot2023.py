@@ -203,6 +203,7 @@ class PacketWindows:
     window: int = 10
     piece_bytes: int = PIECE_BYTES
     IDLE_US: int = 0
+    REASSEMBLES: bool = False
 
     @cached_property
     def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it

@@ -47,9 +47,10 @@ from idskit.flows.context import (
     touch_host,
 )
 from idskit.flows.kernel import kernel
-from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Frames
+from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP
 from idskit.flows.pointers import rows, touch
-from idskit.flows.profiles import series
+from idskit.flows.profiles import fragments, series
+from idskit.flows.profiles.fragments import note_fragments, put_fragments
 from idskit.flows.profiles.series import note_packet, put_series
 from idskit.flows.profiles.statistics import (
     deviation,
@@ -178,6 +179,7 @@ STATISTICS = (
     *_each("beacon_{}", "intervals", "count"),
     *_each("beacon_{}", "interval_mean", "us"),
     *_each("beacon_{}", "interval_variation", "1"),
+    *fragments.FEATURES,
 )
 
 # What a row has.
@@ -189,10 +191,11 @@ class Gateway(NamedTuple):
 
     table: Table
     shape: _Records  # (1,) _SHAPE
-    # Without statistics, none of the three is touched.
+    # Without statistics, none of the four is touched.
     hosts: Hosts
     contexts: _Records  # (capacity,) CONTEXT
     windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
+    evidence: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
     # Without series, not touched.
     places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
 
@@ -208,7 +211,7 @@ class GatewayFlows:
 
     Attributes:
         name: of its schema.
-        statistics: rows have the 135 columns of ``gateway``.
+        statistics: rows have the 139 columns of ``gateway``.
         series: rows have the first packets, after the statistics.
     """
 
@@ -216,6 +219,7 @@ class GatewayFlows:
     statistics: bool = False
     series: bool = False
     IDLE_US: int = 120_000_000
+    REASSEMBLES: bool = True
 
     @cached_property
     def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
@@ -238,11 +242,12 @@ class GatewayFlows:
             hosts=make_hosts(max(for_hosts // bytes_per_host(), 2), table.keys),
             contexts=np.zeros(contexts, CONTEXT),
             windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
+            evidence=np.zeros(contexts, fragments.EVIDENCE),
             places=np.zeros(series.PACKETS * capacity if self.series else 0, series.PLACE),
         )
 
     def _bytes_each(self) -> int:
-        context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
+        context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize + fragments.EVIDENCE.itemsize
         places = series.PACKETS * series.PLACE.itemsize
         return bytes_per_flow() + self.statistics * context + self.series * places
 
@@ -250,11 +255,6 @@ class GatewayFlows:
     def grow(state: Gateway) -> Gateway:
         """Nothing here grows."""
         return state
-
-    @staticmethod
-    def reread(frames: Frames, decoded: _Records) -> _Records:  # noqa: ARG004
-        """The packets as they are."""
-        return decoded
 
     @staticmethod
     def advance(state: Gateway, output: Output, packets: _Records, first: int) -> int:
@@ -287,6 +287,7 @@ def _bare(gateway: Gateway) -> Gateway:
         bare_hosts(gateway.hosts),
         rows(gateway.contexts),
         rows(gateway.windows),
+        rows(gateway.evidence),
         rows(gateway.places),
     )
 
@@ -422,8 +423,9 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
 
 @kernel
 def _is_unreachable(packet: _Record) -> bool:
-    """Destination unreachable: RFC 792, RFC 4443."""
-    return bool(packet["icmp_type"] == (3 if packet["protocol"] == ICMP else 1))
+    """Destination unreachable: RFC 792, RFC 4443; one of which parts are missing reached nobody."""
+    kind = 3 if packet["protocol"] == ICMP else 1
+    return bool(packet["icmp_type"] == kind and not packet["incomplete"])
 
 
 @kernel
@@ -540,6 +542,7 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     if flow["protocol"] == TCP:
         _follow(table, slot, side, other, int(packet["flags"]), now)
     if _has_statistics(gateway):
+        note_fragments(gateway.evidence, slot, flow, packet)
         _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
 
 
@@ -577,6 +580,7 @@ def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         fwd, bwd = forward_of(table, slot), backward_of(table, slot)
         at = _put_statistics(row, at, flow, fwd, bwd)
         at = _put_context(row, at, gateway, slot)
+        at = put_fragments(row, at, gateway.evidence, slot, flow)
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1

@@ -144,6 +144,7 @@ class ConversationRecords:
     window: int
     inclusive: bool
     IDLE_US: int = 0
+    REASSEMBLES: bool = False
 
     @cached_property
     def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
