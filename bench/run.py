@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -302,8 +301,8 @@ _NO_MEMORY = r"bad.?alloc|out of memory|failed to allocate|can't allocate"
 
 def _int8_rate(paths: Sequence[Path], first: Candidate) -> Int8Rate:
     """The machine's int8 product beside what each ONNX file needs of it."""
-    files = [path.read_bytes() for path in paths if path.is_file()]
-    contents = {hashlib.sha256(content).hexdigest(): content for content in files}
+    files = [read_model(path) for path in paths if path.is_file()]
+    contents = {file.sha256: file.canonical for file in files}
     return int8_rate(contents, first.sample, threads=first.execution.threads)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idskit.errors import IdskitError
+from idskit.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +64,13 @@ Markdown = Annotated[
 PublicKey = Annotated[
     Path | None,
     typer.Option(help="PEM file of the ed25519 key that must have signed the model (MODEL.sig)."),
+]
+MinVersion = Annotated[
+    int | None, typer.Option(min=0, help="Lowest version that the signature may name.")
+]
+ModelVersion = Annotated[
+    int | None,
+    typer.Option(min=0, help="Version that the signature names; today's date (20261231) if none."),
 ]
 VerdictAfter = Annotated[
     int, typer.Option(min=0, help="Judge each flow after this many packets too; 0: at its end.")
@@ -425,6 +433,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
     sign: Annotated[
         Path | None, typer.Option(help="PEM file of the ed25519 key that signs it (FILE.sig).")
     ] = None,
+    model_version: ModelVersion = None,
     qdq: Annotated[
         bool, typer.Option("--qdq", help="int8 as QDQ pairs, for runtimes other than onnxruntime.")
     ] = False,
@@ -446,6 +455,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
         max_drop=max_drop,
         emit=emit or (),
         sign=sign,
+        model_version=model_version,
         qdq=qdq,
         dry_run=dry_run,
     )
@@ -457,14 +467,19 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
 def sign(
     model: Annotated[Path, typer.Argument(help="An .onnx file that idskit exported.")],
     key: Annotated[Path, typer.Option(help="PEM file of an ed25519 private key.")],
+    model_version: ModelVersion = None,
 ) -> None:
     """Sign a model file: its signature is written beside it as MODEL.sig."""
     from idskit.detect.model_file import read_model
-    from idskit.detect.signature import private_key
-    from idskit.detect.signature import sign as sign_model
+    from idskit.detect.signature import Signer
 
-    signature = sign_model(model, read_model(model), private_key(key))
-    _console().print(f"signature written to {signature}", highlight=False, markup=False)
+    signer = Signer.load(key, model_version)
+    signature = signer.sign(model, read_model(model).sha256)
+    _console().print(
+        f"signature of version {signer.version} written to {signature}",
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command()
@@ -474,13 +489,14 @@ def inspect(
         bool, typer.Option("--verify", help="Replay the golden vectors on this machine.")
     ] = False,
     public_key: PublicKey = None,
+    min_version: MinVersion = None,
     json_file: Json = None,
 ) -> None:
     """Show what a model file says about itself."""
     from idskit.detect.inspect import inspect as inspect_model
     from idskit.detect.inspect import require_verified
 
-    found = inspect_model(model, verify=verify, public_key=public_key)
+    found = inspect_model(model, verify=verify, public_key=public_key, min_version=min_version)
     found.show(_console())
     _write_document(json_file, found.to_json())
     if verify:
@@ -503,6 +519,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     device: Device = "cpu",
     threads: Threads = None,
     public_key: PublicKey = None,
+    min_version: MinVersion = None,
 ) -> None:
     """Write an alert (EVE, one JSON a line, on stdout) for every flow that looks like an attack."""
     from idskit.detect.run import detect as detect_flows
@@ -520,6 +537,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             verdict_after=verdict_after,
             filter=filter,
             public_key=public_key,
+            min_version=min_version,
         )
     summary.show(_console())
 
@@ -672,7 +690,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = isinstance(error, IdskitError)
         kind = "" if known else f"unexpected {type(error).__name__}: "
         hint = "" if known else " (run again with --debug and report it)"
-        typer.echo(f"idskit: {kind}{error}{hint}", err=True)
+        typer.echo(f"idskit: {visible(f'{kind}{error}')}{hint}", err=True)
         sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as shells report it
@@ -691,7 +709,9 @@ def _relieve_collector() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True)
+    from idskit.terminal import guarded
+
+    return guarded(Console(stderr=True))
 
 
 def _announcing_compilation() -> AbstractContextManager[None]:

@@ -88,6 +88,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
     verdict_after: int = 0,
     filter: str | None = None,
     public_key: str | Path | None = None,
+    min_version: int | None = None,
 ) -> DetectionSummary:
     """Write an EVE line for every flow that the model takes for an attack, one a flow.
 
@@ -108,6 +109,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
         filter: of ``interface``, which frames to read, as tcpdump takes it; see ``open_flows``.
         public_key: PEM file of the ed25519 key that must have signed the model; nobody must when
             None.
+        min_version: lowest version that the signature may name.
 
     Raises:
         ModelError, DeviceError: the model cannot be used as asked.
@@ -119,7 +121,12 @@ def detect(  # noqa: PLR0913 - one argument a flag
     read, source = _input(capture, interface, flows_table, verdict_after, filter)
     start = time.perf_counter()
     detector = Detector.load(
-        model, device=device, threads=threads, threshold=threshold, public_key=public_key
+        model,
+        device=device,
+        threads=threads,
+        threshold=threshold,
+        public_key=public_key,
+        min_version=min_version,
     )
     reading = _Reading()
     tallies = Tallies()

@@ -31,10 +31,11 @@ _ERRORS_ONLY = 3
 def open_session(
     content: bytes, path: Path, *, device: str = "cpu", threads: int | None = None
 ) -> onnxruntime.InferenceSession:
-    """Load a model's bytes on ``device``; what ``read_model`` gave is what runs.
+    """Load a model's bytes on ``device``.
 
     Args:
-        content: the ONNX file.
+        content: what ``ModelFile.canonical`` wrote, or what this process made itself: onnxruntime
+            believes every word of it.
         path: where it came from, for the error messages.
         device: ``cpu``, ``cuda`` or ``tensorrt``.
         threads: of one inference; all processors this process may use when None.
