@@ -23,6 +23,7 @@ from idskit.bench.result import Report, Result
 from idskit.bench.section import Section, markdown_section, show_sections
 from idskit.errors import GateRefused, IdskitError
 from idskit.output import write_whole
+from idskit.terminal import stderr_console
 
 MIN_CHANGE = 0.05  # quiet runs of the same thing differ by some per cent from process to process
 _BLOCKS = 8  # of the sustained curve's second half: neighbouring samples are no independent rounds
@@ -106,7 +107,7 @@ def compare(
     reports = {name: Report.load(path) for name, path in _names(files).items()}
     comparison = compare_reports(reports)
     shown = comparison_sections(comparison)
-    console = console or Console(stderr=True)
+    console = console or stderr_console()
     show_sections(shown, console)
     for sentence in comparison.differences:
         console.print(sentence, highlight=False, markup=False)

@@ -18,7 +18,7 @@ from typing import Any
 
 from idskit.bench.ceiling import macs_of, profiled_nodes
 from idskit.bench.section import Section, markdown_section
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import shipped_model
 from idskit.detect.model_file import read_model
 from idskit.errors import IdskitError
 

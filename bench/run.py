@@ -42,8 +42,10 @@ from idskit.bench.verdict import verdict
 from idskit.bench.warm import is_cold
 from idskit.bench.ways import Ways
 from idskit.detect.detector import shipped_model
+from idskit.detect.model_file import read_model
 from idskit.errors import IdskitError, SchemaError
 from idskit.output import is_stream, write_whole
+from idskit.terminal import stderr_console
 
 COMPILED_FIRST = (
     "The flow engine had to be compiled first, so everything was measured as with --quick; measure "
@@ -122,7 +124,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
     ways.check(models, wanted)
     for file in (json, html, markdown):
         _require_folder(file)
-    console = console or Console(stderr=True)
+    console = console or stderr_console()
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
     with ExitStack() as stack:
@@ -195,7 +197,7 @@ def show_file(
         IdskitError: no result file of this schema version, or a view cannot be written.
     """
     report = Report.load(file)
-    deliver(report, console or Console(stderr=True), html=html, markdown=markdown)
+    deliver(report, console or stderr_console(), html=html, markdown=markdown)
     return report
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.graph_facts import graph_facts
@@ -28,6 +27,7 @@ from idskit.export.smaller import LayerCost, Smaller, in_fp16, in_int8
 from idskit.export.target import Target, require_precision, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
 from idskit.output import write_whole
+from idskit.text import shown
 from idskit.training.run import Run, load_run
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
@@ -66,13 +66,13 @@ class ExportReport:
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(show_header=False, title=f"export of {escape(self.output)}")
+        table = Table(show_header=False, title=f"export of {shown(self.output)}")
         for name, value in self._lines():
-            table.add_row(name, value)
+            table.add_row(name, shown(value))
         console.print(table)
         words = "written" if self.written else "not written (dry run)"
         names = ", ".join((self.output, *self.beside))
-        console.print(f"{words}: {escape(names)}", highlight=False)
+        console.print(f"{words}: {shown(names)}", highlight=False)
 
     def _lines(self) -> list[tuple[str, str]]:
         exact, drop = self.fp32_against_torch, self.int8_against_fp32 or self.fp16_against_fp32

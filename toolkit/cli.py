@@ -113,7 +113,7 @@ def extract(
             progress=sys.stderr.isatty(),
         )
     for line in statistics.lines():  # without rich, which takes as long to load as many captures
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
     _write_document(json_file, statistics.to_json())
 
 
@@ -130,8 +130,9 @@ def generate(
     made = generate_capture(output, packets=packets, mix=mix, seed=seed)
     _console().print(
         f"{made.packets:,} packets in {made.flows:,} flows over {made.duration_s:,.0f} s in "
-        f"{made.path}, true labels in {made.labels}",
+        f"{visible(made.path)}, true labels in {visible(made.labels)}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -381,7 +382,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     if html is not None:
         save_page(html, metrics, output)
     show_metrics(metrics, _console())
-    _console().print(f"run written to {output}", highlight=False)
+    _console().print(f"run written to {visible(output)}", highlight=False, markup=False)
     _write_document(json_file, metrics)
 
 
@@ -707,11 +708,9 @@ def _relieve_collector() -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from idskit.terminal import stderr_console
 
-    from idskit.terminal import guarded
-
-    return guarded(Console(stderr=True))
+    return stderr_console()
 
 
 def _announcing_compilation() -> AbstractContextManager[None]:
@@ -756,7 +755,7 @@ def _compare_models(
     settings = TrainingSettings(**{k: v for k, v in given.items() if k != "model"})
     comparison = compare_trained(settings, names, data=data, output=output, resume=resume)
     comparison.show(_console())
-    _console().print(f"comparison written to {output}", highlight=False)
+    _console().print(f"comparison written to {visible(output)}", highlight=False, markup=False)
     _write_document(json_file, comparison.to_json())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -24,7 +25,9 @@ def read_regular(path: Path, most: int, what: str) -> bytes:
     try:
         content = _read(path, most, what)
     except OSError as error:
-        raise ModelError(f"{what} {path} cannot be read: {reason(error)}; check the path") from error
+        raise ModelError(
+            f"{what} {path} cannot be read: {reason(error)}; check the path"
+        ) from error
     if len(content) > most:
         raise ModelError(
             f"{what} {path} has more than the {most:,} bytes that it may have: name another file"
@@ -37,14 +40,11 @@ def _read(path: Path, most: int, what: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "")
         if not stat.S_ISREG(mode):
-            raise ModelError(f"{what} {path} is {_kind(mode)}, not a regular file: name a file")
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - by descriptor
+            raise ModelError(f"{what} {path} is a pipe or a device, not a file: name a file")
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(most + 1)
     finally:
         os.close(descriptor)
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
-    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -10,6 +10,11 @@ from rich.segment import Segment
 from idskit.text import visible
 
 
+def stderr_console() -> Console:
+    """Return the console of what is for people."""
+    return guarded(Console(stderr=True))
+
+
 def guarded(console: Console) -> Console:
     """Return the console, with every text that it prints made visible.
 

@@ -32,7 +32,7 @@ def _escape(character: str) -> str:
 
 
 def shown(text: object) -> str:
-    """Return ``visible(text)`` as rich's markup takes it: no ``[red]`` and no ``[link]`` of its own."""
+    """Return ``visible(text)`` for rich's markup: its ``[red]`` and ``[link]`` mean nothing."""
     from rich.markup import escape
 
     return escape(visible(text))

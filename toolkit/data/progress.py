@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from idskit.terminal import stderr_console
+from idskit.text import shown
 
 
 class ReadingBar:
     """How much of the files has been read, by their size."""
 
     def __init__(self, files: list[Path]) -> None:
-        console = Console(stderr=True)
+        console = stderr_console()
         self._done = 0  # bytes of the files before the present one
         self._bar = Progress(
             TextColumn("reading {task.description}"),
@@ -40,7 +42,7 @@ class ReadingBar:
     def show(self, file: Path, share: float) -> None:
         """Show that ``share`` of ``file`` has been read."""
         done = self._done + share * file.stat().st_size
-        self._bar.update(self._task, description=file.name, completed=done)
+        self._bar.update(self._task, description=shown(file.name), completed=done)
 
     def finish(self, file: Path) -> None:
         """Count ``file`` as read."""

@@ -145,7 +145,7 @@ class Detector:
         return out
 
     def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of at most CHUNK rows; an answer that is none is never broadcast or used."""
+        """Probabilities of at most CHUNK rows; what is no answer is neither broadcast nor used."""
         try:
             found = self.session.run([OUTPUT], {INPUT: rows})[0]
         except Exception as error:  # onnxruntime's errors share no base class

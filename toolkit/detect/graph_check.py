@@ -60,8 +60,8 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
 
 def _step(node: Node, values: Mapping[str, Value]) -> Step:
     operator = OPERATORS.get((node.domain, node.kind))
-    _need(operator is not None, f"{_words(node)} is of an operator that export does not write")
-    assert operator is not None
+    if operator is None:
+        raise ValueError(f"{_words(node)} is of an operator that export does not write")
     _check_attributes(node, operator)
     inputs = tuple(_input(node, index, operator, values) for index in range(len(node.inputs)))
     least, most = operator.inputs
@@ -79,9 +79,7 @@ def _step(node: Node, values: Mapping[str, Value]) -> Step:
     return Step(node, inputs, result)
 
 
-def _input(
-    node: Node, index: int, operator: Operator, values: Mapping[str, Value]
-) -> Value | None:
+def _input(node: Node, index: int, operator: Operator, values: Mapping[str, Value]) -> Value | None:
     name = node.inputs[index]
     if not name and index in operator.optional:
         return None

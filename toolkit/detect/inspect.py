@@ -112,7 +112,6 @@ class Inspection:
             *_flat(card.facts),
         ]
 
-
     def _signature_lines(self) -> list[tuple[str, str]]:
         if self.signature is None:
             return []

@@ -94,8 +94,8 @@ class ModelCard:
             )
         if metadata["idskit.format"] != str(MODEL_FORMAT):
             raise ModelError(
-                f"{path} is of model format {visible(metadata['idskit.format'][:50])}, this version "
-                f"reads {MODEL_FORMAT}: export it again with this version"
+                f"{path} is of model format {visible(metadata['idskit.format'][:50])}, but this "
+                f"version reads {MODEL_FORMAT}: export it again with this version"
             )
         if set(metadata) != _KEYS:
             odd = ", ".join(repr(key)[:50] for key in sorted(set(metadata) ^ _KEYS)[:3])
@@ -166,7 +166,7 @@ def _class_problems(classes: tuple[Any, ...]) -> Iterator[str]:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_CLASS_LETTERS:
             yield f"a class is {str(name)[:20]!r}, not a name"
         elif not name.isprintable():
-            yield f"the class {ascii(name)} cannot be printed"
+            yield f"the class {name!a} cannot be printed"
     if len(set(classes)) < len(classes):
         yield "a class is given twice"
 
@@ -193,11 +193,14 @@ def _is_small(facts: Mapping[str, Any]) -> bool:
     total = 0
     for _ in range(MAX_CARD_DEPTH):
         total += len(level)
-        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
-        level = [value for values in inner for value in values]
+        lists = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, _LISTS)]
+        level = [value for values in lists for value in values]
         if not level or total > MAX_CARD_VALUES:
             return total <= MAX_CARD_VALUES
     return False
+
+
+_LISTS = dict, list
 
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:
@@ -205,7 +208,7 @@ def are_probabilities(values: NDArray[np.float32]) -> bool:
     if not len(values):
         return True
     low, high = float(values.min()), float(values.max())
-    within = -SLACK <= low and high <= 1 + SLACK  # False for NaN
+    within = low >= -SLACK and high <= 1 + SLACK  # False for NaN
     return within and bool((np.abs(values.sum(axis=1) - 1) <= SLACK).all())
 
 

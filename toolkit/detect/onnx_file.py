@@ -53,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node. An attribute is a number, bytes, a tensor, an array of numbers, or a list of bytes."""
+    """A node. An attribute is a number, bytes, a tensor, an array of numbers or a list of bytes."""
 
     name: str = ""
     kind: str
@@ -148,8 +148,8 @@ _TENSOR: Layout = {
     2: Field("type", "int"),
     8: Field("name", "text"),
     9: Field("raw", "bytes"),
-    13: Field("tensor data in other files", "refused"),
-    14: Field("tensor data in other files", "refused"),
+    13: Field("keeps tensor data in other files", "refused"),
+    14: Field("keeps tensor data in other files", "refused"),
 }
 _ATTRIBUTE: Layout = {
     1: Field("name", "text"),
@@ -157,11 +157,11 @@ _ATTRIBUTE: Layout = {
     3: Field("int", "int"),
     4: Field("bytes", "bytes"),
     5: Field("tensor", "message", False, _TENSOR),
-    6: Field("a graph within a node", "refused"),
+    6: Field("has a graph within a node", "refused"),
     7: Field("floats", "floats"),
     8: Field("ints", "ints"),
     9: Field("strings", "bytes", True),
-    11: Field("a graph within a node", "refused"),
+    11: Field("has a graph within a node", "refused"),
     20: Field("type", "int"),
 }
 _NODE: Layout = {
@@ -178,7 +178,7 @@ _GRAPH: Layout = {
     5: Field("initializer", "message", True, _TENSOR),
     11: Field("input", "message", True, _PORT),
     12: Field("output", "message", True, _PORT),
-    15: Field("sparse constants", "refused"),
+    15: Field("has sparse constants", "refused"),
 }
 _MODEL: Layout = {
     1: Field("ir_version", "int"),
@@ -187,7 +187,7 @@ _MODEL: Layout = {
     7: Field("graph", "message", False, _GRAPH),
     8: Field("opset", "message", True, _OPSET),
     14: Field("metadata", "message", True, _ENTRY),
-    25: Field("functions", "refused"),
+    25: Field("has functions", "refused"),
 }
 # AttributeProto.AttributeType: which field holds the value.
 _HOLDERS = {

@@ -27,8 +27,20 @@ class Operator:
     optional: tuple[int, ...] = ()  # inputs that may have no name
 
 
-def _operator(rule: Rule, least: int, most: int | None = None, **attributes: str) -> Operator:
+def _operator(rule: rules.Rule, least: int, most: int = 0, /, **attributes: str) -> Operator:
     return Operator(rule, (least, most or least), attributes)
+
+
+_FUNCTIONS: dict[str, rules.Function | None] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": rules.divide,
+    "Mod": rules.modulo,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Pow": None,
+}
 
 
 _IMAGE = {"kernel_shape": "ints", "strides": "ints", "pads": "ints"}
@@ -41,16 +53,7 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     },
     **{
         ("", kind): _operator(rules.elementwise(function), 2)
-        for kind, function in {
-            "Add": np.add,
-            "Sub": np.subtract,
-            "Mul": np.multiply,
-            "Div": rules.divide,
-            "Mod": rules.modulo,
-            "Max": np.maximum,
-            "Min": np.minimum,
-            "Pow": None,
-        }.items()
+        for kind, function in _FUNCTIONS.items()
     },
     ("", "Equal"): _operator(rules.elementwise(np.equal, BOOL), 2),
     ("", "Where"): _operator(rules.elementwise(np.where), 3),
@@ -74,7 +77,9 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Softmax"): _operator(rules.softmax, 1, axis="int"),
     ("", "LayerNormalization"): _operator(rules.layer_norm, 3, axis="int", epsilon="float"),
     ("", "MatMul"): _operator(rules.matmul, 2),
-    ("", "Gemm"): _operator(rules.gemm, 2, 3, alpha="float", beta="float", transA="int", transB="int"),
+    ("", "Gemm"): _operator(
+        rules.gemm, 2, 3, alpha="float", beta="float", transA="int", transB="int"
+    ),
     ("", "Conv"): _operator(rules.conv, 2, 3, dilations="ints", group="int", **_IMAGE),
     ("", "MaxPool"): _operator(rules.pool, 1, ceil_mode="int", dilations="ints", **_IMAGE),
     ("", "QuantizeLinear"): _operator(rules.quantize, 3),
@@ -85,7 +90,9 @@ OPERATORS: dict[tuple[str, str], Operator] = {
         {"hidden_size": "int", "linear_before_reset": "int"},
         optional=(4, 5),
     ),
-    ("", "LSTM"): Operator(rules.recurrent(4, 2), (7, 7), {"hidden_size": "int"}, optional=(4, 5, 6)),
+    ("", "LSTM"): Operator(
+        rules.recurrent(4, 2), (7, 7), {"hidden_size": "int"}, optional=(4, 5, 6)
+    ),
     (CONTRIB, "NhwcMaxPool"): _operator(rules.nhwc_pool, 1, **_IMAGE),
     (CONTRIB, "QGemm"): _operator(rules.qgemm, 7),
     (CONTRIB, "QLinearAdd"): _operator(rules.qlinear_binary, 8),

@@ -29,7 +29,7 @@ class Field:
     """One field of a message.
 
     ``ints`` and ``floats`` are lists of numbers, which become one array; any other kind may be
-    repeated. A field that is ``refused`` is named so that an error can say what it would be.
+    repeated. A field that is ``refused`` is named by what a file with it does.
     """
 
     name: str
@@ -54,7 +54,7 @@ def parse(message: memoryview, layout: Layout) -> dict[str, Any]:
         number, wire = tag >> 3, tag & 7
         field = layout.get(number)
         if field is not None and field.kind == "refused":
-            raise ValueError(f"it has {field.name}, which idskit never loads")
+            raise ValueError(f"it {field.name}, which idskit never loads")
         if field is None or wire != _WIRES.get(field.kind, _DELIMITED):
             raise ValueError(f"field {number} of wire type {wire} is not one that export writes")
         if number < last or (number == last and not field.repeated):
@@ -70,16 +70,9 @@ def parse(message: memoryview, layout: Layout) -> dict[str, Any]:
 
 def _value(message: memoryview, tag: int, start: int, field: Field) -> tuple[Any, int]:
     """Value of a field whose tag and value begin there, and where the next field begins."""
-    match field.kind:
-        case "int":
-            number, end = _varint(message, start)
-            return signed(number), end
-        case "ints":
-            return _int_run(message, tag)
-        case "float":
-            return struct.unpack("<f", _slice(message, start, 4))[0], start + 4
-        case "floats":
-            return _float_run(message, tag)
+    read = _READERS.get(field.kind)
+    if read is not None:
+        return read(message, tag, start)
     length, start = _varint(message, start)
     value = _slice(message, start, length)
     if field.kind == "text":
@@ -112,7 +105,16 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _float_run(message: memoryview, start: int) -> tuple[NDArray[np.float32], int]:
+def _int(message: memoryview, _: int, start: int) -> tuple[int, int]:
+    value, end = _varint(message, start)
+    return signed(value), end
+
+
+def _float(message: memoryview, _: int, start: int) -> tuple[float, int]:
+    return struct.unpack("<f", _slice(message, start, 4))[0], start + 4
+
+
+def _float_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.float32], int]:
     """The values of one-byte tags that are all the same, each with four bytes."""
     count = (len(message) - start) // 5
     records = np.frombuffer(message, np.uint8, 5 * count, start).reshape(count, 5)
@@ -123,9 +125,10 @@ def _float_run(message: memoryview, start: int) -> tuple[NDArray[np.float32], in
     return np.ascontiguousarray(records[:count, 1:]).view("<f4").ravel(), start + 5 * count
 
 
-def _int_run(message: memoryview, start: int) -> tuple[NDArray[np.int64], int]:
+def _int_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.int64], int]:
     """The values of one-byte tags that are all the same, each with a varint."""
-    tag, position, first = message[start], start, []
+    tag, position = message[start], start
+    first: list[int] = []
     while position < len(message) and message[position] == tag and len(first) < _SHORT:
         value, position = _varint(message, position + 1)
         first.append(signed(value))
@@ -163,6 +166,14 @@ def _ints(content: NDArray[np.uint8], tag: int) -> tuple[NDArray[np.int64], int]
     return values.view(np.int64), int(last[-1]) + 1
 
 
+_READERS: dict[Kind, Callable[[memoryview, int, int], tuple[Any, int]]] = {
+    "int": _int,
+    "float": _float,
+    "ints": _int_run,
+    "floats": _float_run,
+}
+
+
 def write(values: Mapping[str, Any], layout: Layout) -> bytes:
     """The canonical bytes of a message; names that are absent or None are left out."""
     parts: list[Bytes] = []
@@ -170,7 +181,8 @@ def write(values: Mapping[str, Any], layout: Layout) -> bytes:
         if field.kind == "refused":
             continue
         value = values.get(field.name)
-        for one in value if field.repeated else [] if value is None else [value]:
+        given = value if field.repeated else [] if value is None else [value]
+        for one in given or ():
             parts += _written(number, field, one)
     return b"".join(parts)
 

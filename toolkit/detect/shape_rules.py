@@ -57,6 +57,7 @@ class Result:
 
 Inputs = Sequence[Any]  # a Value each; None for an optional one that is absent
 Rule = Callable[[Node, Inputs], Result]
+Function = Callable[..., NDArray[Any]]
 
 
 def constant_value(tensor: Tensor) -> Value:
@@ -92,15 +93,18 @@ def _broadcast(*values: Value) -> Shape:
 
 
 def same_rule(_: Node, inputs: Inputs) -> Result:
+    """Keep the shape of the first input."""
     return _one(inputs[0], inputs[0].shape)
 
 
 def clip(_: Node, inputs: Inputs) -> Result:
+    """Keep the shape of what is limited by two numbers."""
     _need(all(limit.shape == () for limit in inputs[1:]), "a limit is no single number")
     return _one(inputs[0], inputs[0].shape)
 
 
 def cast(node: Node, inputs: Inputs) -> Result:
+    """Keep the shape, change the type."""
     kind = node.attributes["to"]
     _need(kind in DTYPES, f"type {kind} is not known")
     known = inputs[0].known
@@ -110,17 +114,20 @@ def cast(node: Node, inputs: Inputs) -> Result:
 
 
 def divide(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Divide integers as ONNX does, towards zero."""
     _need(bool((right != 0).all()), "a number is divided by zero")
     quotient: NDArray[Any] = np.sign(left) * np.sign(right) * (abs(left) // abs(right))
     return quotient
 
 
 def modulo(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Return the rest of a division of integers, of the sign of the divisor."""
     _need(bool((right != 0).all()), "a number is divided by zero")
-    return np.mod(left, right)
+    rest: NDArray[Any] = np.mod(left, right)
+    return rest
 
 
-def elementwise(function: Callable[..., NDArray[Any]] | None, kind: int = 0) -> Rule:
+def elementwise(function: Function | None, kind: int = 0) -> Rule:
     """The rule of an operator that takes values of one broadcast shape."""
 
     def rule(node: Node, inputs: Inputs) -> Result:
@@ -136,15 +143,18 @@ def elementwise(function: Callable[..., NDArray[Any]] | None, kind: int = 0) -> 
 
 
 def shape_rule(_: Node, inputs: Inputs) -> Result:
+    """Turn a shape into numbers."""
     shape = inputs[0].shape
     return _one(inputs[0], (len(shape),), np.array(shape, np.int64), INT64)
 
 
 def constant_rule(node: Node, _: Inputs) -> Result:
+    """Return the constant that the node holds."""
     return Result((constant_value(node.attributes["value"]),))
 
 
 def constant_of_shape(node: Node, inputs: Inputs) -> Result:
+    """Fill a shape that the file fixes with one number."""
     shape, value = _numbers(inputs[0], "sides"), node.attributes["value"]
     _need(value.array.size == 1 and all(side > 0 for side in shape), "sides must be positive")
     follows = math.prod(shape) <= MAX_KNOWN and value.type in (INT32, INT64, BOOL)
@@ -153,6 +163,7 @@ def constant_of_shape(node: Node, inputs: Inputs) -> Result:
 
 
 def gather(node: Node, inputs: Inputs) -> Result:
+    """Pick along an axis by indices that the file fixes."""
     data, index = inputs
     axis = _axis(node.attributes.get("axis", 0), len(data.shape))
     side = data.shape[axis]
@@ -164,6 +175,7 @@ def gather(node: Node, inputs: Inputs) -> Result:
 
 
 def concat(node: Node, inputs: Inputs) -> Result:
+    """Put parts side by side along an axis."""
     shapes = [list(value.shape) for value in inputs]
     axis = _axis(node.attributes["axis"], len(shapes[0]))
     width = sum(shape.pop(axis) for shape in shapes)
@@ -174,6 +186,7 @@ def concat(node: Node, inputs: Inputs) -> Result:
 
 
 def slice_rule(_: Node, inputs: Inputs) -> Result:
+    """Cut a part out, between ends that the file fixes."""
     data = inputs[0]
     starts, ends = _numbers(inputs[1], "starts"), _numbers(inputs[2], "ends")
     axes = _numbers(inputs[3], "axes") if len(inputs) > 3 else tuple(range(len(starts)))
@@ -189,6 +202,7 @@ def slice_rule(_: Node, inputs: Inputs) -> Result:
 
 
 def reshape(node: Node, inputs: Inputs) -> Result:
+    """Give the same numbers another shape."""
     data, target = inputs[0], list(_numbers(inputs[1], "sides"))
     if not node.attributes.get("allowzero", 0):
         _need(all(side or at < len(data.shape) for at, side in enumerate(target)), "no such side")
@@ -204,6 +218,7 @@ def reshape(node: Node, inputs: Inputs) -> Result:
 
 
 def squeeze(_: Node, inputs: Inputs) -> Result:
+    """Drop axes of one place."""
     data = inputs[0]
     gone = {_axis(axis, len(data.shape)) for axis in _numbers(inputs[1], "axes")}
     _need(all(data.shape[axis] == 1 for axis in gone), "a side to be dropped is not 1")
@@ -212,6 +227,7 @@ def squeeze(_: Node, inputs: Inputs) -> Result:
 
 
 def unsqueeze(_: Node, inputs: Inputs) -> Result:
+    """Add axes of one place."""
     data, axes = inputs[0], _numbers(inputs[1], "axes")
     rank = len(data.shape) + len(axes)
     new = {_axis(axis, rank) for axis in axes}
@@ -222,6 +238,7 @@ def unsqueeze(_: Node, inputs: Inputs) -> Result:
 
 
 def flatten(node: Node, inputs: Inputs) -> Result:
+    """Join the axes before one, and those from it on."""
     shape = inputs[0].shape
     axis = node.attributes.get("axis", 1)
     _need(0 <= axis <= len(shape), f"there is no axis {axis}")
@@ -229,6 +246,7 @@ def flatten(node: Node, inputs: Inputs) -> Result:
 
 
 def transpose(node: Node, inputs: Inputs) -> Result:
+    """Put the axes in another order."""
     data, order = inputs[0], node.ints("perm")
     _need(sorted(order) == list(range(len(data.shape))), "perm is no order of the axes")
     known = None if data.known is None else data.known.transpose(order)
@@ -236,6 +254,7 @@ def transpose(node: Node, inputs: Inputs) -> Result:
 
 
 def pad(node: Node, inputs: Inputs) -> Result:
+    """Add places around the values."""
     data, pads = inputs[0], _numbers(inputs[1], "pads")
     rank = len(data.shape)
     mode = bytes(node.attributes.get("mode", b"constant"))
@@ -244,6 +263,7 @@ def pad(node: Node, inputs: Inputs) -> Result:
 
 
 def split(node: Node, inputs: Inputs) -> Result:
+    """Divide an axis into parts."""
     data, sizes = inputs[0], _numbers(inputs[1], "sizes")
     axis = _axis(node.attributes.get("axis", 0), len(data.shape))
     fits = sum(sizes) == data.shape[axis] and min(sizes) > 0 and len(sizes) == len(node.outputs)
@@ -253,6 +273,7 @@ def split(node: Node, inputs: Inputs) -> Result:
 
 
 def reduce(node: Node, inputs: Inputs) -> Result:
+    """Sum axes up in one place each, or drop them."""
     shape = inputs[0].shape
     gone = {_axis(axis, len(shape)) for axis in node.ints("axes")}
     _need(bool(gone), "no axes are given")
@@ -262,11 +283,13 @@ def reduce(node: Node, inputs: Inputs) -> Result:
 
 
 def softmax(node: Node, inputs: Inputs) -> Result:
+    """Keep the shape; the axis must be there."""
     _axis(node.attributes.get("axis", -1), len(inputs[0].shape))
     return same_rule(node, inputs)
 
 
 def layer_norm(node: Node, inputs: Inputs) -> Result:
+    """Keep the shape; scale and shift must be those of the last axes."""
     shape = inputs[0].shape
     axis = _axis(node.attributes.get("axis", -1), len(shape))
     _need(all(value.shape == shape[axis:] for value in inputs[1:]), "scale or shift do not fit")
@@ -274,6 +297,7 @@ def layer_norm(node: Node, inputs: Inputs) -> Result:
 
 
 def matmul(_: Node, inputs: Inputs) -> Result:
+    """Multiply matrices, or stacks of them."""
     left, right = (value.shape for value in inputs)
     _need(inputs[0].type in (FLOAT, FLOAT16), "the factors are no fractions")
     _need(min(len(left), len(right)) >= 2 and left[-1] == right[-2], f"{left} by {right}")
@@ -292,6 +316,7 @@ def _product(left: Shape, right: Shape, bias: Any) -> Shape:
 
 
 def gemm(node: Node, inputs: Inputs) -> Result:
+    """Multiply two matrices, either of them turned, and add a bias."""
     left, right = inputs[0].shape, inputs[1].shape
     left = left[::-1] if node.attributes.get("transA", 0) else left
     right = right[::-1] if node.attributes.get("transB", 0) else right
@@ -331,6 +356,7 @@ def _convolution(node: Node, image: Shape, weights: Shape, bias: Any) -> tuple[S
 
 
 def conv(node: Node, inputs: Inputs) -> Result:
+    """Move a kernel over images, channels first."""
     image, weights = inputs[0].shape, inputs[1].shape
     _need(len(image) == len(weights) == 4, "an image has four axes")
     bias = inputs[2] if len(inputs) > 2 else None
@@ -340,6 +366,7 @@ def conv(node: Node, inputs: Inputs) -> Result:
 
 
 def pool(node: Node, inputs: Inputs) -> Result:
+    """Move a window over images, channels first."""
     shape, kernel = inputs[0].shape, node.ints("kernel_shape")
     _need(len(shape) == 4 and _padded_less(node, kernel), "an image has four axes")
     sides = _window(node, shape[2:], kernel)
@@ -347,6 +374,7 @@ def pool(node: Node, inputs: Inputs) -> Result:
 
 
 def nhwc_pool(node: Node, inputs: Inputs) -> Result:
+    """Move a window over images of bytes, channels last."""
     shape, kernel = inputs[0].shape, node.ints("kernel_shape")
     _need(len(shape) == 4 and _padded_less(node, kernel), "an image has four axes")
     sides = _window(node, shape[1:3], kernel)
@@ -370,11 +398,13 @@ def _per_column(columns: int, *values: Value) -> None:
 
 
 def quantize(_: Node, inputs: Inputs) -> Result:
+    """Keep the shape; the bytes have the type of their zero point."""
     _single(*inputs[1:])
     return _one(inputs[0], inputs[0].shape, kind=inputs[2].type)
 
 
 def dequantize(node: Node, inputs: Inputs) -> Result:
+    """Keep the shape; there is one scale, or one for each place of an axis."""
     shape = inputs[0].shape
     side = shape[_axis(node.attributes["axis"], len(shape))] if "axis" in node.attributes else 1
     _per_column(side, *inputs[1:])
@@ -382,17 +412,20 @@ def dequantize(node: Node, inputs: Inputs) -> Result:
 
 
 def qlinear_unary(_: Node, inputs: Inputs) -> Result:
+    """Keep the shape of bytes."""
     _single(*inputs[1:])
     return _one(inputs[0], inputs[0].shape)
 
 
 def qlinear_binary(_: Node, inputs: Inputs) -> Result:
+    """Broadcast two values of bytes."""
     left, right = inputs[0], inputs[3]
     _single(*inputs[1:3], *inputs[4:])
     return _one(left, _broadcast(left, right))
 
 
 def qgemm(_: Node, inputs: Inputs) -> Result:
+    """Multiply two matrices of bytes."""
     left, scale, zero, right, *of_columns, bias = inputs
     shape = _product(left.shape, right.shape, None)
     _single(scale, zero)
@@ -403,6 +436,7 @@ def qgemm(_: Node, inputs: Inputs) -> Result:
 
 
 def qlinear_conv(node: Node, inputs: Inputs) -> Result:
+    """Move a kernel over images of bytes, channels last."""
     image, scale, zero, weights, *of_columns, scale_out, zero_out, bias = inputs
     _need(node.attributes["channels_last"] == 1, "channels must be last")
     _need(len(image.shape) == len(weights.shape) == 4, "an image has four axes")
@@ -435,6 +469,7 @@ def recurrent(gates: int, states: int) -> Rule:
 
 
 def trees(node: Node, inputs: Inputs) -> Result:
+    """Give each row a number for each class."""
     rows, columns = inputs[0].shape
     work = rows * check_trees(node, columns) * SPLIT_COST
     return _one(inputs[0], (rows, node.attributes["n_targets"]), multiply_adds=work)

@@ -100,7 +100,7 @@ class Signer:
             IdskitError: the signature cannot be written.
         """
         if not model.name.isprintable():
-            raise ModelError(f"{ascii(model.name)} cannot be signed: give it a printable name")
+            raise ModelError(f"{model.name!a} cannot be signed: give it a printable name")
         signature = Signature(name=model.name, version=self.version, sha256=sha256)
         statement = signature.statement()
         made = base64.b64encode(self.key.sign(statement.encode())).decode()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.alert import Alert, eve_time
+from idskit.text import shown
 
 MAX_ROUTES = 4096  # pairs of addresses kept of each attack: a flood forges any number of sources
 SHOWN_ENDS = 3
@@ -84,8 +84,8 @@ class DetectionSummary:
             else "no alerts"
         )
         return (
-            f"[bold]{found}[/bold]: {read} of {escape(self.source)}, {self.seconds:.1f} s, model "
-            f"{self.model}, threshold {self.threshold:g}"
+            f"[bold]{found}[/bold]: {read} of {shown(self.source)}, {self.seconds:.1f} s, model "
+            f"{shown(self.model)}, threshold {self.threshold:g}"
         )
 
     def _table(self) -> Table:
@@ -97,7 +97,7 @@ class DetectionSummary:
         table.add_column("score", justify="right")
         for attack in self.attacks:
             table.add_row(
-                f"{escape(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
+                f"{shown(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
                 f"{attack.alerts:,}",
                 _routes(attack),
                 _period(attack),
@@ -124,7 +124,7 @@ class DetectionSummary:
             )
         if self.truncated:
             notes.append(
-                f"[yellow]reading ended early[/yellow]: {escape(self.truncated)}; "
+                f"[yellow]reading ended early[/yellow]: {shown(self.truncated)}; "
                 "the flows before that are judged"
             )
         if self.output_closed:
@@ -194,11 +194,11 @@ def _routes(attack: AttackSummary) -> str:
     if not attack.routes:
         return "unknown: the table names no addresses"
     ends = _busiest_ends(attack.routes)
-    shown = [f"{end} ({alerts:,})" for end, alerts in ends[:SHOWN_ENDS]]
+    lines = [f"{end} ({alerts:,})" for end, alerts in ends[:SHOWN_ENDS]]
     rest = sum(alerts for _, alerts in ends[SHOWN_ENDS:]) + attack.other_routes
     if rest:
-        shown.append(f"others ({rest:,})")
-    return "\n".join(shown)
+        lines.append(f"others ({rest:,})")
+    return "\n".join(lines)
 
 
 def _busiest_ends(routes: Sequence[Route]) -> list[tuple[str, int]]:

@@ -42,7 +42,8 @@ _OF_LEAVES = ("target_treeids", "target_nodeids", "target_ids", "target_weights"
 def _roots(tree: Ints, number: Ints) -> Ints:
     """Position of each node's root; trees come one after the other, numbered from 0."""
     first = np.flatnonzero(np.diff(tree, prepend=-1))
-    _need(len(first) > 0 and np.array_equal(tree[first], np.arange(len(first))), "trees are missing")
+    _need(len(first) > 0, "there is no tree")
+    _need(np.array_equal(tree[first], np.arange(len(first))), "a tree is missing")
     root = np.repeat(first, np.diff(first, append=len(tree)))
     _need(np.array_equal(number, np.arange(len(tree)) - root), "nodes are missing")
     return root

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 
 from idskit.data.parts import Dataset
 from idskit.errors import IdskitError, RunError
 from idskit.models.network import MODELS, count_parameters
 from idskit.output import write_json, write_whole
+from idskit.terminal import stderr_console
 from idskit.training import distributed, metrics, report
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
 from idskit.training.comparison import Comparison, Member
@@ -118,7 +118,7 @@ def _train_all(
     members: list[Member] = []
     failed: dict[str, str] = {}
     baseline: Predictions | None = None
-    console = Console(stderr=True)
+    console = stderr_console()
     for number, name in enumerate(models, start=1):
         if console.is_terminal:
             console.print(f"{number} of {len(models)}: {name}", highlight=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,12 +12,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from idskit.terminal import stderr_console
+
 
 class EpochBar:
     """Epochs done, and the last losses."""
 
     def __init__(self, name: str, epochs: int) -> None:
-        console = Console(stderr=True)
+        console = stderr_console()
         self._bar = Progress(
             TextColumn(name),
             BarColumn(),

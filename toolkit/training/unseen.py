@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from idskit.data.parts import Dataset, join
 from idskit.errors import DataError, RunError
 from idskit.output import write_json
+from idskit.terminal import stderr_console
 from idskit.training import metrics
 from idskit.training.checkpoint import check_identity
 from idskit.training.fit import fit, probabilities_of
@@ -132,7 +132,7 @@ def leave_each_out(
     file = output / LEFT_OUT_FILE
     identity = {**settings.resolved().recorded(), "data": dict(dataset.sha256)}
     found = _measured(file, identity) if resume else {}
-    console = Console(stderr=True)
+    console = stderr_console()
     for number, (name, rows) in enumerate(kinds.items(), start=1):
         if name in found:
             continue
