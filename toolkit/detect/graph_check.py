@@ -48,6 +48,8 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
         steps.append(step)
         for name, value in zip(node.outputs, step.result.values, strict=False):
             _need(name not in values, f"the value {name!r:.50} is made twice")
+            empty = value.known is None and not value.elements
+            _need(not empty, f"{_words(node)} makes nothing")
             _need(value.bytes <= MAX_VALUE_BYTES, f"{_words(node)} makes {value.bytes:,} bytes")
             kept += value.bytes if value.constant else 0
             total += value.bytes

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,7 +38,17 @@ SLACK = 1e-3  # of probabilities
 MAX_GOLDEN = 256
 MAX_CLASSES, MAX_CLASS_LETTERS = 256, 100
 MAX_FEATURES, MAX_CATEGORIES, MAX_NAME_LETTERS = 4096, 4096, 200
-MAX_CARD_BYTES, MAX_CARD_VALUES, MAX_CARD_DEPTH = 1 << 20, 10_000, 12
+MAX_CARD_VALUES, MAX_CARD_DEPTH = 10_000, 12
+# Metadata and how many letters each may have.
+_LETTERS = {
+    "idskit.format": 10,
+    "idskit.schema": 4 << 20,
+    "idskit.schema_sha256": 64,
+    "idskit.classes": 1 << 20,
+    "idskit.threshold": 30,
+    "idskit.card": 1 << 20,
+    "idskit.golden": 8 << 20,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +108,8 @@ class ModelCard:
                 f"{path} is of model format {visible(metadata['idskit.format'][:50])}, but this "
                 f"version reads {MODEL_FORMAT}: export it again with this version"
             )
-        if set(metadata) != _KEYS:
-            odd = ", ".join(repr(key)[:50] for key in sorted(set(metadata) ^ _KEYS)[:3])
+        if metadata.keys() != _LETTERS.keys():
+            odd = ", ".join(f"{key!a:.50}" for key in sorted(metadata.keys() ^ _LETTERS.keys())[:3])
             raise ModelError(f"{path} lacks or adds the metadata {odd}: export it again")
         try:
             card = cls._read(metadata)
@@ -116,8 +127,9 @@ class ModelCard:
 
     @classmethod
     def _read(cls, metadata: Mapping[str, str]) -> ModelCard:
-        if len(metadata["idskit.card"]) > MAX_CARD_BYTES:
-            raise ValueError(f"its card has more than {MAX_CARD_BYTES:,} bytes")
+        long = [key for key, most in _LETTERS.items() if len(metadata[key]) > most]
+        if long:
+            raise ValueError(f"{long[0]} has more than {_LETTERS[long[0]]:,} letters")
         schema = Schema.from_json(metadata["idskit.schema"])
         classes = json.loads(metadata["idskit.classes"])
         golden = json.loads(metadata["idskit.golden"])
@@ -127,7 +139,7 @@ class ModelCard:
             schema=schema,
             classes=tuple(classes),
             threshold=float(metadata["idskit.threshold"]),
-            facts=json.loads(metadata["idskit.card"]),
+            facts=_facts(metadata["idskit.card"]),
             golden=GoldenVectors(
                 flows=_decode(golden["flows"], len(schema)),
                 probabilities=_decode(golden["probabilities"], len(classes)),
@@ -136,10 +148,13 @@ class ModelCard:
         )
 
 
-_KEYS = {
-    f"idskit.{name}"
-    for name in ("format", "schema", "schema_sha256", "classes", "threshold", "card", "golden")
-}
+def _facts(text: str) -> Any:
+    """The facts of a card; what JSON has no number for is nothing."""
+
+    def finite(number: str) -> float | None:
+        return value if math.isfinite(value := float(number)) else None
+
+    return json.loads(text, parse_float=finite, parse_constant=lambda _: None)
 
 
 def _problems(card: ModelCard) -> Iterator[str]:

@@ -27,7 +27,8 @@ DTYPES: dict[int, np.dtype[Any]] = {
     BOOL: np.dtype("?"),
     FLOAT16: np.dtype("<f2"),
 }
-MAX_NODES, MAX_TENSORS, MAX_SIDES = 4096, 8192, 8
+MAX_NODES, MAX_TENSORS, MAX_SIDES, MAX_STRINGS = 4096, 8192, 8, 1 << 20
+MAX_NAME_LETTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +122,11 @@ def read_onnx(content: bytes) -> OnnxFile:
         graph = found["graph"]
         return OnnxFile(
             ir_version=found["ir_version"],
-            producer=found.get("producer_name", ""),
-            opsets=_unique((o.get("domain", ""), o["version"]) for o in found["opset"]),
-            name=graph.get("name", ""),
-            nodes=tuple(map(_node, _at_most(MAX_NODES, graph["node"]))),
-            tensors=_unique(
-                (t["name"], _tensor(t)) for t in _at_most(MAX_TENSORS, graph["initializer"])
-            ),
+            producer=_name(found.get("producer_name", "")),
+            opsets=_unique((_name(o.get("domain", "")), o["version"]) for o in found["opset"]),
+            name=_name(graph.get("name", "")),
+            nodes=tuple(map(_node, graph["node"])),
+            tensors=_unique((t["name"], _tensor(t)) for t in graph["initializer"]),
             inputs=tuple(map(_port, graph["input"])),
             outputs=tuple(map(_port, graph["output"])),
             metadata=_unique((entry["key"], entry["value"]) for entry in found["metadata"]),
@@ -139,10 +138,10 @@ def read_onnx(content: bytes) -> OnnxFile:
 _OPSET: Layout = {1: Field("domain", "text"), 2: Field("version", "int")}
 _ENTRY: Layout = {1: Field("key", "text"), 2: Field("value", "text")}
 _SIDE: Layout = {1: Field("value", "int"), 2: Field("name", "text")}
-_SHAPE: Layout = {1: Field("side", "message", True, _SIDE)}
-_TENSOR_TYPE: Layout = {1: Field("type", "int"), 2: Field("shape", "message", False, _SHAPE)}
-_TYPE: Layout = {1: Field("tensor", "message", False, _TENSOR_TYPE)}
-_PORT: Layout = {1: Field("name", "text"), 2: Field("type", "message", False, _TYPE)}
+_SHAPE: Layout = {1: Field("side", "message", MAX_SIDES, _SIDE)}
+_TENSOR_TYPE: Layout = {1: Field("type", "int"), 2: Field("shape", "message", layout=_SHAPE)}
+_TYPE: Layout = {1: Field("tensor", "message", layout=_TENSOR_TYPE)}
+_PORT: Layout = {1: Field("name", "text"), 2: Field("type", "message", layout=_TYPE)}
 _TENSOR: Layout = {
     1: Field("dims", "ints"),
     2: Field("type", "int"),
@@ -156,37 +155,37 @@ _ATTRIBUTE: Layout = {
     2: Field("float", "float"),
     3: Field("int", "int"),
     4: Field("bytes", "bytes"),
-    5: Field("tensor", "message", False, _TENSOR),
+    5: Field("tensor", "message", layout=_TENSOR),
     6: Field("has a graph within a node", "refused"),
     7: Field("floats", "floats"),
     8: Field("ints", "ints"),
-    9: Field("strings", "bytes", True),
+    9: Field("strings", "bytes", MAX_STRINGS),
     11: Field("has a graph within a node", "refused"),
     20: Field("type", "int"),
 }
 _NODE: Layout = {
-    1: Field("input", "text", True),
-    2: Field("output", "text", True),
+    1: Field("input", "text", 16),
+    2: Field("output", "text", 8),
     3: Field("name", "text"),
     4: Field("kind", "text"),
-    5: Field("attribute", "message", True, _ATTRIBUTE),
+    5: Field("attribute", "message", 32, _ATTRIBUTE),
     7: Field("domain", "text"),
 }
 _GRAPH: Layout = {
-    1: Field("node", "message", True, _NODE),
+    1: Field("node", "message", MAX_NODES, _NODE),
     2: Field("name", "text"),
-    5: Field("initializer", "message", True, _TENSOR),
-    11: Field("input", "message", True, _PORT),
-    12: Field("output", "message", True, _PORT),
+    5: Field("initializer", "message", MAX_TENSORS, _TENSOR),
+    11: Field("input", "message", 4, _PORT),
+    12: Field("output", "message", 4, _PORT),
     15: Field("has sparse constants", "refused"),
 }
 _MODEL: Layout = {
     1: Field("ir_version", "int"),
     2: Field("producer_name", "text"),
     3: Field("producer_version", "text"),
-    7: Field("graph", "message", False, _GRAPH),
-    8: Field("opset", "message", True, _OPSET),
-    14: Field("metadata", "message", True, _ENTRY),
+    7: Field("graph", "message", layout=_GRAPH),
+    8: Field("opset", "message", 8, _OPSET),
+    14: Field("metadata", "message", 16, _ENTRY),
     25: Field("has functions", "refused"),
 }
 # AttributeProto.AttributeType: which field holds the value.
@@ -203,18 +202,18 @@ _HOLDERS = {
 
 def _node(found: Mapping[str, Any]) -> Node:
     return Node(
-        name=found.get("name", ""),
-        kind=found["kind"],
-        domain=found.get("domain", ""),
-        inputs=tuple(found["input"]),
-        outputs=tuple(found["output"]),
+        name=_name(found.get("name", "")),
+        kind=_name(found["kind"]),
+        domain=_name(found.get("domain", "")),
+        inputs=tuple(map(_name, found["input"])),
+        outputs=tuple(map(_name, found["output"])),
         attributes=_unique(map(_attribute, found["attribute"])),
     )
 
 
 def _attribute(found: Mapping[str, Any]) -> tuple[str, Any]:
     """Name and value; there is one value, of the type that the attribute names."""
-    name, holder = found["name"], _HOLDERS.get(found["type"], "")
+    name, holder = _name(found["name"]), _HOLDERS.get(found["type"], "")
     given = {key for key, value in found.items() if key in _HOLDERS.values() and len_of(value)}
     if given - {holder} or holder not in found:
         raise ValueError(f"attribute {name!r} does not have one value of type {found['type']}")
@@ -228,7 +227,7 @@ def len_of(value: Any) -> int:
 
 
 def _tensor(found: Mapping[str, Any]) -> Tensor:
-    name, kind, raw = found["name"], found["type"], found["raw"]
+    name, kind, raw = _name(found["name"]), found["type"], found["raw"]
     shape = tuple(int(side) for side in found.get("dims", ())[: MAX_SIDES + 1])
     if kind not in DTYPES:
         raise ValueError(f"constant {name!r} is of type {kind}, which export does not write")
@@ -241,15 +240,18 @@ def _tensor(found: Mapping[str, Any]) -> Tensor:
 
 def _port(found: Mapping[str, Any]) -> Port:
     kind = found["type"]["tensor"]
-    sides = _at_most(MAX_SIDES, kind["shape"]["side"])
-    shape = tuple(side["value"] if "value" in side else side.get("name", "") for side in sides)
-    return Port(name=found["name"], type=kind["type"], shape=shape)
+    sides = kind["shape"]["side"]
+    shape = tuple(
+        side["value"] if "value" in side else _name(side.get("name", "")) for side in sides
+    )
+    return Port(name=_name(found["name"]), type=kind["type"], shape=shape)
 
 
-def _at_most(most: int, values: list[Any]) -> list[Any]:
-    if len(values) > most:
-        raise ValueError(f"it has {len(values)} nodes, constants or sides, more than {most}")
-    return values
+def _name(text: str) -> str:
+    """A name that may be printed; runtimes print them too, in their own words."""
+    if len(text) > MAX_NAME_LETTERS or not text.isprintable():
+        raise ValueError(f"the name {text[:50]!a} is too long or cannot be printed")
+    return text
 
 
 def _unique(pairs: Any) -> dict[Any, Any]:

@@ -21,6 +21,7 @@ _VARINT, _DELIMITED, _FIXED32 = 0, 2, 5
 _WIRES: dict[Kind, int] = {"int": _VARINT, "ints": _VARINT, "float": _FIXED32, "floats": _FIXED32}
 _VARINT_BYTES = 10  # of 64 bits
 _CHUNK = 1 << 20  # bytes of a long list decoded at once
+MAX_NUMBERS = 1 << 21  # of one list
 _SHORT = 16  # values of a list that are quicker one by one
 
 
@@ -28,14 +29,20 @@ _SHORT = 16  # values of a list that are quicker one by one
 class Field:
     """One field of a message.
 
-    ``ints`` and ``floats`` are lists of numbers, which become one array; any other kind may be
-    repeated. A field that is ``refused`` is named by what a file with it does.
+    ``ints`` and ``floats`` are lists of numbers, which become one array; any other kind is a list
+    where there may be more than one. A field that is ``refused`` is named by what a file does that
+    has it.
     """
 
     name: str
     kind: Kind
-    repeated: bool = False
+    most: int = 1  # values, so that a file of small ones does not become much memory
     layout: Mapping[int, Field] | None = None  # of a message
+
+    @property
+    def repeated(self) -> bool:
+        """Whether its value is a list."""
+        return self.most > 1
 
 
 Layout = Mapping[int, Field]
@@ -63,6 +70,8 @@ def parse(message: memoryview, layout: Layout) -> dict[str, Any]:
         last = number
         if field.repeated:
             found[field.name].append(value)
+            if len(found[field.name]) > field.most:
+                raise ValueError(f"field {field.name} has more than {field.most:,} values")
         else:
             found[field.name] = value
     return found
@@ -120,8 +129,8 @@ def _float_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.floa
     records = np.frombuffer(message, np.uint8, 5 * count, start).reshape(count, 5)
     same = records[:, 0] == message[start]
     count = count if same.all() else int(same.argmin())
-    if not count:
-        raise ValueError("a list of numbers is cut short")
+    if not 0 < count <= MAX_NUMBERS:
+        raise ValueError("a list of numbers is cut short or too long")
     return np.ascontiguousarray(records[:count, 1:]).view("<f4").ravel(), start + 5 * count
 
 
@@ -137,6 +146,8 @@ def _int_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.int64]
         part, length = _ints(np.frombuffer(message[position : position + _CHUNK], np.uint8), tag)
         parts.append(part)
         position += length
+        if sum(map(len, parts)) > MAX_NUMBERS:
+            raise ValueError("a list of numbers is too long")
     return np.concatenate(parts) if len(parts) > 1 else parts[0], position
 
 

@@ -25,7 +25,7 @@ PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors are exceptions, and one sentence
 
 
 def open_session(
@@ -93,7 +93,7 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     # never 0: then onnxruntime counts the machine's cores, not those this process may use
     options.intra_op_num_threads = threads or usable_processors()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     # waiting threads sleep: on a gateway the capture and the router need the processors, and where
     # these are busy, threads that spin while they wait halve the speed
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

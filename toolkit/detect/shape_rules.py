@@ -19,6 +19,7 @@ from idskit.detect.onnx_file import BOOL, DTYPES, FLOAT, FLOAT16, INT32, INT64, 
 from idskit.detect.tree_nodes import check_trees
 
 SPLIT_COST = 64  # multiply-adds that take as long as one split of a tree
+MAX_DIVIDEND = 1 << 30
 MAX_KNOWN = 4096  # values of a shape, or of the indices of a gather, that are followed
 
 Shape = tuple[int, ...]
@@ -115,14 +116,20 @@ def cast(node: Node, inputs: Inputs) -> Result:
 
 def divide(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     """Divide integers as ONNX does, towards zero."""
-    _need(bool((right != 0).all()), "a number is divided by zero")
+    _check_division(left, right)
     quotient: NDArray[Any] = np.sign(left) * np.sign(right) * (abs(left) // abs(right))
     return quotient
 
 
+def _check_division(left: NDArray[Any], right: NDArray[Any]) -> None:
+    """Refuse what a processor answers with a signal: zero, and the least number by -1."""
+    small = bool((np.abs(left.astype(np.float64)) < MAX_DIVIDEND).all())
+    _need(bool((right != 0).all()) and small, "a number is divided by zero, or is too large")
+
+
 def modulo(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     """Return the rest of a division of integers, of the sign of the divisor."""
-    _need(bool((right != 0).all()), "a number is divided by zero")
+    _check_division(left, right)
     rest: NDArray[Any] = np.mod(left, right)
     return rest
 
@@ -135,7 +142,7 @@ def elementwise(function: Function | None, kind: int = 0) -> Rule:
         parts = [value.known for value in inputs]
         if function and all(part is not None for part in parts) and math.prod(shape) <= MAX_KNOWN:
             known = np.asarray(function(*parts))
-        whole = inputs[0].type in (INT32, INT64)
+        whole = inputs[0].type not in (FLOAT, FLOAT16)
         _need(known is not None or not (whole and node.kind in ("Div", "Mod")), "divisors vary")
         return _one(inputs[-1], shape, known, kind)
 
