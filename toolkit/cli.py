@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -687,7 +688,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(words)
     except Exception as error:
         if "--debug" in given:
-            raise
+            typer.echo(_traceback(error), err=True)
+            sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
         known = isinstance(error, IdskitError)
         kind = "" if known else f"unexpected {type(error).__name__}: "
         hint = "" if known else " (run again with --debug and report it)"
@@ -695,6 +697,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as shells report it
+
+
+def _traceback(error: Exception) -> str:
+    """The traceback of an error whose words may be of others."""
+    ours = "  ", "\n", "Traceback"  # the beginnings of parts that Python itself writes
+    parts = [visible(part, lines=part.startswith(ours)) for part in format_exception(error)]
+    return "".join(part.removesuffix("\\n") for part in parts)
 
 
 def _relieve_collector() -> None:
