@@ -86,7 +86,7 @@ def single_nodes() -> Iterator[tuple[str, list[Any], list[Any], str]]:
 def windows() -> Iterator[tuple[str, list[Any], list[Any], str]]:
     """Kernels over an image that divide by zero or reach too far."""
     image = (
-        constant("image", [1, -1, 3, 1]),
+        constant("image", [-1, 1, 3, 1]),
         helper.make_node("Reshape", ["logits", "image"], ["i"]),
     )
     weights = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")

@@ -18,7 +18,7 @@ OPSETS = {"": range(17, 19), CONTRIB: range(1, 2), ML: range(3, 4)}
 MAX_CONSTANT_BYTES = 64 << 20  # of what a runtime computes once and keeps
 MAX_BYTES = 2 << 30  # of all values of an inference; not all of them live at once
 MAX_VALUE_BYTES = 256 << 20  # of one of them, and of a buffer
-MAX_MULTIPLY_ADDS = 1 << 28  # a flow
+MAX_MULTIPLY_ADDS = 1 << 27  # a flow
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     },
     ("", "Equal"): _operator(rules.elementwise(np.equal, BOOL), 2),
     ("", "Where"): _operator(rules.elementwise(np.where), 3),
+    ("", "Identity"): _operator(rules.identity, 1),
     ("", "Clip"): _operator(rules.clip, 3),
     ("", "Cast"): _operator(rules.cast, 1, to="int"),
     ("", "Shape"): _operator(rules.shape_rule, 1),

@@ -98,6 +98,11 @@ def same_rule(_: Node, inputs: Inputs) -> Result:
     return _one(inputs[0], inputs[0].shape)
 
 
+def identity(_: Node, inputs: Inputs) -> Result:
+    """Return the input, numbers of a shape too."""
+    return _one(inputs[0], inputs[0].shape, inputs[0].known)
+
+
 def clip(_: Node, inputs: Inputs) -> Result:
     """Keep the shape of what is limited by two numbers."""
     _need(all(limit.shape == () for limit in inputs[1:]), "a limit is no single number")
