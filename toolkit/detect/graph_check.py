@@ -16,7 +16,8 @@ ROWS = 256  # of one inference
 IR_VERSIONS = range(7, 11)  # onnxruntime 1.18 reads the last
 OPSETS = {"": range(17, 19), CONTRIB: range(1, 2), ML: range(3, 4)}
 MAX_CONSTANT_BYTES = 64 << 20  # of what a runtime computes once and keeps
-MAX_BYTES = 2 << 30  # of all values of an inference; not all of them live at once
+MAX_LIVE_BYTES = 1 << 30  # of values that are still needed at one time
+MAX_BYTES = 4 << 30  # of all values of an inference, which take time
 MAX_VALUE_BYTES = 256 << 20  # of one of them, and of a buffer
 MAX_MULTIPLY_ADDS = 1 << 27  # a flow
 
@@ -42,8 +43,9 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
         sides = [rows, *port.shape[1:]]
         _need(all(isinstance(side, int) for side in sides), f"input {port.name!r:.50} has no shape")
         values[port.name] = Value(FLOAT, tuple(int(side) for side in sides))
-    steps, kept, total = [], 0, 0
-    for node in graph.nodes:
+    steps, kept, total, live = [], 0, 0, 0
+    released = _released(graph.nodes)
+    for index, node in enumerate(graph.nodes):
         step = _step(node, values)
         steps.append(step)
         for name, value in zip(node.outputs, step.result.values, strict=False):
@@ -53,11 +55,26 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
             _need(value.bytes <= MAX_VALUE_BYTES, f"{_words(node)} makes {value.bytes:,} bytes")
             kept += value.bytes if value.constant else 0
             total += value.bytes
+            live += value.bytes
             if name:
                 values[name] = value
         _need(kept <= MAX_CONSTANT_BYTES, f"{_words(node)} makes constants of {kept:,} bytes")
         _need(total <= MAX_BYTES, f"{rows} flows take {total:,} bytes")
+        _need(live <= MAX_LIVE_BYTES, f"{rows} flows take {live:,} bytes at once")
+        live -= sum(values[name].bytes for name in released[index])
     return steps
+
+
+def _released(nodes: tuple[Node, ...]) -> list[list[str]]:
+    """Names of the values that no node after each one reads, but for what is never freed."""
+    last = {
+        name: index for index, node in enumerate(nodes) for name in (*node.outputs, *node.inputs)
+    }
+    made = {name for node in nodes for name in node.outputs if name}
+    released: list[list[str]] = [[] for _ in nodes]
+    for name in made:
+        released[last[name]].append(name)
+    return released
 
 
 def _step(node: Node, values: Mapping[str, Value]) -> Step:

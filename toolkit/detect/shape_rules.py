@@ -20,7 +20,7 @@ from idskit.detect.tree_nodes import check_trees
 
 SPLIT_COST = 64  # multiply-adds that take as long as one split of a tree
 MAX_DIVIDEND = 1 << 30
-MAX_KNOWN = 4096  # values of a shape, or of the indices of a gather, that are followed
+MAX_KNOWN = 1 << 16  # values of a shape, or of the indices of a gather, that are followed
 
 Shape = tuple[int, ...]
 Known = NDArray[Any] | None
