@@ -153,18 +153,19 @@ def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Ro
 
 def _onnx_candidate(path: Path, *, device: str, threads: int | None, cuda_graph: bool) -> Candidate:
     start = time.perf_counter()
-    content = read_model(path)
-    detector = Detector.from_bytes(content, path, device=device, threads=threads)
+    file = read_model(path)
+    content = file.canonical
+    detector = Detector.from_file(file, device=device, threads=threads)
     infer, steps = _inference(detector, content, device=device, cuda_graph=cuda_graph)
     init_ms = (time.perf_counter() - start) * 1e3
-    facts = graph_facts(content)
+    facts = graph_facts(file.graph)
     return Candidate(
         model=ModelFacts(
             name=path.stem,
             sha256=detector.sha256,
             precision=facts.precision,
             opset=facts.opset,
-            bytes=len(content),
+            bytes=file.size,
         ),
         execution=Execution(
             backend="onnxruntime, CUDA graph" if cuda_graph else "onnxruntime",

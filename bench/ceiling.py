@@ -18,9 +18,9 @@ import onnxruntime
 
 from idskit.bench.backends import Rows
 from idskit.bench.measure import Plan, Spread, measure
-from idskit.bench.protobuf import number, packed, text
 from idskit.bench.result import Int8Rate
 from idskit.detect.model_file import INPUT
+from idskit.detect.onnx_file import INT8, INT32, UINT8, Node, OnnxFile, Port, Tensor
 from idskit.detect.session import session_options, thread_count
 
 SIZE = 1024
@@ -109,35 +109,25 @@ def product_call(types: str, threads: int | None) -> Callable[[], object]:
 
 
 def product_model(left: np.dtype[Any], right: np.ndarray[Any, np.dtype[np.int8]]) -> bytes:
-    """An ONNX file of one MatMulInteger with the constant matrix ``right`` (rows, columns) int8.
-
-    Written out by hand (field numbers of onnx.proto3), for the gateway has no onnx package.
-    """
+    """An ONNX file of one MatMulInteger with the constant matrix ``right`` (rows, columns) int8."""
     rows, columns = right.shape
-    node = text(1, "left") + text(1, "right") + text(2, "product") + text(4, "MatMulInteger")
-    weights = (
-        (number(1, rows) + number(1, columns) + number(2, _elements(right.dtype)))
-        + text(8, "right")
-        + packed(9, right.tobytes())
-    )
-    graph = (
-        packed(1, node)
-        + text(2, "product")
-        + packed(5, weights)
-        + packed(11, _tensor("left", _elements(left), rows))
-        + packed(12, _tensor("product", _INT32, columns))
-    )
-    return number(1, _IR) + packed(7, graph) + packed(8, text(1, "") + number(2, _OPSET))
+    return OnnxFile(
+        ir_version=_IR,
+        opsets={"": _OPSET},
+        name="product",
+        nodes=(
+            Node(
+                kind="MatMulInteger",
+                inputs=("left", "right"),
+                outputs=("product",),
+                attributes={},
+            ),
+        ),
+        tensors={"right": Tensor.of("right", right)},
+        inputs=(Port(name="left", type=_ELEMENTS[left.name], shape=("rows", rows)),),
+        outputs=(Port(name="product", type=INT32, shape=("rows", columns)),),
+        metadata={},
+    ).to_bytes()
 
 
-_INT32 = 6  # TensorProto.DataType
-
-
-def _elements(kind: np.dtype[Any]) -> int:
-    return {"uint8": 2, "int8": 3}[kind.name]
-
-
-def _tensor(name: str, elements: int, columns: int) -> bytes:
-    """A ValueInfoProto of a matrix with any number of rows."""
-    shape = packed(1, text(2, "rows")) + packed(1, number(1, columns))
-    return text(1, name) + packed(2, packed(1, number(1, elements) + packed(2, shape)))
+_ELEMENTS = {"uint8": UINT8, "int8": INT8}

@@ -18,7 +18,7 @@ from typing import Any
 
 from idskit.bench.ceiling import macs_of, profiled_nodes
 from idskit.bench.section import Section, markdown_section
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import shipped_model
 from idskit.detect.model_file import read_model
 from idskit.errors import IdskitError
 
@@ -109,9 +109,8 @@ def count_work(path: Path) -> Work:
     Raises:
         ModelError: not a model file of idskit.
     """
-    content = read_model(path)
-    sample = Detector.from_bytes(content, path).card.golden.flows[:1]
-    nodes = profiled_nodes(content, sample, fused=True)
+    file = read_model(path)
+    nodes = profiled_nodes(file.canonical, file.card.golden.flows[:1], fused=True)
     macs = [(_is_int8(node), macs_of(node)) for node in nodes]
     return Work(
         name=path.stem,
@@ -119,7 +118,7 @@ def count_work(path: Path) -> Work:
         fp32_macs=sum(count for is_int8, count in macs if not is_int8),
         nodes=len(nodes),
         written_bytes=sum(map(_written, nodes)),
-        file_bytes=len(content),
+        file_bytes=file.size,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import sys
@@ -44,6 +43,7 @@ from idskit.bench.warm import is_cold
 from idskit.bench.ways import Ways
 from idskit.console import PeopleConsole
 from idskit.detect.detector import shipped_model
+from idskit.detect.model_file import read_model
 from idskit.errors import IdskitError, SchemaError
 from idskit.output import require_place, write_whole
 
@@ -293,8 +293,8 @@ _NO_MEMORY = r"bad.?alloc|out of memory|failed to allocate|can't allocate"
 
 def _int8_rate(paths: Sequence[Path], first: Candidate) -> Int8Rate:
     """The machine's int8 product beside what each ONNX file needs of it."""
-    files = [path.read_bytes() for path in paths if path.is_file()]
-    contents = {hashlib.sha256(content).hexdigest(): content for content in files}
+    files = [read_model(path) for path in paths if path.is_file()]
+    contents = {file.sha256: file.canonical for file in files}
     return int8_rate(contents, first.sample, threads=first.execution.threads)
 
 

@@ -7,19 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.graph_facts import graph_facts
-from idskit.detect.model_file import ModelCard
-from idskit.detect.signature import private_key
-from idskit.detect.signature import sign as sign_model
+from idskit.detect.model_file import ModelCard, check_model
+from idskit.detect.signature import Signer
 from idskit.errors import IdskitError, RunError
 from idskit.export.emit import emit as emit_beside
 from idskit.export.emit import require_language
@@ -29,10 +27,8 @@ from idskit.export.smaller import LayerCost, Smaller, in_fp16, in_int8
 from idskit.export.target import Target, require_precision, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
 from idskit.output import write_whole
+from idskit.text import shown
 from idskit.training.run import Run, load_run
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
 
@@ -70,13 +66,13 @@ class ExportReport:
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(show_header=False, title=f"export of {escape(self.output)}")
+        table = Table(show_header=False, title=f"export of {shown(self.output)}")
         for name, value in self._lines():
-            table.add_row(name, value)
+            table.add_row(name, shown(value))
         console.print(table)
         words = "written" if self.written else "not written (dry run)"
         names = ", ".join((self.output, *self.beside))
-        console.print(f"{words}: {escape(names)}", highlight=False)
+        console.print(f"{words}: {shown(names)}", highlight=False)
 
     def _lines(self) -> list[tuple[str, str]]:
         exact, drop = self.fp32_against_torch, self.int8_against_fp32 or self.fp16_against_fp32
@@ -138,6 +134,7 @@ def export(  # noqa: PLR0913 - one argument a flag
     max_drop: float = 0.5,
     emit: Collection[str] = (),
     sign: Path | None = None,
+    model_version: int | None = None,
     qdq: bool = False,
     dry_run: bool = False,
 ) -> ExportReport:
@@ -152,6 +149,7 @@ def export(  # noqa: PLR0913 - one argument a flag
             else may be lost.
         emit: ``python`` (a script) and ``c`` (a header) to write beside the file.
         sign: PEM file of the ed25519 private key that signs the file, in ``output``.sig.
+        model_version: version that the signature names; today's date (20261231) when None.
         qdq: int8 as pairs of QuantizeLinear and DequantizeLinear around products, which other
             runtimes load; onnxruntime's own operators, which it does not use then, are faster.
         dry_run: do everything but write.
@@ -166,7 +164,7 @@ def export(  # noqa: PLR0913 - one argument a flag
         GateRefused: int8 or fp16 loses more than ``max_drop`` allows.
     """
     recipe = _recipe(quantize, target, emit, qdq=qdq)
-    key = None if sign is None else private_key(sign)
+    signer = None if sign is None else Signer.load(sign, model_version)
     trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
     _require_layers(floats, trained, quantize)
@@ -178,7 +176,8 @@ def export(  # noqa: PLR0913 - one argument a flag
     model = graph.model(card.to_metadata())
     content = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
-    beside = () if dry_run else _write(output, content, card, key, emit)
+    checked = check_model(content, output)  # what nobody could load is not written
+    beside = () if dry_run else _write(output, content, card, signer, emit)
     products = [node.name for node in floats.nodes if node.op_type in ("Gemm", "Conv")]
     in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
     trees = trained.network.trees
@@ -190,7 +189,7 @@ def export(  # noqa: PLR0913 - one argument a flag
         bytes_fp32=len(floats.model().SerializeToString()),
         bytes_written=len(content),
         nodes=len(model.graph.node),
-        multiply_adds=graph_facts(content).multiply_adds,
+        multiply_adds=graph_facts(checked.graph).multiply_adds,
         int8_products=in_int8,
         float_products=tuple(name for name in products if name not in in_int8),
         fp32_against_torch=exact,
@@ -216,13 +215,13 @@ def _write(
     output: Path,
     content: bytes,
     card: ModelCard,
-    key: Ed25519PrivateKey | None,
+    signer: Signer | None,
     emit: Collection[str],
 ) -> tuple[Path, ...]:
     """Write the model, and return what was written beside it."""
     write_whole(output, lambda path: path.write_bytes(content))
     sha256 = hashlib.sha256(content).hexdigest()
-    signature = [] if key is None else [sign_model(output, content, key)]
+    signature = [] if signer is None else [signer.sign(output, sha256)]
     return (*signature, *(emit_beside(language, output, card, sha256) for language in emit))
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,7 @@ import typer.core
 from idskit.errors import IdskitError
 from idskit.options import Strict
 from idskit.streams import standard_streams
+from idskit.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,6 +109,13 @@ PublicKey = Annotated[
     Path | None,
     typer.Option(help="PEM file of the ed25519 key that must have signed the model (MODEL.sig)."),
 ]
+MinVersion = Annotated[
+    int | None, typer.Option(min=0, help="Lowest version that the signature may name.")
+]
+ModelVersion = Annotated[
+    int | None,
+    typer.Option(min=0, help="Version that the signature names; today's date (20261231) if none."),
+]
 VerdictAfter = Annotated[
     int, typer.Option(min=0, help="Judge each flow after this many packets too; 0: at its end.")
 ]
@@ -151,7 +160,7 @@ def extract(  # noqa: PLR0913, PLR0917 - one flag a setting
             notice=_say,
         )
     for line in statistics.lines():  # without rich, which takes as long to load as many captures
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
     _write_document(json_file, statistics.to_json())
     if statistics.lost:
         raise IdskitError(f"rows of the table were lost: {statistics.lost}")
@@ -172,7 +181,7 @@ def generate(
     made = generate_capture(output, packets=packets, mix=mix, seed=seed)
     _console().print(
         f"{made.packets:,} packets in {made.flows:,} flows over {made.duration_s:,.0f} s in "
-        f"{made.path}, true labels in {made.labels}",
+        f"{visible(made.path)}, true labels in {visible(made.labels)}",
         highlight=False,
         markup=False,
     )
@@ -454,7 +463,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     if html is not None:
         save_page(html, metrics, output)
     show_metrics(metrics, _console())
-    _console().print(f"run written to {output}", highlight=False, markup=False)
+    _console().print(f"run written to {visible(output)}", highlight=False, markup=False)
     _write_document(json_file, metrics)
 
 
@@ -506,6 +515,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
     sign: Annotated[
         Path | None, typer.Option(help="PEM file of the ed25519 key that signs it (FILE.sig).")
     ] = None,
+    model_version: ModelVersion = None,
     qdq: Annotated[
         bool, typer.Option("--qdq", help="int8 as QDQ pairs, for runtimes other than onnxruntime.")
     ] = False,
@@ -527,6 +537,7 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
         max_drop=max_drop,
         emit=emit or (),
         sign=sign,
+        model_version=model_version,
         qdq=qdq,
         dry_run=dry_run,
     )
@@ -538,14 +549,19 @@ def export(  # noqa: PLR0913, PLR0917 - one flag a setting
 def sign(
     model: Annotated[Path, typer.Argument(help="An .onnx file that idskit exported.")],
     key: Annotated[Path, typer.Option(help="PEM file of an ed25519 private key.")],
+    model_version: ModelVersion = None,
 ) -> None:
     """Sign a model file: its signature is written beside it as MODEL.sig."""
     from idskit.detect.model_file import read_model
-    from idskit.detect.signature import private_key
-    from idskit.detect.signature import sign as sign_model
+    from idskit.detect.signature import Signer
 
-    signature = sign_model(model, read_model(model), private_key(key))
-    _console().print(f"signature written to {signature}", highlight=False, markup=False)
+    signer = Signer.load(key, model_version)
+    signature = signer.sign(model, read_model(model).sha256)
+    _console().print(
+        f"signature of version {signer.version} written to {signature}",
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command()
@@ -555,13 +571,14 @@ def inspect(
         bool, typer.Option("--verify", help="Replay the golden vectors on this machine.")
     ] = False,
     public_key: PublicKey = None,
+    min_version: MinVersion = None,
     json_file: Json = None,
 ) -> None:
     """Show what a model file says about itself."""
     from idskit.detect.inspect import inspect as inspect_model
     from idskit.detect.inspect import require_verified
 
-    found = inspect_model(model, verify=verify, public_key=public_key)
+    found = inspect_model(model, verify=verify, public_key=public_key, min_version=min_version)
     found.show(_console())
     _write_document(json_file, found.to_json())
     if verify:
@@ -593,6 +610,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
     device: Device = "cpu",
     threads: Threads = None,
     public_key: PublicKey = None,
+    min_version: MinVersion = None,
 ) -> None:
     """Write an alert (EVE, one JSON a line) for every flow that looks like an attack."""
     from idskit.detect.run import detect as detect_flows
@@ -614,6 +632,7 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
             idle_timeout_s=idle_timeout,
             public_key=public_key,
             notice=_say,
+            min_version=min_version,
         )
     summary.show(_console())
     if summary.lost:
@@ -771,14 +790,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app(words)
     except Exception as error:
         if "--debug" in given:
-            raise
+            typer.echo(_traceback(error), err=True)
+            sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
         known = isinstance(error, IdskitError)
         kind = "" if known else f"unexpected {type(error).__name__}: "
         hint = "" if known else " (run again with --debug and report it)"
-        typer.echo(f"idskit: {kind}{error}{hint}", err=True)
+        typer.echo(f"idskit: {visible(f'{kind}{error}')}{hint}", err=True)
         sys.exit(error.exit_code if isinstance(error, IdskitError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as shells report it
+
+
+def _traceback(error: Exception) -> str:
+    """The traceback of an error whose words may be of others."""
+    ours = "  ", "\n", "Traceback"  # the beginnings of parts that Python itself writes
+    parts = [visible(part, lines=part.startswith(ours)) for part in format_exception(error)]
+    return "".join(part.removesuffix("\\n") for part in parts)
 
 
 def _relieve_collector() -> None:
@@ -793,7 +820,7 @@ def _relieve_collector() -> None:
 
 def _say(sentence: str) -> None:
     """Say something while work goes on."""
-    typer.echo(f"idskit: {sentence}", err=True)
+    typer.echo(f"idskit: {visible(sentence)}", err=True)
 
 
 def _console() -> Console:
@@ -827,7 +854,7 @@ def _compare_models(
     settings = TrainingSettings(**{k: v for k, v in given.items() if k != "model"})
     comparison = compare_trained(settings, names, data=data, output=output, resume=resume)
     comparison.show(_console())
-    _console().print(f"comparison written to {output}", highlight=False, markup=False)
+    _console().print(f"comparison written to {visible(output)}", highlight=False, markup=False)
     _write_document(json_file, comparison.to_json())
 
 

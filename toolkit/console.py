@@ -1,13 +1,26 @@
-"""The console for people, on standard error: nothing cut, and not wrapped where no terminal is."""
+"""The console for people, on standard error: nothing cut, nothing obeyed that came from a file.
+
+Lines are not wrapped where no terminal is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
+
+from idskit.text import visible
 
 _UNWRAPPED = 1 << 16  # columns: a log or a pipe takes lines of any length
 _LOG = 160  # but a wider table is mostly blanks
@@ -23,6 +36,7 @@ class PeopleConsole(Console):
 
     def __init__(self) -> None:
         super().__init__(stderr=True)
+        guarded(self)
         if not self.file.isatty():
             self.width = _UNWRAPPED
 
@@ -80,3 +94,35 @@ def _headed(heading: str, cell: Any) -> RenderableType:
     if not heading or not isinstance(cell, Text):
         return cell  # type: ignore[no-any-return]
     return Text.assemble((heading, "bold"), ": ", cell)
+
+
+def guarded(console: Console) -> Console:
+    """Return the console, with every text that it prints made visible.
+
+    rich keeps text and its own control codes apart until it writes, so what is left in the text by
+    then came with a name from a file. Names whose line breaks could forge a line are made visible
+    where they are put in (``idskit.text.shown``).
+    """
+    console.push_render_hook(_Guard())
+    return console
+
+
+class _Guard(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Visible(renderable) for renderable in renderables]
+
+
+class _Visible:
+    """A renderable whose texts are made visible as they come out."""
+
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from _cleaned(console.render(self._renderable, options))
+
+
+def _cleaned(segments: Iterable[Segment]) -> Iterable[Segment]:
+    for segment in segments:
+        text, style, control = segment
+        yield segment if control else Segment(visible(text, lines=True), style)

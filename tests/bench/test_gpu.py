@@ -96,9 +96,9 @@ def test_a_candidate_with_a_cuda_graph_goes_through_bound_buffers(
     make_model, session, monkeypatch
 ) -> None:
     """The whole way of --device cuda --cuda-graph, with the CPU in CUDA's place."""
-    detector = backends.Detector.from_bytes
+    detector = backends.Detector.from_file
     monkeypatch.setattr(
-        backends.Detector, "from_bytes", lambda *a, **k: detector(*a, **(k | {"device": "cpu"}))
+        backends.Detector, "from_file", lambda *a, **k: detector(*a, **(k | {"device": "cpu"}))
     )
     monkeypatch.setattr(backends, "open_graph_session", lambda *_, **__: session)
     on_cpu = partial(Replayed, memory="cpu")

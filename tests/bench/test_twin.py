@@ -12,6 +12,7 @@ from tests.export.toy import make_run
 
 from idskit.bench.ceiling import count_macs
 from idskit.bench.twin import in_floats
+from idskit.detect.onnx_file import read_onnx
 from idskit.export.lower import lower
 from idskit.export.quantize import calibrate, quantize
 from idskit.export.target import target_named
@@ -24,7 +25,7 @@ def test_the_twin_does_the_work_of_the_fp32_export(attention, target):
     floats = lower(run.network)
     ranges = calibrate(floats, run.calibration.flows)
     int8 = quantize(run.network, ranges, target_named(target)).model().SerializeToString()
-    twin = in_floats(int8)
+    twin = in_floats(read_onnx(int8)).to_bytes()
     onnx.checker.check_model(twin)
     session = onnxruntime.InferenceSession(twin)
     found = session.run(["probabilities"], {"flows": run.held.flows[:7]})[0]

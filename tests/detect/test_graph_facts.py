@@ -7,10 +7,15 @@ from onnx import TensorProto, helper, numpy_helper
 from idskit.detect.detector import shipped_model
 from idskit.detect.graph_facts import graph_facts
 from idskit.detect.model_file import read_model
+from idskit.detect.onnx_file import read_onnx
+
+
+def facts_of(model):
+    return graph_facts(read_onnx(model.SerializeToString()))
 
 
 def test_graph_facts_are_those_onnx_reads(make_model) -> None:
-    facts = graph_facts(read_model(make_model(opset=18)))
+    facts = graph_facts(read_model(make_model(opset=18)).graph)
     assert facts.opset == 18
     assert dict(facts.operators) == {"MatMul": 1, "Softmax": 1}
     assert facts.precision == "fp32"
@@ -18,8 +23,7 @@ def test_graph_facts_are_those_onnx_reads(make_model) -> None:
 
 def test_the_shipped_graph_has_the_nodes_and_weights_onnx_sees() -> None:
     with shipped_model() as path:
-        content = read_model(path)
-    graph, facts = onnx.load_from_string(content).graph, graph_facts(content)
+        graph, facts = onnx.load(path).graph, graph_facts(read_model(path).graph)
     assert facts.operators.total() == len(graph.node)
     assert facts.precision == "int8"
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
@@ -48,7 +52,7 @@ def test_a_product_of_folded_rows_counts_them(make_model) -> None:
         [helper.make_tensor_value_info("second", TensorProto.FLOAT, ["m", 7])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    facts = graph_facts(helper.make_model(graph).SerializeToString())
+    facts = facts_of(helper.make_model(graph))
     assert [(p.name, p.weights, p.multiply_adds) for p in facts.products] == [
         ("first", 30, 30),
         ("second", 14, 42),
@@ -79,17 +83,19 @@ def test_a_convolution_counts_its_places(make_model) -> None:
     )
     model = helper.make_model(graph)
     onnx.checker.check_model(model, full_check=True)
-    facts = graph_facts(model.SerializeToString())
+    facts = facts_of(model)
     assert [p.multiply_adds for p in facts.products] == [5 * 4 * 3, 5 * 2 * 4]
 
 
 def test_a_graph_with_quantised_values_is_int8(make_model) -> None:
     model = onnx.load(make_model())
-    model.graph.node.append(helper.make_node("DequantizeLinear", ["q", "s"], ["y"]))
-    assert graph_facts(model.SerializeToString()).precision == "int8"
+    scale, zero = np.float32(1), np.uint8(0)
+    model.graph.initializer.extend(map(numpy_helper.from_array, (scale, zero), ("s", "z")))
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["flows", "s", "z"], ["y"]))
+    assert facts_of(model).precision == "int8"
 
 
 def test_a_graph_with_half_constants_is_fp16(make_model) -> None:
     model = onnx.load(make_model())
     model.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float16), "halves"))
-    assert graph_facts(model.SerializeToString()).precision == "fp16"
+    assert facts_of(model).precision == "fp16"

@@ -62,6 +62,19 @@ def shown(*alerts: Alert, **changed: Any) -> str:
     return text.getvalue()
 
 
+def test_names_from_files_are_shown_and_not_sent() -> None:
+    hostile = "a\x1b]0;pwned\x07\nforged [red]b"
+    text = shown(
+        make_alert("10.0.0.1", "10.0.0.2", hostile),
+        source=hostile,
+        model=hostile,
+        truncated=hostile,
+    )
+    assert text.replace("\n", "").isprintable()
+    assert "".join(text.split()).count(r"a\x1b]0;pwned\x07\nforged[red]b") == 4
+    assert not [line for line in text.splitlines() if line.startswith("forged")]
+
+
 def test_alerts_are_grouped_by_attack_and_pair() -> None:
     (attack,) = attacks_of(
         make_alert("10.0.0.1", "10.0.0.9", at=5, score=0.6),

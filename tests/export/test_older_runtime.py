@@ -7,6 +7,8 @@ import shutil
 import subprocess
 
 import pytest
+from tests.detect.hostile_models import write_hostile
+from tests.detect.test_hostile_models import CASES, loaded_in_a_child, require_refused
 
 from idskit.detect.detector import Detector, shipped_model
 from idskit.export import export
@@ -44,3 +46,24 @@ def test_the_shipped_model_replays_its_own(tmp_path):
     detector = Detector.load(file)
     script = emit("python", tmp_path / "model.onnx", detector.card, detector.sha256)
     assert "golden vectors differ by at most" in older(script, "--check")
+
+
+def test_hostile_models_are_refused_there_too(make_model, tmp_path):
+    words = write_hostile(make_model, tmp_path)
+    (tmp_path / "good.onnx").write_bytes(make_model().read_bytes())
+    found = loaded_in_a_child(tmp_path, PYTHON)
+    assert found.pop("good") == []
+    require_refused(found, words)
+
+
+def test_the_cases_are_refused_there_too(shared, tmp_path):
+    for name in CASES:
+        (tmp_path / f"{name}.onnx").symlink_to(shared / "cases" / "models" / f"{name}.onnx")
+    require_refused(loaded_in_a_child(tmp_path, PYTHON), CASES)
+
+
+def test_what_is_loaded_there_is_the_canonical_file(run_folder, tmp_path):
+    """idskit itself on the older runtime: an exported file answers as its exporter's did."""
+    export(run_folder, tmp_path / "model.onnx", quantize="int8", target="x86-64", max_drop=5)
+    found = loaded_in_a_child(tmp_path, PYTHON)
+    assert found == {"model": []}

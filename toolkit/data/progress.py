@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from idskit.console import PeopleConsole
+from idskit.text import shown
 
 
 class ReadingBar:
@@ -41,7 +42,7 @@ class ReadingBar:
     def show(self, file: Path, share: float) -> None:
         """Show that ``share`` of ``file`` has been read."""
         done = self._done + share * file.stat().st_size
-        self._bar.update(self._task, description=file.name, completed=done)
+        self._bar.update(self._task, description=shown(file.name), completed=done)
 
     def finish(self, file: Path) -> None:
         """Count ``file`` as read."""

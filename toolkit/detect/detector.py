@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,7 +12,14 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from idskit.detect.alert import Alert, Flow
-from idskit.detect.model_file import INPUT, OUTPUT, ModelCard, read_model
+from idskit.detect.model_file import (
+    INPUT,
+    OUTPUT,
+    ModelCard,
+    ModelFile,
+    are_probabilities,
+    read_model,
+)
 from idskit.detect.session import open_session
 from idskit.errors import IdskitError, ModelError, SchemaError
 from idskit.schema import Schema
@@ -62,6 +67,7 @@ class Detector:
         threads: int | None = None,
         threshold: float | None = None,
         public_key: str | Path | None = None,
+        min_version: int | None = None,
     ) -> Detector:
         """Load a model that ``idskit export`` wrote.
 
@@ -72,6 +78,7 @@ class Detector:
             threshold: alert when 1 - P(benign) reaches it; the model's own when None.
             public_key: PEM file of the ed25519 key that must have signed the file; nobody must when
                 None.
+            min_version: lowest version that the signature may name.
 
         Raises:
             ModelError: missing, damaged, foreign or unsafe file, or not signed as asked.
@@ -86,28 +93,26 @@ class Detector:
                     threads=threads,
                     threshold=threshold,
                     public_key=public_key,
+                    min_version=min_version,
                 )
-        content = read_model(Path(path), public_key=public_key)
-        return cls.from_bytes(
-            content, Path(path), device=device, threads=threads, threshold=threshold
-        )
+        file = read_model(Path(path), public_key=public_key, min_version=min_version)
+        return cls.from_file(file, device=device, threads=threads, threshold=threshold)
 
     @classmethod
-    def from_bytes(
+    def from_file(
         cls,
-        content: bytes,
-        path: Path,
+        file: ModelFile,
         *,
         device: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
     ) -> Detector:
-        """Load what ``read_model`` read from ``path``; otherwise as ``load``."""
-        session = open_session(content, path, device=device, threads=threads)
-        card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map, path)
-        _check_graph(session, card, path)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return cls(session, card, sha256=sha256, threshold=threshold)
+        """Load what ``read_model`` read; otherwise as ``load``."""
+        session = open_session(file.canonical, file.path, device=device, threads=threads)
+        detector = cls(session, file.card, sha256=file.sha256, threshold=threshold)
+        golden = file.card.golden.flows
+        detector._run(golden[:1] if len(golden) else np.zeros((1, len(file.card.schema)), "f4"))
+        return detector
 
     @property
     def schema(self) -> Schema:
@@ -136,8 +141,26 @@ class Detector:
         out = np.empty((len(rows), len(self.card.classes)), np.float32)
         for start in range(0, len(rows), CHUNK):
             part = slice(start, start + CHUNK)
-            out[part] = self.session.run([OUTPUT], {INPUT: rows[part]})[0]
+            out[part] = self._run(rows[part])
         return out
+
+    def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of at most CHUNK rows; what is no answer is neither broadcast nor used."""
+        try:
+            found = self.session.run([OUTPUT], {INPUT: rows})[0]
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise ModelError(
+                f"model {self.sha256[:12]} fails on {len(rows)} flows "
+                f"({' '.join(str(error).split())[:300]}): export it again"
+            ) from error
+        expected = len(rows), len(self.card.classes)
+        if found.shape != expected or found.dtype != np.float32 or not are_probabilities(found):
+            raise ModelError(
+                f"model {self.sha256[:12]} answers {expected[0]} flows with an array of shape "
+                f"{found.shape} and sums {_sums(found)}, which are no probabilities of "
+                f"{expected[1]} classes: it is damaged; export it again"
+            )
+        return np.asarray(found)
 
     def flow_probabilities(self, batch: FlowBatch) -> NDArray[np.float32]:
         """Probabilities (n, classes) of a batch of flows; NaN for those that cannot be judged.
@@ -225,30 +248,13 @@ def shipped_model() -> AbstractContextManager[Path]:
     return as_file(files("idskit") / SHIPPED)
 
 
+def _sums(found: NDArray[Any]) -> str:
+    """The least and the largest sum of a row; NaN where there is one."""
+    sums = np.atleast_1d(found.sum(axis=-1, dtype=np.float64))
+    return f"{sums.min():.3g} to {sums.max():.3g}" if sums.size else "of nothing"
+
+
 def _checked_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise IdskitError(f"threshold {threshold} was asked for: choose one in [0, 1]")
     return threshold
-
-
-def _check_graph(session: InferenceSession, card: ModelCard, path: Path) -> None:
-    """Compare the graph's input and output with the card."""
-    expected_in = [(INPUT, "tensor(float)", len(card.schema))]
-    expected_out = (OUTPUT, "tensor(float)", len(card.classes))
-    found_in = [_signature(node) for node in session.get_inputs()]
-    found_out = [_signature(node) for node in session.get_outputs()]
-    if found_in != expected_in or expected_out not in found_out:
-        raise ModelError(
-            f"{path} maps {_words(found_in)} to {_words(found_out)}, but its card says "
-            f"{_words(expected_in)} to {_words([expected_out])}: export it again"
-        )
-
-
-def _signature(node: Any) -> tuple[str, str, object]:
-    """Name, type and columns of a graph input or output whose rows are free."""
-    free_rows = len(node.shape) == 2 and not isinstance(node.shape[0], int)
-    return node.name, node.type, node.shape[1] if free_rows else tuple(node.shape)
-
-
-def _words(signatures: Sequence[tuple[str, str, object]]) -> str:
-    return " and ".join(f"{name} (flows, {columns})" for name, _, columns in signatures)

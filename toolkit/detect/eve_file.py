@@ -24,6 +24,7 @@ from idskit.errors import IdskitError
 from idskit.output import reason
 from idskit.signals import OutputBlocked, writing
 from idskit.streams import abandon
+from idskit.text import visible
 
 ROTATE_MB = 100
 OLDER_FILES = 4  # kept by rotation, .1 is the latest
@@ -90,8 +91,8 @@ class Sink(ABC):
         if self.lost or sys.stderr is None:
             return
         sentence = (
-            f"idskit: {self.name} cannot be written: {reason(error)}; detection goes on, and "
-            "alerts are lost until it can be written again"
+            f"idskit: {visible(self.name)} cannot be written: {reason(error)}; detection goes on, "
+            "and alerts are lost until it can be written again"
         )
         with suppress(OSError):
             print(sentence, file=sys.stderr, flush=True)

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.detector import Detector, shipped_model
 from idskit.detect.graph_facts import GraphFacts, graph_facts
 from idskit.detect.model_file import ModelCard, read_model
+from idskit.detect.signature import Signature
 from idskit.errors import GateRefused
+from idskit.text import shown
 
 HEAVIEST = 8  # products listed for people
+MAX_SHOWN = 8192  # characters of a fact; the names of a schema are among them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Inspection:
     graph: GraphFacts
     card: ModelCard
     signed_by: str | None  # the public key that its signature was checked with
+    signature: Signature | None  # what it says
     verification: Verification | None
 
     def to_json(self) -> str:
@@ -55,6 +58,8 @@ class Inspection:
             "bytes": self.bytes,
             "sha256": self.sha256,
             "signed_by": self.signed_by,
+            "signed_name": self.signature and self.signature.name,
+            "signed_version": self.signature and self.signature.version,
             "precision": self.graph.precision,
             "opset": self.graph.opset,
             "operators": self.graph.operators.total(),
@@ -82,11 +87,11 @@ class Inspection:
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(show_header=False, title=escape(self.path), title_justify="left")
+        table = Table(show_header=False, title=shown(self.path), title_justify="left")
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in self._lines():
-            table.add_row(escape(name), escape(value))
+            table.add_row(shown(_cut(name)), shown(_cut(value)))
         console.print(table)
         if self.verification is not None:
             console.print(_verdict(self.verification), highlight=False)
@@ -95,7 +100,7 @@ class Inspection:
         card, graph = self.card, self.graph
         return [
             ("file", f"{self.bytes:,} bytes, SHA-256 {self.sha256}"),
-            *([("signed", f"by the owner of {self.signed_by}")] if self.signed_by else []),
+            *self._signature_lines(),
             ("graph", f"{graph.precision}, opset {graph.opset}"),
             ("nodes", f"{graph.operators.total()}: {_counts(graph.operators)}"),
             ("multiply-adds", f"{graph.multiply_adds:,} a flow: {_heaviest(graph)}"),
@@ -107,12 +112,19 @@ class Inspection:
             *_flat(card.facts),
         ]
 
+    def _signature_lines(self) -> list[tuple[str, str]]:
+        if self.signature is None:
+            return []
+        made = f"as {self.signature.name}, version {self.signature.version}"
+        return [("signed", f"by the owner of {self.signed_by} {made}")]
+
 
 def inspect(
     model: str | Path | None = None,
     *,
     verify: bool = False,
     public_key: str | Path | None = None,
+    min_version: int | None = None,
 ) -> Inspection:
     """Read a model's card.
 
@@ -121,6 +133,7 @@ def inspect(
         verify: replay the golden vectors on this machine.
         public_key: PEM file of the ed25519 key that must have signed the file; nobody must when
             None.
+        min_version: lowest version that the signature may name.
 
     Raises:
         ModelError: missing, damaged, foreign or unsafe file, not signed as asked, or nothing to
@@ -129,17 +142,17 @@ def inspect(
     """
     if model is None:
         with shipped_model() as path:
-            return inspect(path, verify=verify, public_key=public_key)
-    path = Path(model)
-    content = read_model(path, public_key=public_key)
-    detector = Detector.from_bytes(content, path)
+            return inspect(path, verify=verify, public_key=public_key, min_version=min_version)
+    file = read_model(Path(model), public_key=public_key, min_version=min_version)
+    detector = Detector.from_file(file)
     return Inspection(
-        path=str(path),
-        bytes=len(content),
-        sha256=detector.sha256,
-        graph=graph_facts(content),
+        path=str(file.path),
+        bytes=file.size,
+        sha256=file.sha256,
+        graph=graph_facts(file.graph),
         card=detector.card,
         signed_by=None if public_key is None else str(public_key),
+        signature=file.signature,
         verification=_verification(detector) if verify else None,
     )
 
@@ -189,6 +202,11 @@ def _heaviest(graph: GraphFacts) -> str:
     ]
     more = len(falling) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _cut(text: str) -> str:
+    """A text of any length as people read it; JSON has all of it."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ..."
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -100,6 +100,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
     idle_timeout_s: float | None = None,
     public_key: str | Path | None = None,
     notice: Callable[[str], object] | None = None,
+    min_version: int | None = None,
 ) -> DetectionSummary:
     """Write an EVE line for every flow that the model takes for an attack, one a flow.
 
@@ -128,6 +129,7 @@ def detect(  # noqa: PLR0913 - one argument a flag
         public_key: PEM file of the ed25519 key that must have signed the model; nobody must when
             None.
         notice: called with a sentence while frames of an interface are being dropped.
+        min_version: lowest version that the signature may name.
 
     Raises:
         ModelError, DeviceError: the model cannot be used as asked.
@@ -145,7 +147,12 @@ def detect(  # noqa: PLR0913 - one argument a flag
     read = _input(capture, interface, flows_table, settings, notice)
     start = time.perf_counter()
     detector = Detector.load(
-        model, device=device, threads=threads, threshold=threshold, public_key=public_key
+        model,
+        device=device,
+        threads=threads,
+        threshold=threshold,
+        public_key=public_key,
+        min_version=min_version,
     )
     reading = _Reading()
     sink = open_sink(_output(output), rotate_mb=rotate_mb)

@@ -26,16 +26,17 @@ PROVIDERS: dict[str, str] = {
 }
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
 MOST_THREADS = 256
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors are exceptions, and one sentence
 
 
 def open_session(
     content: bytes, path: Path, *, device: str = "cpu", threads: int | None = None
 ) -> onnxruntime.InferenceSession:
-    """Load a model's bytes on ``device``; what ``read_model`` gave is what runs.
+    """Load a model's bytes on ``device``.
 
     Args:
-        content: the ONNX file.
+        content: what ``ModelFile.canonical`` wrote, or what this process made itself: onnxruntime
+            believes every word of it.
         path: where it came from, for the error messages.
         device: ``cpu``, ``cuda`` or ``tensorrt``.
         threads: of one inference; all processors this process may use when None.
@@ -91,7 +92,7 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     # never 0: then onnxruntime counts the machine's cores, not those this process may use
     options.intra_op_num_threads = thread_count(threads)
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     # waiting threads sleep: on a gateway the capture and the router need the processors, and where
     # these are busy, threads that spin while they wait halve the speed
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

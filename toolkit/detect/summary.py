@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from idskit.detect.alert import Alert
 from idskit.detect.eve import eve_time
 from idskit.detect.throttle import BURST, PER_SECOND
+from idskit.text import shown
 
 MAX_ROUTES = 4096  # pairs of addresses kept of each attack: a flood forges any number of sources
 SHOWN_ENDS = 3
@@ -91,8 +91,8 @@ class DetectionSummary:
             else "no alerts"
         )
         return (
-            f"[bold]{found}[/bold]: {read} of {escape(self.source)}, {self.seconds:.1f} s, model "
-            f"{self.model}, threshold {self.threshold:g}"
+            f"[bold]{found}[/bold]: {read} of {shown(self.source)}, {self.seconds:.1f} s, model "
+            f"{shown(self.model)}, threshold {self.threshold:g}"
         )
 
     def _table(self) -> Table:
@@ -104,7 +104,7 @@ class DetectionSummary:
         table.add_column("score", justify="right")
         for attack in self.attacks:
             table.add_row(
-                f"{escape(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
+                f"{shown(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
                 f"{attack.alerts:,}",
                 _routes(attack),
                 _period(attack),
@@ -135,21 +135,21 @@ class DetectionSummary:
             )
         if self.truncated:
             notes.append(
-                f"[yellow]reading ended early[/yellow]: {escape(self.truncated)}; "
+                f"[yellow]reading ended early[/yellow]: {shown(self.truncated)}; "
                 "the flows before that are judged"
             )
         if self.not_read:
             notes.append(
-                f"not read, because they are no captures that can be: {escape(self.not_read)}"
+                f"not read, because they are no captures that can be: {shown(self.not_read)}"
             )
         return notes
 
     def _output_notes(self) -> list[str]:
         """What became of the lines."""
-        notes = [f"{self.lines_written:,} lines written to {escape(self.output)}"]
+        notes = [f"{self.lines_written:,} lines written to {shown(self.output)}"]
         if self.lines_withheld:
             counts = self.lines_withheld.items()
-            labels = ", ".join(f"{count:,} of {escape(label)}" for label, count in counts)
+            labels = ", ".join(f"{count:,} of {shown(label)}" for label, count in counts)
             notes.append(
                 f"[yellow]lines withheld: {labels}[/yellow]; {BURST:,} of a label are written at "
                 f"once, then {PER_SECOND:g} a second"
@@ -231,11 +231,11 @@ def _routes(attack: AttackSummary) -> str:
     if not attack.routes:
         return "unknown: the table names no addresses"
     ends = _busiest_ends(attack.routes)
-    shown = [f"{end} ({alerts:,})" for end, alerts in ends[:SHOWN_ENDS]]
+    lines = [f"{end} ({alerts:,})" for end, alerts in ends[:SHOWN_ENDS]]
     rest = sum(alerts for _, alerts in ends[SHOWN_ENDS:]) + attack.other_routes
     if rest:
-        shown.append(f"others ({rest:,})")
-    return "\n".join(shown)
+        lines.append(f"others ({rest:,})")
+    return "\n".join(lines)
 
 
 def _busiest_ends(routes: Sequence[Route]) -> list[tuple[str, int]]:
