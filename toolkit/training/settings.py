@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
-from idskit.data.tables import sha256_of, table_files
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.network import (
@@ -25,6 +24,7 @@ from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
+from idskit.tables.matrix import sha256_of, table_files
 from idskit.training.derived import DERIVED, DerivedColumns
 from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
