@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def _choice(paths: Sequence[Path], headers: Sequence[tuple[str, ...]], reading: 
         names = _profile_columns(paths[0], headers[0], reading.schema)
         return _Choice(names=names, texts=kinds.texts, label=label, notes=())
     left = _left_out(headers[0], label, kinds)
-    names = tuple(n for n in headers[0] if n != label and n not in {*sum(left.values(), [])})
+    names = tuple(n for n in headers[0] if n != label and n not in {*chain(*left.values())})
     notes = [f"left out, {why}: {_spelled(columns)}" for why, columns in left.items() if columns]
     if not names:
         raise DataError(

@@ -48,7 +48,7 @@ _MARKS = (  # of encodings, the longer ones first
 _HEAD = 4096  # bytes that decide on the encoding
 # Real tables shrink to a fifth or a twentieth; what grows more than this after the first 64 MiB is
 # a bomb, or something that a person should look at.
-MOST_GROWTH, FREE_BYTES = 100, 64 << 20
+MOST_GROWTH, FREE_BYTES = 50, 64 << 20
 XZ_MEMORY = 256 << 20  # xz -9 needs 65 MiB; a file may ask for 4 GiB
 _STORED_PIECE = 1 << 16
 
@@ -218,8 +218,8 @@ def explained(path: Path, kind: str = "text") -> Iterator[None]:
         yield
     except UnicodeError as error:
         raise DataError(
-            f"{path} begins as UTF-16 or UTF-32 text and breaks off ({error}): convert it (iconv -f "
-            "UTF-16 -t UTF-8)"
+            f"{path} begins as UTF-16 or UTF-32 text and breaks off ({error}): convert it "
+            "(iconv -f UTF-16 -t UTF-8)"
         ) from error
     except lzma.LZMAError as error:
         too_much = "emory" in str(error)
@@ -230,6 +230,10 @@ def explained(path: Path, kind: str = "text") -> Iterator[None]:
         ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(_damaged(path, kind)) from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path} takes more memory than there is: read fewer rows of it (--rows), or cut it"
+        ) from error
     except OSError as error:
         if error.errno is None:  # bz2's and pyarrow's own
             raise DataError(_damaged(path, kind)) from error

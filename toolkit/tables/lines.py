@@ -18,6 +18,7 @@ from idskit.tables.content import Text, decoded, open_text
 
 PIECE_BYTES = 1 << 20
 LINE_BYTES = 1 << 20
+PREAMBLE_BYTES = 1 << 16  # blank lines and comments before the header
 MOST_COLUMNS = 4_096  # published tables have 5 to 1,504, one for each byte of a payload
 _MARK = b"\xef\xbb\xbf"
 _DELIMITERS = (",", "\t", ";", "|")
@@ -62,6 +63,7 @@ class Lines:
         self._path, self._text, self._rest = path, text, b""
         self.repeated = 0  # headers dropped so far
         line = self._first_line()
+        self._line = line.strip()
         self.header = _header(path, line)
         rarest = max(self.header.names, key=lambda name: (name.isascii(), len(name)))
         self._probe = rarest.encode()  # hardly occurs in rows
@@ -86,28 +88,37 @@ class Lines:
             yield from fields_of(piece, self.header.delimiter)
 
     def _first_line(self) -> bytes:
-        """The first line that is neither blank nor a comment; the last comment if there is none."""
-        comment = b""
-        while line := self._next_line():
+        """The first line that is neither blank nor a comment, or the last comment before data."""
+        self._fill()
+        comment, start = b"", 0
+        while start < min(len(self._rest), PREAMBLE_BYTES):
+            end = _end_of_row(self._rest, start) or len(self._rest)
+            line = self._rest[start:end]
             plain = line.removeprefix(_MARK).strip()
             if plain.startswith(b"#"):
                 comment = line
             elif plain.strip(b",;\t| "):
-                return comment.lstrip(b"#") if _is_data_of(comment, plain) else line
+                return self._begin(comment, line, start, end)
+            start = end
+        if start < len(self._rest):
+            raise DataError(
+                f"{self._path} has no line of column names in its first {PREAMBLE_BYTES >> 10} "
+                "KiB: give a table that begins with one"
+            )
         raise DataError(f"{self._path} is empty: a table with a line of column names is needed")
 
-    def _next_line(self) -> bytes:
-        """A line with its end, which may be within quotes no end; nothing at the end."""
-        while not (end := _end_of_row(self._rest)):
-            found = self._text.read(PIECE_BYTES)
-            if not found:
-                line, self._rest = self._rest, b""
-                return line
+    def _begin(self, comment: bytes, line: bytes, start: int, end: int) -> bytes:
+        """Choose the header of the first line that is none, and begin the rows behind it."""
+        is_data = _is_data_of(comment, line)
+        self._rest = self._rest[start if is_data else end :]
+        return comment.lstrip(b"#") if is_data else self._bounded(line)
+
+    def _fill(self) -> None:
+        """Read as much as a header and what may stand before it take."""
+        while len(self._rest) <= LINE_BYTES + PREAMBLE_BYTES and (
+            found := self._text.read(PIECE_BYTES)
+        ):
             self._rest += found
-            if not _end_of_row(self._rest):
-                self._bounded(self._rest)
-        line, self._rest = self._rest[:end], self._rest[end:]
-        return self._bounded(line)
 
     def _bounded(self, line: bytes) -> bytes:
         if len(line) > LINE_BYTES:
@@ -120,10 +131,23 @@ class Lines:
     def _without_headers(self, piece: bytes) -> bytes:
         if self._probe not in piece:
             return piece
+        piece = self._without_equal(piece)
+        if self._probe not in piece:
+            return piece
         lines = piece.splitlines(keepends=True)
         kept = [line for line in lines if not (self._probe in line and self._is_header(line))]
         self.repeated += len(lines) - len(kept)
         return b"".join(kept)
+
+    def _without_equal(self, piece: bytes) -> bytes:
+        """The same without lines that are the header byte for byte, however many."""
+        found, before = b"\n" + piece, 0
+        again = b"\n" + self._line + b"\n"
+        while len(found) != before:  # of two behind each other one is found at a time
+            before = len(found)
+            found = found.replace(again, b"\n")
+        self.repeated += (len(piece) + 1 - len(found)) // (len(again) - 1)
+        return found[1:]
 
     def _is_header(self, line: bytes) -> bool:
         found = next(fields_of(line.removeprefix(_MARK), self.header.delimiter), [])
@@ -156,9 +180,9 @@ def _is_data_of(comment: bytes, line: bytes) -> bool:
     return sum(not field.strip(b" +-.0123456789eE") for field in fields) > len(fields) / 2
 
 
-def _end_of_row(text: bytes) -> int:
-    """Where the first row ends, 0 if it does not: a line end within quotes is none."""
-    end, quotes = 0, 0
+def _end_of_row(text: bytes, start: int) -> int:
+    """Where a row ends, 0 if it does not: a line end within quotes is none."""
+    end, quotes = start, 0
     while after := text.find(b"\n", end) + 1:
         quotes += text.count(b'"', end, after)
         end = after

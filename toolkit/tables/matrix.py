@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
-from idskit.tables.content import as_text
+from idskit.tables.content import as_text, explained
 from idskit.tables.kinds import MOST_TEXTS, is_empty
 from idskit.tables.pieces import Piece, pieces, to_numbers
 from idskit.tables.progress import ReadingBar
@@ -122,10 +122,11 @@ def read_tables(sources: Sequence[Source], *, finite: bool, most: int = 0, seed:
     reading = _Reading(sources, finite=finite, rows=_Rows(sources, most, seed))
     with ReadingBar([source.path for source in sources]) as bar:
         for index, source in enumerate(sources):
-            for piece in pieces(source.path, {*source.numbers(), *source.words()}):
-                reading.add(index, piece)
-                bar.show(source.path, piece.share)
-            reading.finish(index)
+            with explained(source.path):
+                for piece in pieces(source.path, {*source.numbers(), *source.words()}):
+                    reading.add(index, piece)
+                    bar.show(source.path, piece.share)
+            reading.finish()
             bar.finish(source.path)
     return reading.table()
 
@@ -265,8 +266,8 @@ class _Reading:
         kept: NDArray[np.bool_] = self._complete(block, labelled)
         self._rows.add(block[kept], codes[kept])
 
-    def finish(self, index: int) -> None:
-        """End the file ``index``."""
+    def finish(self) -> None:
+        """End a file."""
         self._repeated += self._last
         self._last = 0
 

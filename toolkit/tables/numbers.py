@@ -15,6 +15,7 @@ _UNREMARKABLE = frozenset(("", "nan", "+nan", "-nan"))
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?(e[+-]?\d+)?", re.ASCII)
 _HEX = re.compile(r"0x[0-9a-f]{1,16}")
+_LONGEST = 100  # characters of a number: what is longer takes long to match
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -31,6 +32,8 @@ def number(text: str, grouped: bool = True) -> float | None:
         (1234.5, 31.0, nan, None)
     """
     plain = text.strip().lower()
+    if len(plain) > _LONGEST:
+        return None
     if plain in MISSING:
         return math.nan
     if _PLAIN.fullmatch(plain):

@@ -31,7 +31,7 @@ from idskit.tables.numbers import number, remark
 PARQUET_PIECE_ROWS = 1 << 16
 # Of Parquet: cells that a byte of the file may stand for, beyond the first ones (constant columns
 # take next to nothing), and bytes of a column in a row group (a million rows of 8 bytes: 8 MiB).
-MOST_CELLS_PER_BYTE, FREE_CELLS = 1_000, 1 << 26
+MOST_CELLS_PER_BYTE, FREE_CELLS = 100, 1 << 26
 MOST_CHUNK_BYTES = 256 << 20
 
 Columns = Mapping[int, Any]  # arrow arrays by their position in the file
@@ -55,7 +55,7 @@ def header_of(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read, or has no header.
     """
-    if _is_parquet(path):
+    if is_parquet(path):
         with open_parquet(path) as file:
             return tuple(name.strip() for name in file.schema_arrow.names)
     with open_lines(path) as lines:
@@ -64,7 +64,7 @@ def header_of(path: Path) -> tuple[str, ...]:
 
 def pandas_index_of(path: Path) -> frozenset[str]:
     """Columns that hold the index of a pandas frame, as Parquet files of pandas say."""
-    if not _is_parquet(path):
+    if not is_parquet(path):
         return frozenset()
     with open_parquet(path) as file:
         stored = (file.schema_arrow.metadata or {}).get(b"pandas", b"{}")
@@ -77,14 +77,14 @@ def pandas_index_of(path: Path) -> frozenset[str]:
 
 
 def pieces(path: Path, wanted: Collection[int] | None = None) -> Iterator[Piece]:
-    """Yield the columns ``wanted``, all if None.
+    """Yield the rows of a table with the columns ``wanted``, all if None.
 
     Raises:
         DataError: the file cannot be read, or a row is of another width (it is named).
         MissingExtra: pyarrow is not installed.
     """
     require("pyarrow", "train")
-    return _parquet_pieces(path, wanted) if _is_parquet(path) else _csv_pieces(path, wanted)
+    return _parquet_pieces(path, wanted) if is_parquet(path) else _csv_pieces(path, wanted)
 
 
 def to_numbers(
@@ -227,7 +227,12 @@ def _uneven(path: Path, header: Header, data: bytes, first: int, reason: str) ->
 # Parquet.
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
+    """Whether a table is a Parquet file, by its content.
+
+    Raises:
+        DataError: it is neither that nor CSV.
+    """
     kind = kind_of(path)
     if kind == "text" and path.suffix.lower() == ".parquet":
         raise DataError(f"table {path} cannot be read as Parquet: it does not begin as one")
@@ -249,7 +254,7 @@ def open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with explained(path):
+        with explained(path, "Parquet"):
             with parquet.ParquetFile(path) as file:
                 _require_bounds(path, file)
                 texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
@@ -331,20 +336,24 @@ def _plain(column: Any) -> Any:
     from pyarrow import compute, types
 
     kind = column.type
-    if types.is_dictionary(kind):  # texts stay so: one of them may be long, and stand in all rows
-        return column if _is_words(kind.value_type) else _plain(column.cast(kind.value_type))
+    if types.is_dictionary(kind):
+        if _is_words(kind.value_type):  # stays so: a long text may stand in all rows
+            return column
+        return _plain(column.cast(kind.value_type))
     if types.is_boolean(kind):
-        truth = pyarrow.array(["True", "False"])
-        return compute.if_else(column, *truth)
-    if types.is_temporal(kind) and not types.is_duration(kind):
-        return column.cast(pyarrow.string())
+        return compute.if_else(column, *pyarrow.array(["True", "False"]))
     if types.is_duration(kind):
-        return column.cast(pyarrow.int64())
-    if types.is_null(kind) or types.is_floating(kind) or types.is_integer(kind):
-        return column.cast(pyarrow.float64(), safe=False)
-    if types.is_decimal(kind):
-        return column.cast(pyarrow.float64())
-    return column
+        return column.cast(pyarrow.int64()).cast(pyarrow.float64(), safe=False)
+    if types.is_temporal(kind):
+        return column.cast(pyarrow.string())
+    return column.cast(pyarrow.float64(), safe=False) if _is_numeric(kind) else column
+
+
+def _is_numeric(kind: Any) -> bool:
+    from pyarrow import types
+
+    checks = (types.is_floating, types.is_integer, types.is_decimal, types.is_null)
+    return any(check(kind) for check in checks)
 
 
 def is_text(column: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Part, Reading, join
+from idskit.data.parts import OWN, Dataset, Part, Reading, join
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
 from idskit.flows.profiles import NAMES as PROFILES
@@ -42,7 +42,8 @@ def evaluate(
     data: Path,
     device: str = "cpu",
     threads: int | None = None,
-    label_column: str = Reading.label_column,
+    label_column: str | None = Reading.label_column,
+    benign_labels: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure ``model`` on the test rows of the protocol, labels and seed it was trained with.
 
@@ -55,7 +56,8 @@ def evaluate(
         data: its folder, or the table.
         device: of an .onnx file: ``cpu`` or ``cuda``.
         threads: of an .onnx file; all usable processors when None.
-        label_column: of a table that is another than the model's own.
+        label_column: of a table that is another than the model's own; found by its name if None.
+        benign_labels: of it; found by their usual names if none are given.
 
     Returns:
         model, runtime, dataset, trained_on, transfer (whether these differ), protocol, notes, test
@@ -69,7 +71,8 @@ def evaluate(
     scorer = open_scorer(model, device=device, threads=threads)
     own = _split_of(scorer.facts, model)
     if scorer.facts.get("dataset") not in (None, dataset):
-        return _transfer(scorer, model, dataset, data, label_column)
+        reading = Reading(label_column=label_column, benign_labels=benign_labels)
+        return _transfer(scorer, model, dataset, data, reading)
     rows = load(dataset, data, **own)
     _require_schema(rows, scorer, model)
     notes = list(rows.notes)
@@ -90,7 +93,7 @@ def evaluate(
 
 
 def _transfer(
-    scorer: Scorer, model: Path, dataset: str, data: Path, label_column: str
+    scorer: Scorer, model: Path, dataset: str, data: Path, reading: Reading
 ) -> dict[str, Any]:
     """Measure on the rows of a data set that training knew nothing of."""
     profile = scorer.schema.name
@@ -100,9 +103,7 @@ def _transfer(
         protocol="honest",
         labels="binary",
         seed=0,
-        reading=Reading(
-            schema=profile if profile in PROFILES else Reading.schema, label_column=label_column
-        ),
+        reading=replace(reading, schema=profile if profile in PROFILES else OWN),
     )
     _require_schema(rows, scorer, model)
     whole = join([rows.train, rows.validation, rows.test])
