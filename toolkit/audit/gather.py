@@ -23,6 +23,7 @@ from idskit.data.parts import Dataset, Part
 from idskit.errors import DataError
 from idskit.tables.kinds import MOST_TEXTS, is_index_name, kinds_of
 from idskit.tables.labels import label_columns
+from idskit.tables.matrix import TEXT_LENGTH
 
 MOST_ROWS, LEAST_ROWS = 100_000, 50
 FILE = "(file)"  # of stacked tables: the capture, and the class where no column holds one
@@ -219,6 +220,11 @@ class _Codes:
     def add(self, values: pd.Series[Any]) -> None:
         """The next rows."""
         codes, names = pd.factorize(_spelled(values))
+        if any(len(name) >= TEXT_LENGTH for name in names):
+            raise DataError(
+                f"label {values.name!r} holds a text of {TEXT_LENGTH:,} characters or more, which "
+                "is no class: name the column that holds the classes with --label"
+            )
         if len(self._code_of) > MOST_TEXTS:
             raise DataError(
                 f"label {values.name!r} has more than {MOST_TEXTS} different values, which are no "

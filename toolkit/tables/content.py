@@ -63,10 +63,11 @@ def kind_of(path: Path) -> str:
     Raises:
         DataError: no regular file, or one of a foreign format, with what to do.
     """
-    with explained(path), path.open("rb") as file:
-        if not path.is_file():
+    with explained(path):
+        if path.exists() and not path.is_file():  # opening a pipe would wait
             raise DataError(f"table {path} cannot be read: it is no regular file; save it as one")
-        return _kind(path, file.read(16))
+        with path.open("rb") as file:
+            return _kind(path, file.read(16))
 
 
 def _kind(path: Path, head: bytes) -> str:
@@ -236,7 +237,7 @@ def explained(path: Path, kind: str = "text") -> Iterator[None]:
         ) from error
     except OSError as error:
         if error.errno is None:  # bz2's and pyarrow's own
-            raise DataError(_damaged(path, kind)) from error
+            raise DataError(f"{_damaged(path, kind)} ({error})") from error
         raise DataError(
             f"table {path} cannot be read: {error.strerror or error}; check the path"
         ) from error

@@ -151,7 +151,7 @@ class Lines:
 
     def _is_header(self, line: bytes) -> bool:
         found = next(fields_of(line.removeprefix(_MARK), self.header.delimiter), [])
-        return tuple(name.strip() for name in found) == self.header.names
+        return tuple(name.strip(' \t"') for name in found) == self.header.names
 
 
 def _header(path: Path, line: bytes) -> Header:

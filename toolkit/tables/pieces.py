@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
-from idskit.tables.content import as_text, explained, kind_of
+from idskit.tables.content import as_text, kind_of
 from idskit.tables.lines import (
     MOST_COLUMNS,
     Header,
@@ -254,13 +254,12 @@ def open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with explained(path, "Parquet"):
-            with parquet.ParquetFile(path) as file:
-                _require_bounds(path, file)
-                texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
-            with parquet.ParquetFile(path, read_dictionary=texts) as file:
-                yield file
-    except pyarrow.ArrowException as error:
+        with parquet.ParquetFile(path) as file:
+            _require_bounds(path, file)
+            texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
+            yield file
+    except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"table {path} cannot be read as Parquet: {reason}") from error
 
