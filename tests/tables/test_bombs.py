@@ -31,9 +31,10 @@ import pyarrow.csv, pyarrow.parquet
 from idskit.audit.run import audit_tables
 from idskit.data.datasets import load
 from idskit.errors import DataError
-from idskit.tables import content
+from idskit.tables import content, pieces
 
-content.FREE_BYTES = 8 << 20  # the same bound, sooner reached
+pieces.FREE_CELLS = 1 << 20
+content.FREE_BYTES = 2 << 20  # the same bounds, sooner reached
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (1 << 30)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -65,8 +66,8 @@ CONTENTS = {
     "row.csv.gz": gzip_of(HEADER + b"1,2,x\n", b"1" * (1 << 24), 128),
     "blank.csv.gz": gzip_of(b"", b"\n" * (1 << 24), 128),
     "comments.csv.gz": gzip_of(b"", b"#\n" * (1 << 23), 128),
-    "rows.csv.bz2": bz2.compress(HEADER) + bz2.compress(b"1,2,x\n" * (1 << 20)) * 9,
-    "rows.csv.xz": lzma.compress(HEADER) + lzma.compress(b"1,2,x\n" * (1 << 20)) * 9,
+    "rows.csv.bz2": bz2.compress(HEADER) + bz2.compress(b"1,2,x\n" * (1 << 17)) * 9,
+    "rows.csv.xz": lzma.compress(HEADER) + lzma.compress(b"1,2,x\n" * (1 << 17)) * 9,
     "columns.csv": b"a," * 100_000 + b"Label\n",
     "digits.csv": HEADER + b"1,2,x\n" * 60 + b"9" * 900_000 + b"x,2,y\n",
     "labels.csv": HEADER + b"".join(b"%d,2,l%d\n" % (i, i) for i in range(20_000)),
@@ -77,13 +78,13 @@ SENTENCES = {
     "row.csv.gz": "a line of more than 1 MiB",
     "blank.csv.gz": "no line of column names in its first 64 KiB",
     "comments.csv.gz": "no line of column names in its first 64 KiB",
-    "rows.csv.bz2": "unpacks to more than 8,388,608 bytes",
-    "rows.csv.xz": "unpacks to more than 8,388,608 bytes",
+    "rows.csv.bz2": "unpacks to more than 2,097,152 bytes",
+    "rows.csv.xz": "unpacks to more than 2,097,152 bytes",
     "columns.csv": f"has 100,001 columns, and {MOST_COLUMNS:,} is the most",
     "digits.csv": "row 61, column 'a': a number is due",
     "labels.csv": "more than 4096 different",
     "zeros.csv": "it holds zero bytes",
-    "rows.parquet": "declares 157,286,400 rows",
+    "rows.parquet": "declares 3,145,728 rows",
     "columns.parquet": "has 5,000 columns",
     "text.parquet": "holds a text of ",
     "nested.parquet": "neither numbers nor text",
@@ -99,7 +100,7 @@ def write_parquet(folder: Path) -> None:
     zeros = pa.array(np.zeros(million, np.int32))
     rows = pa.table({"a": zeros, "Label": zeros})
     with parquet.ParquetWriter(folder / "rows.parquet", rows.schema) as writer:
-        for _ in range(150):
+        for _ in range(3):
             writer.write_table(rows)
     long = pa.DictionaryArray.from_arrays(zeros, pa.array(["y" * (8 << 20)]))
     parquet.write_table(pa.table({"a": zeros, "Label": long})[:99_999], folder / "text.parquet")

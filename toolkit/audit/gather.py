@@ -93,7 +93,7 @@ def _noted(table: AuditTable, files: Sequence[TableFile]) -> AuditTable:
     """The table with what is worth knowing about its files."""
     named = [c.name for c in table.indexes]
     stated = [name for file in files for name in file.header if name in file.indexes]
-    names = ", ".join(name or "(no name)" for name in dict.fromkeys((*named, *stated)))
+    names = ", ".join(dict.fromkeys((*named, *stated)))
     left_out = [f"left out, columns that number the rows, as pandas writes: {names}"]
     notes = [note for file in files for note in file.notes()]
     return replace(table, notes=(*(left_out if names else []), *notes))
@@ -116,7 +116,8 @@ def _frame(dataset: Dataset, part: Part, kind: str) -> pd.DataFrame:
     for index, feature in enumerate(dataset.schema.features):
         values = part.rows[:, index].astype(np.float64)
         texts = np.array([*feature.categories, "(unlisted)"], object)
-        columns[feature.name] = texts[values.astype(int)] if feature.categories else values
+        named = pd.Series(texts[values.astype(int)] if feature.categories else None, dtype=object)
+        columns[feature.name] = named if feature.categories else values
     columns["class"] = np.array(dataset.classes, object)[part.labels]
     columns[kind] = np.array(dataset.groups, object)[part.groups]
     return pd.DataFrame(columns)
@@ -225,12 +226,12 @@ class _Codes:
                 f"label {values.name!r} holds a text of {TEXT_LENGTH:,} characters or more, which "
                 "is no class: name the column that holds the classes with --label"
             )
+        code = [self._code_of.setdefault(str(n), len(self._code_of)) for n in names]
         if len(self._code_of) > MOST_TEXTS:
             raise DataError(
                 f"label {values.name!r} has more than {MOST_TEXTS} different values, which are no "
                 "classes: name the column that holds the classes with --label"
             )
-        code = [self._code_of.setdefault(str(n), len(self._code_of)) for n in names]
         self._pieces.append(np.array(code, np.int32)[codes])
 
     def classes(self, name: str) -> Classes:

@@ -26,7 +26,7 @@ class TableFile:
     """A file, and what is worth a note about how it is read."""
 
     path: Path
-    header: tuple[str, ...]  # a second ``a`` is ``a.1``
+    header: tuple[str, ...]  # as pandas has it: a second ``a`` is ``a.1``, none ``Unnamed: 0``
     indexes: frozenset[str]  # of a pandas frame, as the file states
     repeated: int = 0  # headers in the middle, dropped
     _remarks: dict[str, Counter[str]] = field(default_factory=dict)
@@ -77,7 +77,8 @@ def open_table(path: Path) -> TableFile:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file; give a table, or a data set by name with --data")
-    header = tuple(unique(header_of(path)))
+    named = [name or f"Unnamed: {place}" for place, name in enumerate(header_of(path))]
+    header = tuple(unique(named))
     return TableFile(path=path, header=header, indexes=pandas_index_of(path))
 
 
