@@ -264,19 +264,19 @@ def shown_defaults() -> dict[str, str]:
         '0.01; captures: 0.005'
     """
     base = TrainingSettings(dataset="table")
-    variants: list[dict[str, Any]] = [
-        *({"dataset": name} for name in OWN_DEFAULTS),
-        {"protocol": "paper"},
-        *({"model": name} for name in MODELS),
-        {"schema": "packets"},
+    variants: list[tuple[str, Any]] = [
+        *(("dataset", name) for name in OWN_DEFAULTS),
+        ("protocol", "paper"),
+        *(("model", name) for name in MODELS),
+        ("schema", "packets"),
     ]
-    others = [(*change.items(), replace(base, **change).resolved()) for change in variants]
+    others = [(*change, replace(base, **dict([change])).resolved()) for change in variants]
     shown = {"split_seed": "the seed", "threads": f"1 up to width {SMALL_WIDTH}, else all"}
     for name in (field.name for field in fields(base) if field.name not in shown):
         usual = _shown(getattr(base.resolved(), name))
         differing = [
             f"; {of}: {value}"
-            for (changed, of), its in others
+            for changed, of, its in others
             if changed != name and (value := _shown(getattr(its, name))) != usual
         ]
         shown[name] = usual + "".join(differing)
