@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from traceback import format_exception
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 import typer.core
@@ -119,7 +119,31 @@ ModelVersion = Annotated[
 VerdictAfter = Annotated[
     int, typer.Option(min=0, help="Judge each flow after this many packets too; 0: at its end.")
 ]
-Data = Annotated[Path, typer.Option(help="Folder of the data set, or a table.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data set by name; a table needs none.")
+]
+BenignLabel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benign-label", help="table: what benign rows are labelled; by usual names; repeatable."
+    ),
+]
+
+
+class _TrainCommand(Strict):
+    """A command whose help shows what the training settings are if none are given."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        try:
+            from idskit.training.settings import shown_defaults
+        except ModuleNotFoundError:  # no training here, but help all the same
+            shown = {}
+        else:
+            shown = shown_defaults()
+        for option in self.params:
+            if option.default is None and not option.required and option.name in shown:
+                cast(Any, option).show_default = shown[option.name]
+        super().format_help(ctx, formatter)
 
 
 @app.command()
@@ -268,13 +292,17 @@ def audit(  # noqa: PLR0913, PLR0917 - one flag a setting
     require_clean(report)
 
 
-@app.command()
+@app.command(cls=_TrainCommand)
 def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     dataset: Annotated[
         str,
-        typer.Argument(help="nsl-kdd, ciciot2023, cicids2017, iotid20, captures; table: any."),
+        typer.Argument(
+            metavar="DATASET",
+            help="nsl-kdd, ciciot2023, cicids2017, iotid20 or captures, with --data; or the path "
+            "of a CSV or Parquet table of your own, or of a folder of them.",
+        ),
     ],
-    data: Data,
+    data: Data = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")] = Path(
         "runs/latest"
     ),
@@ -289,8 +317,9 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
         typer.Option(help="own, or the columns that a profile computes: cic-fixed, kdd99, ..."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="table: the column that holds the classes.")
+        str | None, typer.Option(help="table: the column that holds the classes; by name if none.")
     ] = None,
+    benign_labels: BenignLabel = None,
     more: Annotated[
         list[Path] | None,
         typer.Option(help="Tables for training alone, labels may be coarser; repeatable."),
@@ -431,9 +460,13 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     json_file: Json = None,
     html: Html = None,
 ) -> None:
-    """Train, measure beside LightGBM, and write a run folder."""
+    """Train, measure beside LightGBM, and write a run folder.
+
+    DATASET is a data set by name, whose folder --data names, or a table of your own.
+    """
     given = {k: v for k, v in locals().items() if v is not None}
     _require_train()
+    from idskit.data.datasets import located
     from idskit.models.network import MODELS
     from idskit.training.page import SEEDS, save_page
     from idskit.training.seeds import train_seeds
@@ -441,6 +474,7 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
     from idskit.training.tables import show_metrics
     from idskit.training.unseen import report_left_out
 
+    given["dataset"], data = located(dataset, data)
     others = ("data", "output", "resume", "json_file", "seeds", "keep", "html")
     for name in (*others, "leave_one_attack_out"):
         given.pop(name, None)
@@ -471,23 +505,38 @@ def train(  # noqa: PLR0913, PLR0917 - one flag a setting
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or an .onnx file.")],
     dataset: Annotated[
-        str, typer.Argument(help="The data set it was trained on; another one is transfer.")
+        str,
+        typer.Argument(
+            metavar="DATASET", help="Name or table, as of train; not its own is transfer."
+        ),
     ],
-    data: Data,
+    data: Data = None,
     label_column: Annotated[
-        str, typer.Option(help="table, of transfer: the column that holds the classes.")
-    ] = "Label",
+        str | None,
+        typer.Option(
+            help="table, of transfer: the column that holds the classes; by name if none."
+        ),
+    ] = None,
+    benign_labels: BenignLabel = None,
     device: Device = "cpu",
     threads: Threads = None,
     json_file: Json = None,
 ) -> None:
     """Score a run or an exported file on held-out test rows, or on another data set."""
     _require_train()
+    from idskit.data.datasets import located
     from idskit.training.evaluate import evaluate as evaluate_model
     from idskit.training.tables import show_evaluation
 
+    dataset, data = located(dataset, data)
     result = evaluate_model(
-        model, dataset, data=data, device=device, threads=threads, label_column=label_column
+        model,
+        dataset,
+        data=data,
+        device=device,
+        threads=threads,
+        label_column=label_column,
+        benign_labels=benign_labels or (),
     )
     show_evaluation(result, _console())
     _write_document(json_file, result)
@@ -777,7 +826,8 @@ def _options(
 
 
 for command in app.registered_commands:
-    command.cls = Strict
+    if command.cls is not _TrainCommand:
+        command.cls = Strict
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

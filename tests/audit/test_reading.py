@@ -5,21 +5,22 @@ from __future__ import annotations
 import gzip
 import html.parser
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests.audit.tables import honest
 
-from idskit.audit import read
 from idskit.audit.gather import ReadOptions, read_tables
 from idskit.audit.run import audit_dataset, audit_tables
 from idskit.cli import main
 from idskit.errors import DataError
+from idskit.tables import lines
 
 
 def leaking(rows=500):
-    return honest(rows).sort_values("label").assign(number=np.arange(rows))
+    return honest(rows).sort_values("label", ignore_index=True).assign(number=np.arange(rows))
 
 
 def test_parquet_and_csv_give_the_same_findings(save):
@@ -33,7 +34,7 @@ def test_parquet_and_csv_give_the_same_findings(save):
 def test_pieces_give_the_same_table_as_a_whole(save, monkeypatch):
     path = save(honest(1000, 4))
     whole = read_tables([path], ReadOptions())
-    monkeypatch.setattr(read, "PIECE", 130)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 9000)
     pieces = read_tables([path], ReadOptions())
     assert (whole.exact == pieces.exact).all()
     assert (whole.labels[0].codes == pieces.labels[0].codes).all()
@@ -42,7 +43,7 @@ def test_pieces_give_the_same_table_as_a_whole(save, monkeypatch):
 
 
 def test_big_tables_are_sampled_in_their_order(save, monkeypatch):
-    monkeypatch.setattr(read, "PIECE", 130)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 9000)
     table = honest(1000).assign(place=np.arange(1000))
     read_in = read_tables([save(table)], ReadOptions(most_rows=200, seed=3))
     place = next(c.values for c in read_in.columns if c.name == "place")
@@ -97,8 +98,14 @@ BAD = {
     "no label": (lambda save: save(honest(100).drop(columns="label")), "name it with --label"),
     "too few rows": (lambda save: save(honest(20)), "holds 20 rows, and an audit needs 50"),
     "no rows": (lambda save: save(honest(0)), "holds no rows"),
-    "another format": (lambda save: save(honest(100)).rename("x.xlsx"), "is none of .csv"),
+    "another format": (lambda save: zipped(save(honest(100))), r"x\.xlsx is no table but a zip"),
 }
+
+
+def zipped(path):
+    with zipfile.ZipFile(path.with_name("x.xlsx"), "w") as archive:
+        archive.write(path)
+    return path.with_name("x.xlsx")
 
 
 def test_text_among_many_numbers_is_named(save):
@@ -119,12 +126,12 @@ def test_bad_tables_are_refused_in_a_sentence(save, tmp_path, monkeypatch, case)
 def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(gzip.compress(honest(300).to_csv().encode())[:500])
-    with pytest.raises(DataError, match=r"cut.csv.gz cannot be read as a table"):
+    with pytest.raises(DataError, match=r"cut.csv.gz is a gzip file that is damaged"):
         audit_tables([path])
 
 
 def test_text_where_numbers_are_due_is_named(save, monkeypatch):
-    monkeypatch.setattr(read, "PIECE", 100)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 5000)
     table = honest(300).astype({"bytes": object})
     table.loc[250, "bytes"] = "many"
     with pytest.raises(DataError, match=r"row 251, column 'bytes': a number is due.*'many'"):

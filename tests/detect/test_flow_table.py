@@ -80,6 +80,7 @@ def test_parquet_gives_what_csv_gives(tmp_path) -> None:
 
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch) -> None:
+    (tmp_path / "flows.parquet").write_bytes(b"PAR1" * 8)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install 'idskit\[train\]'"):
         read(tmp_path / "flows.parquet")
@@ -112,7 +113,7 @@ def test_a_missing_file(tmp_path) -> None:
 
 
 def test_an_empty_file(tmp_path) -> None:
-    assert "lacks 3 of the 3 columns" in refusal(table(tmp_path, ""))
+    assert "is empty: a table with a line of column names" in refusal(table(tmp_path, ""))
 
 
 @pytest.mark.parametrize("name", ["capture.pcap", "broken.csv.gz", "broken.parquet"])
@@ -126,7 +127,7 @@ def test_a_gzip_file_cut_short(tmp_path) -> None:
     path = tmp_path / "flows.csv.gz"
     whole = gzip.compress(b"duration,service,bytes\n" + b"1,http,2\n" * 9000)
     path.write_bytes(whole[: len(whole) // 2])
-    assert "is not CSV text" in refusal(path)
+    assert "is a gzip file that is damaged or cut short" in refusal(path)
 
 
 WHO = "src_ip,src_port,dst_ip,dst_port,protocol,start_us,end_us,fwd_packets,bwd_packets,fwd_bytes"

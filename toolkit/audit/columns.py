@@ -35,7 +35,7 @@ PORTS = ("srcport", "sourceport", "dstport", "destinationport", "sport", "dport"
 
 def identifiers(table: AuditTable) -> Iterator[Finding]:
     """Row numbers, addresses, times and other columns that say which row it is."""
-    for column in table.columns:
+    for column in (*table.columns, *table.indexes):
         finding = (
             _row_index(column, table)
             or _named(column, table)

@@ -6,9 +6,8 @@ files, data sets ──> pieces ──┬──> sampled columns   at most ``mos
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,18 @@ from numpy.typing import NDArray
 
 from idskit.audit.finding import listed
 from idskit.audit.identity import identity_of_name, repeats_missing
-from idskit.audit.read import frames
+from idskit.audit.read import TableFile, open_table
 from idskit.audit.table import DIGITS, AuditTable, Classes, Column
 from idskit.data.parts import Dataset, Part
 from idskit.errors import DataError
+from idskit.tables.kinds import MOST_TEXTS, is_index_name, kinds_of
+from idskit.tables.labels import label_columns
+from idskit.tables.matrix import TEXT_LENGTH
 
 MOST_ROWS, LEAST_ROWS = 100_000, 50
 FILE = "(file)"  # of stacked tables: the capture, and the class where no column holds one
 NO_LABEL = "(empty)"
-LABEL_NAMES = {
-    *("label", "labels", "labelb", "labelbinary", "labelmulticlass", "class", "attack"),
-    *("attackcat", "attacktype", "cat", "subcat", "category", "subcategory", "target"),
-}
+MOST_CELLS = 1 << 25  # kept of a table: fewer rows of one with very many columns
 _NO_ROWS = pd.DataFrame()
 
 
@@ -58,17 +57,46 @@ def read_tables(
     Raises:
         DataError: files that cannot be read or do not fit together, or a label that is not there.
     """
-    headers = [_header(path) for path in paths]
+    files = [open_table(path) for path in paths]
+    headers = [file.header for file in files]
     wanted = options.labels if like is None else tuple(label.name for label in like.labels)
-    if all(set(header) == set(headers[0]) for header in headers):
-        labels = _label_columns(headers, wanted, _name(paths))
-        return _gather(_stacked(paths), labels, _name(paths), options, like)
-    labels = _label_columns(headers, wanted, _name(paths), beside=True)
+    beside = any(set(header) != set(headers[0]) for header in headers)
+    labels = _label_columns(headers, wanted, _name(paths), beside=beside)
+    if not beside:
+        texts = _texts(files, labels, like)
+        stacked = _gather(_stacked(files, texts, labels), labels, _name(paths), options, like)
+        return _noted(stacked, files)
     apart = [
-        _gather(frames(path), tuple(set(labels) & set(header)), path.name, options, like)
-        for path, header in zip(paths, headers, strict=True)
+        _gather(
+            _stacked([file], _texts([file], labels, like), labels),
+            tuple(label for label in labels if label in file.header),
+            file.path.name,
+            options,
+            like,
+        )
+        for file in files
     ]
-    return _side_by_side(apart)
+    return _noted(_side_by_side(apart), files)
+
+
+def _texts(
+    files: Sequence[TableFile], labels: Sequence[str], like: AuditTable | None
+) -> frozenset[str]:
+    """Columns that are read as text: the labels, and those that hold texts."""
+    if like is not None:
+        return frozenset(c.name for c in like.columns if c.texts).union(labels)
+    kinds = kinds_of([file.path for file in files], [file.header for file in files])
+    return kinds.texts.union(labels)
+
+
+def _noted(table: AuditTable, files: Sequence[TableFile]) -> AuditTable:
+    """The table with what is worth knowing about its files."""
+    named = [c.name for c in table.indexes]
+    stated = [name for file in files for name in file.header if name in file.indexes]
+    names = ", ".join(dict.fromkeys((*named, *stated)))
+    left_out = [f"left out, columns that number the rows, as pandas writes: {names}"]
+    notes = [note for file in files for note in file.notes()]
+    return replace(table, notes=(*(left_out if names else []), *notes))
 
 
 def dataset_tables(dataset: Dataset, options: ReadOptions) -> tuple[AuditTable, AuditTable]:
@@ -88,24 +116,25 @@ def _frame(dataset: Dataset, part: Part, kind: str) -> pd.DataFrame:
     for index, feature in enumerate(dataset.schema.features):
         values = part.rows[:, index].astype(np.float64)
         texts = np.array([*feature.categories, "(unlisted)"], object)
-        columns[feature.name] = texts[values.astype(int)] if feature.categories else values
+        named = pd.Series(texts[values.astype(int)] if feature.categories else None, dtype=object)
+        columns[feature.name] = named if feature.categories else values
     columns["class"] = np.array(dataset.classes, object)[part.labels]
     columns[kind] = np.array(dataset.groups, object)[part.groups]
     return pd.DataFrame(columns)
-
-
-def _header(path: Path) -> list[str]:
-    return list(next(iter(frames(path)), _NO_ROWS).columns)
 
 
 def _name(paths: list[Path]) -> str:
     return listed([path.name for path in paths], 3) if len(paths) > 1 else paths[0].name
 
 
-def _stacked(paths: list[Path]) -> Iterator[pd.DataFrame]:
-    for path in paths:
-        for frame in frames(path):
-            yield frame.assign(**{FILE: path.name}) if len(paths) > 1 else frame
+def _stacked(
+    files: Sequence[TableFile], texts: frozenset[str], labels: Sequence[str]
+) -> Iterator[pd.DataFrame]:
+    """The rows of all files, without what they state to be an index."""
+    for file in files:
+        unread = [name for name in file.header if name in file.indexes and name not in labels]
+        for frame in file.frames(texts, unread):
+            yield frame.assign(**{FILE: file.path.name}) if len(files) > 1 else frame
 
 
 def _gather(
@@ -133,7 +162,6 @@ class _Gathered:
         self._hashes: list[pd.DataFrame] = []
         self._labels = {label: _Codes() for label in labels}
         self._captures: dict[str, _Codes] = {}
-        self._texts: frozenset[str] = frozenset()
         self._unhashed: tuple[str, ...] = ()
 
     def add(self, piece: pd.DataFrame) -> None:
@@ -144,10 +172,7 @@ class _Gathered:
         kinds = self._labels | self._captures
         for name, codes in kinds.items():
             codes.add(piece[name])
-        piece = piece.drop(columns=list(kinds))
-        if first:
-            self._choose_texts(piece)
-        features = _typed(piece, self._texts, self._name, self._kept.rows)
+        features = piece.drop(columns=list(kinds))
         if first:
             self._choose_unhashed(features)
         self._hashes.append(_hashes(features.drop(columns=list(self._unhashed), errors="ignore")))
@@ -166,9 +191,11 @@ class _Gathered:
             )
         hashes = pd.concat(self._hashes, ignore_index=True)
         sample, frame = self._kept.sampled()
+        columns = [_column(frame[c]) for c in frame]
         return AuditTable(
             name=self._name,
-            columns=tuple(_column(frame[c]) for c in frame),
+            columns=tuple(c for c in columns if not is_index_name(c.name)),
+            indexes=tuple(c for c in columns if is_index_name(c.name)),
             sample=sample,
             labels=tuple(codes.classes(name) for name, codes in self._labels.items()),
             captures=next((c.classes(name) for name, c in self._captures.items()), None),
@@ -176,14 +203,6 @@ class _Gathered:
             rounded=hashes["rounded"].to_numpy(np.uint64),
             unhashed=self._unhashed,
         )
-
-    def _choose_texts(self, piece: pd.DataFrame) -> None:
-        if self._like is not None:
-            self._texts = frozenset(c.name for c in self._like.columns if c.texts)
-        else:
-            self._texts = frozenset(
-                str(c) for c in piece if _wrong(piece[c]).sum() > piece[c].notna().sum() / 2
-            )
 
     def _choose_unhashed(self, features: pd.DataFrame) -> None:
         if self._like is not None:
@@ -202,7 +221,17 @@ class _Codes:
     def add(self, values: pd.Series[Any]) -> None:
         """The next rows."""
         codes, names = pd.factorize(_spelled(values))
+        if any(len(name) >= TEXT_LENGTH for name in names):
+            raise DataError(
+                f"label {values.name!r} holds a text of {TEXT_LENGTH:,} characters or more, which "
+                "is no class: name the column that holds the classes with --label"
+            )
         code = [self._code_of.setdefault(str(n), len(self._code_of)) for n in names]
+        if len(self._code_of) > MOST_TEXTS:
+            raise DataError(
+                f"label {values.name!r} has more than {MOST_TEXTS} different values, which are no "
+                "classes: name the column that holds the classes with --label"
+            )
         self._pieces.append(np.array(code, np.int32)[codes])
 
     def classes(self, name: str) -> Classes:
@@ -227,12 +256,13 @@ class _Kept:
 
     def add(self, piece: pd.DataFrame) -> None:
         """Consider the next rows."""
+        most = min(self._most, max(MOST_CELLS // max(len(piece.columns), 1), LEAST_ROWS))
         self._keys = np.append(self._keys, self._rng.random(len(piece)))
         self._places = np.append(self._places, np.arange(self.rows, self.rows + len(piece)))
         self._frame = pd.concat([self._frame, piece], ignore_index=True) if self.rows else piece
         self.rows += len(piece)
-        if len(self._keys) > self._most:
-            chosen = np.sort(np.argpartition(self._keys, self._most - 1)[: self._most])
+        if len(self._keys) > most:
+            chosen = np.sort(np.argpartition(self._keys, most - 1)[:most])
             self._keys, self._places = self._keys[chosen], self._places[chosen]
             self._frame = self._frame.iloc[chosen].reset_index(drop=True)
 
@@ -242,7 +272,7 @@ class _Kept:
 
 
 def _label_columns(
-    headers: list[list[str]], wanted: tuple[str, ...], name: str, *, beside: bool = False
+    headers: list[tuple[str, ...]], wanted: tuple[str, ...], name: str, *, beside: bool = False
 ) -> tuple[str, ...]:
     """The label columns asked for, else those with a usual name, else the file of stacked ones."""
     header = list(dict.fromkeys(column for its in headers for column in its))
@@ -253,8 +283,7 @@ def _label_columns(
             f"{name} has no column {listed(absent)}, which was asked for as label: it has "
             f"{listed(header)}"
         )
-    usual = tuple(c for c in header if re.sub(r"[^a-z]", "", c.lower()) in LABEL_NAMES)
-    found = wanted or usual or ((FILE,) if stacked else ())
+    found = wanted or label_columns(header) or ((FILE,) if stacked else ())
     if not found:
         raise DataError(
             f"{name} has no column that is called a label ({listed(header)}): name it with --label"
@@ -262,40 +291,9 @@ def _label_columns(
     return found
 
 
-def _typed(piece: pd.DataFrame, texts: frozenset[str], name: str, before: int) -> pd.DataFrame:
-    """Columns of ``texts`` as text, all others as float64.
-
-    Raises:
-        DataError: text in a column of numbers.
-    """
-    made: dict[Any, pd.Series[Any]] = {}
-    for column in piece:
-        values = piece[column]
-        if column in texts:
-            made[column] = values.astype(object).where(values.notna(), None)
-            continue
-        wrong = _wrong(values).to_numpy()
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f"{name}, row {before + row + 1}, column {column!r}: a number is due, as in "
-                f"most rows, but {values.iloc[row]!r} was found: repair or remove that row"
-            )
-        numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
-        made[column] = numbers + 0.0  # -0.0 becomes 0.0
-    return pd.DataFrame(made, index=piece.index)
-
-
-def _wrong(values: pd.Series[Any]) -> pd.Series[bool]:
-    """Which values are there, and are not numbers."""
-    if pd.api.types.is_numeric_dtype(values):
-        return pd.Series(False, index=values.index)
-    return pd.to_numeric(values, errors="coerce").isna() & values.notna()
-
-
 def _identifies(values: pd.Series[Any]) -> bool:
     """Whether a column tells rows apart instead of describing them."""
-    if identity_of_name(str(values.name)):
+    if identity_of_name(str(values.name)) or is_index_name(str(values.name)):
         return True
     return values.dtype != object and repeats_missing(values.to_numpy(np.float64)) > 0
 
@@ -325,9 +323,8 @@ def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _spelled(values: pd.Series[Any]) -> pd.Series[Any]:
     """Labels as text, 1 and 1.0 alike."""
-    if pd.api.types.is_numeric_dtype(values):
-        values = values.map("{:.15g}".format, na_action="ignore")
-    return values.astype(object).where(values.notna(), NO_LABEL).astype(str)
+    named: pd.Series[Any] = values.astype(object).where(values.notna(), NO_LABEL).astype(str)
+    return named.str.replace(r"^([+-]?\d+)\.0+$", r"\1", regex=True)
 
 
 def _column(values: pd.Series[Any]) -> Column:
@@ -356,6 +353,7 @@ def _side_by_side(tables: list[AuditTable]) -> AuditTable:
             for table in tables
             for c in table.columns
         ),
+        indexes=tuple(column for table in tables for column in table.indexes),
         sample=first.sample,
         labels=tuple({label.name: label for table in tables for label in table.labels}.values()),
         captures=None,

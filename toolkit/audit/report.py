@@ -46,7 +46,7 @@ class AuditReport:
     seed: int
     findings: tuple[Finding, ...]  # worst first
     permuted: PermutedRun | None  # None where it was not asked for
-    notes: tuple[str, ...] = ()  # of the data set
+    notes: tuple[str, ...] = ()  # on what was read, and of the data set
 
     def count(self, severity: str) -> int:
         """How many findings are of one severity."""
@@ -97,7 +97,7 @@ class AuditReport:
             f"{listed(self.labels)}{test}",
             counts,
             *([] if self.permuted is None else [_permuted_line(self.permuted)]),
-            *(f"note of the data set: {note}" for note in self.notes),
+            *(f"note: {note}" for note in self.notes),
         ]
 
     def _table(self) -> Table:

@@ -115,7 +115,7 @@ def _report(
         seed=seed,
         findings=tuple(found),
         permuted=run,
-        notes=notes,
+        notes=(*notes, *train.notes, *(() if test is None else test.notes)),
     )
 
 

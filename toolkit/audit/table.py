@@ -47,6 +47,9 @@ class AuditTable:
     exact: NDArray[np.uint64]  # (n,) hash of the record: the features that identify nothing
     rounded: NDArray[np.uint64]  # (n,) the same after rounding to DIGITS significant digits
     unhashed: tuple[str, ...]  # columns left out of the hashes, as they identify rows
+    # Columns that look like the index of a pandas frame: no features, but in the file all the same.
+    indexes: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()  # what was left out, and how numbers are written
 
     def __len__(self) -> int:
         return len(self.exact)

@@ -46,6 +46,31 @@ OFFERS = {
 DATASETS = tuple(OFFERS)
 
 
+def located(dataset: str, data: Path | None) -> tuple[str, Path]:
+    """Tell the name and the files of what was asked for: a data set by name, or a table's path.
+
+    Raises:
+        DataError: a name without its folder, a table with one, or neither.
+    """
+    if data is not None and not (dataset not in OFFERS and Path(dataset).exists()):
+        return dataset, data
+    if data is not None:
+        raise DataError(
+            f"{dataset} is a table of your own, and --data {data} was given as well: leave out one"
+        )
+    if dataset in OFFERS:
+        raise DataError(
+            f"{dataset} was asked for without its files: name their folder with --data, or give "
+            "the path of a table alone"
+        )
+    if not Path(dataset).exists():
+        raise DataError(
+            f"{dataset} is no data set by name ({', '.join(DATASETS)}), and there is no such file "
+            "or folder: check the path, or name a data set and its folder (--data)"
+        )
+    return own_table.NAME, Path(dataset)
+
+
 def load(
     dataset: str,
     data: Path,

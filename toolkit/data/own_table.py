@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +16,35 @@ from idskit.data.publisher import (
     IDENTITY,
     Meaning,
     column_key,
-    label_key,
     labelled_dataset,
     read_requested,
 )
-from idskit.data.tables import Peek, Source, Table, is_number, peek, table_files
 from idskit.errors import DataError
 from idskit.flows.profiles import schema_named
 from idskit.schema import Feature, Schema
+from idskit.tables.kinds import Kinds, kinds_of, too_various
+from idskit.tables.labels import benign_labels, label_column, label_columns
+from idskit.tables.matrix import Source, Table, table_files
+from idskit.tables.pieces import header_of
 
 NAME = "table"
-BENIGN_LABELS = ("benign", "benigntraffic", "normal", "0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """Which columns of the tables are read."""
+
+    names: tuple[str, ...]
+    texts: frozenset[str]
+    label: str
+    notes: tuple[str, ...]  # on the others
 
 
 def load(data: Path, request: Request) -> Dataset:
     """Read the table, or the tables of one header, in ``data`` and divide their rows.
 
-    Columns of text become categories; columns that say whose flow a row is are left out, by name.
+    Columns of text become categories; columns that say whose flow a row is, other label columns and
+    those without a value are left out, by name.
 
     Args:
         data: a table, or a folder of tables.
@@ -42,17 +56,14 @@ def load(data: Path, request: Request) -> Dataset:
             read or trained on.
     """
     paths = table_files(data)
-    looks = [peek(path) for path in paths]
-    names, notes = _columns(paths[0], looks[0], request.reading)
-    texts = _text_columns(looks, names)
-    sources = [
-        _source(path, look, names, texts, request.reading.label_column)
-        for path, look in zip(paths, looks, strict=True)
-    ]
+    headers = [header_of(path) for path in paths]
+    choice = _choice(paths, headers, request.reading)
+    sources = [_source(path, header, choice) for path, header in zip(paths, headers, strict=True)]
     table = read_requested(sources, request)
-    schema = _schema(table, names, request.reading.schema)
+    schema = _schema(paths[0], table, choice, request.reading.schema)
     to_codes(table, schema)
-    meanings = [_meaning(text) for text in table.names]
+    benign = _benign(paths[0], table, choice.label, request.reading)
+    meanings = [_meaning(text, benign) for text in table.names]
     attacks = sorted({m["attack"] for m in meanings if m["attack"] != BENIGN})
     return labelled_dataset(
         NAME,
@@ -62,82 +73,108 @@ def load(data: Path, request: Request) -> Dataset:
         (BENIGN, *attacks) if request.labels == "attack" else (BENIGN, ATTACK),
         units=np.full(len(table.rows), -1, np.int64),
         request=request,
-        notes=[*notes, *_benign_note(table)],
+        notes=[*choice.notes, *(f"label {text!r} is taken for benign" for text in sorted(benign))],
     )
 
 
-def _columns(path: Path, look: Peek, reading: Reading) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the columns to read."""
+def _choice(paths: Sequence[Path], headers: Sequence[tuple[str, ...]], reading: Reading) -> _Choice:
+    """Choose the label and the columns to read."""
+    label = label_column(paths[0], headers[0], reading.label_column)
+    _require_unique(paths[0], headers[0])
+    kinds = kinds_of(paths, headers)
+    if not kinds.rows:
+        raise DataError(f"{paths[0]} holds no labelled row: a table with rows is needed")
     if reading.schema != OWN:
-        names = schema_named(reading.schema).names
-        missing = [name for name in names if name not in look.header]
-        if missing:
-            raise DataError(
-                f"{path} lacks {len(missing)} of the {len(names)} columns of schema "
-                f"{reading.schema} ({', '.join(missing[:5])}, ...): it has "
-                f"{', '.join(look.header[:10])}, ..."
-            )
-        return names, []
-    features = [name for name in look.header if name != reading.label_column]
-    kept = tuple(name for name in features if column_key(name) not in IDENTITY)
-    left = [name or "(no name)" for name in features if name not in kept]
-    if not kept:
-        raise DataError(f"{path} has no column beside its label that can be learned from")
-    return kept, [f"left out, columns that identify a flow: {', '.join(left)}"] if left else []
-
-
-def _text_columns(looks: Sequence[Peek], names: Sequence[str]) -> frozenset[int]:
-    """Columns whose first value is text in some file."""
-    found = set()
-    for look in looks:
-        for column, name in enumerate(names):
-            values = look.values(look.header.index(name)) if name in look.header else []
-            if values and not is_number(values[0]):
-                found.add(column)
-    return frozenset(found)
-
-
-def _source(
-    path: Path, look: Peek, names: Sequence[str], texts: frozenset[int], label: str
-) -> Source:
-    found = ", ".join(repr(name) for name in look.header)
-    if label not in look.header:
+        names = _profile_columns(paths[0], headers[0], reading.schema)
+        return _Choice(names=names, texts=kinds.texts, label=label, notes=())
+    left = _left_out(headers[0], label, kinds)
+    names = tuple(n for n in headers[0] if n != label and n not in {*chain(*left.values())})
+    notes = [f"left out, {why}: {_spelled(columns)}" for why, columns in left.items() if columns]
+    if not names:
         raise DataError(
-            f"label column {label!r} was asked for, but {path} has the columns {found}: name the "
-            "one that holds the classes with --label-column"
+            f"{paths[0]} has no column beside its label that can be learned from"
+            + "".join(f"; {note}" for note in notes)
         )
-    repeated = sorted({name for name in look.header if look.header.count(name) > 1})
+    return _Choice(names=names, texts=kinds.texts, label=label, notes=tuple(notes))
+
+
+def _left_out(header: Sequence[str], label: str, kinds: Kinds) -> dict[str, list[str]]:
+    """Columns that are no features, by why."""
+    reasons = {
+        "columns that identify a flow, or number the rows": {
+            *(name for name in header if column_key(name) in IDENTITY),
+            *kinds.indexes,
+        },
+        "other label columns": set(label_columns(header)),
+        "columns without a value": set(kinds.empty),
+        "columns of text of which nearly every row has its own": set(kinds.various),
+    }
+    taken = {label}
+    found = {}
+    for why, names in reasons.items():
+        found[why] = [name for name in header if name in names - taken]
+        taken |= names
+    return found
+
+
+def _spelled(names: Sequence[str]) -> str:
+    return ", ".join(name or "(no name)" for name in names)
+
+
+def _profile_columns(path: Path, header: Sequence[str], profile: str) -> tuple[str, ...]:
+    names = schema_named(profile).names
+    missing = [name for name in names if name not in header]
+    if missing:
+        raise DataError(
+            f"{path} lacks {len(missing)} of the {len(names)} columns of schema "
+            f"{profile} ({', '.join(missing[:5])}, ...): it has {', '.join(header[:10])}, ..."
+        )
+    return names
+
+
+def _require_unique(path: Path, header: Sequence[str]) -> None:
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DataError(
             f"{path} has more than one column {', '.join(map(repr, repeated))}: rename or remove "
             "the others"
         )
-    missing = [name for name in names if name not in look.header]
+
+
+def _source(path: Path, header: tuple[str, ...], choice: _Choice) -> Source:
+    _require_unique(path, header)
+    missing = [name for name in (choice.label, *choice.names) if name not in header]
     if missing:
         raise DataError(
             f"{path} lacks the column {missing[0]!r} that the other tables have: tables of one "
-            f"folder need the same columns, it has {found}"
+            f"folder need the same columns, it has {', '.join(map(repr, header))}"
         )
     return Source(
         path=path,
-        header=look.header,
-        positions=tuple(look.header.index(name) for name in names),
-        texts=texts,
-        label=look.header.index(label),
+        header=header,
+        positions=tuple(header.index(name) for name in choice.names),
+        texts=frozenset(c for c, name in enumerate(choice.names) if name in choice.texts),
+        label=header.index(choice.label),
     )
 
 
-def _schema(table: Table, names: Sequence[str], profile: str) -> Schema:
+def _schema(path: Path, table: Table, choice: _Choice, profile: str) -> Schema:
     """That of the profile, or one whose text columns have the categories seen, sorted."""
     if profile != OWN:
         return schema_named(profile)
+    for column, texts in table.texts.items():
+        if too_various(len(texts), table.seen):
+            raise DataError(
+                f"{path}, column {choice.names[column]!r} holds {len(texts):,} different texts in "
+                f"{table.seen:,} rows, which are no categories: remove the column"
+            )
     features = (
         Feature(
             name=name,
             unit="category" if column in table.texts else "1",
             categories=tuple(sorted(table.texts.get(column, ()))),
         )
-        for column, name in enumerate(names)
+        for column, name in enumerate(choice.names)
     )
     return Schema(name=NAME, features=tuple(features))
 
@@ -150,11 +187,17 @@ def to_codes(table: Table, schema: Schema) -> None:
         table.rows[:, column] = lookup[table.rows[:, column].astype(np.int64)]
 
 
-def _meaning(text: str) -> Meaning:
-    benign = label_key(text) in BENIGN_LABELS
-    return {"binary": BENIGN if benign else ATTACK, "attack": BENIGN if benign else text}
+def _benign(path: Path, table: Table, label: str, reading: Reading) -> frozenset[str]:
+    counts: Mapping[str, int] = dict(
+        zip(
+            table.names,
+            np.bincount(table.labels, minlength=len(table.names)).tolist(),
+            strict=True,
+        )
+    )
+    return benign_labels(str(path), label, counts, reading.benign_labels)
 
 
-def _benign_note(table: Table) -> list[str]:
-    benign = [text for text in table.names if label_key(text) in BENIGN_LABELS]
-    return [f"label {text!r} is taken for benign" for text in benign]
+def _meaning(text: str, benign: frozenset[str]) -> Meaning:
+    its_own = text in benign
+    return {"binary": BENIGN if its_own else ATTACK, "attack": BENIGN if its_own else text}

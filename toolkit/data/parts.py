@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,8 @@ class Reading:
     """How tables become rows."""
 
     schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
-    label_column: str = "Label"  # of a table that is no known data set
+    label_column: str | None = None  # of a table that is no known data set; None: by its name
+    benign_labels: Sequence[str] = ()  # of it; none: by their usual names
     rows: int = 0  # at most so many, drawn at random; 0: all
     nonfinite: Nonfinite = "rows"  # left out where they hold NaN or infinity
 

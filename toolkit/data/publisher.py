@@ -26,19 +26,12 @@ from idskit.data.parts import (
 )
 from idskit.data.protocols import PAPER_NOTES, Parts, divide_honest, divide_paper
 from idskit.data.split import first_occurrence, seen_in
-from idskit.data.tables import (
-    MISSING,
-    Peek,
-    Source,
-    Table,
-    peek,
-    read_tables,
-    table_files,
-    words_of,
-)
 from idskit.errors import DataError
 from idskit.flows.profiles import schema_named
 from idskit.schema import Feature, Schema
+from idskit.tables.labels import label_key
+from idskit.tables.matrix import MISSING, Source, Table, read_tables, table_files, words_of
+from idskit.tables.pieces import header_of
 
 BENIGN, ATTACK = "benign", "attack"
 ATTACK_LABELS = ("1", "attack", "anomaly")  # keys of labels that say no more than that
@@ -99,11 +92,6 @@ def column_key(name: str) -> str:
     """A column's name without what spellings differ in; a second one of a name loses its number."""
     plain = re.sub(r"\.\d+$", "", name.strip()).replace("_", " ").casefold()
     return re.sub(r"\s+", " ", plain).strip()
-
-
-def label_key(text: str) -> str:
-    """Letters and digits of a label, whatever dash is between them: "Web Attack - XSS"."""
-    return re.sub(r"[^a-z0-9]+", "", re.sub(r"\.0$", "", text).casefold())
 
 
 def meanings_of(
@@ -173,7 +161,7 @@ def load_more(
             that can be of a class of ``dataset``.
     """
     tables = [path for given in files for path in table_files(given)]
-    found = [_recognise(publisher, path, peek(path)) for path in tables]
+    found = [_recognise(publisher, path, header_of(path)) for path in tables]
     for file in found:
         _require_columns(file, dataset)
     sources = [_source(file, dataset.schema, request.reading.schema) for file in found]
@@ -241,7 +229,7 @@ def read_requested(sources: Sequence[Source], request: Request) -> Table:
 
 def _files(publisher: Publisher, data: Path, labels: Labels) -> tuple[list[_File], list[str]]:
     """The tables whose labels tell the classes of this kind."""
-    files = [_recognise(publisher, path, peek(path)) for path in table_files(data)]
+    files = [_recognise(publisher, path, header_of(path)) for path in table_files(data)]
     if labels == "binary":  # which every label tells
         return files, []
     told = [_kinds(publisher, file) for file in files]
@@ -265,10 +253,10 @@ def _kinds(publisher: Publisher, file: _File) -> set[Labels]:
     return set.intersection(*map(set, meanings)) if texts else set()
 
 
-def _recognise(publisher: Publisher, path: Path, look: Peek) -> _File:
-    keys = [column_key(name) for name in look.header]
+def _recognise(publisher: Publisher, path: Path, header: tuple[str, ...]) -> _File:
+    keys = [column_key(name) for name in header]
     label = next((keys.index(key) for key in publisher.label_columns if key in keys), None)
-    text = "" if label is not None else _class_of_file(publisher, path, look.header)
+    text = "" if label is not None else _class_of_file(publisher, path, header)
     found = ((v, places_of(v.features, publisher.spellings, keys)) for v in publisher.versions)
     best, places = max(found, key=lambda version: len(version[1]))
     if not places:
@@ -282,13 +270,13 @@ def _recognise(publisher: Publisher, path: Path, look: Peek) -> _File:
     known |= {keys[place] for place in places.values()}
     return _File(
         path=path,
-        header=look.header,
+        header=header,
         version=best,
         places=places,
         label=label,
         label_text=text,
         moment=keys.index(MOMENT) if MOMENT in keys else None,
-        strange=tuple(n for n, key in zip(look.header, keys, strict=True) if key not in known),
+        strange=tuple(n for n, key in zip(header, keys, strict=True) if key not in known),
     )
 
 
@@ -526,7 +514,7 @@ def _group(meaning: Meaning) -> str:
 
 def _finite(table: Table, schema: Schema, *, removable: bool) -> tuple[Table, Schema, list[str]]:
     """The table without columns that still hold NaN or infinity, or with 0 in them."""
-    notes = []
+    notes = [*table.notes]
     if table.unlabelled:
         notes.append(f"left out: {table.unlabelled} rows without a label")
     names = ", ".join(f"{schema.names[c]} {n}" for c, n in sorted(table.nonfinite.items()))

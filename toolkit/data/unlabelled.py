@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from idskit.data.own_table import to_codes
 from idskit.data.publisher import column_key, places_of
-from idskit.data.tables import Source, peek, read_tables, table_files
 from idskit.errors import DataError
 from idskit.schema import Schema
+from idskit.tables.matrix import Source, read_tables, table_files
+from idskit.tables.pieces import header_of
 
 
 def read_unlabelled(
@@ -35,7 +36,7 @@ def read_unlabelled(
 
 
 def _source(path: Path, schema: Schema, spellings: Mapping[str, str]) -> Source:
-    header = peek(path).header
+    header = header_of(path)
     places = places_of(schema.features, spellings, [column_key(name) for name in header])
     missing = [name for name in schema.names if name not in places]
     if missing:

@@ -6,23 +6,25 @@ in batches, so a table of any length fits.
 
 from __future__ import annotations
 
-import csv
-import gzip
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.detect.alert import FLOW_NUMBERS, UNKNOWN_END
-from idskit.errors import SchemaError, require
+from idskit.errors import DataError, SchemaError, require
 from idskit.flows.table import ENDS, FLOW
 from idskit.schema import Feature, Schema
+from idskit.tables.content import kind_of
+from idskit.tables.lines import open_lines
+from idskit.tables.numbers import number
+from idskit.tables.pieces import is_parquet, open_parquet
 
 BATCH = 1024
 _NAMED = 5  # missing columns listed in a message
@@ -47,7 +49,7 @@ class TableRows:
 
 
 def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
-    """Yield the rows of a CSV (plain or ``.gz``), Parquet or Arrow (``.arrow``) table.
+    """Yield the rows of a CSV (plain or packed), Parquet or Arrow table.
 
     A nominal column may hold the category's name or its code; a name the schema does not list
     becomes -1, as everywhere. ICMP types are not in a table, so its flows have none.
@@ -58,26 +60,33 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
         MissingExtra: Parquet or Arrow was asked for and pyarrow is not installed.
     """
     first = 1
-    batches = {".parquet": _parquet, ".arrow": _arrow}.get(path.suffix, _csv)
-    for columns in batches(path, schema):
-        reader = _Reader(path, first, columns)
-        features = np.column_stack([reader.numbers(feature) for feature in schema.features])
-        flows = reader.flows()
-        ends_us = reader.ends_us() if flows is None else None
-        yield TableRows(features=features, flows=flows, ends_us=ends_us)
-        first += len(features)
+    try:
+        for columns in _batches(path, schema):
+            reader = _Reader(path, first, columns)
+            features = np.column_stack([reader.numbers(feature) for feature in schema.features])
+            flows = reader.flows()
+            ends_us = reader.ends_us() if flows is None else None
+            yield TableRows(features=features, flows=flows, ends_us=ends_us)
+            first += len(features)
+    except DataError as error:
+        raise SchemaError(str(error)) from error
+
+
+def _batches(path: Path, schema: Schema) -> Iterator[Columns]:
+    if path.suffix == ".arrow" or kind_of(path) == "arrow":
+        return _arrow(path, schema)
+    return _parquet(path, schema) if is_parquet(path) else _csv(path, schema)
 
 
 def _csv(path: Path, schema: Schema) -> Iterator[Columns]:
-    with _opened(path) as file:
-        lines = csv.reader(file)
-        header = [name.strip() for name in next(lines, [])]
-        wanted = _positions(header, schema, path)
+    with open_lines(path) as lines:
+        width = len(lines.header.names)
+        wanted = _positions(list(lines.header.names), schema, path)
         rows: list[list[str]] = []
-        for number, fields in enumerate(lines, start=1):
-            if len(fields) != len(header):
+        for count, fields in enumerate(lines.rows(), start=1):
+            if len(fields) != width:
                 raise SchemaError(
-                    f"{path} has {len(header)} columns, but row {number} has {len(fields)} "
+                    f"{path} has {width} columns, but row {count} has {len(fields)} "
                     "fields: repair or remove that row"
                 )
             rows.append(fields)
@@ -88,38 +97,23 @@ def _csv(path: Path, schema: Schema) -> Iterator[Columns]:
             yield {name: [row[i] for row in rows] for name, i in wanted.items()}
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    """The table's text; reading it may fail as late as in its last line."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield file
-    except OSError as error:
-        raise SchemaError(
-            f"table {path} cannot be read: {error.strerror or error}; check the path"
-        ) from error
-    except (UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise SchemaError(
-            f"{path} was given as a table, but it is not CSV text ({error}): use a CSV or "
-            ".parquet file, such as `idskit extract` writes"
-        ) from error
-
-
 def _parquet(path: Path, schema: Schema) -> Iterator[Columns]:
-    require("pyarrow", "train")
-    import pyarrow
-    from pyarrow import parquet
+    with open_parquet(path) as file:
+        stored = file.schema_arrow.names
+        wanted = _positions([name.strip() for name in stored], schema, path)
+        columns = {name: stored[i] for name, i in wanted.items()}
+        for batch in file.iter_batches(BATCH, columns=sorted(set(columns.values()))):
+            yield {name: _cells(batch.column(column)) for name, column in columns.items()}
 
-    try:
-        with parquet.ParquetFile(path) as file:
-            stored = file.schema_arrow.names
-            wanted = _positions([name.strip() for name in stored], schema, path)
-            columns = {name: stored[i] for name, i in wanted.items()}
-            for batch in file.iter_batches(BATCH, columns=sorted(set(columns.values()))):
-                yield {name: batch.column(column).to_pylist() for name, column in columns.items()}
-    except (OSError, pyarrow.ArrowException) as error:
-        raise SchemaError(f"table {path} cannot be read as Parquet: {error}") from error
+
+def _cells(column: Any) -> list[object]:
+    """The values of a column; a text that stands in many rows is one object."""
+    from pyarrow import types
+
+    if not types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    texts = column.dictionary.to_pylist()
+    return [None if code is None else texts[code] for code in column.indices.to_pylist()]
 
 
 def _arrow(path: Path, schema: Schema) -> Iterator[Columns]:
@@ -130,9 +124,9 @@ def _arrow(path: Path, schema: Schema) -> Iterator[Columns]:
     try:
         with ipc.open_file(path) as file:
             wanted = _positions([name.strip() for name in file.schema.names], schema, path)
-            for number in range(file.num_record_batches):
-                batch = file.get_batch(number)
-                yield {name: batch.column(i).to_pylist() for name, i in wanted.items()}
+            for index in range(file.num_record_batches):
+                batch = file.get_batch(index)
+                yield {name: _cells(batch.column(i)) for name, i in wanted.items()}
     except (OSError, pyarrow.ArrowException) as error:
         raise SchemaError(f"table {path} cannot be read as Arrow: {error}") from error
 
@@ -254,7 +248,10 @@ def _unlisted(value: object) -> object:
 
 
 def _number(value: object) -> float:
+    if isinstance(value, str):
+        found = number(value)
+        return math.nan if found is None else found
     try:
         return float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError):
-        return np.nan
+        return math.nan

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from idskit.data import own_table
 from idskit.data.parts import Dataset
 from idskit.errors import RunError
 from idskit.training.run import Run, load_run, members_of
@@ -18,9 +19,10 @@ from idskit.training.settings import ResolvedSettings
 
 # The settings that decide which rows there are and on which side each is.
 DIVISION = (
-    *("dataset", "protocol", "labels", "schema", "label_column", "rows", "nonfinite"),
+    *("dataset", "protocol", "labels", "schema", "rows", "nonfinite"),
     *("generated", "split_seed"),
 )
+OF_OWN_TABLES = ("label_column", "benign_labels")
 
 
 def load_earlier(folder: Path, dataset: Dataset, settings: ResolvedSettings) -> Run:
@@ -31,10 +33,11 @@ def load_earlier(folder: Path, dataset: Dataset, settings: ResolvedSettings) -> 
     """
     run = load_run(folder)
     was = run.facts.get("settings", {})
+    names = (*DIVISION, *(OF_OWN_TABLES if settings.dataset == own_table.NAME else ()))
     differing = [
         f"{name} is {asked!r} and was {was.get(name)!r}"
-        for name in DIVISION
-        if (asked := getattr(settings, name)) != was.get(name)
+        for name in names
+        if (asked := settings.recorded()[name]) != was.get(name) and (asked or was.get(name))
     ]
     here = {"data files": dict(dataset.sha256), "columns": _columns(dataset)}
     there = {"data files": run.facts.get("sha256"), "columns": _columns(run)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from idskit.data.capture_labels import Capture, find_captures
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Part, Reading, join
+from idskit.data.parts import OWN, Dataset, Part, Reading, join
 from idskit.detect.detector import Detector
 from idskit.detect.session import thread_count
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
@@ -47,7 +47,8 @@ def evaluate(
     data: Path,
     device: str = "cpu",
     threads: int | None = None,
-    label_column: str = Reading.label_column,
+    label_column: str | None = Reading.label_column,
+    benign_labels: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure ``model`` on the test rows of the protocol, labels and seed it was trained with.
 
@@ -60,7 +61,8 @@ def evaluate(
         data: its folder, or the table.
         device: ``cpu`` or ``cuda``: what is asked for is what computes.
         threads: of one inference; all usable processors when None.
-        label_column: of a table that is another than the model's own.
+        label_column: of a table that is another than the model's own; found by its name if None.
+        benign_labels: of it; found by their usual names if none are given.
 
     On a folder of captures of which the model was trained on none, every capture is judged as a
     whole, by repository and category (``idskit.training.wild.report``).
@@ -80,7 +82,8 @@ def evaluate(
         return _judge_wild(scorer, model, unseen)
     own = _split_of(scorer.facts, model)
     if scorer.facts.get("dataset") not in (None, dataset):
-        return _transfer(scorer, model, dataset, data, label_column)
+        reading = Reading(label_column=label_column, benign_labels=benign_labels)
+        return _transfer(scorer, model, dataset, data, reading)
     rows = load(dataset, data, **own)
     _require_schema(rows, scorer, model)
     notes = list(rows.notes)
@@ -130,7 +133,7 @@ def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[st
 
 
 def _transfer(
-    scorer: Scorer, model: Path, dataset: str, data: Path, label_column: str
+    scorer: Scorer, model: Path, dataset: str, data: Path, reading: Reading
 ) -> dict[str, Any]:
     """Measure on the rows of a data set that training knew nothing of."""
     profile = scorer.schema.name
@@ -140,9 +143,7 @@ def _transfer(
         protocol="honest",
         labels="binary",
         seed=0,
-        reading=Reading(
-            schema=profile if profile in PROFILES else Reading.schema, label_column=label_column
-        ),
+        reading=replace(reading, schema=profile if profile in PROFILES else OWN),
     )
     _require_schema(rows, scorer, model)
     whole = join([rows.train, rows.validation, rows.test])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
-from idskit.data.tables import sha256_of, table_files
 from idskit.detect.session import MOST_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
@@ -26,6 +25,7 @@ from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.trees import TREE_MEMBERS, TreeMember
+from idskit.tables.matrix import sha256_of, table_files
 from idskit.training.derived import DERIVED, DerivedColumns
 from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
@@ -98,7 +98,8 @@ class TrainingSettings:
     protocol: Protocol | None = None  # None: the publisher's split where there is one, else honest
     labels: Labels = "binary"  # benign and attack, or benign and the families, or every attack
     schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
-    label_column: str = "Label"  # of a table that is no known data set
+    label_column: str | None = None  # of a table that is no known data set; None: by its name
+    benign_labels: Sequence[str] = ()  # of it; none: by their usual names
     more: Sequence[Path] = ()  # further tables, of coarser labels perhaps, for training rows alone
     rows: int = 0  # of tables, at most so many, drawn at random; 0: all
     nonfinite: Nonfinite | None = None  # left out where NaN or infinite; None: rows, paper columns
@@ -218,6 +219,7 @@ class ResolvedSettings(TrainingSettings):
         """
         members = [member for folder in self.teacher for member in members_of(folder)]
         return asdict(self) | {
+            "benign_labels": list(self.benign_labels),
             "more": _hashes(self.more),
             "unlabelled": _hashes(self.unlabelled),
             "teacher": [fingerprint(member) for member in members],
@@ -229,6 +231,7 @@ class ResolvedSettings(TrainingSettings):
         return Reading(
             schema=self.schema,
             label_column=self.label_column,
+            benign_labels=self.benign_labels,
             rows=self.rows,
             nonfinite=self.nonfinite,
         )
@@ -252,6 +255,40 @@ class ResolvedSettings(TrainingSettings):
             mfcc=mfcc,
             novelty=self.novelty,
         )
+
+
+def shown_defaults() -> dict[str, str]:
+    """Say what every setting is if none is given, and for what it is something else.
+
+    Example:
+        >>> shown_defaults()["false_positive_rate"]
+        '0.01; captures: 0.005'
+    """
+    base = TrainingSettings(dataset="table")
+    variants: list[tuple[str, Any]] = [
+        *(("dataset", name) for name in OWN_DEFAULTS),
+        ("protocol", "paper"),
+        *(("model", name) for name in MODELS),
+        ("schema", "packets"),
+    ]
+    others = [(*change, replace(base, **dict([change])).resolved()) for change in variants]
+    shown = {"split_seed": "the seed", "threads": f"1 up to width {SMALL_WIDTH}, else all"}
+    for name in (field.name for field in fields(base) if field.name not in shown):
+        usual = _shown(getattr(base.resolved(), name))
+        differing = [
+            f"; {of}: {value}"
+            for changed, of, its in others
+            if changed != name and (value := _shown(getattr(its, name))) != usual
+        ]
+        shown[name] = usual + "".join(differing)
+    return shown
+
+
+def _shown(value: object) -> str:
+    """A setting as the command line would have it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None or value == () else str(value)
 
 
 def _hashes(files: Sequence[Path]) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from idskit.data import tables
-from idskit.data.tables import MISSING, Source, Table, peek, read_tables, table_files, words_of
 from idskit.errors import DataError
+from idskit.tables import lines, matrix, pieces
+from idskit.tables.matrix import MISSING, Source, Table, read_tables, table_files, words_of
+from idskit.tables.pieces import header_of
 
 TABLES = (
     "ciciot2023/BrowserHijacking.pcap.csv.gz",
@@ -33,7 +34,7 @@ TABLES = (
 def source(path: Path, positions: list[int | None], **more: object) -> Source:
     arguments: dict[str, object] = {
         "path": path,
-        "header": peek(path).header,
+        "header": header_of(path),
         "positions": tuple(positions),
         "label_text": "benign",
     }
@@ -64,14 +65,14 @@ def test_the_public_tables_read_as_pandas_reads_them(shared: Path, name: str):
 def test_pieces_make_the_same_rows_as_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     values = np.random.default_rng(0).integers(0, 1000, (5000, 3))
     path = write(tmp_path, "a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in values))
-    monkeypatch.setattr(tables, "CSV_PIECE_BYTES", 1000)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 1000)
     found = read(path, [0, 2], label=1)
     assert (found.rows == values[:, [0, 2]]).all()
     assert [found.names[code] for code in found.labels] == [str(b) for b in values[:, 1]]
 
 
 def test_parquet_reads_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "PARQUET_PIECE_ROWS", 7)
+    monkeypatch.setattr(pieces, "PARQUET_PIECE_ROWS", 7)
     frame = pd.DataFrame({"a": [1.5, np.nan, 3] * 10, "b": range(30), "l": list("xyz") * 10})
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -96,7 +97,7 @@ def test_line_ends_marks_spaces_and_quotes_do_not_matter(
 ):
     name = "table.csv.gz" if zipped else "table.csv"
     path = write(tmp_path, gzip.compress(content) if zipped else content, name)
-    assert peek(path).header == ("a", "b")
+    assert header_of(path) == ("a", "b")
     assert read(path, [0, 1]).rows.tolist() == [[1, 2], [3, 4]]
 
 
@@ -175,7 +176,7 @@ def write_numbers(folder: Path, rows: int, columns: int) -> Path:
 
 
 def test_memory_is_the_matrix_and_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "CSV_PIECE_BYTES", 1 << 16)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 1 << 16)
     wanted = source(write_numbers(tmp_path, 60_000, 20), list(range(20)))
     tracemalloc.start()
     try:
@@ -188,7 +189,7 @@ def test_memory_is_the_matrix_and_a_piece(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_limit_on_rows_keeps_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "CSV_PIECE_BYTES", 4096)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 4096)
     wanted = source(write_numbers(tmp_path, 10_000, 2), [0, 1])
     found = read_tables([wanted], finite=True, most=500, seed=1)
     assert found.rows.shape == (500, 2)
@@ -218,7 +219,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, text: str, sentence:
 
 
 def test_text_far_into_a_large_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "CSV_PIECE_BYTES", 1000)
+    monkeypatch.setattr(lines, "PIECE_BYTES", 1000)
     path = write(tmp_path, "a,b\n" + "1,2\n" * 3000 + "1,x\n" + "1,2\n" * 3000)
     with pytest.raises(DataError, match="row 3001, column 'b'"):
         read(path, [0, 1])
@@ -231,7 +232,7 @@ def test_text_in_parquet_is_named(tmp_path: Path):
 
 
 def test_a_column_of_too_many_texts_is_no_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "MOST_TEXTS", 3)
+    monkeypatch.setattr(matrix, "MOST_TEXTS", 3)
     with pytest.raises(DataError, match="column 'p' holds more than 3 different texts"):
         read(write(tmp_path, "p\na\nb\nc\nd\n"), [0], texts=frozenset([0]))
 
@@ -239,7 +240,7 @@ def test_a_column_of_too_many_texts_is_no_category(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b",,\n"])
 def test_an_empty_table_is_refused(tmp_path: Path, content: bytes):
     with pytest.raises(DataError, match="is empty: a table with a line of column names"):
-        peek(write(tmp_path, content))
+        header_of(write(tmp_path, content))
 
 
 def test_a_cut_gzip_file_is_refused(tmp_path: Path):
@@ -251,7 +252,7 @@ def test_a_cut_gzip_file_is_refused(tmp_path: Path):
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="cannot be read as Parquet"):
-        peek(write(tmp_path, "a,b\n1,2\n", "t.parquet"))
+        header_of(write(tmp_path, "a,b\n1,2\n", "t.parquet"))
 
 
 def test_a_folder_gives_its_tables_by_name(tmp_path: Path):

@@ -1,0 +1,50 @@
+"""How `train` and `evaluate` are told what to read, and what their help says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from idskit.cli import app
+from idskit.data.datasets import located
+from idskit.errors import DataError
+from idskit.training.settings import TrainingSettings
+
+
+def test_a_table_needs_no_folder_and_a_data_set_does(tmp_path: Path):
+    table = tmp_path / "my.csv"
+    table.touch()
+    assert located(str(table), None) == ("table", table)
+    assert located(str(tmp_path), None) == ("table", tmp_path)
+    assert located("nsl-kdd", tmp_path) == ("nsl-kdd", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "sentence"),
+    [
+        ("nsl-kdd", None, "nsl-kdd was asked for without its files: name their folder with --data"),
+        ("gone.csv", None, r"gone\.csv is no data set by name \(nsl-kdd, .* there is no such file"),
+        (".", Path(), r"a table of your own, and --data \. was given as well: leave out one"),
+    ],
+)
+def test_what_cannot_be_located_says_what_to_do(dataset: str, data: Path | None, sentence: str):
+    with pytest.raises(DataError, match=sentence):
+        located(dataset, data)
+
+
+def test_help_shows_the_default_of_every_setting():
+    shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "400"}).stdout
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    spelled = {"benign_labels": "benign-label"}
+    flags = ("time_index", "shuffle_columns")  # that are off unless given, as typer shows them
+    for field in fields(TrainingSettings):
+        if field.name == "dataset" or field.name in flags:
+            continue
+        name = spelled.get(field.name, field.name.replace("_", "-"))
+        [line] = [line for line in plain.splitlines() if re.match(rf"\W*--{name}\s", line)]
+        assert "[default:" in line, name
+    assert "[default: (256; nsl-kdd: 512)]" in plain
