@@ -230,7 +230,7 @@ def test_pairs_of_few_flows_are_evicted_first() -> None:
             source, port = f"10.{i >> 8 & 255}.{i & 255}.1", port % 40_000 + 1
             packets.append(call(0.03 * i + 0.001, port, src=source, service=80))
     result = run("gateway", to_array(packets), memory_bytes=3 << 20)
-    assert int(result.state.history.state["evicted"][0]) > 2000
+    assert int(result.state.history.pairs.state["evicted"][0]) > 2000
     found = [columns(result, 50_000 + i)["pair_10m_flows"] for i in range(40)]
     by_hand = [sum(2 ** (-3 * (i - j) / 600) for j in range(i)) for i in range(40)]
     assert found == pytest.approx(by_hand, rel=0.02, abs=0.02)
@@ -239,7 +239,7 @@ def test_pairs_of_few_flows_are_evicted_first() -> None:
 def test_sources_of_one_flow_enter_no_pair() -> None:
     packets = [call(0.001 * i, 1, src=f"10.{i >> 8}.{i & 255}.1") for i in range(3000)]
     result = run("gateway", to_array(packets))
-    assert not result.state.history.ways["flows"].any()
+    assert not result.state.history.pairs.ways["flows"].any()
     assert result.features[:, -len(MINUTES) :][-1].tolist()[8:12] == pytest.approx(
         [result.features[-1, MINUTES.index("dst_1m_flows") - len(MINUTES)]] * 4
     )
@@ -251,6 +251,6 @@ def test_crafted_keys_do_not_meet_in_one_bucket() -> None:
     homes = []
     for key in (b"one", b"other"):
         result = run("gateway", to_array(packets), key=key)
-        homes.append(np.flatnonzero(result.state.history.ways["flows"]))
+        homes.append(np.flatnonzero(result.state.history.pairs.ways["flows"]))
     assert len(homes[0]) == len(homes[1]) == 200
     assert not np.array_equal(*homes)

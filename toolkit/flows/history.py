@@ -24,8 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.kernel import borrowed, kernel
+from idskit.flows.pairs import (
+    Pairs,
+    bare_pairs,
+    bytes_per_pair,
+    enter,
+    find,
+    is_pair,
+    make_pairs,
+    use,
+)
 from idskit.flows.pointers import rows
-from idskit.flows.table import scrambled
 from idskit.schema import Feature
 
 _Record = np.void
@@ -64,22 +73,6 @@ FEATURES = (
 COLUMNS = len(FEATURES)
 _TARGET_AT, _PAIR_AT = 2 * HOST_SUMS, 4 * HOST_SUMS  # where a snapshot has them
 
-WAYS = 8  # pairs to a bucket
-PROTECTED = 4  # flows after which a pair is evicted last
-
-# A pair as its bucket knows it: the eight of a bucket fill one cache line.
-_WAY = np.dtype([("tag", "<u2"), ("flows", "<u2"), ("used", "<u4")])  # flows: 0 is empty
-_PAIR = np.dtype(
-    [
-        ("src", "<u4"),  # serials of both hosts
-        ("dst", "<u4"),
-        ("service", "<u4"),  # protocol and destination port
-        ("first", "<i8"),  # connection since which flows are counted
-        ("start", "<i8"),  # of the latest flow
-        ("seen", "<i8"),  # latest start so far: what ages are counted from
-    ],
-    align=True,
-)
 # What a flow keeps until its end, for its hosts and its pair.
 _FLOW = np.dtype(
     [
@@ -94,19 +87,15 @@ _FLOW = np.dtype(
     ],
     align=True,
 )
-_STATE = np.dtype([("buckets", "<i8"), ("clock", "<i8"), ("evicted", "<i8")])
 
 
 class History(NamedTuple):
     """The arrays of the history; inside the kernels, raw pointers to them."""
 
-    keys: NDArray[np.int64]  # secret of the hash
-    state: _Records  # (1,) _STATE
+    pairs: Pairs
     sums: NDArray[np.float64]  # (hosts * 2 * HOST_SUMS,) by the slot of the host
     seen: NDArray[np.int64]  # (hosts,) latest start so far
-    ways: _Records  # (buckets * WAYS,) _WAY
-    pairs: _Records  # (buckets * WAYS,) _PAIR
-    pair_sums: NDArray[np.float64]  # (buckets * WAYS * PAIR_SUMS,)
+    pair_sums: NDArray[np.float64]  # (pairs * PAIR_SUMS,)
     flows: _Records  # (flows,) _FLOW by the slot of the flow
     snapshots: NDArray[np.float32]  # (flows * COLUMNS,)
 
@@ -120,25 +109,15 @@ def make_history(hosts: int, flows: int, memory_bytes: int, keys: NDArray[np.int
         memory_bytes: for pairs.
         keys: secret of the hash.
     """
-    buckets = max(memory_bytes // (WAYS * bytes_per_pair()), 1)
-    state = np.zeros(1, _STATE)
-    state["buckets"] = buckets
+    pairs = make_pairs(memory_bytes // (bytes_per_pair() + 8 * PAIR_SUMS), keys)
     return History(
-        keys=keys,
-        state=state,
+        pairs=pairs,
         sums=np.zeros(hosts * 2 * HOST_SUMS),
         seen=np.zeros(hosts, np.int64),
-        ways=np.zeros(buckets * WAYS, _WAY),
-        pairs=np.zeros(buckets * WAYS, _PAIR),
-        pair_sums=np.zeros(buckets * WAYS * PAIR_SUMS),
+        pair_sums=np.zeros(len(pairs.entries) * PAIR_SUMS),
         flows=np.zeros(flows, _FLOW),
         snapshots=np.zeros(flows * COLUMNS, np.float32),
     )
-
-
-def bytes_per_pair() -> int:
-    """Bytes of one pair."""
-    return _WAY.itemsize + _PAIR.itemsize + 8 * PAIR_SUMS
 
 
 def bytes_per_host() -> int:
@@ -155,12 +134,9 @@ def bytes_per_flow() -> int:
 def bare_history(history: History) -> History:
     """The same history by pointers: how an entry kernel hands it to the others."""
     return History(
-        borrowed(history.keys),
-        rows(history.state),
+        bare_pairs(history.pairs),
         borrowed(history.sums),
         borrowed(history.seen),
-        rows(history.ways),
-        rows(history.pairs),
         borrowed(history.pair_sums),
         rows(history.flows),
         borrowed(history.snapshots),
@@ -276,9 +252,10 @@ def _begin_pair(history: History, host: _Record, kept: _Record, connection: int,
     if kept["pair"] < 0:
         _clear(history, to, COLUMNS - _PAIR_AT)
         if host["flows"] > 1:
-            kept["pair"] = _enter(history, kept["src"], kept["dst"], kept["service"])
-            _open_pair(history, kept["pair"], now, connection)
-            _count_pair(history, kept["pair"], now, 1.0, 0)
+            src, dst, service = int(kept["src"]), int(kept["dst"]), int(kept["service"])
+            kept["pair"] = pair = enter(history.pairs, src, dst, service)
+            _open_pair(history, pair, now, connection)
+            _count_pair(history, pair, now, 1.0, 0)
         return
     pair = int(kept["pair"])
     _age_pair(history, pair, now)
@@ -289,7 +266,7 @@ def _begin_pair(history: History, host: _Record, kept: _Record, connection: int,
 
 @kernel
 def _age_pair(history: History, pair: int, now: int) -> None:
-    entry, at = history.pairs[pair], pair * PAIR_SUMS
+    entry, at = history.pairs.entries[pair], pair * PAIR_SUMS
     if now > entry["seen"]:
         seen = int(entry["seen"])
         _scale(history.pair_sums, at, at + 2, _weight(now, seen, MINUTE))
@@ -318,7 +295,7 @@ def _put_moments(history: History, to: int, weight: float, total: float, squares
 
 @kernel
 def _count_interval(history: History, pair: int, now: int) -> None:
-    entry, at = history.pairs[pair], pair * PAIR_SUMS
+    entry, at = history.pairs.entries[pair], pair * PAIR_SUMS
     weight, interval = _weight(int(entry["seen"]), now, TEN_MINUTES), float(now) - entry["start"]
     history.pair_sums[at + INTERVALS] += weight
     history.pair_sums[at + INTERVAL] += weight * interval
@@ -329,7 +306,7 @@ def _count_interval(history: History, pair: int, now: int) -> None:
 @kernel
 def _count_pair(history: History, pair: int, start: int, failed: float, payload: int) -> None:
     """Count a flow: how far it failed, from 0 to 1, and its payload."""
-    sums, at, seen = history.pair_sums, pair * PAIR_SUMS, int(history.pairs[pair]["seen"])
+    sums, at, seen = history.pair_sums, pair * PAIR_SUMS, int(history.pairs.entries[pair]["seen"])
     weight = _weight(seen, start, MINUTE)
     sums[at + FLOWS] += weight
     sums[at + FAILED] += weight * failed
@@ -340,39 +317,6 @@ def _count_pair(history: History, pair: int, start: int, failed: float, payload:
     sums[at + PAYLOAD_SQUARES] += weight * payload * payload
 
 
-# Finding a pair, or making room for it.
-
-
-@kernel
-def _tag(history: History, src: int, dst: int, service: int) -> int:
-    keys = history.keys
-    low = keys[0] * (src & 0xFFFF) + keys[1] * (src >> 16) + keys[2] * (dst & 0xFFFF)
-    return int(scrambled(low + keys[3] * (dst >> 16) + keys[4] * service + keys[5]))
-
-
-@kernel
-def _bucket(history: History, tag: int) -> int:
-    return int((tag * history.state[0]["buckets"]) >> 32) * WAYS
-
-
-@kernel
-def _is_pair(entry: _Record, src: int, dst: int, service: int) -> bool:
-    return bool(entry["src"] == src and entry["dst"] == dst and entry["service"] == service)
-
-
-@kernel
-def _find(history: History, src: int, dst: int, service: int) -> int:
-    """Slot of a pair, or -1."""
-    tag = _tag(history, src, dst, service)
-    first = _bucket(history, tag)
-    for pair in range(first, first + WAYS):
-        way = history.ways[pair]
-        is_tag = way["flows"] > 0 and way["tag"] == tag & 0xFFFF
-        if is_tag and _is_pair(history.pairs[pair], src, dst, service):
-            return pair
-    return -1
-
-
 @kernel
 def _known_pair(history: History, host: _Record, kept: _Record) -> int:
     """Slot of the pair of a flow that begins, used once more; -1 if this is its first one."""
@@ -380,78 +324,28 @@ def _known_pair(history: History, host: _Record, kept: _Record) -> int:
         return -1
     if host["flows"] == 2:
         _enter_only(history, host)
-    pair = int(_find(history, int(kept["src"]), int(kept["dst"]), int(kept["service"])))
+    pair = int(find(history.pairs, int(kept["src"]), int(kept["dst"]), int(kept["service"])))
     if pair >= 0:
-        _use(history, pair, int(history.ways[pair]["flows"]) + 1)
+        use(history.pairs, pair)
     return pair
 
 
 @kernel
 def _enter_only(history: History, host: _Record) -> None:
     """Enter the pair of the only flow that a source had."""
-    pair = _enter(history, int(host["serial"]), int(host["peer"]), int(host["service"]))
+    pair = enter(history.pairs, int(host["serial"]), int(host["peer"]), int(host["service"]))
     start = int(host["start"])
     _open_pair(history, pair, start, int(host["connection"]))
     _count_pair(history, pair, start, float(host["failed"]), int(host["payload"]))
 
 
 @kernel
-def _enter(history: History, src: int, dst: int, service: int) -> int:
-    """Slot for a new pair, with its key."""
-    tag = _tag(history, src, dst, service)
-    pair = _free(history, _bucket(history, tag))
-    history.ways[pair]["tag"] = tag & 0xFFFF
-    _use(history, pair, 1)
-    entry = history.pairs[pair]
-    entry["src"], entry["dst"], entry["service"] = src, dst, service
-    return pair
-
-
-@kernel
 def _open_pair(history: History, pair: int, start: int, connection: int) -> None:
-    entry = history.pairs[pair]
+    entry = history.pairs.entries[pair]
     entry["start"] = entry["seen"] = start
     entry["first"] = connection
     for at in range(pair * PAIR_SUMS, (pair + 1) * PAIR_SUMS):
         history.pair_sums[at] = 0.0
-
-
-@kernel
-def _use(history: History, pair: int, flows: int) -> None:
-    state, way = history.state[0], history.ways[pair]
-    way["flows"] = min(flows, PROTECTED)
-    way["used"] = state["clock"] & 0xFFFFFFFF
-    state["clock"] += 1
-
-
-@kernel
-def _free(history: History, first: int) -> int:
-    """A slot of a bucket: an empty one, or that of the pair to evict."""
-    few = many = 0
-    for pair in range(first, first + WAYS):
-        flows = history.ways[pair]["flows"]
-        if flows == 0:
-            return pair
-        few += 1 < flows < PROTECTED
-        many += flows == PROTECTED
-    history.state[0]["evicted"] += 1
-    if many > WAYS // 2:
-        return _oldest(history, first, PROTECTED, PROTECTED)
-    if few > 0 and few + many > WAYS - WAYS // 4:
-        return _oldest(history, first, 2, PROTECTED - 1)
-    return _oldest(history, first, 1, 1)
-
-
-@kernel
-def _oldest(history: History, first: int, fewest: int, most: int) -> int:
-    """The least recently used pair of a bucket with so many flows; there must be one."""
-    oldest, found, clock = -1, first, history.state[0]["clock"]
-    for pair in range(first, first + WAYS):
-        way = history.ways[pair]
-        age = (clock - way["used"]) & 0xFFFFFFFF
-        if fewest <= way["flows"] <= most and age > oldest:
-            oldest, found = age, pair
-    return found
 
 
 # What becomes of a flow.
@@ -472,7 +366,7 @@ def note_answer(
         _succeed(history, hosts[target], target, int(kept["dst"]), kept)
         pair = _pair_of(history, hosts[source], kept, connection)
         if pair >= 0:
-            seen, start = int(history.pairs[pair]["seen"]), int(kept["start"])
+            seen, start = int(history.pairs.entries[pair]["seen"]), int(kept["start"])
             at = pair * PAIR_SUMS
             history.pair_sums[at + FAILED] -= _weight(seen, start, MINUTE)
             history.pair_sums[at + 2 + FAILED] -= _weight(seen, start, TEN_MINUTES)
@@ -502,12 +396,12 @@ def _pair_of(history: History, host: _Record, kept: _Record, connection: int) ->
     """Slot of the pair that a flow is counted in, or -1."""
     src, dst, service = int(kept["src"]), int(kept["dst"]), int(kept["service"])
     if kept["pair"] < 0 and host["serial"] == src and host["flows"] > 1:
-        kept["pair"] = _find(history, src, dst, service)
+        kept["pair"] = find(history.pairs, src, dst, service)
     pair = int(kept["pair"])
     if pair < 0:
         return -1
-    entry = history.pairs[pair]
-    return pair if _is_pair(entry, src, dst, service) and entry["first"] <= connection else -1
+    entry = history.pairs.entries[pair]
+    return pair if is_pair(entry, src, dst, service) and entry["first"] <= connection else -1
 
 
 @kernel
@@ -519,7 +413,7 @@ def note_payload(
     before, kept["payload"] = int(kept["payload"]), payload
     pair = _pair_of(history, hosts[int(context["src_host"])], kept, connection)
     if pair >= 0:
-        weight = _weight(int(history.pairs[pair]["seen"]), int(kept["start"]), TEN_MINUTES)
+        weight = _weight(int(history.pairs.entries[pair]["seen"]), int(kept["start"]), TEN_MINUTES)
         at = pair * PAIR_SUMS
         history.pair_sums[at + PAYLOAD] += weight * (payload - before)
         squares = float(payload) * float(payload) - float(before) * float(before)
