@@ -98,7 +98,7 @@ def test_cicflowmeter_flows_are_the_rows_of_its_table(tmp_path) -> None:
     assert (found.flows, found.columns) == (2, 3)
 
 
-@pytest.mark.parametrize(("name", "columns"), [("idskit", 139), ("idskit CSV", 149)])
+@pytest.mark.parametrize(("name", "columns"), [("idskit", 163), ("idskit CSV", 173)])
 def test_idskit_finds_its_flows(capture, true_flows, tmp_path, name, columns) -> None:
     one = named(name)
     usage = run_child(one.command(capture, tmp_path), tmp_path, timeout_s=240)

@@ -31,6 +31,9 @@ class Past:
     payload: int = 0
     answered: bool = False
     refused: bool = False
+    settled: bool = False  # something came back
+    failed: bool = True  # and it was not a reset
+    is_new: bool = True  # first of its source, destination and service
 
 
 @dataclass
@@ -147,6 +150,8 @@ class Gateway:
             flow.past.refused = True
         elif first_answer:
             flow.past.answered = True
+        if first_answer and not flow.past.settled:
+            flow.past.settled, flow.past.failed = True, bool(packet["flags"] & RST)
         count = len(flow.packets)
         if not flow.continued and count & (count - 1) == 0:
             flow.past.payload = sum(map(payload_of, flow.packets))
@@ -194,7 +199,7 @@ class Gateway:
         by_dst = [past for past in self.history if past.dst == new.dst]
         row = self.role(("src", new.src), by_src, new, lambda past: past.dst)
         row += self.role(("dst", new.dst), by_dst, new, lambda past: past.src)
-        return row + self.beacon(by_src[1 - RING :], new)
+        return row + self.beacon(by_src[1 - RING :], new) + minutes(by_src, by_dst, new)
 
     def role(self, host: Any, pasts: list[Past], new: Past, peer: Any) -> list[float]:
         pasts = pasts[1 - RING :]
@@ -228,6 +233,45 @@ class Gateway:
         mean = statistics.fmean(gaps) if gaps else 0
         regular = len(gaps) > 1 and mean > 0
         return [len(gaps), mean, statistics.stdev(gaps) / mean if regular else -1]
+
+
+def weight(age_of: Past, newest: int, minutes: int) -> float:
+    """Ages are counted in steps of the clock, 64 to a half-life."""
+    step = minutes * 60_000_000 // 64
+    return float(0.5 ** ((newest // step - age_of.start // step) / 64))
+
+
+def minutes(by_src: list[Past], by_dst: list[Past], new: Past) -> list[float]:
+    """The decaying counts, as weighted sums over all flows that came before."""
+    pair = [past for past in by_src if (past.dst, past.service) == (new.dst, new.service)]
+    new.is_new = not pair
+    row: list[float] = []
+    for pasts in (by_src, by_dst):
+        newest = max(past.start for past in [*pasts, new])
+        for half_life in (1, 10):
+            weights = [(past, weight(past, newest, half_life)) for past in pasts]
+            row += [
+                sum(w for _, w in weights),
+                sum(w for past, w in weights if past.failed),
+                sum(w for past, w in weights if past.is_new),
+                sum(w for past, w in weights if past.is_new and past.failed),
+            ]
+    newest = max(past.start for past in [*pair, new])
+    for half_life in (1, 10):
+        weights = [(past, weight(past, newest, half_life)) for past in pair]
+        row += [sum(w for _, w in weights), sum(w for past, w in weights if past.failed)]
+    row += moments([past.payload for past, _ in weights], [w for _, w in weights])
+    gaps = [later.start - past.start for past, later in itertools.pairwise(pair)]
+    return row + moments(gaps, [w for _, w in weights[1:]])
+
+
+def moments(values: list[int], weights: list[float]) -> list[float]:
+    """Weighted mean, and standard deviation over mean."""
+    if not sum(weights):
+        return [0, 0]
+    mean = sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+    squares = sum((v - mean) ** 2 * w for v, w in zip(values, weights, strict=True))
+    return [mean, (squares / sum(weights)) ** 0.5 / mean if mean > 0 else 0]
 
 
 def spread(values: list[int]) -> float:

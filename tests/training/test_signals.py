@@ -84,7 +84,7 @@ def test_the_exported_file_is_exact_and_alerts_on_what_torch_would(
 def test_both_schemas_in_one_record(captures: Path):
     settings = replace(TINY, dataset="captures", schema="gateway-packets", generated=0).resolved()
     dataset = load_data(settings, captures)
-    assert dataset.train.rows.shape[1] == 139 + 96
+    assert dataset.train.rows.shape[1] == 163 + 96
     assert settings.signal == "features"
     assert build_network(dataset, settings).preparation.channels == 1
 

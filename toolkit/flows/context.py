@@ -34,7 +34,8 @@ WINDOW_FLOWS = PLACES  # flows remembered of a host in each role
 SHORT_US, LONG_US = 2_000_000, 10_000_000
 SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
 WINDOWS = 3  # short, long, all
-PROTECTED = 4  # flows after which a host is forgotten only after all hosts with fewer
+PROTECTED = 4  # flows after which a host is forgotten last
+LONE, FEW, MANY = 0, 1, 2  # lists of hosts by recent use: with one flow, with fewer, with PROTECTED
 
 # A host in one role, and its flow as long as it had only one.
 _HOST = np.dtype(
@@ -55,6 +56,7 @@ _HOST = np.dtype(
         ("role", "u1"),
         ("unanswered", "u1"),
         ("refused", "u1"),
+        ("failed", "u1"),  # nothing but a refusal came back, see ``history``
     ],
     align=True,
 )
@@ -95,7 +97,7 @@ CONTEXT = np.dtype(
     ],
     align=True,
 )
-_LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
+_LIST = np.dtype([("head", "<i4"), ("tail", "<i4"), ("hosts", "<i4")])
 _NOWHERE = np.uint64(0)
 
 # What changes with every flow.
@@ -118,7 +120,7 @@ class Hosts(NamedTuple):
     state: _Records  # (1,) _STATE
     places: _Records  # (power of two,) PLACE: hosts by the hash of address and role
     hosts: _Records  # (capacity,) _HOST
-    lists: _Records  # (2,) _LIST by recent use: hosts with few flows, hosts with PROTECTED or more
+    lists: _Records  # (3,) _LIST by recent use: LONE, FEW, MANY
     rings: _Records  # (capacity,) _RING
     sums: _Records  # (capacity * WINDOWS,) _SUMS
     past: _Records  # (capacity * WINDOW_FLOWS,) _PAST
@@ -138,7 +140,7 @@ def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
         state=state,
         places=places,
         hosts=np.zeros(capacity, _HOST),
-        lists=np.full(4, -1, np.int32).view(_LIST),
+        lists=np.array([(-1, -1, 0)] * 3, _LIST),
         rings=np.zeros(capacity, _RING),
         sums=np.zeros(capacity * WINDOWS, _SUMS),
         past=np.zeros(capacity * WINDOW_FLOWS, _PAST),
@@ -197,7 +199,8 @@ def _tag(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
 
 @kernel
 def _list_of(hosts: Hosts, slot: int) -> int:
-    return 1 if hosts.hosts[slot]["flows"] >= PROTECTED else 0
+    flows = hosts.hosts[slot]["flows"]
+    return LONE if flows == 1 else FEW if flows < PROTECTED else MANY
 
 
 @kernel
@@ -216,6 +219,7 @@ def _push(hosts: Hosts, slot: int) -> None:
     else:
         hosts.hosts[tail]["next"] = slot
     ends["tail"] = slot
+    ends["hosts"] += 1
 
 
 @kernel
@@ -231,6 +235,23 @@ def _pull(hosts: Hosts, slot: int) -> None:
         ends["tail"] = previous
     else:
         hosts.hosts[following]["previous"] = previous
+    ends["hosts"] -= 1
+
+
+@kernel
+def _victims(hosts: Hosts) -> int:
+    """Which list a host is forgotten of: that of the fewest flows, as long as it has its share.
+
+    Hosts with many flows get half of the room and those with few a quarter, so that neither a flood
+    forgets who is active, nor hosts long silent keep out who comes anew.
+    """
+    capacity = hosts.state[0]["capacity"]
+    many, few = hosts.lists[MANY]["hosts"], hosts.lists[FEW]["hosts"]
+    if many > capacity // 2:
+        return MANY
+    if few > 0 and many + few > capacity - capacity // 4:
+        return FEW
+    return LONE if hosts.lists[LONE]["hosts"] else FEW if few else MANY
 
 
 @kernel
@@ -240,9 +261,7 @@ def _free_slot(hosts: Hosts) -> int:
     if state["used"] < state["capacity"]:
         state["used"] += 1
         return int(state["used"]) - 1
-    slot = int(hosts.lists[0]["head"])
-    if slot < 0:
-        slot = int(hosts.lists[1]["head"])
+    slot = int(hosts.lists[_victims(hosts)]["head"])
     _touch_next(hosts, slot)
     _pull(hosts, slot)
     drop(hosts.places, state["mask"], slot, int(hosts.hosts[slot]["tag"]))
@@ -378,6 +397,7 @@ def _write_alone(hosts: Hosts, slot: int, peer: int, row: _Record, connection: i
     host["start"], host["connection"], host["payload"] = row["start_us"], connection, 0
     host["peer"], host["service"] = hosts.hosts[peer]["serial"], _service(row)
     host["port"], host["unanswered"], host["refused"] = row["src_port"], 1, 0
+    host["failed"] = 1
     host["flows"] = 1
 
 

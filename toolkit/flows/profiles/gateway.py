@@ -2,7 +2,7 @@
 
 * ``gateway``, which the shipped model is trained on: the statistics of ``cic-fixed`` that need
   bounded memory, and what the flow's source and destination had been doing when it began
-  (``idskit.flows.context``).
+  (``idskit.flows.context``) and in the minutes before (``idskit.flows.history``).
 * ``packets``: the first packets as time series (``idskit.flows.profiles.series``).
 * ``gateway-packets``: both.
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows import context as host_context
+from idskit.flows import history as host_history
 from idskit.flows.context import (
     CONTEXT,
     FLOWS,
@@ -46,6 +47,7 @@ from idskit.flows.context import (
     refuse,
     touch_host,
 )
+from idskit.flows.history import History, bare_history, make_history, put_history
 from idskit.flows.kernel import kernel
 from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP
 from idskit.flows.pointers import rows, touch
@@ -179,7 +181,6 @@ STATISTICS = (
     *_each("beacon_{}", "intervals", "count"),
     *_each("beacon_{}", "interval_mean", "us"),
     *_each("beacon_{}", "interval_variation", "1"),
-    *fragments.FEATURES,
 )
 
 # What a row has.
@@ -196,6 +197,7 @@ class Gateway(NamedTuple):
     contexts: _Records  # (capacity,) CONTEXT
     windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
     evidence: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
+    history: History
     # Without series, not touched.
     places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
 
@@ -211,7 +213,7 @@ class GatewayFlows:
 
     Attributes:
         name: of its schema.
-        statistics: rows have the 139 columns of ``gateway``.
+        statistics: rows have the columns of ``gateway``.
         series: rows have the first packets, after the statistics.
     """
 
@@ -224,30 +226,38 @@ class GatewayFlows:
     @cached_property
     def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
         """The columns under this name."""
-        statistics = STATISTICS if self.statistics else ()
-        return Schema(name=self.name, features=statistics + self.series * series.FEATURES)
+        statistics = (*STATISTICS, *host_history.FEATURES, *fragments.FEATURES)
+        features = self.statistics * statistics + self.series * series.FEATURES
+        return Schema(name=self.name, features=features)
 
     def make(self, settings: Settings) -> Gateway:
-        """Make an empty table, and with statistics a memory of hosts: a quarter of the bytes."""
+        """Make an empty table, and with statistics a memory of hosts: a quarter of the bytes.
+
+        A quarter of that is for pairs of hosts.
+        """
         for_hosts = settings.memory_bytes // 4 if self.statistics else 0
         capacity = max((settings.memory_bytes - for_hosts) // self._bytes_each(), 1)
         contexts = capacity if self.statistics else 0
         table = make_table(settings, capacity)
         table.state["allowance"] = SWEPT
+        for_pairs = for_hosts // 4
+        hosts = max((for_hosts - for_pairs) // _bytes_per_host(), 2)
         shape = np.zeros(1, _SHAPE)
         shape[0] = len(self.SCHEMA), self.statistics, self.series
         return Gateway(
             table=table,
             shape=shape,
-            hosts=make_hosts(max(for_hosts // bytes_per_host(), 2), table.keys),
+            hosts=make_hosts(hosts, table.keys),
             contexts=np.zeros(contexts, CONTEXT),
             windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
             evidence=np.zeros(contexts, fragments.EVIDENCE),
+            history=make_history(hosts, contexts, for_pairs, table.keys),
             places=np.zeros(series.PACKETS * capacity if self.series else 0, series.PLACE),
         )
 
     def _bytes_each(self) -> int:
-        context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize + fragments.EVIDENCE.itemsize
+        context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
+        context += fragments.EVIDENCE.itemsize + host_history.bytes_per_flow()
         places = series.PACKETS * series.PLACE.itemsize
         return bytes_per_flow() + self.statistics * context + self.series * places
 
@@ -274,6 +284,10 @@ class GatewayFlows:
         return int(_finish(state, output, slots, first, end))
 
 
+def _bytes_per_host() -> int:
+    return bytes_per_host() + host_history.bytes_per_host()
+
+
 GATEWAY = GatewayFlows(name="gateway", statistics=True)
 PACKETS = GatewayFlows(name="packets", series=True)
 GATEWAY_PACKETS = GatewayFlows(name="gateway-packets", statistics=True, series=True)
@@ -288,6 +302,7 @@ def _bare(gateway: Gateway) -> Gateway:
         rows(gateway.contexts),
         rows(gateway.windows),
         rows(gateway.evidence),
+        bare_history(gateway.history),
         rows(gateway.places),
     )
 
@@ -474,6 +489,7 @@ def _begin_context(gateway: Gateway, slot: int, row: _Record) -> None:
     context, at = gateway.contexts[slot], 2 * WINDOWS * slot
     connection = gateway.table.flows[slot]["connection"]
     host_context.begin(gateway.hosts, context, gateway.windows, at, row, connection)
+    host_history.begin(gateway.history, gateway.hosts.hosts, context, slot, row, connection)
 
 
 @kernel
@@ -560,13 +576,18 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
     """Tell the flow's hosts how it goes on."""
     flow, table = gateway.table.flows[slot], gateway.table
     count, context = int(flow["packets"]), gateway.contexts[slot]
+    connection, hosts = flow["connection"], gateway.hosts
     if is_answer:
         refused = packet["flags"] & RST != 0
-        note_answer(gateway.hosts, context, flow["connection"], refused)
-    if count & (count - 1) == 0 and flow["serial"] == flow["connection"]:
+        note_answer(hosts, context, connection, refused)
+        host_history.note_answer(gateway.history, hosts.hosts, context, slot, connection, refused)
+    if count & (count - 1) == 0 and flow["serial"] == connection:
         payload = forward_of(table, slot)["payload"] + backward_of(table, slot)["payload"]
         if payload:
-            note_payload(gateway.hosts, context, flow["connection"], payload)
+            note_payload(hosts, context, connection, payload)
+            host_history.note_payload(
+                gateway.history, hosts.hosts, context, slot, connection, payload
+            )
 
 
 @kernel
@@ -580,6 +601,7 @@ def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         fwd, bwd = forward_of(table, slot), backward_of(table, slot)
         at = _put_statistics(row, at, flow, fwd, bwd)
         at = _put_context(row, at, gateway, slot)
+        at = put_history(row, at, gateway.history, slot)
         at = put_fragments(row, at, gateway.evidence, slot, flow)
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])

@@ -1,0 +1,244 @@
+"""What disguises hide from a model: ``python -m tests.flows.evasion [MODEL] [--spoofed N]``.
+
+    sample, labels ──> disguise ──> capture ──> open_flows, detector ──> found, named, false alarms
+
+An attack connection of the shipped sample counts as found if an alert is raised for a flow between
+its two endpoints while it lasts; its source is named rightly if one of these alerts names who began
+it. The goal holds for every family of attacks by itself, so that many easy ones hide no loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from tests.flows.disguises import (
+    FAKE_ACK,
+    FAKE_JUNK,
+    FAKE_RST,
+    FAKE_SESSION,
+    FAKE_SYN_ACK,
+    STRAY_SYN_ACK,
+    VICTIM_SYN,
+    Connection,
+    Connections,
+    Disguise,
+    attacks,
+    covered,
+    each,
+    everything,
+    forged,
+    guesses,
+    in_fragments,
+    only_first,
+    only_initiator,
+    read_connections,
+    slowed,
+    spoofed,
+    stretched,
+    tcp_attacks,
+    write_records,
+)
+from tests.flows.packets import words
+
+from idskit.detect.alert import Flow
+from idskit.detect.detector import Detector
+from idskit.flows.reader import FlowBatch, open_flows
+
+SHIPPED = Path(__file__).resolve().parents[2] / "toolkit" / "shipped"
+GOAL = 0.95
+SPOOFED = 1_000_000
+PLAIN = "as it is"
+FLOOD = "{:,} spoofed flows between"
+
+DISGUISES: dict[str, Disguise] = {
+    **{f"all in fragments of {n} bytes": each(in_fragments(n), everything) for n in (8, 16, 24)},
+    "attacker in fragments of 8 bytes": each(in_fragments(8, both_sides=False), attacks),
+    "only the first packet of each connection": each(only_first, everything),
+    "only the attacker's side": each(only_initiator, attacks),
+    "forged SYN+ACK before": each(forged(FAKE_SYN_ACK), tcp_attacks),
+    "forged RST before": each(forged(FAKE_RST), tcp_attacks),
+    "forged ACK before": each(forged(FAKE_ACK), tcp_attacks),
+    "forged junk payload before": each(forged(FAKE_JUNK), tcp_attacks),
+    "forged whole session before": each(forged(*FAKE_SESSION), tcp_attacks),
+    "SYN+ACK of other sequence numbers before": each(forged(STRAY_SYN_ACK), tcp_attacks),
+    "forged SYN of the victim before": each(forged(VICTIM_SYN), tcp_attacks),
+    **{f"attacks slowed {n} times": slowed(n) for n in (3, 10, 30)},
+    **{f"all gaps times {n}": stretched(n) for n in (3, 10, 30)},
+    "1 answered HTTPS flow per guess": each(covered(1), guesses),
+    "3 answered HTTPS flows per guess": each(covered(3), guesses),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a detector made of a capture.
+
+    Attributes:
+        found: numbers of the attack connections that raised an alert.
+        named: those whose source an alert named.
+        false_alarms: alerts of flows between hosts that did nothing but benign things.
+    """
+
+    found: frozenset[int]
+    named: frozenset[int]
+    false_alarms: int
+
+
+class _Known:
+    """The labelled connections, looked up by the flows of a capture."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+        self._by_key = {_key(one): number for number, one in enumerate(connections)}
+        pairs: dict[bool, set[frozenset[str]]] = {True: set(), False: set()}
+        for one in connections:
+            pairs[one.is_attack].add(frozenset((one.ends.src, one.ends.dst)))
+        self._benign = pairs[False] - pairs[True]
+        hosts = {address for one in connections for address in (one.ends.src, one.ends.dst)}
+        self._hosts = np.array(sorted(words(host)[1] for host in hosts), np.uint64)
+
+    def only(self, batch: FlowBatch) -> FlowBatch:
+        """Leave the flows between hosts that no label names: nothing is asked about them."""
+        ours = np.isin(batch.flows["src_low"], self._hosts)
+        ours &= np.isin(batch.flows["dst_low"], self._hosts)
+        return replace(batch, flows=batch.flows[ours], features=batch.features[ours])
+
+    def attack_of(self, flow: Flow) -> int | None:
+        """Number of the attack connection that a flow is part of."""
+        number = self._by_key.get(_flow_key(flow))
+        if number is None or not self.connections[number].is_attack:
+            return None
+        one = self.connections[number]
+        return number if flow.start_us <= one.last and flow.end_us >= one.first else None
+
+    def is_benign(self, flow: Flow) -> bool:
+        number = self._by_key.get(_flow_key(flow))
+        if number is not None:
+            return not self.connections[number].is_attack
+        return frozenset((str(flow.src), str(flow.dst))) in self._benign
+
+
+def _key(connection: Connection) -> object:
+    ends = connection.ends
+    return connection.protocol, frozenset((ends[:2], ends[2:]))
+
+
+def _flow_key(flow: Flow) -> object:
+    ends = ((str(flow.src), flow.src_port), (str(flow.dst), flow.dst_port))
+    return flow.protocol, frozenset(ends)
+
+
+def judge(detector: Detector, capture: Path, connections: Connections) -> Outcome:
+    """Detect in a capture, and compare with what is known about it."""
+    known, false_alarms = _Known(connections), 0
+    found: set[int] = set()
+    named: set[int] = set()
+    with open_flows(capture, detector.schema) as flows:
+        for batch in flows.batches(size=4096):
+            for alert in detector.alerts(known.only(batch)):
+                assert alert.flow is not None
+                number = known.attack_of(alert.flow)
+                if number is not None:
+                    found.add(number)
+                    if str(alert.flow.src) == connections[number].ends.src:
+                        named.add(number)
+                false_alarms += known.is_benign(alert.flow)
+    return Outcome(found=frozenset(found), named=frozenset(named), false_alarms=false_alarms)
+
+
+def outcomes(
+    detector: Detector, connections: Connections, disguises: dict[str, Disguise], count: int
+) -> Iterator[tuple[str, Outcome]]:
+    """Yield what the detector makes of the plain sample, and of each disguise.
+
+    The last disguise is ``count`` spoofed flows, none if that is 0.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        capture = Path(folder) / "disguised.pcap"
+        for name, disguise in {PLAIN: list, **disguises}.items():
+            changed = disguise(connections)
+            write_records(capture, changed)
+            yield name, judge(detector, capture, changed)
+        if count:
+            write_records(capture, connections, spoofed(connections, count))
+            yield FLOOD.format(count), judge(detector, capture, connections)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A disguise next to the plain sample.
+
+    Attributes:
+        found: attack connections of each family.
+        kept: share of those found without the disguise that are found with it.
+        worst: the same of the family that loses most.
+        named: share of those found whose source is named rightly.
+        false_alarms: alerts of benign flows.
+        reaches: whether the goal is met: ``worst``, all sources, no more false alarms.
+    """
+
+    found: Counter[str]
+    kept: float
+    worst: float
+    named: float
+    false_alarms: int
+    reaches: bool
+
+
+def compare(connections: Connections, plain: Outcome, now: Outcome) -> Row:
+    """Compare what is found with what was found without a disguise."""
+    families = Counter(connections[number].category for number in plain.found)
+    still = Counter(connections[number].category for number in plain.found & now.found)
+    worst = min((still[family] / count for family, count in families.items()), default=1.0)
+    named = len(now.named) / len(now.found) if now.found else 1.0
+    return Row(
+        found=Counter(connections[number].category for number in now.found),
+        kept=still.total() / families.total() if families else 1.0,
+        worst=worst,
+        named=named,
+        false_alarms=now.false_alarms,
+        reaches=worst >= GOAL and named == 1 and now.false_alarms <= plain.false_alarms,
+    )
+
+
+def table(connections: Connections, found: Iterator[tuple[str, Outcome]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table, each as soon as it is known."""
+    totals = Counter(one.category for one in connections if one.is_attack)
+    families = sorted(totals)
+    titles = [f"{family} ({totals[family]})" for family in families]
+    heads = ["disguise", *titles, f"all ({totals.total()})", "of those found as it is"]
+    heads += ["worst family", "source named rightly", "false alarms", f"goal of {GOAL:.0%}"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    first = next(found)
+    for name, now in chain([first], found):
+        row = compare(connections, first[1], now)
+        cells = [name, *(str(row.found[family]) for family in families), str(row.found.total())]
+        cells += [f"{row.kept:.1%}", f"{row.worst:.1%}", f"{row.named:.1%}"]
+        cells += [str(row.false_alarms), "reached" if row.reaches else "missed"]
+        yield f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.flows.evasion", description=__doc__)
+    parser.add_argument("model", nargs="?", type=Path, help="the shipped one if omitted")
+    parser.add_argument("--spoofed", type=int, default=SPOOFED, metavar="N")
+    parser.add_argument("--only", default="", metavar="WORDS", help="disguises whose name has them")
+    given = parser.parse_args()
+    connections = read_connections(SHIPPED / "sample.pcap", SHIPPED / "sample.labels.csv")
+    chosen = {name: disguise for name, disguise in DISGUISES.items() if given.only in name}
+    count = given.spoofed if given.only in FLOOD else 0
+    found = outcomes(Detector.load(given.model), connections, chosen, count)
+    for line in table(connections, found):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
