@@ -42,6 +42,7 @@ FLOW = np.dtype(
         ("dst_port", "<u2"),
         ("icmp_type", "<i2"),  # of the first packet, -1 where it is not ICMP
         ("icmp_code", "<i2"),
+        ("vlan", "<u2"),  # VLAN identifier plus one, 0 untagged
         ("protocol", "u1"),
         ("ip_version", "u1"),
         ("end", "u1"),  # why it was given out: an index of ENDS
@@ -137,6 +138,7 @@ OPEN_FLOW = np.dtype(
         ("first_payload", "<i4"),
         ("icmp_type", "<i2"),  # of the first packet, -1 where there is none
         ("icmp_code", "<i2"),
+        ("vlan", "<u2"),  # identifier plus one of the first packet that has a tag, 0 untagged
         ("first_flags", "u1"),
         ("ip_version", "u1"),
         ("two_way", "u1"),  # a backward packet came: its direction is in use
@@ -658,6 +660,7 @@ def identify(table: Table, slot: int, end: int, row: _Record) -> None:
     row["fwd_bytes"] = fwd["wire"]
     row["bwd_bytes"] = bwd["wire"]
     row["icmp_type"], row["icmp_code"] = flow["icmp_type"], flow["icmp_code"]
+    row["vlan"] = flow["vlan"]
     row["protocol"], row["ip_version"] = flow["protocol"], flow["ip_version"]
     row["end"] = end
     row["reversed_id"] = flow["src_is_b"] != flow["id_from_b"]
@@ -688,7 +691,7 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["connection_us"] = 0.0
     flow["icmp_type"] = flow["icmp_code"] = -1
     flow["first_flags"] = packet["flags"]
-    flow["ip_version"] = packet["ip_version"]
+    flow["ip_version"], flow["vlan"] = packet["ip_version"], packet["vlan"]
     flow["serial"] = flow["connection"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
     flow["two_way"] = 0
