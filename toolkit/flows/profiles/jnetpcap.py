@@ -71,7 +71,7 @@ def _reread(data: _Bytes, records: _Records, rows: _Records, original: bool) -> 
         if link_type == _ETHERNET:
             count += _read_frame(frame_bytes, at, end, rows[count], original)
         if link_type != _ETHERNET or not _is_ipv4(frame_bytes, at, end):
-            reason = decoder._packet(frame_bytes, at, end, link_type, rows[count])
+            reason = decoder._packet(frame_bytes, at, end, end, link_type, rows[count])
             count += reason >= 0
         for row in range(before, count):
             rows[row]["time_us"] = record["time_ns"] // 1000
@@ -159,7 +159,7 @@ def _read_ip(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> b
     row["dst_low"] = _MAPPED | np.uint64(_u32(data, ip + 16))
     fragment = _u16(data, ip + 6)
     row["fragment"] = 2 if fragment & 0x1FFF else 1 if fragment & 0x2000 else 0
-    row["vlan"] = row["padding_bytes"] = 0
+    row["vlan"] = 0
     _clear_transport(row)
     return bool(original or _NAMED[row["protocol"]])
 
