@@ -79,7 +79,7 @@ class Connection:
             self.evidence[forgery] += 1
             return "ignore"
         if is_opening(packet):
-            return "replace" if closed else self.judge_opening(count, packet, end)
+            return self.judge_opening(count, closed, packet, end)
         if self.pending and self.confirms(packet, end):
             return "confirm"
         if self.state == "established" and not self.may_decide(packet, end):
@@ -87,15 +87,16 @@ class Connection:
             return "ignore"
         return "turn" if self.state == "answered" and self.fits(packet, end) else "join"
 
-    def judge_opening(self, count: int, packet: Packet, end: End) -> str:
-        known = self.state in ("doubtful", "opened", "established") and end == self.source
-        if known and (number(packet, "sequence") == self.opening or len(self.heard) < 2):
-            return "join"
+    def judge_opening(self, count: int, closed: bool, packet: Packet, end: End) -> str:
         certain = self.state in ("opened", "established")
         provisional = len(self.heard) < 2 and count <= FEW_PACKETS
         if not certain and provisional and not is_doubtful(packet):
             return "start over"
-        self.pending = end, packet
+        if closed:
+            return "replace"
+        known = self.state in ("doubtful", "opened", "established") and end == self.source
+        if not known or (number(packet, "sequence") != self.opening and len(self.heard) == 2):
+            self.pending = end, packet
         return "join"
 
     def may_decide(self, packet: Packet, end: End) -> bool:

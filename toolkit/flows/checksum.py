@@ -37,10 +37,10 @@ def segment_checksum(data: _Bytes, ip: int, at: int, end: int, ip_end: int) -> i
         return UNKNOWN
     else:
         pseudo = TCP + _sum(data, ip + 8, ip + 40)
+    if _fold(pseudo + size + _sum(data, at, ip_end)) == 0xFFFF:
+        return RIGHT
     field = signed(data[at + _CHECKSUM_AT]) << 8 | signed(data[at + _CHECKSUM_AT + 1])
-    if field in (0, _fold(pseudo), _fold(pseudo + size)):
-        return OFFLOADED
-    return RIGHT if _fold(pseudo + size + _sum(data, at, ip_end)) == 0xFFFF else WRONG
+    return OFFLOADED if field in (0, _fold(pseudo), _fold(pseudo + size)) else WRONG
 
 
 @kernel

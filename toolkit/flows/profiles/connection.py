@@ -289,15 +289,15 @@ def _judge_numbers(connection: _Record, packet: _Record, from_b: bool) -> int:
 
 @kernel
 def _judge_opening(connection: _Record, flow: _Record, packet: _Record, from_b: bool) -> int:
-    if flow["tcp"] == READY:
-        return REPLACE
     by_source = flow["src_is_b"] == from_b
     state, sequence = connection["state"], signed(packet["sequence"])
+    if state < _OPENED and is_provisional(connection, flow) and not _is_doubtful(packet):
+        return START_OVER
+    if flow["tcp"] == READY:
+        return REPLACE
     is_again = sequence == connection["opening"] or _is_one_way(connection)
     if by_source and state >= _DOUBTFUL and is_again:
         return JOIN  # sent again, or one of a flood
-    if state < _OPENED and is_provisional(connection, flow) and not _is_doubtful(packet):
-        return START_OVER
     connection["pending"], connection["pending_from"] = packet["sequence"], 1 + from_b
     return JOIN
 
