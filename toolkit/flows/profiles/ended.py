@@ -80,6 +80,8 @@ def keep_ended(ended: Ended, flow: _Record, closed: bool) -> None:
     """Keep a connection that ended, in place of the oldest one."""
     tag, state = int(flow["tag"]), ended.state[0]
     slot = find_ended(ended, tag)
+    if slot >= 0 and ended.ring[slot]["time"] > flow["last"]:
+        return  # a later one, in another VLAN
     if slot < 0:
         slot = int(state["head"])
         state["head"] = (slot + 1) % state["capacity"]

@@ -457,13 +457,15 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     if room(table, output) < 2:
         return False
     table.state[0]["allowance"] = SWEPT
-    protocol, swapped = int(packet["protocol"]), is_swapped(packet)
-    if protocol in (ICMP, ICMPV6) and _is_unreachable(packet) and _has_statistics(gateway):
-        refuse(gateway.hosts, packet)
+    swapped = is_swapped(packet)
     slot = find_in_vlan(table, packet, swapped, tag)
-    if slot >= 0 and is_expired(table.state[0], table.flows[slot], now):
+    while slot >= 0 and is_expired(table.state[0], table.flows[slot], now):
         _end(gateway, output, slot, _silent_end(table.flows[slot]))
-        slot = -1
+        if room(table, output) < 2:
+            return False
+        slot = find_in_vlan(table, packet, swapped, tag)
+    if packet["protocol"] in (ICMP, ICMPV6) and _has_statistics(gateway):
+        _refuse(gateway.hosts, packet)
     slot = _place(gateway, output, packet, slot, swapped, tag)
     if slot >= 0:
         _count(gateway, output, slot, packet, swapped)
@@ -490,9 +492,10 @@ def _place(
 
 
 @kernel
-def _is_unreachable(packet: _Record) -> bool:
-    """Destination unreachable: RFC 792, RFC 4443."""
-    return bool(packet["icmp_type"] == (3 if packet["protocol"] == ICMP else 1))
+def _refuse(hosts: Hosts, packet: _Record) -> None:
+    """Note a destination unreachable (RFC 792, RFC 4443) with the hosts of what it answers."""
+    if packet["icmp_type"] == (3 if packet["protocol"] == ICMP else 1):
+        refuse(hosts, packet)
 
 
 @kernel
