@@ -75,6 +75,7 @@ class FlowStatistics:
         evicted: of the flows, those given out early because the memory was full.
         truncated: why reading ended before the end of the capture, or empty.
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
+        late: of the packets, those that came after the close of their TCP connection: in no flow.
     """
 
     source: str
@@ -87,6 +88,7 @@ class FlowStatistics:
     evicted: int
     truncated: str
     dropped: int
+    late: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain types."""
@@ -107,6 +109,8 @@ class FlowStatistics:
             yield f"frames not decoded: {reasons}"
         if self.evicted:
             yield f"{self.evicted:,} flows were given out early: the flow table was full"
+        if self.late:
+            yield f"{self.late:,} packets came after their connection had closed: in no flow"
         if self.dropped:
             yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
         if self.truncated:
@@ -290,6 +294,7 @@ class FlowReader:
             evicted=int(self._state.table.state["evicted"][0]),
             truncated=self._capture.truncated,
             dropped=0 if self._live is None else self._live.dropped,
+            late=int(self._state.table.state["late"][0]),
         )
 
     def batches(self, size: int = 1024, max_wait_ms: float = MAX_WAIT_MS) -> Iterator[FlowBatch]:

@@ -159,6 +159,7 @@ STATE = np.dtype(
         ("open", "<i8"),  # flows in the table
         ("begun", "<i8"),  # flows ever begun
         ("evicted", "<i8"),
+        ("late", "<i8"),  # packets that came after the close of their connection
         ("emitted", "<i8"),  # rows of Output filled
         ("hand", "<i8"),  # tick of the wheel that was swept last
         ("allowance", "<i8"),  # flows that sweeps may still look at on behalf of this packet

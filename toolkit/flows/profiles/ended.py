@@ -34,7 +34,7 @@ _ENDED = np.dtype(
     ],
     align=True,
 )
-_STATE = np.dtype([("mask", "<i8"), ("capacity", "<i8"), ("head", "<i8"), ("late", "<i8")])
+_STATE = np.dtype([("mask", "<i8"), ("capacity", "<i8"), ("head", "<i8")])
 
 
 class Ended(NamedTuple):
@@ -103,5 +103,4 @@ def is_late(ended: Ended, slot: int, packet: _Record) -> bool:
     if not kept["closed"] or is_data or is_over or kept["late"] == MOST_LATE:
         return False
     kept["late"] += 1
-    ended.state[0]["late"] += 1
     return True

@@ -507,6 +507,7 @@ def _opener(gateway: Gateway, packet: _Record, swapped: bool, tag: int) -> int:
     if ended < 0:
         return int(swapped)
     if is_late(gateway.ended, ended, packet):
+        gateway.table.state[0]["late"] += 1
         return -1
     return int(gateway.ended.ring[ended]["src_is_b"])
 
