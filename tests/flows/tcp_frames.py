@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from idskit.flows import open_flows
+from idskit.flows import FlowBatch, open_flows
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 CLIENT, SERVER = "192.0.2.99", "192.0.2.14"
@@ -145,18 +142,13 @@ def rows_of(capture: Path, schema: str = "gateway") -> list[Row]:
         return [row for batch in flows.batches() for row in _rows(batch)]
 
 
-def _rows(batch: object) -> list[Row]:
-    names = batch.schema.names  # type: ignore[attr-defined]
-    flows: NDArray[np.void] = batch.flows  # type: ignore[attr-defined]
+def _rows(batch: FlowBatch) -> list[Row]:
+    columns = zip(batch.sources(), batch.flows, batch.features.tolist(), strict=True)
     return [
-        Row(source, int(flow["src_port"]), int(flow["vlan"]), dict(zip(names, row, strict=True)))
-        for source, flow, row in zip(
-            batch.sources(),
-            flows,
-            batch.features.tolist(),
-            strict=True,  # type: ignore[attr-defined]
-        )
+        Row(source, int(flow["src_port"]), int(flow["vlan"]), _named(batch, values))
+        for source, flow, values in columns
     ]
 
 
-__all__ = ["ACK", "CLIENT", "FIN", "MSS", "PSH", "RST", "SERVER", "SYN", "replace"]
+def _named(batch: FlowBatch, values: list[float]) -> dict[str, float]:
+    return dict(zip(batch.schema.names, values, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from tests.flows.tcp_frames import (
     Connection,
     Row,
     Segment,
-    replace,
     rows_of,
     write,
 )
