@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.flows.tcp_frames import (
     write,
 )
 
+from idskit.cli import main
 from idskit.flows import open_flows
 
 KINDS = {
@@ -195,3 +197,16 @@ def test_the_guesses_behind_forged_answers_are_found(shared: Path) -> None:
     guesses = [row for row in found if row.features["before_open"]]
     assert len(guesses) >= 15
     assert {row.source for row in guesses} == {CLIENT}
+
+
+def test_the_shipped_model_finds_the_guesses_and_names_their_source(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = shared / "cases" / "evasion" / "synack_guess.pcap"
+    with pytest.raises(SystemExit) as ended:
+        main(["detect", "-r", str(capture)])
+    assert ended.value.code in (0, None)
+    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    guesses = [alert for alert in alerts if "brute" in json.dumps(alert["alert"])]
+    assert len(guesses) == 15
+    assert {alert["src_ip"] for alert in guesses} == {CLIENT}
