@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tests.flows.naive_connection import Connection, has, is_opening, payload_of, segments
 
 from idskit.flows.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, URG
 
 IDLE_US, LINGER_US, MAX_AGE_US = 120_000_000, 5_000_000, 120_000_000
+LATE_US, MOST_LATE = 300_000_000, 16
+REQUESTS = {
+    ICMP: {8: 0, 13: 14, 15: 16, 10: 9, 17: 18},
+    ICMPV6: {128: 129, 130: 131, 133: 134, 135: 136, 139: 140, 144: 145},
+}
 
 RING = 64  # flows that a host remembers in each role
 
 Packet = dict[str, Any]
+End = tuple[tuple[int, int], int]
 
 
 @dataclass
@@ -49,98 +57,224 @@ class Flow:
     past: Past | None = None
     continued: bool = False
     teardown: str = "open"
+    vlan: int = 0
+    connection: Connection | None = None
+    final_evidence: dict[str, int] | None = None
 
     @property
     def start(self) -> int:
         return self.packets[0]["time_us"]
 
     @property
+    def evidence(self) -> dict[str, int]:
+        if self.final_evidence is not None:
+            return self.final_evidence
+        none = dict.fromkeys(("before_open", "out_of_window", "bad_checksums", "short_lived"), 0)
+        return dict(self.connection.evidence if self.connection else none)
+
+    @property
     def last(self) -> int:
         return self.packets[-1]["time_us"]
 
 
-def payload_of(packet: Packet) -> int:
+def size_of(packet: Packet) -> int:
     if packet["header_bytes"]:
-        return packet["payload_bytes"]
+        return payload_of(packet)
     return max(packet["ip_bytes"] - (20 if packet["ip_version"] == 4 else 40), 0)
 
 
-def source(packet: Packet) -> tuple[tuple[int, int], int]:
+def source(packet: Packet) -> End:
     return (packet["src_high"], packet["src_low"]), packet["src_port"]
 
 
-def target(packet: Packet) -> tuple[tuple[int, int], int]:
+def target(packet: Packet) -> End:
     return (packet["dst_high"], packet["dst_low"]), packet["dst_port"]
+
+
+def key_of(packet: Packet) -> Any:
+    """Protocol and both endpoints; of ICMP who asks whom what, or who sends whom what."""
+    protocol, kind = packet["protocol"], packet.get("icmp_type", 0)
+    ends = source(packet)[0], target(packet)[0]
+    if protocol not in REQUESTS:
+        return protocol, frozenset([source(packet), target(packet)])
+    for request, reply in REQUESTS[protocol].items():
+        if kind == request:
+            return protocol, request, ends
+        if kind == reply:
+            return protocol, request, ends[::-1]
+    return protocol, kind, packet.get("icmp_code", 0), ends
+
+
+@dataclass
+class Ended:
+    """A connection that was emitted."""
+
+    source: End
+    closed: bool
+    last: int
+    late: int = 0
 
 
 class Gateway:
     """Feed packets in order, then ``close``; ``done`` holds the finished flows."""
 
     def __init__(self) -> None:
-        self.open: dict[Any, Flow] = {}
+        self.open: dict[Any, list[Flow]] = {}  # by key; of several, the VLAN tells
+        self.ended: dict[Any, Ended] = {}
         self.done: list[Flow] = []
         self.history: list[Past] = []
         self.windows: dict[Any, list[Past]] = {}
 
     def feed(self, packet: Packet) -> None:
         self.note_unreachable(packet)
-        key = (packet["protocol"], frozenset([source(packet), target(packet)]))
-        flow = self.open.get(key)
-        if flow is not None and not self.joins(flow, packet):
-            self.done.append(flow)
-            now = packet["time_us"]
-            cut = (
-                not self.silent(flow, now)
-                and not self.replaced(flow, packet)
-                and flow.protocol in (TCP, UDP)
-            )
-            flow = self.begin(packet, flow if cut else None)
-        elif flow is None:
-            flow = self.begin(packet, None)
-        self.open[key] = flow
-        self.add(flow, packet)
+        key, now = key_of(packet), packet["time_us"]
+        flow = self.find(key, packet)
+        if flow is not None and self.silent(flow, now):
+            self.end(key, flow)
+            flow = None
+        if flow is None:
+            opener = self.opener(key, packet)
+            if opener is None:
+                return
+            flow = self.begin(packet, opener)
+            self.open.setdefault(key, []).append(flow)
+        elif flow.connection and not self.meet(flow, packet):
+            return
+        if flow.packets and now - flow.start > MAX_AGE_US:
+            self.cut(flow, packet)
+        flow.vlan = flow.vlan or packet.get("vlan", 0)
+        self.count(flow, packet)
+
+    def find(self, key: Any, packet: Packet) -> Flow | None:
+        vlan = packet.get("vlan", 0)
+        same = [f for f in self.open.get(key, []) if 0 in (f.vlan, vlan) or f.vlan == vlan]
+        return same[0] if same else None
+
+    def end(self, key: Any, flow: Flow) -> None:
+        self.done.append(flow)
+        self.open[key].remove(flow)
+        if flow.connection and False in flow.forward:
+            ended = Ended((flow.src, flow.src_port), flow.teardown == "ready", flow.last)
+            self.ended[key] = ended
+
+    def opener(self, key: Any, packet: Packet) -> End | None:
+        """Who opened the connection of a packet without a flow; None if the packet is late."""
+        ended = self.ended.get(key)
+        if packet["protocol"] != TCP or is_opening(packet) or ended is None:
+            return source(packet)
+        data = payload_of(packet) and not has(packet, FIN) and not has(packet, RST)
+        over = abs(packet["time_us"] - ended.last) > LATE_US
+        if not ended.closed or data or over or ended.late == MOST_LATE:
+            return ended.source
+        ended.late += 1
+        return None
+
+    def meet(self, flow: Flow, packet: Packet) -> bool:
+        """What a TCP packet does to an open flow before it is counted; False: it is not."""
+        connection, end = flow.connection, source(packet)
+        assert connection is not None
+        deed = connection.judge(len(flow.packets), flow.teardown == "ready", packet, end)
+        if deed == "replace":
+            self.replace(flow, packet)
+        elif deed == "start over":
+            self.start_over(flow, packet, connection.evidence["before_open"] + len(flow.packets))
+        elif deed == "confirm":
+            assert connection.pending is not None
+            _, syn = connection.pending
+            if len(connection.heard) < 2 and len(flow.packets) <= 4:
+                before = connection.evidence["before_open"] + len(flow.packets) - 1
+                self.start_over(flow, syn, before)
+            else:
+                self.replace(flow, syn)
+            self.count(flow, syn)
+        elif deed == "turn":
+            self.turn(flow, source(packet))
+        return deed != "ignore"
+
+    def replace(self, flow: Flow, packet: Packet) -> None:
+        self.emit(flow)
+        flow.__dict__.update(self.begin(packet, source(packet)).__dict__)
+
+    def start_over(self, flow: Flow, packet: Packet, before: int) -> None:
+        same, past, context = (flow.src, flow.src_port) == source(packet), flow.past, flow.context
+        remembered = [*self.history], {host: [*w] for host, w in self.windows.items()}
+        flow.__dict__.update(self.begin(packet, source(packet), before).__dict__)
+        if same:
+            self.history, self.windows = remembered
+            flow.past, flow.context = past, context
+            assert past is not None
+            past.payload = 0
+
+    def turn(self, flow: Flow, end: End) -> None:
+        (src, src_port), (dst, dst_port) = (flow.dst, flow.dst_port), (flow.src, flow.src_port)
+        flow.src, flow.src_port, flow.dst, flow.dst_port = src, src_port, dst, dst_port
+        flow.forward = [not forward for forward in flow.forward]
+        assert flow.connection is not None
+        flow.connection.source = src, src_port
+        flow.connection.state = "established" if end == (src, src_port) else "unopened"
+        self.enter(flow, flow.start)
+
+    def cut(self, flow: Flow, packet: Packet) -> None:
+        self.emit(flow)
+        if flow.protocol not in (TCP, UDP):
+            flow.__dict__.update(self.begin(packet, source(packet)).__dict__)
+            return
+        flow.packets, flow.forward, flow.teardown, flow.continued = [], [], "open", True
+        if flow.connection:
+            flow.connection.forget()
+
+    def emit(self, flow: Flow) -> None:
+        """Keep a flow as it is, in place of one that goes on or begins anew."""
+        evidence = flow.evidence
+        kept = replace(flow, packets=[*flow.packets], forward=[*flow.forward], connection=None)
+        kept.final_evidence = evidence
+        self.done.append(kept)
 
     def close(self) -> None:
-        self.done.extend(self.open.values())
+        self.done.extend(flow for flows in self.open.values() for flow in flows)
         self.open.clear()
 
     def silent(self, flow: Flow, now: int) -> bool:
         return abs(now - flow.last) > (LINGER_US if flow.teardown == "ready" else IDLE_US)
 
-    def replaced(self, flow: Flow, packet: Packet) -> bool:
-        if flow.teardown == "ready":
-            return bool(packet["flags"] & SYN)
-        first = flow.packets[0]
-        return (
-            flow.protocol in (ICMP, ICMPV6)
-            and first["icmp_type"] != packet["icmp_type"]
-            and first["icmp_code"] != packet["icmp_code"]
-        )
-
-    def joins(self, flow: Flow, packet: Packet) -> bool:
-        now = packet["time_us"]
-        aged = now - flow.start > MAX_AGE_US
-        return not (self.silent(flow, now) or self.replaced(flow, packet) or aged)
-
-    def begin(self, packet: Packet, before: Flow | None) -> Flow:
-        if before is not None:
-            return Flow(
-                before.src, before.dst, before.src_port, before.dst_port, before.protocol,
-                context=before.context, past=before.past, continued=True,
-            )  # fmt: skip
+    def begin(self, packet: Packet, opener: End, before: int = 0) -> Flow:
         ends = [source(packet), target(packet)]
-        if packet["flags"] & SYN and packet["flags"] & ACK:
+        if opener != ends[0]:
             ends.reverse()
         (src, src_port), (dst, dst_port) = ends
         flow = Flow(src, dst, src_port, dst_port, packet["protocol"])
-        service = (flow.protocol, dst_port)
-        flow.past = Past(packet["time_us"], src, dst, src_port, service)
+        flow.vlan = packet.get("vlan", 0)
+        if flow.protocol == TCP:
+            connection = Connection.begin(packet, source(packet), target(packet), ends[0], before)
+            flow.connection = connection
+        self.enter(flow, packet["time_us"])
+        return flow
+
+    def enter(self, flow: Flow, start: int) -> None:
+        """Let the hosts know of a flow."""
+        service = (flow.protocol, flow.dst_port)
+        flow.past = Past(start, flow.src, flow.dst, flow.src_port, service)
         flow.context = self.context(flow.past)
         self.history.append(flow.past)
-        return flow
+
+    def count(self, flow: Flow, packet: Packet) -> None:
+        parts, connection = [packet], flow.connection
+        if connection:
+            end, other = source(packet), target(packet)
+            goes_on = connection.reset_by == end and not has(packet, RST)
+            if flow.teardown == "ready" and goes_on:
+                flow.teardown = "open"
+            connection.note(packet, end, other)
+            parts = segments(packet, connection)
+        for part in parts:
+            self.add(flow, part)
 
     def add(self, flow: Flow, packet: Packet) -> None:
         forward = source(packet) == (flow.src, flow.src_port)
+        if flow.protocol in REQUESTS:
+            itself = flow.src == flow.dst and flow.packets
+            is_reply = itself and packet["icmp_type"] != flow.packets[0]["icmp_type"]
+            forward = source(packet)[0] == flow.src and not is_reply
         first_answer = not forward and all(flow.forward)
         flow.packets.append(packet)
         flow.forward.append(forward)
@@ -154,7 +288,7 @@ class Gateway:
             flow.past.settled, flow.past.failed = True, bool(packet["flags"] & RST)
         count = len(flow.packets)
         if not flow.continued and count & (count - 1) == 0:
-            flow.past.payload = sum(map(payload_of, flow.packets))
+            flow.past.payload = sum(map(size_of, flow.packets)) or flow.past.payload
 
     def follow_teardown(self, flow: Flow, packet: Packet) -> None:
         if flow.protocol != TCP:
@@ -302,7 +436,7 @@ def bulk(flow: Flow, forward: bool) -> list[float]:
     run: list[tuple[int, int]] = []
     other_last = 0
     for packet, way in zip(flow.packets, flow.forward, strict=True):
-        now, payload = packet["time_us"], payload_of(packet)
+        now, payload = packet["time_us"], size_of(packet)
         if way != forward:
             other_last = now if payload else other_last
             continue
@@ -353,8 +487,8 @@ def features(flow: Flow) -> list[float]:
         way: [p for p, f in zip(flow.packets, flow.forward, strict=True) if f == way]
         for way in ways
     }
-    payloads = {way: [payload_of(p) for p in split[way]] for way in ways}
-    everything = [payload_of(p) for p in flow.packets]
+    payloads = {way: [size_of(p) for p in split[way]] for way in ways}
+    everything = [size_of(p) for p in flow.packets]
     times = [p["time_us"] for p in flow.packets]
     duration = flow.last - flow.start
     seconds = duration / 1e6
@@ -397,5 +531,5 @@ def features(flow: Flow) -> list[float]:
     is_icmp = flow.protocol in (ICMP, ICMPV6)
     row += [first["icmp_code"] if is_icmp else -1, first["icmp_type"] if is_icmp else -1]
     kinds = ("fragments", "tiny_fragments", "overlapping_fragments", "incomplete")
-    evidence = [sum(p.get(kind, 0) for p in flow.packets) for kind in kinds]
-    return [float(value) for value in [*row, *flow.context, *evidence]]
+    cut = [sum(p.get(kind, 0) for p in flow.packets) for kind in kinds]
+    return [float(value) for value in [*row, *flow.context, *cut, *flow.evidence.values()]]

@@ -52,6 +52,7 @@ def packet(
         "wire_bytes": size + 14,
         "captured_bytes": size + 14,
         "ip_version": version,
+        "ttl": 64,
     }
     return made | fields
 

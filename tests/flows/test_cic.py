@@ -29,6 +29,18 @@ def test_every_cell_of_the_java_table_agrees(
     assert result.missing == result.extra == result.differing == []
 
 
+@pytest.mark.parametrize("capture", ["ssh-session", "hydra-ftp"])
+@pytest.mark.parametrize("schema", TOOLS)
+def test_unpadded_arp_makes_the_flows_that_the_tool_sees(
+    schema: str, capture: str, shared: Path, tmp_path: Path
+) -> None:
+    folder = shared / "cases" / "arp-pseudo-flow"
+    extract(folder / f"{capture}.pcap", tmp_path / "ours.csv", schema=schema)
+    table = folder / f"{capture}.cicflowmeter-{TOOLS[schema][1]}.csv"
+    result = compare(tmp_path / "ours.csv", table)
+    assert result.missing == result.extra == result.differing == []
+
+
 def test_all_reference_captures_are_compared(shared: Path) -> None:
     assert {schema: len(cases(shared, schema)) for schema in TOOLS} == {
         "cic-fixed": 41,

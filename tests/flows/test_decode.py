@@ -38,10 +38,11 @@ from tests.flows.headers import (
     ipv6,
     tcp,
 )
+from tests.flows.tcp_frames import Segment
 
 from idskit.flows.capture import open_capture
 from idskit.flows.decode import SKIP_REASONS, decode
-from idskit.flows.packet import FRAME, PACKET, Frames
+from idskit.flows.packet import FRAME, OFFLOADED, PACKET, RIGHT, UNKNOWN, WRONG, Frames
 
 # Against dpkt
 
@@ -208,7 +209,7 @@ def test_link_layers(name: str, version: int) -> None:
     assert (row["ip_version"], row["protocol"], row["ttl"]) == (version, 17, 61)
     assert (row["src_port"], row["dst_port"], row["header_bytes"]) == (1111, 2222, 8)
     assert (row["payload_bytes"], row["ip_bytes"]) == (len(UDP_PAYLOAD), len(packet))
-    assert (row["padding_bytes"], row["captured_bytes"]) == (0, len(prefix) + len(packet))
+    assert (row["cut_bytes"], row["captured_bytes"]) == (0, len(prefix) + len(packet))
 
 
 @pytest.mark.parametrize(
@@ -255,9 +256,9 @@ def test_ipv4_options_are_passed_over() -> None:
     assert (row["src_port"], row["payload_bytes"]) == (1111, len(UDP_PAYLOAD))
 
 
-def test_padding_is_what_the_ip_packet_does_not_claim() -> None:
+def test_padding_is_no_payload() -> None:
     row = only(in_memory([MACS + b"\x08\0" + ipv4() + bytes(6)], 1))
-    assert (row["padding_bytes"], row["payload_bytes"]) == (6, len(UDP_PAYLOAD))
+    assert (row["cut_bytes"], row["payload_bytes"]) == (0, len(UDP_PAYLOAD))
 
 
 @pytest.mark.parametrize("packet", [ipv4(total=0), ipv6(size=0)])
@@ -269,6 +270,53 @@ def test_length_zero_means_the_whole_frame(packet: bytes) -> None:
 def test_payload_counts_captured_bytes_only() -> None:
     row = only(in_memory([ipv4(tcp(bytes(1000)), protocol=6)[:140]], 101))
     assert (row["ip_bytes"], row["captured_bytes"], row["payload_bytes"]) == (1040, 140, 100)
+    assert row["cut_bytes"] == 900
+
+
+@pytest.mark.parametrize(
+    ("options", "mss"),
+    [
+        (b"\2\4\5\xb4", 1460),
+        (b"\1\1\2\4\5\xb4\0\0", 1460),
+        (b"\4\2\2\4\5\xb4\1\1", 1460),
+        (b"\0\0\0\0\2\4\5\xb4", 0),
+        (b"\4\0\2\4\5\xb4\1\1", 1460),
+        (b"\1\1\1\2", 0),
+        (b"", 0),
+    ],
+)
+def test_a_syn_announces_its_segment_size(options: bytes, mss: int) -> None:
+    whole = tcp(words=5 + len(options) // 4, flags=2)[:20] + options
+    assert only(in_memory([ipv4(whole, protocol=6)], 101))["mss"] == mss
+    assert only(in_memory([ipv4(whole[:20], protocol=6, total=20 + len(whole))], 101))["mss"] == 0
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("payload", [b"", b"odd"])
+@pytest.mark.parametrize("flags", [1, 2, 4, 16])
+def test_checksums_of_segments_that_decide_are_judged(
+    flags: int, payload: bytes, version: int
+) -> None:
+    ends = {"src": "2001:db8::1", "dst": "2001:db8::2"} if version == 6 else {}
+    found = [
+        int(only(in_memory([frame], 1))["checksum"])
+        for frame in (
+            Segment(time_us=0, flags=flags, payload=payload, checksum=checksum, **ends).frame()
+            for checksum in ("right", "wrong", "partial", "zero")
+        )
+    ]
+    assert found == ([UNKNOWN] * 4 if flags == 16 else [RIGHT, WRONG, OFFLOADED, OFFLOADED])
+
+
+def test_the_checksum_of_what_was_not_captured_is_unknown() -> None:
+    whole = Segment(time_us=0, flags=1, payload=b"payload").frame()
+    assert only(in_memory([whole[:-1]], 1))["checksum"] == UNKNOWN
+
+
+def test_a_wrong_checksum_of_the_ip_header_is_wrong() -> None:
+    frame = bytearray(Segment(time_us=0, flags=2).frame())
+    frame[14 + 8] = 1  # the time to live, as a router would have counted it
+    assert only(in_memory([bytes(frame)], 1))["checksum"] == WRONG
 
 
 def test_options_cut_by_the_snapshot_length_do_not_matter() -> None:

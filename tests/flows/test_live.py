@@ -40,7 +40,7 @@ from idskit.flows.live import (
     ring_over,
     walk,
 )
-from idskit.flows.packet import FRAME
+from idskit.flows.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN
 from idskit.flows.reader import FlowBatch, FlowReader
 from idskit.signals import finish_on_signals
 
@@ -136,6 +136,15 @@ def test_a_tag_that_the_kernel_took_out_is_put_back() -> None:
     records, _, _ = walked(ring)
     assert octets(ring, records) == [frame[:12] + b"\x88\xa8\x60\x05" + frame[12:], frame]
     assert (records["wire"] - records["captured"]).tolist() == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("status", "checksum"), [(1, UNKNOWN), (1 | 8, OFFLOADED), (1 | 0x80, RIGHT)]
+)
+def test_what_the_kernel_says_of_a_checksum_is_kept(status: int, checksum: int) -> None:
+    """TP_STATUS_CSUMNOTREADY: its own frames, left to the card; TP_STATUS_CSUM_VALID."""
+    records, _, _ = walked(ring_of(block(FRAMES, status=status), EMPTY))
+    assert records["checksum"].tolist() == [checksum] * 3
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from idskit.data.parts import Dataset
 from idskit.data.resample import Resample
 from idskit.errors import DataError, RunError
 from idskit.flows.generate import generate
+from idskit.flows.profiles import schema_named
 from idskit.flows.reader import open_flows
 from idskit.models.frontend import LearnableMFCC
 from idskit.training import metrics
@@ -84,7 +85,7 @@ def test_the_exported_file_is_exact_and_alerts_on_what_torch_would(
 def test_both_schemas_in_one_record(captures: Path):
     settings = replace(TINY, dataset="captures", schema="gateway-packets", generated=0).resolved()
     dataset = load_data(settings, captures)
-    assert dataset.train.rows.shape[1] == 163 + 96
+    assert dataset.train.rows.shape[1] == len(schema_named("gateway-packets"))
     assert settings.signal == "features"
     assert build_network(dataset, settings).preparation.channels == 1
 

@@ -11,15 +11,12 @@ import base64
 import hashlib
 import struct
 
+from idskit.flows.icmp import PAIRS
 from idskit.flows.packet import ICMP, ICMPV6, SCTP, TCP, UDP
 
-_PAIRS = {
-    ICMP: ((8, 0), (13, 14), (15, 16), (10, 9), (17, 18)),
-    ICMPV6: ((128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)),
-}
 _ANSWERS = {
     protocol: {a: b for pair in pairs for a, b in (pair, pair[::-1])}
-    for protocol, pairs in _PAIRS.items()
+    for protocol, pairs in PAIRS.items()
 }
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flows.checksum import segment_checksum
 from idskit.flows.kernel import borrowed, kernel, signed
-from idskit.flows.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Frames
+from idskit.flows.packet import FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Frames
 
 SKIP_REASONS = (
     "link_type",  # a link type that is not decoded
@@ -44,7 +45,8 @@ def decode(frames: Frames, out: NDArray[np.void], skipped: NDArray[np.int64]) ->
 
     Tunnels (GRE, IP in IP, VXLAN, ...) are not opened: the outer packet is what was on this link.
     ``payload_bytes`` is 0 where the protocol has no header known here (``header_bytes`` 0), as in
-    CICFlowMeter; ``ip_bytes`` still tells the size of such a packet.
+    CICFlowMeter; ``ip_bytes`` still tells the size of such a packet. It counts what was captured,
+    and ``cut_bytes`` the rest: their sum does not depend on the snap length.
 
     Args:
         frames: n captured frames of any link type.
@@ -257,13 +259,13 @@ def _rare_link(data: _Bytes, at: int, end: int, link_type: int) -> _Layer:
 
 
 @kernel
-def _ipv4(data: _Bytes, at: int, end: int, row: np.void) -> _Layer:
+def _ipv4(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
     """RFC 791. Total length 0 is what segmentation offload leaves: the frame tells the length."""
     if end - at < 20:
         return _TRUNCATED_IP, at, end
     header, total = (_u8(data, at) & 15) * 4, _u16(data, at + 2)
     if total == 0:
-        total = end - at
+        total = wire - at
     if _u8(data, at) >> 4 != 4 or header < 20 or total < header:
         return _BAD_IP_HEADER, at, end
     if end - at < header:
@@ -280,7 +282,7 @@ def _ipv4(data: _Bytes, at: int, end: int, row: np.void) -> _Layer:
 
 
 @kernel
-def _ipv6(data: _Bytes, at: int, end: int, row: np.void) -> _Layer:
+def _ipv6(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
     """RFC 8200. Payload length 0 with a payload: a jumbogram or segmentation offload, as above."""
     if end - at < 40:
         return _TRUNCATED_IP, at, end
@@ -288,7 +290,7 @@ def _ipv6(data: _Bytes, at: int, end: int, row: np.void) -> _Layer:
         return _BAD_IP_HEADER, at, end
     protocol, total = _u8(data, at + 6), 40 + _u16(data, at + 4)
     if total == 40 and protocol != 59:  # 59: no next header
-        total = end - at
+        total = wire - at
     row["ip_version"] = 6
     row["ip_bytes"] = total
     row["ttl"] = _u8(data, at + 7)
@@ -384,6 +386,19 @@ def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row:
             return _BAD_TRANSPORT_HEADER
     row["header_bytes"] = header
     row["payload_bytes"] = max(min(end, ip_end) - at - header, 0)
+    row["cut_bytes"] = max(ip_end - at - header, 0) - row["payload_bytes"]
+    if row["flags"] & SYN:
+        row["mss"] = _mss(data, at + 20, min(at + header, end))
+    return 0
+
+
+@kernel
+def _mss(data: _Bytes, at: int, end: int) -> int:
+    """Maximum segment size among TCP options, RFC 9293, 3.2; 0 if there is none."""
+    while at + 4 <= end and data[at] != 0:
+        if data[at] == 2:
+            return _u16(data, at + 2)
+        at += 1 if data[at] == 1 else max(_u8(data, at + 1), 2)
     return 0
 
 
@@ -393,26 +408,33 @@ def _clear_transport(row: np.void) -> None:
     row["sequence"] = row["acknowledgement"] = 0
     row["flags"] = row["window"] = 0
     row["icmp_type"] = row["icmp_code"] = 0
-    row["header_bytes"] = row["payload_bytes"] = 0
+    row["header_bytes"] = row["payload_bytes"] = row["cut_bytes"] = 0
+    row["checksum"] = row["mss"] = 0
 
 
 @kernel
-def _packet(data: _Bytes, at: int, end: int, link_type: int, row: np.void) -> int:
-    """Decode one frame into ``row``; 0 or a reason, with the row half-written."""
+def _packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, row: np.void) -> int:
+    """Decode one frame into ``row``; 0 or a reason, with the row half-written.
+
+    ``wire`` is where the frame ended on the wire: behind ``end`` where the capture cut it.
+    """
     version, at, vlan = _link(data, at, end, link_type)
     if version < 0:
         return version
+    ip = at
     if version == 4:
-        protocol, at, ip_end = _ipv4(data, at, end, row)
+        protocol, at, ip_end = _ipv4(data, at, end, wire, row)
     else:
-        protocol, at, ip_end = _ipv6(data, at, end, row)
+        protocol, at, ip_end = _ipv6(data, at, end, wire, row)
     if protocol < 0:
         return protocol
     _clear_transport(row)
     row["vlan"] = vlan
     row["protocol"] = protocol
-    row["padding_bytes"] = max(end - ip_end, 0)
-    return _transport(data, protocol, at, end, ip_end, row)
+    reason = _transport(data, protocol, at, end, ip_end, row)
+    if row["flags"] & (SYN | FIN | RST) and reason == 0 and row["fragment"] == 0:
+        row["checksum"] = segment_checksum(data, ip, at, end, ip_end)
+    return reason
 
 
 @kernel
@@ -426,11 +448,14 @@ def _decode(
         # A record may claim anything; what is read stays inside ``data``.
         at = min(max(signed(record["offset"]), 0), len(data))
         end = min(at + signed(record["captured"]), len(data))
-        reason = _packet(frame_bytes, at, end, signed(record["link_type"]), row)
+        wire = max(at + signed(record["wire"]), end)
+        reason = _packet(frame_bytes, at, end, wire, signed(record["link_type"]), row)
         if reason < 0:
             skipped[-1 - reason] += 1
             continue
         row["time_us"] = record["time_ns"] // 1000
         row["wire_bytes"], row["captured_bytes"] = record["wire"], record["captured"]
+        if record["checksum"]:
+            row["checksum"] = record["checksum"]
         count += 1
     return count

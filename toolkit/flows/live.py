@@ -6,10 +6,11 @@ The ring (Linux, Documentation/networking/packet_mmap.rst) is memory shared with
 blocks that change hands: the kernel fills one and hands it over when it is full or RETIRE_MS old;
 it is handed back when the reader asks for the next frames. Nothing is copied.
 
-What is seen is what the kernel saw: an interface that merges segments (``ethtool -K eth0 gro off
-lro off`` ends it) shows larger packets than were on the wire. A VLAN tag that the kernel took out
-of a frame is put back in its place, as capture tools do, so a frame here is the same bytes as in a
-file.
+What is seen is what the kernel saw: an interface that merges segments shows larger packets than
+were on the wire; the project's own profiles count them as what they stand for. PACKET_VNET_HDR
+would say their size, but with it kernels before 6.2 drop what its header cannot describe (merged
+UDP). A VLAN tag that the kernel took out of a frame is put back in its place, as capture tools do,
+so a frame here is the same bytes as in a file.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from idskit.errors import CaptureError
 from idskit.flows.bpf import REJECT, assemble, attach
 from idskit.flows.capture import CHUNK_FRAMES, WAIT_MS
 from idskit.flows.kernel import borrowed, kernel, signed
-from idskit.flows.packet import FRAME, Frames
+from idskit.flows.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN, Frames
 
 BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
 RING_MB = 32
@@ -63,7 +64,7 @@ _BLOCK_STATUS, _BLOCK_COUNT, _BLOCK_FIRST, _BLOCK_HEADER = 8, 12, 16, 48
 _NEXT, _SECONDS, _NANOSECONDS, _CAPTURED, _WIRE, _STATUS = 0, 4, 8, 12, 16, 20
 _MAC, _TAG, _TAG_PROTOCOL, _FRAME_HEADER = 24, 32, 36, 48
 _ALIGNMENT = 8  # of frame headers
-_READY, _TAG_VALID, _TAG_PROTOCOL_VALID = 1, 0x10, 0x40
+_READY, _NOT_SUMMED, _TAG_VALID, _TAG_PROTOCOL_VALID, _SUM_VALID = 1, 8, 0x10, 0x40, 0x80
 _TAG_BYTES = 4
 
 _NS = 10**9
@@ -402,12 +403,21 @@ def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray
         record = out[i]
         record["time_ns"] = _word(ring, at + _SECONDS) * _NS + _word(ring, at + _NANOSECONDS)
         record["link_type"] = link_type
+        record["checksum"] = _checksum(_word(ring, at + _STATUS))
         tag = _restore_tag(ring, at, base + start, captured, link_type)
         record["offset"] = base + start - tag
         record["captured"] = captured + tag
         record["wire"] = _word(ring, at + _WIRE) + tag
         offset += _word(ring, at + _NEXT)
     return True
+
+
+@kernel
+def _checksum(status: int) -> int:
+    """What the kernel says of a frame's checksum: its own are yet to be summed by the card."""
+    if status & _NOT_SUMMED:
+        return OFFLOADED
+    return RIGHT if status & _SUM_VALID else UNKNOWN
 
 
 @kernel

@@ -20,6 +20,7 @@ FRAME = np.dtype(
         ("captured", "<u4"),  # bytes present in the buffer
         ("wire", "<u4"),  # bytes on the wire
         ("link_type", "<u4"),  # LINKTYPE_ value (tcpdump.org registry), FCS bits removed
+        ("checksum", "u1"),  # what the kernel says of it: UNKNOWN, RIGHT or OFFLOADED
     ],
     align=True,
 )
@@ -40,8 +41,8 @@ PACKET = np.dtype(
         ("wire_bytes", "<u4"),  # frame length on the wire
         ("captured_bytes", "<u4"),  # frame length in the capture
         ("ip_bytes", "<u4"),  # IP total length as the header says (IPv6: 40 + payload length)
-        ("payload_bytes", "<u4"),  # after the transport header: bounded by IP length and by capture
-        ("padding_bytes", "<u4"),  # captured bytes after the end of the IP packet (link padding)
+        ("payload_bytes", "<u4"),  # captured, after the transport header, within the IP length
+        ("cut_bytes", "<u4"),  # payload that the IP length counts and the capture lacks
         ("src_port", "<u2"),  # TCP, UDP, SCTP, else 0
         ("dst_port", "<u2"),
         ("window", "<u2"),  # TCP, unscaled, else 0
@@ -59,12 +60,15 @@ PACKET = np.dtype(
         ("fragment", "u1"),  # 0 whole, 1 first fragment, 2 later fragment (no transport header)
         ("icmp_type", "u1"),  # ICMP and ICMPv6, else 0
         ("icmp_code", "u1"),
+        ("checksum", "u1"),  # of a TCP segment with SYN, FIN or RST: UNKNOWN, RIGHT, ...
         ("interface", "u1"),  # index of the interface that it came in by, 0 where there is one
+        ("mss", "<u2"),  # maximum segment size that a SYN announces, 0 where there is none
     ],
     align=True,
 )
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1
+UNKNOWN, RIGHT, WRONG, OFFLOADED = range(4)  # checksums
 ICMP, TCP, UDP, FRAGMENT, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132  # IANA protocol numbers
 
 

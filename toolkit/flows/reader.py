@@ -84,6 +84,7 @@ class FlowStatistics:
         not_read: what lies in the folders that were named and is no capture, or empty.
         lost: why not all rows could be written where they were to go, or empty.
         fragments: what became of IP fragments, see ``reassembly.fragment_counts``.
+        late: of the packets, those that came after the close of their TCP connection: in no flow.
     """
 
     source: str
@@ -99,6 +100,7 @@ class FlowStatistics:
     not_read: str = ""
     lost: str = ""
     fragments: Mapping[str, int] = field(default_factory=dict)
+    late: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain types."""
@@ -122,6 +124,8 @@ class FlowStatistics:
             yield fragments_line(self.fragments)
         if self.evicted:
             yield f"{self.evicted:,} flows were given out early: the flow table was full"
+        if self.late:
+            yield f"{self.late:,} packets came after their connection had closed: in no flow"
         if self.dropped:
             yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
         if self.not_read:
@@ -314,6 +318,7 @@ class FlowReader:
             dropped=self._capture.dropped,
             not_read=self._capture.not_read,
             fragments={} if self._datagrams is None else fragment_counts(self._datagrams),
+            late=int(self._state.table.state["late"][0]),
         )
 
     def batches(self, size: int = 1024, max_wait_ms: float = MAX_WAIT_MS) -> Iterator[FlowBatch]:

@@ -169,11 +169,14 @@ def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, r
     end = min(at + signed(record["captured"]), size)
     row["fragment"] = row["fragments"] = row["incomplete"] = 0
     row["tiny_fragments"] = row["overlapping_fragments"] = 0
-    reason = _packet(data, at, end, signed(record["link_type"]), row)
+    wire = max(at + signed(record["wire"]), end)
+    reason = _packet(data, at, end, wire, signed(record["link_type"]), row)
     if row["fragment"]:
         return _take(datagrams, data, at, end, record, row)
     row["time_us"] = signed(record["time_ns"]) // 1000
     row["wire_bytes"], row["captured_bytes"] = record["wire"], record["captured"]
+    if record["checksum"]:
+        row["checksum"] = record["checksum"]
     return reason
 
 
@@ -379,7 +382,7 @@ def _put_whole(datagrams: Datagrams, slot: int, row: _Record) -> int:
     known = start + known_bytes(datagrams, slot)
     reason = _transport(datagrams.headers, protocol, at, known, end, row)
     if row["header_bytes"]:
-        row["payload_bytes"] = end - at - signed(row["header_bytes"])
+        row["payload_bytes"], row["cut_bytes"] = end - at - signed(row["header_bytes"]), 0
     return reason
 
 
@@ -435,7 +438,6 @@ def _put_datagram(datagram: _Record, now: int, row: _Record) -> None:
     row["ip_bytes"] = signed(datagram["header"]) + size_of(datagram)
     row["wire_bytes"] = min(signed(datagram["wire"]), 0xFFFFFFFF)
     row["captured_bytes"] = min(signed(datagram["captured"]), 0xFFFFFFFF)
-    row["padding_bytes"] = 0
     row["fragment"] = row["incomplete"] = 0
     row["fragments"] = min(signed(datagram["fragments"]), _NO_LIMIT)
     row["tiny_fragments"] = min(signed(datagram["tiny"]), _NO_LIMIT)

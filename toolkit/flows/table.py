@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.kernel import borrowed, kernel
+from idskit.flows.kernel import borrowed, kernel, signed
 from idskit.flows.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN, URG
 from idskit.flows.places import PLACE, drop, make_places, put
 from idskit.flows.pointers import rows, touch
@@ -42,6 +42,7 @@ FLOW = np.dtype(
         ("dst_port", "<u2"),
         ("icmp_type", "<i2"),  # of the first packet, -1 where it is not ICMP
         ("icmp_code", "<i2"),
+        ("vlan", "<u2"),  # VLAN identifier plus one, 0 untagged
         ("protocol", "u1"),
         ("ip_version", "u1"),
         ("end", "u1"),  # why it was given out: an index of ENDS
@@ -138,11 +139,13 @@ OPEN_FLOW = np.dtype(
         ("first_payload", "<i4"),
         ("icmp_type", "<i2"),  # of the first packet, -1 where there is none
         ("icmp_code", "<i2"),
+        ("vlan", "<u2"),  # identifier plus one of the first packet that has a tag, 0 untagged
         ("first_flags", "u1"),
         ("ip_version", "u1"),
         ("two_way", "u1"),  # a backward packet came: its direction is in use
         ("interface", "u1"),  # part of the key: a routed packet passes two of them
         ("fragmented", "u1"),  # some of its packets came in fragments
+        ("turned", "u1"),  # the first of its two directions is the backward one
     ],
     align=True,
 )
@@ -159,6 +162,7 @@ STATE = np.dtype(
         ("open", "<i8"),  # flows in the table
         ("begun", "<i8"),  # flows ever begun
         ("evicted", "<i8"),
+        ("late", "<i8"),  # packets that came after the close of their connection
         ("emitted", "<i8"),  # rows of Output filled
         ("hand", "<i8"),  # tick of the wheel that was swept last
         ("allowance", "<i8"),  # flows that sweeps may still look at on behalf of this packet
@@ -174,6 +178,7 @@ _KIND = np.dtype([("nearest", "<i8")])  # no list of the kind holds a flow due b
 
 MAX_INTERFACES = 16  # read at once
 MAX_AGE_US = 120_000_000
+MOST_VLANS = 8  # flows at once that only the VLAN tells apart, less one
 ACTIVITY_US = 5_000_000
 SUBFLOW_US = BULK_US = 1_000_000
 WHEEL_BUCKETS = 256
@@ -190,8 +195,9 @@ class Table(NamedTuple):
     keys: NDArray[np.int64]  # (_KEY_WORDS + 1,) secret of the hash
     places: _Records  # (power of two,) PLACE: slots by the hash of their keys
     flows: _Records  # (capacity,) OPEN_FLOW
-    # (2 * capacity + 1,) DIRECTION: forward and backward of slot s at 2s and 2s + 1; the last one
-    # stays empty, for the flows that nothing came back for: to clear one each would cost floods.
+    # (2 * capacity + 1,) DIRECTION: forward and backward of slot s at 2s and 2s + 1, the other way
+    # round where it was turned; the last one stays empty, for the flows that nothing came back for:
+    # to clear one each would cost floods.
     directions: _Records
     lists: _Records  # (2 * buckets,) _LIST: flows without payload, then flows with one
     kinds: _Records  # (2,) _KIND: flows without payload, flows with one
@@ -390,26 +396,59 @@ def find(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int) 
 
 
 @kernel
+def find_in_vlan(table: Table, packet: _Record, swapped: bool, tag: int) -> int:
+    """Slot of the packet's flow in its VLAN, or -1.
+
+    A flow or packet without a tag is of any VLAN: some switches tag one direction only. Past
+    MOST_VLANS flows of one key, whoever tags at will adds to the next one.
+    """
+    places, mask, others = table.places, table.state[0]["mask"], 0
+    at, vlan = tag & mask, signed(packet["vlan"])
+    while places[at]["slot"]:
+        if places[at]["tag"] == tag:
+            slot = int(places[at]["slot"]) - 1
+            if _is_key(table.flows[slot], packet, int(packet["protocol"]), swapped):
+                other = signed(table.flows[slot]["vlan"])
+                if vlan == other or vlan * other == 0 or others == MOST_VLANS:
+                    return slot
+                others += 1
+        at = (at + 1) & mask
+    return -1
+
+
+@kernel
 def forward_of(table: Table, slot: int) -> _Record:
     """The forward direction of a flow."""
-    return table.directions[2 * slot]  # type: ignore[no-any-return]
+    return table.directions[2 * slot + signed(table.flows[slot]["turned"])]  # type: ignore[no-any-return]
 
 
 @kernel
 def backward_of(table: Table, slot: int) -> _Record:
     """The backward direction of a flow, to be read only: it may be the empty one."""
-    in_use = table.flows[slot]["two_way"]
-    return table.directions[2 * slot + 1 if in_use else 2 * table.state[0]["capacity"]]  # type: ignore[no-any-return]
+    flow = table.flows[slot]
+    if flow["two_way"]:
+        return table.directions[2 * slot + 1 - signed(flow["turned"])]  # type: ignore[no-any-return]
+    return table.directions[2 * table.state[0]["capacity"]]  # type: ignore[no-any-return]
 
 
 @kernel
 def open_backward(table: Table, slot: int) -> _Record:
     """The backward direction of a flow, to be written."""
-    flow, side = table.flows[slot], table.directions[2 * slot + 1]
+    flow = table.flows[slot]
+    side = table.directions[2 * slot + 1 - signed(flow["turned"])]
     if not flow["two_way"]:
         flow["two_way"] = 1
         _clear(side)
     return side  # type: ignore[no-any-return]
+
+
+@kernel
+def turn(table: Table, slot: int) -> None:
+    """Make the flow's destination its source: what was forward is backward."""
+    flow = table.flows[slot]
+    open_backward(table, slot)
+    flow["turned"] ^= 1
+    flow["src_is_b"] ^= 1
 
 
 @kernel
@@ -419,15 +458,14 @@ def touch_place(table: Table, tag: int) -> None:
 
 
 @kernel
-def touch_flow(table: Table, tag: int) -> bool:
-    """Have the flow that a tag probably belongs to at hand; False if it will be a new one."""
+def touch_flow(table: Table, tag: int) -> int:
+    """Prefetch the flow that a tag probably belongs to: its slot, or -1 if it will be a new one."""
     slot = int(table.places[tag & table.state[0]["mask"]]["slot"]) - 1
-    if slot < 0:
-        return False
-    touch(table.flows, slot)
-    touch(table.directions, 2 * slot)
-    touch(table.directions, 2 * slot + 1)
-    return True
+    if slot >= 0:
+        touch(table.flows, slot)
+        touch(table.directions, 2 * slot)
+        touch(table.directions, 2 * slot + 1)
+    return slot
 
 
 # Lists: every open flow is in one, by whether it carried payload and by when it may expire.
@@ -664,6 +702,7 @@ def identify(table: Table, slot: int, end: int, row: _Record) -> None:
     row["fwd_bytes"] = fwd["wire"]
     row["bwd_bytes"] = bwd["wire"]
     row["icmp_type"], row["icmp_code"] = flow["icmp_type"], flow["icmp_code"]
+    row["vlan"] = flow["vlan"]
     row["protocol"], row["ip_version"] = flow["protocol"], flow["ip_version"]
     row["end"] = end
     row["interface"] = flow["interface"]
@@ -695,10 +734,10 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["connection_us"] = 0.0
     flow["icmp_type"] = flow["icmp_code"] = -1
     flow["first_flags"] = packet["flags"]
-    flow["ip_version"] = packet["ip_version"]
+    flow["ip_version"], flow["vlan"] = packet["ip_version"], packet["vlan"]
     flow["serial"] = flow["connection"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
-    flow["two_way"] = flow["fragmented"] = 0
+    flow["two_way"] = flow["fragmented"] = flow["turned"] = 0
     _clear(table.directions[2 * slot])
 
 

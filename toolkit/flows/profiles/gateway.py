@@ -48,12 +48,42 @@ from idskit.flows.context import (
     touch_host,
 )
 from idskit.flows.history import History, bare_history, make_history, put_history
+from idskit.flows.icmp import put_icmp_ports
 from idskit.flows.kernel import kernel
-from idskit.flows.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP
+from idskit.flows.packet import ICMP, ICMPV6, PACKET, RST, TCP, UDP
 from idskit.flows.pointers import rows, touch
 from idskit.flows.profiles import fragments, series
+from idskit.flows.profiles.connection import (
+    CONFIRM,
+    CONNECTION,
+    EVIDENCE,
+    IGNORE,
+    REPLACE,
+    START_OVER,
+    TURN,
+    begin_connection,
+    copy_segment,
+    forget_evidence,
+    goes_on,
+    is_opening,
+    is_provisional,
+    judge,
+    note_segment,
+    put_evidence,
+    settle,
+)
+from idskit.flows.profiles.ended import (
+    Ended,
+    bare_ended,
+    bytes_per_ended,
+    find_ended,
+    is_late,
+    keep_ended,
+    make_ended,
+)
 from idskit.flows.profiles.fragments import note_fragments, put_fragments
-from idskit.flows.profiles.series import note_packet, put_series
+from idskit.flows.profiles.segments import cut_segment, segment_bytes
+from idskit.flows.profiles.series import note_packet, put_series, turn_series
 from idskit.flows.profiles.statistics import (
     deviation,
     put_bulk,
@@ -75,6 +105,7 @@ from idskit.flows.table import (
     EVICTED,
     IDLE,
     MAX_AGE_US,
+    OPEN,
     READY,
     REPLACED,
     VERDICT,
@@ -89,7 +120,7 @@ from idskit.flows.table import (
     bare_output,
     bytes_per_flow,
     discard,
-    find,
+    find_in_vlan,
     first_tick,
     follow_teardown,
     forward_of,
@@ -97,7 +128,6 @@ from idskit.flows.table import (
     insert,
     is_expired,
     is_full,
-    is_other_message,
     is_swapped,
     make_table,
     mark_data,
@@ -111,6 +141,7 @@ from idskit.flows.table import (
     touch_flow,
     touch_next,
     touch_place,
+    turn,
     victim,
 )
 from idskit.schema import Feature, Schema
@@ -192,16 +223,20 @@ class Gateway(NamedTuple):
 
     table: Table
     shape: _Records  # (1,) _SHAPE
-    # Without statistics, none of the four is touched.
+    connections: _Records  # (capacity,) CONNECTION
+    syns: _Records  # (SYNS + 1,) PACKET: the pending SYN of slot s at s % SYNS; the last is scratch
+    ended: Ended
+    # Without statistics, none of these is touched.
     hosts: Hosts
     contexts: _Records  # (capacity,) CONTEXT
     windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
-    evidence: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
+    fragments: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
     history: History
     # Without series, not touched.
     places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
 
 
+SYNS = 4096  # pending SYNs kept at once, a power of two
 AHEAD = 32  # packets whose flows are fetched from memory at once
 SWEPT = 8  # flows that a packet may make sweeps look at
 LAG_US = 4_000_000  # sweeps wait for packets that come late: they find their flow still there
@@ -226,7 +261,7 @@ class GatewayFlows:
     @cached_property
     def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
         """The columns under this name."""
-        statistics = (*STATISTICS, *host_history.FEATURES, *fragments.FEATURES)
+        statistics = (*STATISTICS, *host_history.FEATURES, *fragments.FEATURES, *EVIDENCE)
         features = self.statistics * statistics + self.series * series.FEATURES
         return Schema(name=self.name, features=features)
 
@@ -247,10 +282,13 @@ class GatewayFlows:
         return Gateway(
             table=table,
             shape=shape,
+            connections=np.zeros(capacity, CONNECTION),
+            syns=np.zeros(SYNS + 1, PACKET),
+            ended=make_ended(capacity),
             hosts=make_hosts(hosts, table.keys),
             contexts=np.zeros(contexts, CONTEXT),
             windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
-            evidence=np.zeros(contexts, fragments.EVIDENCE),
+            fragments=np.zeros(contexts, fragments.EVIDENCE),
             history=make_history(hosts, contexts, for_pairs, table.keys),
             places=np.zeros(series.PACKETS * capacity if self.series else 0, series.PLACE),
         )
@@ -259,7 +297,8 @@ class GatewayFlows:
         context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
         context += fragments.EVIDENCE.itemsize + host_history.bytes_per_flow()
         places = series.PACKETS * series.PLACE.itemsize
-        return bytes_per_flow() + self.statistics * context + self.series * places
+        connection = CONNECTION.itemsize + bytes_per_ended()
+        return bytes_per_flow() + connection + self.statistics * context + self.series * places
 
     @staticmethod
     def grow(state: Gateway) -> Gateway:
@@ -298,10 +337,13 @@ def _bare(gateway: Gateway) -> Gateway:
     return Gateway(
         bare(gateway.table),
         rows(gateway.shape),
+        rows(gateway.connections),
+        rows(gateway.syns),
+        bare_ended(gateway.ended),
         bare_hosts(gateway.hosts),
         rows(gateway.contexts),
         rows(gateway.windows),
-        rows(gateway.evidence),
+        rows(gateway.fragments),
         bare_history(gateway.history),
         rows(gateway.places),
     )
@@ -327,11 +369,16 @@ def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[n
     table = gateway.table
     for i in range(len(tags)):
         packet = packets[first + i]
+        if packet["protocol"] in (ICMP, ICMPV6):
+            put_icmp_ports(packet)
         tags[i] = tag_of(table.keys, packet, int(packet["protocol"]), is_swapped(packet))
         touch_place(table, tags[i])
     for i in range(len(tags)):
         packet = packets[first + i]
-        if not touch_flow(table, tags[i]) and _has_statistics(gateway):
+        slot = touch_flow(table, tags[i])
+        if slot >= 0:
+            touch(gateway.connections, slot)
+        elif _has_statistics(gateway):
             touch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
             touch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
 
@@ -378,8 +425,7 @@ def _sweep_list(gateway: Gateway, output: Output, where: int, now: int) -> bool:
         if not is_expired(state, table.flows[slot], now):
             schedule(table, slot, now)
         elif room(table, output):
-            _emit(gateway, output, slot, _silent_end(table.flows[slot]))
-            discard(table, slot)
+            _end(gateway, output, slot, _silent_end(table.flows[slot]))
         else:
             return False
         state["allowance"] -= 1
@@ -406,9 +452,12 @@ def _silent_end(flow: _Record) -> int:
 
 @kernel
 def _payload(packet: _Record) -> int:
-    """Where the protocol has no header known here, all that follows a plain IP header."""
+    """Payload by the IP length, whatever the capture cut off.
+
+    Where the protocol has no header known here, all that follows a plain IP header.
+    """
     if packet["header_bytes"]:
-        return int(np.int64(packet["payload_bytes"]))
+        return int(np.int64(packet["payload_bytes"])) + int(np.int64(packet["cut_bytes"]))
     header = 20 if packet["ip_version"] == 4 else 40
     return max(int(np.int64(packet["ip_bytes"])) - header, 0)
 
@@ -416,45 +465,95 @@ def _payload(packet: _Record) -> int:
 @kernel
 def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     """One packet; False if there was no room for the flows that it may end."""
-    table, clock = gateway.table, int(packet["time_us"]) - LAG_US
+    table, now = gateway.table, int(packet["time_us"])
+    clock = now - LAG_US
     if tick_of(clock) != table.state[0]["hand"] and not sweep(gateway, output, clock):
         return False
     if room(table, output) < 2:
         return False
-    protocol, swapped = int(packet["protocol"]), is_swapped(packet)
-    if protocol in (ICMP, ICMPV6) and _is_unreachable(packet) and _has_statistics(gateway):
-        refuse(gateway.hosts, packet)
-    slot = find(table, packet, protocol, swapped, tag)
-    if slot < 0:
-        slot = _begin(gateway, output, packet, swapped, tag)
-    else:
-        _join(gateway, output, packet, slot, swapped)
-    _add(gateway, slot, packet, swapped)
-    if table.flows[slot]["packets"] == table.state[0]["verdict_after"]:
-        _emit(gateway, output, slot, VERDICT)
     table.state[0]["allowance"] = SWEPT
+    swapped = is_swapped(packet)
+    slot = find_in_vlan(table, packet, swapped, tag)
+    while slot >= 0 and is_expired(table.state[0], table.flows[slot], now):
+        _end(gateway, output, slot, _silent_end(table.flows[slot]))
+        if room(table, output) < 2:
+            return False
+        slot = find_in_vlan(table, packet, swapped, tag)
+    if packet["protocol"] in (ICMP, ICMPV6) and _has_statistics(gateway):
+        _refuse(gateway.hosts, packet)
+    slot = _place(gateway, output, packet, slot, swapped, tag)
+    if slot >= 0:
+        _count(gateway, output, slot, packet, swapped)
     return True
 
 
 @kernel
-def _is_unreachable(packet: _Record) -> bool:
-    """Destination unreachable: RFC 792, RFC 4443; one of which parts are missing reached nobody."""
-    kind = 3 if packet["protocol"] == ICMP else 1
-    return bool(packet["icmp_type"] == kind and not packet["incomplete"])
+def _place(
+    gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool, tag: int
+) -> int:
+    """Slot of the flow that a packet is counted in, which may begin with it; -1 if in none."""
+    is_tcp = packet["protocol"] == TCP
+    if slot < 0:
+        src_is_b = _opener(gateway, packet, swapped, tag) if is_tcp else int(swapped)
+        return _begin(gateway, output, packet, swapped, src_is_b == 1, tag) if src_is_b >= 0 else -1
+    if is_tcp and not _join(gateway, output, packet, slot, swapped):
+        return -1
+    flow = gateway.table.flows[slot]
+    if int(packet["time_us"]) - flow["start"] > MAX_AGE_US:
+        _cut(gateway, output, packet, slot, swapped)
+    if flow["vlan"] == 0:
+        flow["vlan"] = packet["vlan"]
+    return slot
 
 
 @kernel
-def _begin(gateway: Gateway, output: Output, packet: _Record, swapped: bool, tag: int) -> int:
+def _refuse(hosts: Hosts, packet: _Record) -> None:
+    """Note a destination unreachable (RFC 792, RFC 4443) with the hosts of what it answers.
+
+    One of which fragments are missing reached nobody.
+    """
+    kind = 3 if packet["protocol"] == ICMP else 1
+    if packet["icmp_type"] == kind and not packet["incomplete"]:
+        refuse(hosts, packet)
+
+
+@kernel
+def _opener(gateway: Gateway, packet: _Record, swapped: bool, tag: int) -> int:
+    """Whether endpoint b opened what a TCP packet without a flow belongs to; -1 if it is late."""
+    if is_opening(packet):
+        return int(swapped)
+    ended = find_ended(gateway.ended, tag)
+    if ended < 0:
+        return int(swapped)
+    if is_late(gateway.ended, ended, packet):
+        gateway.table.state[0]["late"] += 1
+        return -1
+    return int(gateway.ended.ring[ended]["src_is_b"])
+
+
+@kernel
+def _begin(
+    gateway: Gateway, output: Output, packet: _Record, swapped: bool, src_is_b: bool, tag: int
+) -> int:
     table = gateway.table
     if is_full(table):
         slot = victim(table)
         _touch_next(gateway, slot)
-        _emit(gateway, output, slot, EVICTED)
-        discard(table, slot)
+        _end(gateway, output, slot, EVICTED)
         table.state[0]["evicted"] += 1
     slot = insert(table, packet, int(packet["protocol"]), swapped, tag)
-    _restart(gateway, output, slot, packet, swapped)
+    _restart(gateway, output, slot, packet, swapped, src_is_b)
     return slot
+
+
+@kernel
+def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
+    """Emit a flow and free its slot; a connection of both sides is kept among the ended ones."""
+    flow = gateway.table.flows[slot]
+    _emit(gateway, output, slot, end)
+    if flow["protocol"] == TCP and flow["two_way"]:
+        keep_ended(gateway.ended, flow, flow["tcp"] == READY)
+    discard(gateway.table, slot)
 
 
 @kernel
@@ -468,24 +567,28 @@ def _touch_next(gateway: Gateway, slot: int) -> None:
 
 
 @kernel
-def _restart(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
-    """A new flow in this slot; a SYN+ACK is taken for the answer to a SYN not captured."""
+def _restart(
+    gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool, src_is_b: bool
+) -> None:
+    """A new flow in this slot."""
     table = gateway.table
-    answer = packet["flags"] & (SYN | ACK) == SYN | ACK and not _is_to_itself(packet)
     mark_empty(table, slot)
-    start_flow(table, slot, packet, swapped != answer)
+    start_flow(table, slot, packet, src_is_b)
     flow = table.flows[slot]
     flow["id_from_b"] = flow["src_is_b"]
     if flow["protocol"] in (ICMP, ICMPV6):
         flow["icmp_type"], flow["icmp_code"] = packet["icmp_type"], packet["icmp_code"]
+    if flow["protocol"] == TCP:
+        begin_connection(gateway.connections[slot], packet, swapped, src_is_b, 0)
     if _has_statistics(gateway):
-        row = output.flows[table.state[0]["emitted"]]  # as scratch: the next row is not filled yet
-        identify(table, slot, 0, row)
-        _begin_context(gateway, slot, row)
+        _begin_context(gateway, output, slot)
 
 
 @kernel
-def _begin_context(gateway: Gateway, slot: int, row: _Record) -> None:
+def _begin_context(gateway: Gateway, output: Output, slot: int) -> None:
+    """Sum up what the flow's hosts had been doing."""
+    row = output.flows[gateway.table.state[0]["emitted"]]  # as scratch: the next row is not filled
+    _identify(gateway.table, slot, 0, row)
     context, at = gateway.contexts[slot], 2 * WINDOWS * slot
     connection = gateway.table.flows[slot]["connection"]
     host_context.begin(gateway.hosts, context, gateway.windows, at, row, connection)
@@ -493,49 +596,135 @@ def _begin_context(gateway: Gateway, slot: int, row: _Record) -> None:
 
 
 @kernel
-def _is_to_itself(packet: _Record) -> bool:
-    """Source and destination are one endpoint, as in a land attack: all of it is forward."""
-    return bool(
-        packet["src_port"] == packet["dst_port"]
-        and packet["src_low"] == packet["dst_low"]
-        and packet["src_high"] == packet["dst_high"]
-    )
+def _identify(table: Table, slot: int, end: int, row: _Record) -> None:
+    """Fill a FLOW row; ICMP has no ports, whatever its key is made of."""
+    identify(table, slot, end, row)
+    if table.flows[slot]["protocol"] in (ICMP, ICMPV6):
+        row["src_port"] = row["dst_port"] = 0
+
+
+# A TCP packet meets an open flow.
 
 
 @kernel
-def _join(gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool) -> None:
-    """End the packet's flow before it is added, if it is one that ends it."""
-    table = gateway.table
-    flow, now = table.flows[slot], int(packet["time_us"])
-    if is_expired(table.state[0], flow, now):
-        _emit(gateway, output, slot, _silent_end(flow))
-        _restart(gateway, output, slot, packet, swapped)
-    elif _is_replaced(flow, packet):
+def _join(gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool) -> bool:
+    """Do to the flow of its key what a TCP packet does before it is added; False: it is not."""
+    flow, connection = gateway.table.flows[slot], gateway.connections[slot]
+    deed = judge(connection, flow, packet, swapped)
+    if deed == IGNORE:
+        return False
+    if deed == REPLACE:
         _emit(gateway, output, slot, REPLACED)
-        _restart(gateway, output, slot, packet, swapped)
-    elif now - flow["start"] > MAX_AGE_US:
-        _emit(gateway, output, slot, AGE)
-        if flow["protocol"] in (TCP, UDP):
-            _continue(table, slot, packet)
+        _restart(gateway, output, slot, packet, swapped, swapped)
+    elif deed == START_OVER:
+        _start_over(gateway, output, slot, packet, swapped)
+    elif deed == CONFIRM:
+        _confirm(gateway, output, slot)
+    elif deed == TURN:
+        _turn(gateway, output, slot, swapped)
+    elif is_opening(packet) and connection["pending_from"]:
+        copy_segment(gateway.syns[slot & (SYNS - 1)], packet)
+    return True
+
+
+@kernel
+def _start_over(gateway: Gateway, output: Output, slot: int, packet: _Record, from_b: bool) -> None:
+    """Begin the flow with a SYN: the little that came before it is counted, and nothing else."""
+    table, flow = gateway.table, gateway.table.flows[slot]
+    before = gateway.connections[slot]["before_open"] + flow["packets"]
+    is_same, number = flow["src_is_b"] == from_b, flow["connection"]
+    mark_empty(table, slot)
+    start_flow(table, slot, packet, from_b)
+    flow["id_from_b"] = flow["src_is_b"]
+    begin_connection(gateway.connections[slot], packet, from_b, from_b, before)
+    if is_same:  # its hosts keep it as the flow that it was
+        flow["serial"] = flow["connection"] = number
+    if _has_statistics(gateway):
+        if is_same:
+            note_payload(gateway.hosts, gateway.contexts[slot], number, 0)
         else:
-            _restart(gateway, output, slot, packet, swapped)
+            _begin_context(gateway, output, slot)
 
 
 @kernel
-def _is_replaced(flow: _Record, packet: _Record) -> bool:
-    """A SYN after the teardown, or another kind of ICMP message."""
-    if flow["tcp"] == READY:
-        return bool(packet["flags"] & SYN != 0)
-    return is_other_message(flow, packet)
+def _confirm(gateway: Gateway, output: Output, slot: int) -> None:
+    """Begin the flow that the pending SYN opened, unless other ones have taken its slot since."""
+    connection, flow = gateway.connections[slot], gateway.table.flows[slot]
+    packet, from_b = gateway.syns[slot & (SYNS - 1)], connection["pending_from"] == 2
+    is_known = packet["sequence"] == connection["pending"]
+    connection["pending_from"] = 0
+    if not is_known:
+        return
+    if is_provisional(connection, flow):
+        _start_over(gateway, output, slot, packet, from_b)
+        connection["before_open"] -= 1  # the SYN itself
+    else:
+        _emit(gateway, output, slot, REPLACED)
+        _restart(gateway, output, slot, packet, from_b, from_b)
+    _count(gateway, output, slot, packet, from_b)
 
 
 @kernel
-def _continue(table: Table, slot: int, packet: _Record) -> None:
+def _turn(gateway: Gateway, output: Output, slot: int, from_b: bool) -> None:
+    """Let the receiver of a SYN+ACK be the source."""
+    flow = gateway.table.flows[slot]
+    turn(gateway.table, slot)
+    flow["id_from_b"] = flow["src_is_b"]
+    settle(gateway.connections[slot], flow, from_b)
+    if gateway.shape[0]["series"]:
+        turn_series(gateway.places, slot, flow["packets"])
+    if _has_statistics(gateway):
+        _begin_context(gateway, output, slot)
+
+
+@kernel
+def _cut(gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool) -> None:
+    """End a flow by its age: TCP and UDP go on with their orientation."""
+    _emit(gateway, output, slot, AGE)
+    if gateway.table.flows[slot]["protocol"] in (TCP, UDP):
+        _continue(gateway, slot, packet)
+    else:
+        _restart(gateway, output, slot, packet, swapped, swapped)
+
+
+@kernel
+def _continue(gateway: Gateway, slot: int, packet: _Record) -> None:
     """A flow cut by its age goes on with its orientation, its connection and its context."""
-    flow = table.flows[slot]
-    connection = flow["connection"]
-    start_flow(table, slot, packet, flow["src_is_b"] == 1)
-    flow["connection"] = connection
+    flow = gateway.table.flows[slot]
+    connection, vlan = flow["connection"], flow["vlan"]
+    start_flow(gateway.table, slot, packet, flow["src_is_b"] == 1)
+    flow["connection"], flow["vlan"] = connection, vlan
+    forget_evidence(gateway.connections[slot])
+
+
+@kernel
+def _count(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
+    """Add a packet to its flow, or the segments that it stands for."""
+    if _has_statistics(gateway):
+        note_fragments(gateway.fragments, slot, gateway.table.flows[slot], packet)
+    if packet["protocol"] != TCP:
+        _count_one(gateway, output, slot, packet, swapped)
+        return
+    connection, flow = gateway.connections[slot], gateway.table.flows[slot]
+    if goes_on(connection, flow, packet, swapped):
+        flow["tcp"] = OPEN
+    note_segment(connection, flow, packet, swapped)
+    size = segment_bytes(connection, packet)
+    if size == 0:
+        _count_one(gateway, output, slot, packet, swapped)
+        return
+    segment = gateway.syns[SYNS]
+    copy_segment(segment, packet)
+    while packet["payload_bytes"] + packet["cut_bytes"]:
+        cut_segment(segment, size, packet)
+        _count_one(gateway, output, slot, segment, swapped)
+
+
+@kernel
+def _count_one(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
+    _add(gateway, slot, packet, swapped)
+    if gateway.table.flows[slot]["packets"] == gateway.table.state[0]["verdict_after"]:
+        _emit(gateway, output, slot, VERDICT)
 
 
 @kernel
@@ -558,7 +747,6 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     if flow["protocol"] == TCP:
         _follow(table, slot, side, other, int(packet["flags"]), now)
     if _has_statistics(gateway):
-        note_fragments(gateway.evidence, slot, flow, packet)
         _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
 
 
@@ -594,7 +782,7 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
 def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     table = gateway.table
     at = table.state[0]["emitted"]
-    identify(table, slot, end, output.flows[at])
+    _identify(table, slot, end, output.flows[at])
     shape, row, flow = gateway.shape[0], output.features, table.flows[slot]
     at = at * shape["columns"]
     if shape["statistics"]:
@@ -602,7 +790,8 @@ def _emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         at = _put_statistics(row, at, flow, fwd, bwd)
         at = _put_context(row, at, gateway, slot)
         at = put_history(row, at, gateway.history, slot)
-        at = put_fragments(row, at, gateway.evidence, slot, flow)
+        at = put_fragments(row, at, gateway.fragments, slot, flow)
+        at = _put_evidence(row, at, gateway, slot)
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1
@@ -663,3 +852,12 @@ def _put_window(row: _Row, at: int, window: _Record) -> int:
     row[at + 6] = (count_of(window, SAME_SERVICE) + 1) / flows
     row[at + 7] = ratio(window["payload"], flows - 1)
     return at + 8
+
+
+@kernel
+def _put_evidence(row: _Row, at: int, gateway: Gateway, slot: int) -> int:
+    """Only a TCP flow has a connection."""
+    if gateway.table.flows[slot]["protocol"] == TCP:
+        return put_evidence(row, at, gateway.connections[slot])
+    row[at] = row[at + 1] = row[at + 2] = row[at + 3] = 0.0
+    return at + 4

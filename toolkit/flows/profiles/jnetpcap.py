@@ -28,6 +28,7 @@ _Record = np.void
 _Records = NDArray[np.void]
 
 _ETHERNET = 1
+_LINK_HEADER = 14  # bytes
 _IPV4 = 0x0800
 _IP_IN_IP, _IGMP = 4, 2
 _MAPPED = np.uint64(0xFFFF00000000)
@@ -70,7 +71,7 @@ def _reread(data: _Bytes, records: _Records, rows: _Records, original: bool) -> 
         if link_type == _ETHERNET:
             count += _read_frame(frame_bytes, at, end, rows[count], original)
         if link_type != _ETHERNET or not _is_ipv4(frame_bytes, at, end):
-            reason = decoder._packet(frame_bytes, at, end, link_type, rows[count])
+            reason = decoder._packet(frame_bytes, at, end, end, link_type, rows[count])
             count += reason >= 0
         for row in range(before, count):
             rows[row]["time_us"] = record["time_ns"] // 1000
@@ -127,9 +128,13 @@ def _read_frame(data: _Bytes, at: int, end: int, row: _Record, original: bool) -
 
 @kernel
 def _is_lost(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> bool:
-    """A fragment that ends inside its header; version 4.0 means only those with more to come."""
+    """A fragment that ends inside its header; version 4.0 means only those with more to come.
+
+    Not as long as no more is missing than an Ethernet header: an ARP reply of 42 bytes, without
+    padding, that claims a header of 56 is a packet.
+    """
     more = _u8(data, ip + 6) & 0x20
-    is_cut = ip + (_u8(data, ip) & 15) * 4 > end
+    is_cut = ip + (_u8(data, ip) & 15) * 4 > end + _LINK_HEADER
     return bool(row["fragment"] and is_cut and (more or not original))
 
 
@@ -154,7 +159,7 @@ def _read_ip(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> b
     row["dst_low"] = _MAPPED | np.uint64(_u32(data, ip + 16))
     fragment = _u16(data, ip + 6)
     row["fragment"] = 2 if fragment & 0x1FFF else 1 if fragment & 0x2000 else 0
-    row["vlan"] = row["padding_bytes"] = 0
+    row["vlan"] = 0
     _clear_transport(row)
     return bool(original or _NAMED[row["protocol"]])
 

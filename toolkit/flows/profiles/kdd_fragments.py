@@ -82,7 +82,7 @@ def _reread(data: _Bytes, records: _Records, rows: _Records) -> int:
         at = min(max(signed(record["offset"]), 0), len(data))
         end = min(at + signed(record["captured"]), len(data))
         link_type = signed(record["link_type"])
-        if decoder._packet(frame_bytes, at, end, link_type, row) < 0 or not _is_wanted(row):
+        if decoder._packet(frame_bytes, at, end, end, link_type, row) < 0 or not _is_wanted(row):
             continue
         row["time_us"] = record["time_ns"] // 1000
         row["wire_bytes"], row["captured_bytes"] = record["wire"], end - at

@@ -48,6 +48,13 @@ def note_packet(places: _Records, slot: int, flow: _Record, packet: _Record, sig
 
 
 @kernel
+def turn_series(places: _Records, slot: int, packets: int) -> None:
+    """Make what was forward backward, in a flow of so many packets."""
+    for place in range(PACKETS * slot, PACKETS * slot + min(packets, PACKETS)):
+        places[place]["size"] = -places[place]["size"]
+
+
+@kernel
 def put_series(row: _Row, at: int, places: _Records, slot: int, packets: int) -> int:
     """Write the three series of a flow, zeros past its last packet."""
     first, known = PACKETS * slot, min(packets, PACKETS)
