@@ -110,6 +110,8 @@ _CONVERSATION = np.dtype(
         ("service", "u1"),
         ("state", "u1"),
         ("two_way", "u1"),  # always 1: both directions are in use from the first packet on
+        ("turned", "u1"),  # 0: never, as in ``idskit.flows.table``
+        ("vlan", "<u2"),  # 0: not looked at
     ],
     align=True,
 )
