@@ -17,7 +17,7 @@ from tests.flows.capture_files import decoded, in_memory
 
 from idskit.flows.datagrams import Datagrams, make_datagrams
 from idskit.flows.decode import SKIP_REASONS
-from idskit.flows.packet import PACKET
+from idskit.flows.packet import PACKET, UNKNOWN
 from idskit.flows.reassembly import fragment_counts, give_up, reassemble
 
 TIMEOUT_US, KEPT, TINY = 30_000_000, 256, 48
@@ -268,5 +268,6 @@ class Naive:
     def append(self, found: Waiting, row: dict[str, int]) -> None:
         counts = {"fragments": found.fragments, "tiny_fragments": found.tiny}
         counts |= {"overlapping_fragments": found.overlapping}
-        sizes = {"wire_bytes": found.wire, "captured_bytes": found.wire, "padding_bytes": 0}
-        self.rows.append(row | counts | sizes | {"time_us": self.now_us})
+        sizes = {"wire_bytes": found.wire, "captured_bytes": found.wire, "cut_bytes": 0}
+        checksum = {"checksum": UNKNOWN}  # of a datagram nobody sums the parts
+        self.rows.append(row | counts | sizes | checksum | {"time_us": self.now_us})

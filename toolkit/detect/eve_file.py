@@ -29,6 +29,7 @@ from idskit.text import visible
 ROTATE_MB = 100
 OLDER_FILES = 4  # kept by rotation, .1 is the latest
 MODE = 0o640  # alerts tell what is attacked here
+_STDOUT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without them
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -138,7 +139,9 @@ class StreamSink(_Descriptor):
     """A stream of the system, such as standard output."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(str(getattr(stream, "name", "the output")).strip("<>"))
+        is_standard = stream.fileno() == _STDOUT
+        name = "standard output" if is_standard else str(getattr(stream, "name", "the output"))
+        super().__init__(name)
         self._fd = stream.fileno()
         self._stream = stream
 

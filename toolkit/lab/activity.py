@@ -70,7 +70,7 @@ class Activity:
         return "" if first.startswith("{") else first
 
 
-def values(folder: Path, numbers: random.Random) -> dict[str, str | int]:
+def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
     """Draw what a command may name.
 
     Returns:

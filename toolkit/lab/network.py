@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import os
 import shutil
 import socket
 import struct
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idskit.errors import IdskitError
+from idskit.output import reason
 
 PREFIX = "10.77.0"
 SERVER = f"{PREFIX}.10"
@@ -164,7 +164,7 @@ def switch_offloads_off(interface: str) -> None:
                 fcntl.ioctl(control, _ETHTOOL, request)
             except OSError as error:
                 raise IdskitError(
-                    f"offloads of {interface} cannot be switched off: {os.strerror(error.errno)}"
+                    f"offloads of {interface} cannot be switched off: {reason(error)}"
                 ) from error
 
 

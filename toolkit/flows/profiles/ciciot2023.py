@@ -140,6 +140,7 @@ _CONVERSATION = np.dtype(
         ("a_port", "<u2"),
         ("b_port", "<u2"),
         ("protocol", "u1"),
+        ("interface", "u1"),
         ("first_s", "<f8"),
         ("last_s", "<f8"),
         ("bytes", "<i8"),

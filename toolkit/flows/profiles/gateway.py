@@ -641,7 +641,7 @@ def _start_over(gateway: Gateway, output: Output, slot: int, packet: _Record, fr
         flow["serial"] = flow["connection"] = number
     if _has_statistics(gateway):
         if is_same:
-            note_payload(gateway.hosts, gateway.contexts[slot], number, 0)
+            _note_payload(gateway, slot, 0)
         else:
             _begin_context(gateway, output, slot)
 
@@ -772,10 +772,16 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
     if count & (count - 1) == 0 and flow["serial"] == connection:
         payload = forward_of(table, slot)["payload"] + backward_of(table, slot)["payload"]
         if payload:
-            note_payload(hosts, context, connection, payload)
-            host_history.note_payload(
-                gateway.history, hosts.hosts, context, slot, connection, payload
-            )
+            _note_payload(gateway, slot, payload)
+
+
+@kernel
+def _note_payload(gateway: Gateway, slot: int, payload: int) -> None:
+    """Tell the flow's hosts its payload so far."""
+    hosts, context = gateway.hosts, gateway.contexts[slot]
+    connection = gateway.table.flows[slot]["connection"]
+    note_payload(hosts, context, connection, payload)
+    host_history.note_payload(gateway.history, hosts.hosts, context, slot, connection, payload)
 
 
 @kernel

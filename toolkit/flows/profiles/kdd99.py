@@ -112,6 +112,7 @@ _CONVERSATION = np.dtype(
         ("two_way", "u1"),  # always 1: both directions are in use from the first packet on
         ("turned", "u1"),  # 0: never, as in ``idskit.flows.table``
         ("vlan", "<u2"),  # 0: not looked at
+        ("interface", "u1"),
     ],
     align=True,
 )
