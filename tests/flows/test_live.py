@@ -394,12 +394,15 @@ def test_idle_flows_are_given_out_by_the_clock(veth: Wire, monkeypatch: Any) -> 
 
 
 def test_a_flow_waits_for_its_batch_no_longer_than_asked(veth: Wire) -> None:
-    ping = dpkt.icmp.ICMP(type=8, data=dpkt.icmp.ICMP.Echo(id=1, seq=1))
-    other = dpkt.icmp.ICMP(type=13, code=1, data=bytes(16))
-    ends = {"src": b"\x0a\0\0\1", "dst": b"\x0a\0\0\2", "p": 1}
-    sent = [ethernet(bytes(dpkt.ip.IP(data=message, **ends))) for message in (ping, other)]
+    ends = {"src": b"\x0a\0\0\1", "dst": b"\x0a\0\0\2", "p": 6}
+    segments = [
+        dpkt.tcp.TCP(sport=1, dport=2, seq=n, flags=f) for n, f in ((7, 2), (8, 4), (99, 2))
+    ]
+    sent = [ethernet(bytes(dpkt.ip.IP(data=segment, **ends))) for segment in segments]
     with veth.near.call(open_flows, "veth0", live=True) as flows:
-        veth.send(sent)  # the second message ends the flow of the first, in a batch of 1000
+        veth.send(
+            sent
+        )  # SYN, RST, SYN: the second SYN ends the flow of the first, in a batch of 1000
         batch = next(flows.batches(size=1000, max_wait_ms=50))
     assert len(batch) == 1
 

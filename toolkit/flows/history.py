@@ -258,6 +258,8 @@ def _begin_pair(history: History, host: _Record, kept: _Record, connection: int,
             _count_pair(history, pair, now, 1.0, 0)
         return
     pair = int(kept["pair"])
+    entry = history.pairs.entries[pair]
+    entry["first"] = min(int(entry["first"]), connection)  # one that turned began before others
     _age_pair(history, pair, now)
     _copy_pair(history, pair, to)
     _count_interval(history, pair, now)

@@ -471,7 +471,6 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
         return False
     if room(table, output) < 2:
         return False
-    table.state[0]["allowance"] = SWEPT
     swapped = is_swapped(packet)
     slot = find_in_vlan(table, packet, swapped, tag)
     while slot >= 0 and is_expired(table.state[0], table.flows[slot], now):
@@ -484,6 +483,7 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     slot = _place(gateway, output, packet, slot, swapped, tag)
     if slot >= 0:
         _count(gateway, output, slot, packet, swapped)
+    table.state[0]["allowance"] = SWEPT  # not before: a packet that is taken again sweeps no more
     return True
 
 
