@@ -34,7 +34,7 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Once more as plain Python, on fewer examples, and once more with every index checked, compiled
 # apart because numba's cache does not tell such kernels from others. `make test` does this for the

@@ -8,11 +8,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from tests.flows.frames import udp, write
@@ -131,6 +132,11 @@ def test_a_signal_while_it_compiles_ends_it(
 # A pipe that stays open.
 
 
+def _feed(stdin: IO[bytes]) -> None:
+    stdin.write(SAMPLE.read_bytes())
+    stdin.flush()
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_pipe_gives_its_alerts_while_it_is_open_and_a_summary_at_a_signal(
     number: signal.Signals,
@@ -138,11 +144,13 @@ def test_a_pipe_gives_its_alerts_while_it_is_open_and_a_summary_at_a_signal(
     with idskit("detect", "-r", "/dev/stdin") as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(SAMPLE.read_bytes())
-        process.stdin.flush()
-        early = [process.stdout.readline() for _ in range(100)]
+        feeder = threading.Thread(target=_feed, args=(process.stdin,))
+        feeder.start()  # neither end may wait for the other: the lines fill the pipe
+        early = [process.stdout.readline() for _ in range(500)]
+        feeder.join()
         process.send_signal(number)
-        code, late, err = ended(process)
+        late = process.stdout.read()
+        code, _, err = ended(process)
     lines = [json.loads(line) for line in early + late.splitlines()]
     whole = subprocess.run(
         [sys.executable, "-m", "idskit.cli", "detect", "-r", SAMPLE],
@@ -209,7 +217,8 @@ def test_a_blocked_reader_does_not_keep_detection_from_ending(many: bytes) -> No
     assert said.endswith(
         "were not written: its reader took nothing for 3 s after the signal to end"
     )
-    assert int(said.split()[1].replace(",", "")) + out.count(b"\n") >= 3000
+    lost = int(said.split()[1].replace(",", ""))
+    assert lost + out.count(b"\n") >= 1000  # of 3,000 alerts of one label, the others are withheld
     assert "3,000 alerts: 3,000 packets in 3,000 flows" in " ".join(err.split())
 
 

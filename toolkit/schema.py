@@ -91,6 +91,17 @@ class Schema:
                 f"a feature schema was expected, but the text is not one: {error}"
             ) from error
 
+    def columns_in(self, wider: Schema) -> NDArray[np.intp] | None:
+        """Where the columns stand among those of a schema of the same name that may have more.
+
+        Returns:
+            An index for each column, or None where ``wider`` is another schema or lacks one.
+        """
+        places = {feature: place for place, feature in enumerate(wider.features)}
+        if wider.name != self.name or not places.keys() >= set(self.features):
+            return None
+        return np.array([places[feature] for feature in self.features], np.intp)
+
     def as_rows(self, matrix: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``matrix`` as (n, features) float32; what is beyond float32 becomes infinite.
 

@@ -16,6 +16,7 @@ from idskit.detect.detector import CHUNK, Detector
 from idskit.errors import IdskitError, ModelError, SchemaError
 from idskit.flows.reader import FlowBatch
 from idskit.flows.table import FLOW
+from idskit.schema import Feature
 
 
 def softmax(logits):
@@ -65,6 +66,18 @@ def test_a_flow_that_cannot_be_judged_stops_no_other(make_model) -> None:
     assert np.isnan(found).all(axis=1).tolist() == [False, True, False, True, True]
     np.testing.assert_array_equal(found[[0, 2]], detector.probabilities(features[[0, 2]]))
     assert [alert.row for alert in detector.alerts(batch)] == [2]
+
+
+def test_a_batch_may_have_columns_that_the_model_does_not_read(make_model) -> None:
+    detector = Detector.load(make_model())
+    wider = replace(
+        detector.schema, features=(Feature(name="new", unit="1"), *detector.schema.features)
+    )
+    rows = np.array([[9.0, 0, 0], [0, 9, 0]])
+    batch = FlowBatch(
+        schema=wider, flows=np.zeros(2, FLOW), features=np.hstack([[[7.0], [7.0]], rows])
+    )
+    np.testing.assert_array_equal(detector.flow_probabilities(batch), detector.probabilities(rows))
 
 
 def test_rows_of_alerts_count_on_over_batches(make_model) -> None:

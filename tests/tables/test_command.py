@@ -39,12 +39,13 @@ def test_what_cannot_be_located_says_what_to_do(dataset: str, data: Path | None,
 def test_help_shows_the_default_of_every_setting():
     shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "400"}).stdout
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    options = re.split(r"\n  (?=-)", plain)
     spelled = {"benign_labels": "benign-label"}
     flags = ("time_index", "shuffle_columns")  # that are off unless given, as typer shows them
     for field in fields(TrainingSettings):
         if field.name == "dataset" or field.name in flags:
             continue
         name = spelled.get(field.name, field.name.replace("_", "-"))
-        [line] = [line for line in plain.splitlines() if re.match(rf"\W*--{name}\s", line)]
-        assert "[default:" in line, name
-    assert "[default: (256; nsl-kdd: 512)]" in plain
+        [option] = [option for option in options if re.match(rf"--{name}\s", option)]
+        assert "[default:" in option, name
+    assert "[default: (256; nsl-kdd: 512)]" in " ".join(plain.split())

@@ -171,13 +171,14 @@ class Detector:
         Raises:
             SchemaError: the batch was made for another schema.
         """
-        if batch.schema.sha256 != self.schema.sha256:
+        columns = self.schema.columns_in(batch.schema)
+        if columns is None:
             raise SchemaError(
                 f"the model reads schema {self.schema.name} ({self.schema.sha256[:12]}), but the "
                 f"flows are of {batch.schema.name} ({batch.schema.sha256[:12]}): open them with "
                 "detector.schema, or use a model of theirs"
             )
-        rows = self.schema.as_rows(batch.features)
+        rows = self.schema.as_rows(batch.features[:, columns])
         judged = np.isfinite(rows).all(axis=1)
         out = np.full((len(batch), len(self.card.classes)), np.nan, np.float32)
         out[judged] = self._infer(rows[judged])

@@ -151,7 +151,7 @@ def _verified(model: Path, key: Ed25519PublicKey, public_key: Path) -> Signature
     from cryptography.exceptions import InvalidSignature
 
     found = _FORM.fullmatch(_text(model, public_key))
-    if found is None:
+    if found is None or not _is_canonical(found.group(5)):
         raise ModelError(
             f"{signature_path(model)} was read as a signature, but it is none that `idskit sign` "
             "writes: get it again, or sign the model again"
@@ -162,6 +162,11 @@ def _verified(model: Path, key: Ed25519PublicKey, public_key: Path) -> Signature
     except InvalidSignature as error:
         raise _not_together(model, public_key) from error
     return Signature(name=name, version=int(version), sha256=sha256)
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether base64 is as it is written: the bits left over at its end say nothing and are 0."""
+    return base64.b64encode(base64.b64decode(text)).decode() == text
 
 
 def _not_together(model: Path, public_key: Path) -> ModelError:

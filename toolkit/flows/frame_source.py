@@ -85,5 +85,7 @@ def open_source(
 
 
 def _are_interfaces(names: Sequence[str | Path]) -> bool:
+    if any(Path(name).exists() for name in names):
+        return False
     known = interface_names()
-    return all(str(name) in known and not Path(name).exists() for name in names)
+    return all(str(name) in known for name in names)

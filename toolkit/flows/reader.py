@@ -267,7 +267,8 @@ class FlowReader:
         self.interfaces = capture.interfaces
         self.on_drops: Callable[[int], object] | None = None
         self._width = len(profile.SCHEMA)
-        self._columns = _columns_of(self.schema, profile.SCHEMA)
+        is_whole = self.schema == profile.SCHEMA
+        self._columns = slice(None) if is_whole else self.schema.columns_in(profile.SCHEMA)
 
     def __enter__(self) -> FlowReader:
         return self
@@ -470,14 +471,6 @@ class _Filling:
             features=features[:count, self._reader._columns],
             first_row=first_row,
         )
-
-
-def _columns_of(wanted: Schema, computed: Schema) -> slice | NDArray[np.intp]:
-    """Where the columns asked for stand among those that the profile computes."""
-    if wanted == computed:
-        return slice(None)
-    places = {name: place for place, name in enumerate(computed.names)}
-    return np.array([places[name] for name in wanted.names], np.intp)
 
 
 def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:

@@ -84,7 +84,7 @@ def evaluate(
     if scorer.facts.get("dataset") not in (None, dataset):
         reading = Reading(label_column=label_column, benign_labels=benign_labels)
         return _transfer(scorer, model, dataset, data, reading)
-    rows = load(dataset, data, **own)
+    rows = _with_columns(load(dataset, data, **own), scorer.schema)
     _require_schema(rows, scorer, model)
     notes = list(rows.notes)
     if scorer.facts.get("sha256") != dict(rows.sha256):
@@ -164,6 +164,16 @@ def _transfer(
         ],
         **measure(nothing, whole, np.hstack([benign, 1 - benign]), scorer.threshold),
     }
+
+
+def _with_columns(rows: Dataset, schema: Schema) -> Dataset:
+    """Leave the columns that a model reads, where its profile has gained others since."""
+    columns = schema.columns_in(rows.schema)
+    if columns is None or len(columns) == len(rows.schema):
+        return rows
+    sides = {side: getattr(rows, side) for side in ("train", "validation", "test")}
+    fewer = {side: replace(part, rows=part.rows[:, columns]) for side, part in sides.items()}
+    return replace(rows, schema=schema, **fewer)
 
 
 def _require_schema(rows: Dataset, scorer: Scorer, model: Path) -> None:
