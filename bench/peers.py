@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from idskit.bench.backends import Candidate, Execution, ModelFacts, Rows
-from idskit.bench.machine import ROOT, cpu_features, read_text
+from idskit.bench.machine import cpu_features
+from idskit.bench.sensors import ROOT, read_text
 from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.detect.session import open_session, thread_count
 from idskit.errors import MissingExtra, require

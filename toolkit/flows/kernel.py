@@ -33,8 +33,23 @@ def kernel(function: Function) -> Function:
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
     """
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: Function) -> Function:
+    """Compile ``function`` as ``kernel`` does, and have its body put wherever it is called.
+
+    For what every packet passes through with many arrays in hand: a call hands all their pointers
+    over, which takes longer than the work of a short function.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, *, forceinline: bool) -> Function:
     with _keeping() as kept:
-        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy", forceinline=forceinline)(
+            function
+        )
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
         _SOURCES[compiled] = _sources(function)

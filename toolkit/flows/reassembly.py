@@ -61,7 +61,7 @@ from idskit.flows.decode import (
     _u16,
     _u32,
 )
-from idskit.flows.kernel import borrowed, kernel, signed
+from idskit.flows.kernel import borrowed, inlined, kernel, signed
 from idskit.flows.packet import FRAGMENT, ICMP, ICMPV6, Frames
 
 _Bytes = NDArray[np.uint8]
@@ -162,7 +162,7 @@ def _reassemble(
     return len(records), count
 
 
-@kernel
+@inlined
 def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, row: _Record) -> int:
     """Decode one frame into ``row``; 0 if it became a packet, else a reason."""
     at = min(max(signed(record["offset"]), 0), size)

@@ -49,7 +49,7 @@ from idskit.flows.context import (
 )
 from idskit.flows.history import History, bare_history, make_history, put_history
 from idskit.flows.icmp import put_icmp_ports
-from idskit.flows.kernel import kernel
+from idskit.flows.kernel import inlined, kernel
 from idskit.flows.packet import ICMP, ICMPV6, PACKET, RST, TCP, UDP
 from idskit.flows.pointers import rows, touch
 from idskit.flows.profiles import fragments, series
@@ -462,7 +462,7 @@ def _payload(packet: _Record) -> int:
     return max(int(np.int64(packet["ip_bytes"])) - header, 0)
 
 
-@kernel
+@inlined
 def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     """One packet; False if there was no room for the flows that it may end."""
     table, now = gateway.table, int(packet["time_us"])
@@ -487,7 +487,7 @@ def _take(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def _place(
     gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool, tag: int
 ) -> int:
@@ -606,7 +606,7 @@ def _identify(table: Table, slot: int, end: int, row: _Record) -> None:
 # A TCP packet meets an open flow.
 
 
-@kernel
+@inlined
 def _join(gateway: Gateway, output: Output, packet: _Record, slot: int, swapped: bool) -> bool:
     """Do to the flow of its key what a TCP packet does before it is added; False: it is not."""
     flow, connection = gateway.table.flows[slot], gateway.connections[slot]
@@ -697,37 +697,38 @@ def _continue(gateway: Gateway, slot: int, packet: _Record) -> None:
     forget_evidence(gateway.connections[slot])
 
 
-@kernel
+@inlined
 def _count(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
     """Add a packet to its flow, or the segments that it stands for."""
     if _has_statistics(gateway):
         note_fragments(gateway.fragments, slot, gateway.table.flows[slot], packet)
-    if packet["protocol"] != TCP:
-        _count_one(gateway, output, slot, packet, swapped)
-        return
-    connection, flow = gateway.connections[slot], gateway.table.flows[slot]
-    if goes_on(connection, flow, packet, swapped):
-        flow["tcp"] = OPEN
-    note_segment(connection, flow, packet, swapped)
-    size = segment_bytes(connection, packet)
-    if size == 0:
-        _count_one(gateway, output, slot, packet, swapped)
-        return
-    segment = gateway.syns[SYNS]
-    copy_segment(segment, packet)
-    while packet["payload_bytes"] + packet["cut_bytes"]:
-        cut_segment(segment, size, packet)
+    size = 0
+    if packet["protocol"] == TCP:
+        connection, flow = gateway.connections[slot], gateway.table.flows[slot]
+        if goes_on(connection, flow, packet, swapped):
+            flow["tcp"] = OPEN
+        note_segment(connection, flow, packet, swapped)
+        size = segment_bytes(connection, packet)
+    segment = packet
+    if size:
+        segment = gateway.syns[SYNS]
+        copy_segment(segment, packet)
+    more = True
+    while more:
+        if size:
+            cut_segment(segment, size, packet)
         _count_one(gateway, output, slot, segment, swapped)
+        more = size > 0 and packet["payload_bytes"] + packet["cut_bytes"] > 0
 
 
-@kernel
+@inlined
 def _count_one(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
     _add(gateway, slot, packet, swapped)
     if gateway.table.flows[slot]["packets"] == gateway.table.state[0]["verdict_after"]:
         _emit(gateway, output, slot, VERDICT)
 
 
-@kernel
+@inlined
 def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     table = gateway.table
     flow = table.flows[slot]
@@ -750,7 +751,7 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
         _note(gateway, slot, packet, not is_forward and side["packets"] == 1)
 
 
-@kernel
+@inlined
 def _follow(table: Table, slot: int, side: _Record, other: _Record, flags: int, now: int) -> None:
     flow = table.flows[slot]
     before = flow["tcp"]
@@ -759,7 +760,7 @@ def _follow(table: Table, slot: int, side: _Record, other: _Record, flags: int, 
         schedule(table, slot, now)
 
 
-@kernel
+@inlined
 def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None:
     """Tell the flow's hosts how it goes on."""
     flow, table = gateway.table.flows[slot], gateway.table
