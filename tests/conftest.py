@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the data folder {SHARED.name}/ beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile what ``extract`` and ``detect`` need: a signal that comes meanwhile ends them."""
+    sample = Path(__file__).resolve().parents[1] / "toolkit" / "shipped" / "sample.pcap"
+    table = tmp_path_factory.mktemp("compiled") / "flows.csv"
+    words = ["extract", "-r", str(sample), "-o", str(table)]
+    subprocess.run([sys.executable, "-m", "idskit.cli", *words], check=True, capture_output=True)
 
 
 TOY_SCHEMA = Schema(

@@ -28,6 +28,8 @@ from idskit.flows.reader import FlowReader
 from idskit.flows.table import Settings
 from idskit.signals import OutputBlocked, finish_on_signals, unwinding, writing
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 SAMPLE = Path(__file__).resolve().parents[1] / "toolkit" / "shipped" / "sample.pcap"
 END_S = 5.0  # how long an end may take
 SLOWER = 4  # times that a busy machine may take

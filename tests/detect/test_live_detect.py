@@ -24,6 +24,8 @@ from idskit.flows.extract import extract
 from idskit.flows.generate import generate
 from idskit.flows.profiles import schema_named
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 @pytest.fixture
 def veth() -> Iterator[Wire]:

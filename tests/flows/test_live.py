@@ -523,6 +523,7 @@ def resumed(process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_loses_nothing_that_is_in_the_ring(
     veth: Wire, tmp_path: Path, number: signal.Signals
