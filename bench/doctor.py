@@ -138,8 +138,8 @@ def _kernels(warmed: float | None) -> Finding:
             name="flow engine",
             found="no folder to keep it in: every process compiles it anew",
             level="warning",
-            meaning="every start takes about 20 s more: set NUMBA_CACHE_DIR to a folder that only "
-            "this user can write to",
+            meaning="every start takes a minute or two more: set NUMBA_CACHE_DIR to a folder that "
+            "only this user can write to",
         )
     return _kept(folder, cold_profiles(), warmed)
 
@@ -150,8 +150,8 @@ def _kept(folder: Path, cold: list[str], warmed: float | None) -> Finding:
         name="flow engine",
         found=f"{'cold for ' + ', '.join(cold) if cold else 'warm'}{took}; kept in {folder}",
         level="warning" if cold else "ok",
-        meaning="their first use compiles for about 20 s: idskit doctor --warm does it ahead, as "
-        "the user who will run idskit"
+        meaning="their first use compiles for a minute or two: idskit doctor --warm does it ahead, "
+        "as the user who will run idskit"
         if cold
         else "no start compiles; the folder belongs to this processor, user and version",
     )

@@ -28,7 +28,7 @@ from idskit.text import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-_COMPILING = "compiling the flow engine for this machine, once: about 20 s"
+_COMPILING = "compiling the flow engine for this machine, once: one to two minutes"
 
 
 class _Verbs(typer.core.TyperGroup):

@@ -371,7 +371,7 @@ def test_a_first_use_that_compiles_is_announced_once(
     with pytest.raises(SystemExit):
         main([verb, "-r", "some.pcap"])
     assert capsys.readouterr().err.splitlines() == [
-        "compiling the flow engine for this machine, once: about 20 s",
+        "compiling the flow engine for this machine, once: one to two minutes",
         "idskit: that was all",
     ]
 
