@@ -112,7 +112,7 @@ BENIGN_ACTIVITIES = (
     ),
     _benign("mqtt-listen", "mosquitto_sub -h {server} -t home/# -W 10", "mqtt"),
     _benign("snmp-walk", "snmpwalk -v2c -c public {gateway} 1.3.6.1.2.1.1", "snmp"),
-    _benign("ntp", "chronyd -Q -t 6 'server {server} iburst'", "ntp"),
+    _benign("ntp", "chronyd -Q -t 12 'server {gateway} iburst'", "ntp"),
     _benign("iperf", "iperf3 -c {server} -t 3 -b 20M", "iperf"),
     _benign("iperf-udp", "iperf3 -c {gateway} -u -t 3 -b 4M", "iperf"),
     _benign("ping", "ping -q -c 15 -i 0.4 {server}"),
