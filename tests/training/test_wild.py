@@ -62,6 +62,11 @@ def test_the_area_is_scikit_learns_and_lies_in_its_interval():
     assert 0 <= low <= found["roc_auc"] <= high <= 1
 
 
+def test_one_repository_gives_no_interval():
+    found = report([item for item in SOME if item.repository == "lab"])
+    assert found["roc_auc_interval"] is None
+
+
 def test_wrong_captures_are_named_the_furthest_off_first():
     names = [item["capture"] for item in report(SOME)["wrong"]]
     assert names[0] == "benign-0.9.pcap"

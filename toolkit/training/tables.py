@@ -94,9 +94,10 @@ def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "benign flows flagged": found["benign_flows"],
     }
     area, interval = found["roc_auc"], found["roc_auc_interval"]
+    between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one repository"
     return [
         *((name, *_counted(share)) for name, share in shares.items()),
-        ("AUC over captures", f"{area:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}"),
+        ("AUC over captures", f"{area:.3f}", between),
         *(
             (f"attacks found, {float(rate):.0%} of benign captures flagged", f"{share:.1%}", "")
             for rate, share in found["found_at"].items()

@@ -151,9 +151,14 @@ def _wrong(judged: list[Judged]) -> list[Judged]:
 
 def _auc_interval(
     judged: list[Judged], attack: NDArray[np.bool_], score: NDArray[np.float64], seed: int
-) -> list[float]:
-    """Bootstrap the AUC over repositories: captures of one lab are not independent."""
+) -> list[float] | None:
+    """Bootstrap the AUC over repositories: captures of one lab are not independent.
+
+    None where all are of one repository: nothing tells then how far others are from it.
+    """
     names, repository = np.unique([item.repository for item in judged], return_inverse=True)
+    if len(names) < 2:
+        return None
     members = [np.flatnonzero(repository == number) for number in range(len(names))]
     rng, areas = np.random.default_rng(seed), []
     for _ in range(RESAMPLES):
