@@ -91,12 +91,15 @@ class Schema:
                 f"a feature schema was expected, but the text is not one: {error}"
             ) from error
 
-    def columns_in(self, wider: Schema) -> NDArray[np.intp] | None:
+    def columns_in(self, wider: Schema) -> NDArray[np.intp] | slice | None:
         """Where the columns stand among those of a schema of the same name that may have more.
 
         Returns:
-            An index for each column, or None where ``wider`` is another schema or lacks one.
+            An index for each column; all of them as a slice, which copies nothing, where both are
+            the same; None where ``wider`` is another schema or lacks one.
         """
+        if wider == self:
+            return slice(None)
         places = {feature: place for place, feature in enumerate(wider.features)}
         if wider.name != self.name or not places.keys() >= set(self.features):
             return None

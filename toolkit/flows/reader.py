@@ -267,8 +267,7 @@ class FlowReader:
         self.interfaces = capture.interfaces
         self.on_drops: Callable[[int], object] | None = None
         self._width = len(profile.SCHEMA)
-        is_whole = self.schema == profile.SCHEMA
-        self._columns = slice(None) if is_whole else self.schema.columns_in(profile.SCHEMA)
+        self._columns = self.schema.columns_in(profile.SCHEMA)
 
     def __enter__(self) -> FlowReader:
         return self

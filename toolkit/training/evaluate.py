@@ -169,7 +169,7 @@ def _transfer(
 def _with_columns(rows: Dataset, schema: Schema) -> Dataset:
     """Leave the columns that a model reads, where its profile has gained others since."""
     columns = schema.columns_in(rows.schema)
-    if columns is None or len(columns) == len(rows.schema):
+    if columns is None or isinstance(columns, slice):
         return rows
     sides = {side: getattr(rows, side) for side in ("train", "validation", "test")}
     fewer = {side: replace(part, rows=part.rows[:, columns]) for side, part in sides.items()}
