@@ -11,8 +11,7 @@ import base64
 import hashlib
 import struct
 
-from idskit.flows.icmp import PAIRS
-from idskit.flows.packet import ICMP, ICMPV6, SCTP, TCP, UDP
+from idskit.flows.packet import ICMP, ICMPV6, PAIRS, SCTP, TCP, UDP
 
 _ANSWERS = {
     protocol: {a: b for pair in pairs for a, b in (pair, pair[::-1])}

@@ -8,14 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from idskit.flows.kernel import kernel
-from idskit.flows.packet import ICMP, ICMPV6
+from idskit.flows.packet import ICMP, ICMPV6, PAIRS
 
 _Record = np.void
 
-PAIRS = {
-    ICMP: ((8, 0), (13, 14), (15, 16), (10, 9), (17, 18)),
-    ICMPV6: ((128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)),
-}
 _ONE_WAY = 256  # no type: nothing answers
 _ANSWERS = np.full((2, 256), _ONE_WAY, np.int64)
 for _row, _protocol in enumerate((ICMP, ICMPV6)):

@@ -70,6 +70,11 @@ PACKET = np.dtype(
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1
 UNKNOWN, RIGHT, WRONG, OFFLOADED = range(4)  # checksums
 ICMP, TCP, UDP, FRAGMENT, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132  # IANA protocol numbers
+# ICMP types of requests and their replies (``icmp``); here, where no compiler is needed to read it.
+PAIRS = {
+    ICMP: ((8, 0), (13, 14), (15, 16), (10, 9), (17, 18)),
+    ICMPV6: ((128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
