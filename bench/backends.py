@@ -27,11 +27,11 @@ from idskit.bench.gpu import (
     placement,
 )
 from idskit.detect.detector import Detector, shipped_model
-from idskit.detect.graph_facts import graph_facts
-from idskit.detect.model_file import INPUT, OUTPUT, read_model
 from idskit.detect.session import PROVIDERS, thread_count
 from idskit.errors import DeviceError, IdskitError, require
-from idskit.folders import COMPILED_TORCH, require_private
+from idskit.files.folders import COMPILED_TORCH, require_private
+from idskit.modelfile.graph_facts import graph_facts
+from idskit.modelfile.model_file import INPUT, OUTPUT, read_model
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
@@ -226,7 +226,7 @@ def _torch_candidate(
 ) -> Candidate:
     torch = require("torch", "train")
     require("safetensors", "train")
-    from idskit.training.run import load_run, torch_device
+    from idskit.models.saved_run import load_run, torch_device
 
     where, count = torch_device(device), thread_count(threads)
     start = time.perf_counter()

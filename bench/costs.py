@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idskit.bench.ceiling import macs_of, profiled_nodes
-from idskit.bench.section import Section, markdown_section
+from idskit.bench.int8_peak import macs_of, profiled_nodes
+from idskit.bench.views.section import Section, markdown_section
 from idskit.detect.detector import shipped_model
-from idskit.detect.model_file import read_model
 from idskit.errors import IdskitError
+from idskit.modelfile.model_file import read_model
 
 SHARE = (0.15, 0.40)  # of its peak that a core reaches on small matrices: the unknown
 _BYTES = {"float": 4, "float16": 2, "uint8": 1, "int8": 1, "int32": 4, "int64": 8, "bool": 1}

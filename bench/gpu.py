@@ -20,9 +20,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from idskit.detect.model_file import INPUT, OUTPUT
 from idskit.detect.session import preload_libraries, require_provider, session_options
 from idskit.errors import DeviceError
+from idskit.modelfile.model_file import INPUT, OUTPUT
 
 REPEATS = 50
 WARMUP = 5

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.bench.sensors import Reading, read_sensors
+from idskit.machine.sensors import Reading, read_sensors
 
 Call = Callable[[], object]
 

@@ -19,7 +19,7 @@ from idskit.bench.backends import Accuracy, Execution, ModelFacts
 from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
 from idskit.errors import IdskitError
-from idskit.output import write_whole
+from idskit.files.output import write_whole
 
 SCHEMA_VERSION = 2
 _SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views

@@ -18,10 +18,10 @@ import numpy as np
 import onnxruntime
 
 from idskit.bench.backends import Candidate, Rows
-from idskit.detect.graph_check import trace
-from idskit.detect.model_file import INPUT, OUTPUT, read_model
-from idskit.detect.onnx_file import FLOAT, INT64, Node, OnnxFile, Tensor
 from idskit.detect.session import require_provider, session_options
+from idskit.modelfile.graph_check import trace
+from idskit.modelfile.model_file import INPUT, OUTPUT, read_model
+from idskit.modelfile.onnx_file import FLOAT, INT64, Node, OnnxFile, Tensor
 
 _ALIKE = {
     "QuantizeLinear": "Identity",

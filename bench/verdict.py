@@ -15,7 +15,7 @@ from idskit.bench.candidates import (
     threads_in_words,
 )
 from idskit.bench.result import Paced, Result
-from idskit.detect.run import MAX_WAIT_MS
+from idskit.detect.detect_flows import MAX_WAIT_MS
 
 
 def verdict(results: Sequence[Result]) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.detect.model_file import INPUT, OUTPUT, ModelCard
 from idskit.errors import IdskitError
-from idskit.output import write_whole
+from idskit.files.output import write_whole
+from idskit.modelfile.model_file import INPUT, OUTPUT, ModelCard
 
 _OF_THE_MODEL = re.compile(
     r"^# Of the model:\n.*?^# End of the model\.\n", re.DOTALL | re.MULTILINE

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from idskit.detect.graph_facts import graph_facts
-from idskit.detect.model_file import ModelCard, check_model
-from idskit.detect.signature import Signer
 from idskit.errors import IdskitError, RunError
 from idskit.export.emit import emit as emit_beside
 from idskit.export.emit import require_language
-from idskit.export.graph import Graph
-from idskit.export.lower import lower
-from idskit.export.smaller import LayerCost, Smaller, in_fp16, in_int8
+from idskit.export.lower.graph_parts import Graph
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.reduce_precision import LayerCost, Smaller, in_fp16, in_int8
 from idskit.export.target import Target, require_precision, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
-from idskit.output import write_whole
-from idskit.text import shown
-from idskit.training.run import Run, load_run
+from idskit.files.output import write_whole
+from idskit.modelfile.graph_facts import graph_facts
+from idskit.modelfile.model_file import ModelCard, check_model
+from idskit.modelfile.signature import Signer
+from idskit.models.saved_run import Run, load_run
+from idskit.report.text import shown
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
 

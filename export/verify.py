@@ -11,16 +11,16 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from idskit.detect.model_file import INPUT, OUTPUT, GoldenVectors
-from idskit.models.network import Network
-from idskit.training.metrics import (
+from idskit.metrics import (
     area_under,
     attack_score,
     confusion_matrix,
     f1_scores,
     roc_curve,
 )
-from idskit.training.run import LabelledRows
+from idskit.modelfile.model_file import INPUT, OUTPUT, GoldenVectors
+from idskit.models.network import Network
+from idskit.models.saved_run import LabelledRows
 
 BATCH = 512
 GOLDEN_ROWS = 16

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from idskit.detect.model_file import GoldenVectors, ModelCard
+from idskit.modelfile.model_file import GoldenVectors, ModelCard
 from idskit.schema import Feature, Schema
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,14 +10,14 @@
 
 from __future__ import annotations
 
-from idskit.start import end_quietly
+from idskit.process.start import end_quietly
 
 end_quietly()
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import idskit.telemetry  # noqa: F401 - before anything here can import onnxruntime
+import idskit.process.telemetry  # noqa: F401 - before anything here can import onnxruntime
 from idskit.errors import (
     CaptureError,
     DataError,
@@ -31,9 +31,9 @@ from idskit.errors import (
 )
 
 if TYPE_CHECKING:
-    from idskit.detect.alert import Alert
+    from idskit.alerts.alert import Alert
     from idskit.detect.detector import Detector
-    from idskit.flows.reader import FlowBatch, open_flows
+    from idskit.profiles.flow_reader import FlowBatch, open_flows
     from idskit.schema import Schema
 
 __all__ = [
@@ -56,11 +56,11 @@ __all__ = [
 
 # Loaded when first asked for: a command line that only prints its help pays for none of them.
 _LAZY = {
-    "Alert": "idskit.detect.alert",
+    "Alert": "idskit.alerts.alert",
     "Detector": "idskit.detect.detector",
-    "FlowBatch": "idskit.flows.reader",
+    "FlowBatch": "idskit.profiles.flow_reader",
     "Schema": "idskit.schema",
-    "open_flows": "idskit.flows.reader",
+    "open_flows": "idskit.profiles.flow_reader",
 }
 
 

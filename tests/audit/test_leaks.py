@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tests.audit.tables import honest
 
-from idskit.audit.run import audit_tables
+from idskit.audit.run_audit import audit_tables
 
 
 @pytest.fixture

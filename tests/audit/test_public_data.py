@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from idskit.audit.run import audit_dataset, audit_tables
+from idskit.audit.run_audit import audit_dataset, audit_tables
 
 
 @pytest.fixture

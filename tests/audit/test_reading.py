@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from tests.audit.tables import honest
 
-from idskit.audit.gather import ReadOptions, read_tables
-from idskit.audit.run import audit_dataset, audit_tables
+from idskit.audit.gather_tables import ReadOptions, read_tables
+from idskit.audit.run_audit import audit_dataset, audit_tables
 from idskit.cli import main
 from idskit.errors import DataError
 from idskit.tables import lines

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from idskit.bench.backends import Execution, ModelFacts
-from idskit.bench.machine import machine_facts
 from idskit.bench.measure import Spread
 from idskit.bench.result import Memory, Report, Result, RunFacts
+from idskit.machine.machine_facts import machine_facts
 
 ORT = Execution(
     backend="onnxruntime", provider_asked="cpu", provider_used="CPUExecutionProvider", threads=2

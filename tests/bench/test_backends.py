@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from idskit.bench import run
+from idskit.bench import run_bench as run
 from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
-from idskit.bench.run import bench
+from idskit.bench.run_bench import bench
 from idskit.errors import DeviceError, IdskitError, MissingExtra
 from idskit.schema import Feature, Schema
 
@@ -20,7 +20,7 @@ def trained(tmp_path_factory) -> Path:
     """The folder of a run whose network was never trained: enough to be measured."""
     from idskit.models.network import Network, NetworkSettings
     from idskit.models.preparation import fit_preparation
-    from idskit.training.run import LabelledRows, Run, save_run
+    from idskit.models.saved_run import LabelledRows, Run, save_run
 
     schema = Schema(name="forty", features=tuple(Feature(name=f"f{i}", unit="") for i in range(40)))
     flows = np.random.default_rng(0).normal(size=(64, 40)).astype(np.float32)
@@ -53,7 +53,7 @@ def test_a_run_is_measured_in_eager_torch(trained, monkeypatch) -> None:
 
 
 def test_its_answers_are_the_networks(trained) -> None:
-    from idskit.training.run import load_run
+    from idskit.models.saved_run import load_run
 
     candidate = open_candidate(trained, threads=1)
     with torch.inference_mode():

@@ -9,14 +9,16 @@ import jsonschema
 import numpy as np
 import pytest
 
-from idskit.bench import ceiling, run, scenarios
+from idskit.bench import int8_peak as ceiling
+from idskit.bench import run_bench as run
 from idskit.bench.backends import open_candidate, realistic_rows
 from idskit.bench.gpu import Steps
 from idskit.bench.measure import Plan
-from idskit.bench.pipeline import Passes
 from idskit.bench.result import Report
-from idskit.bench.run import bench, show_file
-from idskit.bench.scenarios import Settings, free_memory_mib, require_memory
+from idskit.bench.run_bench import bench, show_file
+from idskit.bench.scenarios import inference as scenarios
+from idskit.bench.scenarios.inference import Settings, free_memory_mib, require_memory
+from idskit.bench.scenarios.pipeline import Passes
 from idskit.errors import DeviceError, IdskitError, ModelError, RunError, SchemaError
 from idskit.schema import Feature, Schema
 

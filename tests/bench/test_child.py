@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from idskit.bench.child import ChildFailed, run_child
+from idskit.bench.child_process import ChildFailed, run_child
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 BURN = """

@@ -10,10 +10,10 @@ import pytest
 from tests.bench.made_up import ORT, make_report, make_result, rounds
 from tests.bench.test_report import SERVER, SUSTAINED
 
-from idskit.bench.compare import compare, compare_reports, require_no_regression
 from idskit.bench.interval import ratio_interval
 from idskit.bench.measure import Spread
 from idskit.bench.result import RoundLatency
+from idskit.bench.views.compare_results import compare, compare_reports, require_no_regression
 from idskit.cli import main
 from idskit.errors import GateRefused, IdskitError
 

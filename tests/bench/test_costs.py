@@ -7,8 +7,8 @@ import pytest
 from idskit.bench import costs
 from idskit.bench.costs import BOARDS, Work, cost_sections, count_work
 from idskit.detect.detector import shipped_model
-from idskit.detect.graph_facts import graph_facts
-from idskit.detect.model_file import read_model
+from idskit.modelfile.graph_facts import graph_facts
+from idskit.modelfile.model_file import read_model
 
 WORK = Work(
     name="toy",

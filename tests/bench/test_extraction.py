@@ -11,19 +11,20 @@ import jsonschema
 import numpy as np
 import pytest
 
-from idskit.bench import extraction, run
-from idskit.bench.child import ChildFailed, Usage
-from idskit.bench.extraction import START_PACKETS, ExtractionPlan, measure_extraction
-from idskit.bench.extraction_report import extraction_sections, extraction_verdict
-from idskit.bench.extractors import Extractor, Found, NotInstalled
+from idskit.bench import run_bench as run
+from idskit.bench.child_process import ChildFailed, Usage
 from idskit.bench.measure import Plan, Spread
-from idskit.bench.pipeline import Passes
+from idskit.bench.peers.flow_extractors import Extractor, Found, NotInstalled
 from idskit.bench.result import Extraction, Report
-from idskit.bench.run import bench
-from idskit.bench.section import markdown_section
+from idskit.bench.run_bench import bench
+from idskit.bench.scenarios import extraction
+from idskit.bench.scenarios.extraction import START_PACKETS, ExtractionPlan, measure_extraction
+from idskit.bench.scenarios.pipeline import Passes
+from idskit.bench.views.extraction_report import extraction_sections, extraction_verdict
+from idskit.bench.views.section import markdown_section
 from idskit.errors import CaptureError, IdskitError
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
+from idskit.generate import generate
+from idskit.profiles import schema_named
 
 PLAN = ExtractionPlan(packets={"flood": 3000}, growing=(), rounds=3)
 COST_US = {"idskit": 2.0, "slow": 30.0}

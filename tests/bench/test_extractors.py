@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from idskit.bench.child import run_child
-from idskit.bench.extractors import Extractor, NotInstalled, extractors
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
-from idskit.flows.reader import open_flows
+from idskit.bench.child_process import run_child
+from idskit.bench.peers.flow_extractors import Extractor, NotInstalled, extractors
+from idskit.generate import generate
+from idskit.profiles import schema_named
+from idskit.profiles.flow_reader import open_flows
 
 CAPTURE = Path("/captures/a.pcap")
 PACKETS = 400
@@ -34,7 +34,7 @@ def programs(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr("idskit.bench.extractors.SERVICE_FOLDERS", ())
+    monkeypatch.setattr("idskit.bench.peers.flow_extractors.SERVICE_FOLDERS", ())
     return folder
 
 

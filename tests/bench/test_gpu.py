@@ -13,7 +13,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from idskit.bench import backends, gpu, run
+from idskit.bench import backends, gpu
+from idskit.bench import run_bench as run
 from idskit.bench.backends import open_candidate
 from idskit.bench.gpu import (
     Bound,
@@ -26,10 +27,10 @@ from idskit.bench.gpu import (
 )
 from idskit.bench.measure import Plan
 from idskit.bench.result import Report
-from idskit.bench.run import bench
-from idskit.detect.model_file import INPUT, OUTPUT
+from idskit.bench.run_bench import bench
 from idskit.detect.session import PROVIDERS, open_session
 from idskit.errors import DeviceError
+from idskit.modelfile.model_file import INPUT, OUTPUT
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

@@ -23,7 +23,7 @@ from idskit.bench.measure import (
     measure,
     quantiles_ms,
 )
-from idskit.bench.sensors import Reading
+from idskit.machine.sensors import Reading
 
 PLAN = Plan(rounds=3, round_s=0.0, warmup_s=0.0)  # one call a round
 

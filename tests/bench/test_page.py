@@ -10,8 +10,17 @@ import pytest
 from tests.bench.made_up import make_report, make_result, rounds
 from tests.bench.test_report import SERVER, SUSTAINED
 
-from idskit.bench.page import page, save_page
-from idskit.bench.svg import COLORS, Bar, Scale, Series, bar_chart, compact, key_of, line_chart
+from idskit.bench.views.bench_page import page, save_page
+from idskit.bench.views.svg import (
+    COLORS,
+    Bar,
+    Scale,
+    Series,
+    bar_chart,
+    compact,
+    key_of,
+    line_chart,
+)
 from idskit.errors import IdskitError
 
 FULL = make_report(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tests.export.toy import make_run
 
-from idskit.bench.peers import open_peers, plain_int8, plain_onnx
-from idskit.bench.run import bench
+from idskit.bench.peers.model_peers import open_peers, plain_int8, plain_onnx
+from idskit.bench.run_bench import bench
 from idskit.detect.session import open_session
 from idskit.errors import IdskitError
 from idskit.export.verify import run_torch
-from idskit.training.run import save_run
+from idskit.models.saved_run import save_run
 
 
 @pytest.fixture(scope="module")

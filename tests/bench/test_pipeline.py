@@ -7,15 +7,15 @@ import jsonschema
 import numpy as np
 import pytest
 
-from idskit.bench import pipeline as module
-from idskit.bench import run
+from idskit.bench import run_bench as run
 from idskit.bench.measure import Meter, Plan
-from idskit.bench.pipeline import Passes
-from idskit.bench.run import bench
-from idskit.bench.sensors import Reading
+from idskit.bench.run_bench import bench
+from idskit.bench.scenarios import pipeline as module
+from idskit.bench.scenarios.pipeline import Passes
 from idskit.errors import CaptureError, SchemaError
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
+from idskit.generate import generate
+from idskit.machine.sensors import Reading
+from idskit.profiles import schema_named
 
 
 @pytest.fixture(autouse=True)

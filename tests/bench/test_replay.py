@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from idskit.bench import run
+from idskit.bench import run_bench as run
 from idskit.bench.measure import Plan
-from idskit.bench.pipeline import Passes
-from idskit.bench.replay import VERDICT_AFTER, PacedCapture, replay
-from idskit.bench.run import bench
+from idskit.bench.run_bench import bench
+from idskit.bench.scenarios.pipeline import Passes
+from idskit.bench.scenarios.replay import VERDICT_AFTER, PacedCapture, replay
+from idskit.capture.capture_file import open_capture
 from idskit.errors import CaptureError, IdskitError, SchemaError
-from idskit.flows.capture import open_capture
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
-from idskit.flows.reader import open_flows
-from idskit.flows.table import VERDICT
+from idskit.flows.flow_table import VERDICT
+from idskit.generate import generate
+from idskit.profiles import schema_named
+from idskit.profiles.flow_reader import open_flows
 
 PACKETS = 2000
 INFER_S = 0.004

@@ -9,10 +9,10 @@ from tests.bench.made_up import ORT, TORCH, make_report, make_result
 
 from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
-from idskit.bench.report import markdown, show
 from idskit.bench.result import Int8Rate, Probe, Result, Sample, Server, Split, Sustained
-from idskit.bench.tables import sections
 from idskit.bench.verdict import verdict
+from idskit.bench.views.bench_report import markdown, show
+from idskit.bench.views.bench_tables import sections
 
 SPLIT = Split(extract=60.0, infer=30.0, post=10.0)
 SERVER = Server(

@@ -9,8 +9,8 @@ import pytest
 
 from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
-from idskit.bench.scenarios import Settings
-from idskit.bench.server import (
+from idskit.bench.scenarios.inference import Settings
+from idskit.bench.scenarios.server_load import (
     DESCENT,
     LOWEST_RATE,
     highest_rate,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from idskit.bench import sustained as module
 from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
-from idskit.bench.scenarios import Settings
-from idskit.bench.sensors import Reading
-from idskit.bench.sustained import drift, sustained, unsteady
+from idskit.bench.scenarios import sustained as module
+from idskit.bench.scenarios.inference import Settings
+from idskit.bench.scenarios.sustained import drift, sustained, unsteady
 from idskit.errors import IdskitError
+from idskit.machine.sensors import Reading
 
 PLAN = Plan(rounds=1, round_s=0.0, warmup_s=0.0)
 SETTINGS = Settings(plan=PLAN, batches=(1,), rss_start_mib=None, server_batch=4)

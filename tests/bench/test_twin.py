@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 from tests.export.toy import make_run
 
-from idskit.bench.ceiling import count_macs
+from idskit.bench.int8_peak import count_macs
 from idskit.bench.twin import in_floats
-from idskit.detect.onnx_file import read_onnx
-from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, quantize
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.quantize import calibrate, quantize
 from idskit.export.target import target_named
+from idskit.modelfile.onnx_file import read_onnx
 
 
 @pytest.mark.parametrize("attention", ["both", "squeeze"])

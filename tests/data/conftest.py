@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from idskit.data import nsl_kdd
+from idskit.data.published import nsl_kdd
 
 
 def line(attack: str = "normal", **values: object) -> str:

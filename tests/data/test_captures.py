@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from idskit.data import captures
+from idskit.data import labelled_captures as captures
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
-from idskit.data.captures import MOST_ROWS, MOST_WEIGHT, Flows, divide, family_of, read_flows
+from idskit.data.dataset import Dataset
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset
+from idskit.data.labelled_captures import (
+    MOST_ROWS,
+    MOST_WEIGHT,
+    Flows,
+    divide,
+    family_of,
+    read_flows,
+)
 from idskit.errors import DataError
-from idskit.flows.generate import GeneratedCapture, generate
+from idskit.generate import GeneratedCapture, generate
 
 HEADER = "file,label,category\n"
 

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from idskit.data import nsl_kdd
+from idskit.data.dataset import Dataset, Reading
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Reading
+from idskit.data.published import nsl_kdd
 from idskit.errors import DataError
-from idskit.flows.profiles import kdd_columns, schema_named
+from idskit.profiles import schema_named
+from idskit.profiles.kdd99 import kdd_names as kdd_columns
 
 Write = Callable[..., Path]
 Lines = Callable[..., list[str]]

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from idskit.cli import main
+from idskit.data.dataset import Dataset, Reading
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Reading
 from idskit.errors import DataError
-from idskit.flows.profiles import schema_named
+from idskit.profiles import schema_named
 
 
 def get(data: Path, *, label: str = "Label", schema: str = "own", **changes: Any) -> Dataset:

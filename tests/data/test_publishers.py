@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from idskit.data import cic_columns, cicids2017, ciciot2023, iotid20
+from idskit.data.dataset import Dataset, MoreRows, Reading
 from idskit.data.datasets import load, load_more
-from idskit.data.parts import Dataset, MoreRows, Reading
-from idskit.data.publisher import column_key, label_key
+from idskit.data.published import cic_headers as cic_columns
+from idskit.data.published import cicids2017, iotid20
+from idskit.data.published import ciciot2023_tables as ciciot2023
+from idskit.data.published.publisher import column_key, label_key
 from idskit.errors import DataError
-from idskit.flows.profiles import schema_named
-from idskit.flows.profiles.ciciot2023 import FIRST, LATER
-from idskit.flows.reader import open_flows
+from idskit.profiles import schema_named
+from idskit.profiles.ciciot2023.ciciot2023_windows import FIRST, LATER
+from idskit.profiles.flow_reader import open_flows
 from idskit.schema import SchemaError
 
 IOT_COLUMNS = [feature.name for feature in LATER]

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from idskit.data.parts import Dataset, Part
+from idskit.data.dataset import Dataset, Part
 from idskit.data.resample import Resample, resample
 from idskit.schema import Feature, Schema
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from idskit.data.split import (
+from idskit.data.divide import (
     draw_balanced,
     first_occurrence,
     seen_in,

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from idskit.cli import app
-from idskit.data import cicids2017
+from idskit.data.published import cicids2017
 from idskit.data.unlabelled import read_unlabelled
 from idskit.errors import DataError
-from idskit.flows.profiles import schema_named
-from idskit.flows.reader import open_flows
+from idskit.profiles import schema_named
+from idskit.profiles.flow_reader import open_flows
 from idskit.schema import Feature, Schema
 
 SAMPLE = Path(__file__).parents[2] / "toolkit/shipped/sample.pcap"

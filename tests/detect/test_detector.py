@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 from idskit.detect import detector as detector_module
 from idskit.detect.detector import CHUNK, Detector
 from idskit.errors import IdskitError, ModelError, SchemaError
-from idskit.flows.reader import FlowBatch
-from idskit.flows.table import FLOW
+from idskit.flows.flow_table import FLOW
+from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Feature
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from idskit.detect.alert import Flow
-from idskit.detect.flow_table import BATCH, read_flow_table
+from idskit.alerts.alert import Flow
+from idskit.detect.feature_table import BATCH, read_flow_table
 from idskit.errors import MissingExtra, SchemaError
 from idskit.schema import Feature, Schema
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from idskit.detect.inspect import inspect, require_verified
+from idskit.detect.inspect_model import inspect, require_verified
 from idskit.errors import GateRefused, ModelError
 
 

@@ -18,11 +18,11 @@ import pytest
 from tests.flows.capture_files import read
 from tests.flows.namespaces import Wire, wire
 
-from idskit.detect.run import detect
+from idskit.detect.detect_flows import detect
 from idskit.errors import IdskitError
-from idskit.flows.extract import extract
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
+from idskit.extract.extract import extract
+from idskit.generate import generate
+from idskit.profiles import schema_named
 
 pytestmark = pytest.mark.usefixtures("compiled")
 

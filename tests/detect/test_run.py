@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from idskit import Detector, open_flows
-from idskit.detect.eve import Origin
-from idskit.detect.run import detect
+from idskit.alerts.eve import Origin
+from idskit.detect.detect_flows import detect
 from idskit.errors import CaptureError, IdskitError, SchemaError
-from idskit.flows.extract import extract
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
-from idskit.flows.reader import FlowReader
+from idskit.extract.extract import extract
+from idskit.generate import generate
+from idskit.profiles import schema_named
+from idskit.profiles.flow_reader import FlowReader
 
 # A flow is an attack when it has bytes (syn flood) or packets (port scan).
 ROWS = "duration,bytes,packets\n9,0,0\n0,9,0\n9,0,1\n0,0,9\n"
@@ -83,7 +83,7 @@ def test_a_reader_that_goes_away_is_said_in_the_summary(make_model, tmp_path) ->
     path = tmp_path / "long.csv"
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 50_000)
     code = (
-        "import sys; from idskit.detect.run import detect; "
+        "import sys; from idskit.detect.detect_flows import detect; "
         "found = detect(sys.argv[1], flows_table=sys.argv[2]); "
         "sys.stderr.write(f'{bool(found.lost)} {found.flows < 50_000}')"
     )
@@ -183,7 +183,7 @@ def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, captur
 
 
 def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
-    monkeypatch.setattr("idskit.detect.run.MAX_RAISED", 1)
+    monkeypatch.setattr("idskit.detect.detect_flows.MAX_RAISED", 1)
     _, summary = events_of(flow_model, capture=capture, verdict_after=1)
     assert (summary.repeated, summary.alerts) == (1, 2 * summary.flows - 1)
 

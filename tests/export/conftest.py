@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.export.toy import make_run
 
-from idskit.training.run import Run, save_run
+from idskit.models.saved_run import Run, save_run
 
 
 @pytest.fixture(scope="session")

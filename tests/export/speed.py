@@ -23,14 +23,14 @@ from rich.console import Console
 from rich.table import Table
 
 from idskit.bench.backends import Candidate, Rows, open_candidate, realistic_rows
-from idskit.bench.ceiling import SIZE, count_macs, product_call
-from idskit.bench.peers import open_peers
+from idskit.bench.int8_peak import SIZE, count_macs, product_call
+from idskit.bench.peers.model_peers import open_peers
 from idskit.export import export
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.models.resnet import Attention
+from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
 from idskit.schema import Feature, Schema
-from idskit.training.run import LabelledRows, Run, load_run, save_run
 
 OURS = "int8"
 TURNS, MIN_TURNS, CALLS = 25, 3, 10

@@ -13,14 +13,14 @@ import pytest
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 from tests.export.toy import make_run
 
-from idskit.bench.ceiling import count_macs
+from idskit.bench.int8_peak import count_macs
 from idskit.detect.detector import Detector
-from idskit.detect.inspect import inspect
+from idskit.detect.inspect_model import inspect
 from idskit.errors import DataError, IdskitError, RunError
 from idskit.export import export
 from idskit.export.gate import falls
 from idskit.export.verify import compare, run_torch
-from idskit.training.run import LabelledRows, save_run
+from idskit.models.saved_run import LabelledRows, save_run
 
 
 @pytest.fixture(scope="module")

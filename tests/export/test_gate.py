@@ -10,13 +10,13 @@ import onnx
 import pytest
 
 from idskit.detect.detector import Detector
-from idskit.detect.inspect import inspect
+from idskit.detect.inspect_model import inspect
 from idskit.errors import GateRefused
 from idskit.export import export
 from idskit.export.gate import falls
-from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, quantize
-from idskit.export.smaller import layer_costs
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.quantize import calibrate, quantize
+from idskit.export.precision.reduce_precision import layer_costs
 from idskit.export.target import target_named
 from idskit.export.verify import Agreement, run_onnx
 
@@ -49,7 +49,7 @@ def spoil(monkeypatch, names=None) -> None:
             for name, found in calibrate(graph, flows).items()
         }
 
-    monkeypatch.setattr("idskit.export.smaller.calibrate", narrow)
+    monkeypatch.setattr("idskit.export.precision.reduce_precision.calibrate", narrow)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_leaving_layers_in_float_is_byte_stable(run_folder, tmp_path, monkeypatc
 
 
 def test_no_layer_is_measured_when_the_gate_is_content(run_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("idskit.export.smaller.layer_costs", None)
+    monkeypatch.setattr("idskit.export.precision.reduce_precision.layer_costs", None)
     report = export(
         run_folder, tmp_path / "m.onnx", quantize="int8", target="x86-64", max_drop=5, dry_run=True
     )
@@ -117,7 +117,7 @@ def test_no_layer_is_measured_when_the_gate_is_content(run_folder, tmp_path, mon
 
 
 def test_cost_of_a_layer_is_what_it_moves_alone(run, monkeypatch):
-    monkeypatch.setattr("idskit.export.smaller.COST_ROWS", 100)
+    monkeypatch.setattr("idskit.export.precision.reduce_precision.COST_ROWS", 100)
     floats, target = lower(run.network), target_named("x86-64")
     ranges, flows = calibrate(floats, run.calibration.flows), run.held.flows
     costs = layer_costs(partial(quantize, run.network, ranges, target), floats, flows)

@@ -10,11 +10,11 @@ import pytest
 from onnx import numpy_helper
 
 from idskit.detect.detector import Detector
-from idskit.detect.inspect import inspect
+from idskit.detect.inspect_model import inspect
 from idskit.errors import GateRefused, IdskitError
 from idskit.export import export
-from idskit.export.half import halve
-from idskit.export.lower import lower
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.fp16 import halve
 from idskit.export.verify import TOLERANCE, run_onnx
 
 
@@ -95,7 +95,7 @@ def test_overflow_is_refused(run_folder, tmp_path, monkeypatch):
         halved.constants["stem.weight"] = halved.constants["stem.weight"] * np.float16(6e4)
         return halved
 
-    monkeypatch.setattr("idskit.export.smaller.halve", overflowing)
+    monkeypatch.setattr("idskit.export.precision.reduce_precision.halve", overflowing)
     with np.errstate(over="ignore"), pytest.raises(GateRefused, match=r"no number|loses more"):
         export(run_folder, tmp_path / "model.onnx", quantize="fp16", target="cuda")
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import torch
 from tests.export.toy import SCHEMA, make_rows, make_run
 
 from idskit.errors import RunError
-from idskit.export.lower import lower
+from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
 from idskit.models.network import OWN_FRONTENDS, Network
 from idskit.models.preparation import SCALINGS, fit_preparation

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from tests.detect.hostile_models import write_hostile
-from tests.detect.test_hostile_models import CASES, loaded_in_a_child, require_refused
+from tests.modelfile.hostile_models import write_hostile
+from tests.modelfile.test_hostile_models import CASES, loaded_in_a_child, require_refused
 
 from idskit.detect.detector import Detector, shipped_model
 from idskit.export import export

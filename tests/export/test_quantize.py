@@ -11,8 +11,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.version_converter import convert_version
 
 from idskit.errors import IdskitError
-from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, quantize
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.quantize import calibrate, quantize
 from idskit.export.target import TARGETS, target_named
 from idskit.export.verify import run_onnx
 
@@ -37,7 +37,7 @@ def test_ranges_are_those_of_the_values_seen(run, floats, ranges):
 
 
 def test_batches_of_calibration_give_the_same_ranges(run, floats, ranges, monkeypatch):
-    monkeypatch.setattr("idskit.export.quantize.CALIBRATION_BATCH", 7)
+    monkeypatch.setattr("idskit.export.precision.quantize.CALIBRATION_BATCH", 7)
     again = calibrate(floats, run.calibration.flows)
     for name, found in ranges.items():
         assert again[name].low == pytest.approx(found.low, rel=1e-4, abs=1e-4)

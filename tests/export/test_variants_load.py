@@ -15,18 +15,18 @@ from tests.models.test_derived import make_rows as derived_rows
 from tests.models.test_trees import make_rows as tree_rows
 from tests.models.test_trees import network_with_trees
 
-from idskit.detect.graph_check import check_graph
-from idskit.detect.onnx_file import read_onnx
-from idskit.detect.operators import OPERATORS
-from idskit.export.graph import Graph
-from idskit.export.half import halve
-from idskit.export.lower import lower
-from idskit.export.quantize import calibrate, quantize
+from idskit.export.lower.graph_parts import Graph
+from idskit.export.lower.lower_model import lower
+from idskit.export.precision.fp16 import halve
+from idskit.export.precision.quantize import calibrate, quantize
 from idskit.export.target import target_named
+from idskit.modelfile.graph_check import check_graph
+from idskit.modelfile.onnx_file import read_onnx
+from idskit.modelfile.operators import OPERATORS
+from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Signal, channels_of, fit_preparation
-from idskit.models.trees import Trees
-from idskit.training.boosted import average_of, tree_arrays
+from idskit.training.members.boosted_trees import average_of, tree_arrays
 
 Made = tuple[Graph, np.ndarray]
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from idskit.flows.profiles import schema_named, series
 from idskit.models.frontend import MFCCSettings, fit_pca
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Signal, channels_of, fit_preparation
+from idskit.models.saved_run import LabelledRows, Run
+from idskit.profiles import schema_named
+from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Feature, Schema
-from idskit.training.run import LabelledRows, Run
 
 CLASSES = ("benign", "flood", "scan")
 SCHEMA = Schema(

@@ -19,10 +19,10 @@ from rich.table import Table
 from tests.export.speed import processor_times, random_run, share
 
 from idskit.bench.backends import Candidate, Rows, open_candidate, realistic_rows
-from idskit.bench.peers import open_peers
+from idskit.bench.peers.model_peers import open_peers
 from idskit.export import export
 from idskit.models.resnet import Attention
-from idskit.training.run import save_run
+from idskit.models.saved_run import save_run
 
 # Attention, and share of its channels inside a block: the paper's network first.
 VARIANTS: tuple[tuple[Attention, float], ...] = (

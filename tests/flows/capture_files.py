@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.capture import open_capture
-from idskit.flows.decode import SKIP_REASONS, decode
-from idskit.flows.packet import FRAME, PACKET, Frames
+from idskit.capture.capture_file import open_capture
+from idskit.decode.layers import SKIP_REASONS, decode
+from idskit.packet import FRAME, PACKET, Frames
 
 
 def order(big: bool) -> str:

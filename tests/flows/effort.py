@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from idskit.flows.kernel import is_compiling
+from idskit.kernels.compile import is_compiling
 
 Item = TypeVar("Item")
 

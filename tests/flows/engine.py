@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.profiles import profile_named
-from idskit.flows.table import CAPTURE_END, Settings, new_output, open_slots
+from idskit.flows.flow_table import CAPTURE_END, Settings, new_output, open_slots
+from idskit.profiles import profile_named
 
 
 @dataclass

@@ -47,9 +47,9 @@ from tests.flows.disguises import (
 )
 from tests.flows.packets import words
 
-from idskit.detect.alert import Flow
+from idskit.alerts.alert import Flow
 from idskit.detect.detector import Detector
-from idskit.flows.reader import FlowBatch, open_flows
+from idskit.profiles.flow_reader import FlowBatch, open_flows
 
 SHIPPED = Path(__file__).resolve().parents[2] / "toolkit" / "shipped"
 GOAL = 0.95

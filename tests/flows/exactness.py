@@ -20,16 +20,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.flows import naive_kdd99
 from tests.flows.capture_files import read
-from tests.flows.java_tables import RELATIVE, TOOLS, cases, compare
-from tests.flows.naive_ciciot2023 import windows
+from tests.profiles import naive_kdd99
+from tests.profiles.java_tables import RELATIVE, TOOLS, cases, compare
+from tests.profiles.naive_ciciot2023 import windows
 
-from idskit.flows import open_flows, schema_named
-from idskit.flows.extract import extract
-from idskit.flows.profiles.ciciot2023 import PIECE_BYTES
-from idskit.flows.profiles.kdd_columns import FLAGS, PROTOCOL_TYPES, SERVICES
-from idskit.flows.profiles.kdd_services import UNLISTED, tcp_services
+from idskit.extract.extract import extract
+from idskit.profiles import open_flows, schema_named
+from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES
+from idskit.profiles.kdd99.kdd_names import FLAGS, PROTOCOL_TYPES, SERVICES
+from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 

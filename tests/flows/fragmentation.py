@@ -1,6 +1,6 @@
 """IP packets cut into fragments, and put together again in plain Python, byte by byte.
 
-Slow and obvious; the oracle of ``idskit.flows.reassembly``. A datagram that came whole is turned
+Slow and obvious; the oracle of ``idskit.decode.reassembly``. A datagram that came whole is turned
 back into the packet that it was cut from, which ``decode`` (tested on its own) then reads.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tests.flows.capture_files import decoded, in_memory
 
-from idskit.flows.datagrams import Datagrams, make_datagrams
-from idskit.flows.decode import SKIP_REASONS
-from idskit.flows.packet import PACKET, UNKNOWN
-from idskit.flows.reassembly import fragment_counts, give_up, reassemble
+from idskit.decode.datagrams import Datagrams, make_datagrams
+from idskit.decode.layers import SKIP_REASONS
+from idskit.decode.reassembly import fragment_counts, give_up, reassemble
+from idskit.packet import PACKET, UNKNOWN
 
 TIMEOUT_US, KEPT, TINY = 30_000_000, 256, 48
 PORTED, LARGEST = {6: 20, 17: 8, 132: 12}, 65_535

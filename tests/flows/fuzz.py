@@ -44,12 +44,12 @@ from tests.flows.capture_files import (
 )
 from tests.flows.headers import SEEDS
 
+from idskit.capture import capture_file as capture_reader
+from idskit.capture import pcap as pcap_reader
+from idskit.capture import pcapng as pcapng_reader
+from idskit.decode import layers as decoder
 from idskit.errors import CaptureError
-from idskit.flows import capture as capture_reader
-from idskit.flows import decode as decoder
-from idskit.flows import open_flows
-from idskit.flows import pcap as pcap_reader
-from idskit.flows import pcapng as pcapng_reader
+from idskit.profiles import open_flows
 
 PROFILES = ["gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99"]
 LINK_TYPES = sorted({link_type for link_type, _ in SEEDS} | {104, 147, 2**32 - 1})

@@ -24,8 +24,8 @@ from tests.flows.capture_files import pcap
 from tests.flows.frames import udp
 from tests.flows.fuzz import resident_bytes
 
-from idskit.flows import open_flows
-from idskit.flows.table import ENDS
+from idskit.flows.flow_table import ENDS
+from idskit.profiles import open_flows
 
 FLOWS_PER_S = 1_488_000
 TALKS = 1000  # each sends a packet with data every second

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.packet import PACKET
+from idskit.packet import PACKET
 
 HEADERS = {6: 20, 17: 8, 132: 12}
 

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from idskit.flows import FlowBatch, open_flows
+from idskit.profiles import FlowBatch, open_flows
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 CLIENT, SERVER = "192.0.2.99", "192.0.2.14"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.flows.memory import FLOWS_PER_S, flood
 
-from idskit.flows.kernel import is_compiling
+from idskit.kernels.compile import is_compiling
 
 
 @pytest.mark.skipif(not is_compiling(), reason="1.5 million packets take hours as plain Python")

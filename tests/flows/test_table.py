@@ -16,9 +16,7 @@ from tests.flows.engine import run
 from tests.flows.packets import packet, to_array, words
 from tests.flows.traffic import random_packets
 
-from idskit.flows.packet import PACKET, UDP
-from idskit.flows.profiles.connection import EVIDENCE
-from idskit.flows.table import (
+from idskit.flows.flow_table import (
     ENDS,
     Settings,
     Table,
@@ -31,6 +29,8 @@ from idskit.flows.table import (
     make_table,
     tag_of,
 )
+from idskit.packet import PACKET, UDP
+from idskit.profiles.gateway.connection_evidence import EVIDENCE
 
 SERVER = "192.0.2.2"
 

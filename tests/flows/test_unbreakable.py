@@ -11,8 +11,8 @@ from tests.flows.capture_files import decoded, in_memory, read
 from tests.flows.effort import some
 
 from idskit.errors import CaptureError
-from idskit.flows import open_flows
-from idskit.flows.reader import FlowStatistics
+from idskit.profiles import open_flows
+from idskit.profiles.flow_reader import FlowStatistics
 
 PROFILES = ["gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99"]
 HANG_S = 5.0

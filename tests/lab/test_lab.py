@@ -13,14 +13,14 @@ import pytest
 from tests.flows.namespaces import wire
 
 from idskit.data.capture_labels import find_captures
-from idskit.data.captures import read_flows
+from idskit.data.labelled_captures import read_flows
 from idskit.errors import DataError, IdskitError
-from idskit.lab import run as lab_run
-from idskit.lab.activities import ACTIVITIES
+from idskit.lab import run_lab as lab_run
 from idskit.lab.activity import Activity, missing
-from idskit.lab.network import LINKS, PREFIX, network
-from idskit.lab.run import run_lab
-from idskit.lab.servers import SERVERS, Server
+from idskit.lab.activity_table import ACTIVITIES
+from idskit.lab.lab_servers import SERVERS, Server
+from idskit.lab.namespaces import LINKS, PREFIX, network
+from idskit.lab.run_lab import run_lab
 
 TRY = {
     "tries": Activity(

@@ -10,10 +10,6 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from idskit.models.control import shuffle_columns
-from idskit.models.deep_cnn import DeepCNN
-from idskit.models.kernel import FourierFeatures, KernelMachine
-from idskit.models.mlp import MLP
 from idskit.models.network import (
     FRONTENDS,
     MODELS,
@@ -24,8 +20,12 @@ from idskit.models.network import (
     count_parameters,
 )
 from idskit.models.preparation import Preparation, fit_preparation
-from idskit.models.recurrent import Recurrent
-from idskit.models.swin import WINDOW, Swin, WindowAttention
+from idskit.models.shuffled_columns import shuffle_columns
+from idskit.models.zoo.deep_cnn import DeepCNN
+from idskit.models.zoo.kernel_machine import FourierFeatures, KernelMachine
+from idskit.models.zoo.mlp import MLP
+from idskit.models.zoo.recurrent import Recurrent
+from idskit.models.zoo.swin import WINDOW, Swin, WindowAttention
 from idskit.schema import Feature, Schema
 
 SCHEMA = Schema(name="wide", features=tuple(Feature(name=f"f{i}", unit="1") for i in range(30)))

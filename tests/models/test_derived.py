@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from idskit.errors import RunError
-from idskit.export.lower import lower
+from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
-from idskit.flows.profiles import ciciot2023
-from idskit.models.derived import NO_PAIRS, Derived, Pairs
+from idskit.models.members.derived_columns import NO_PAIRS, Derived, Pairs
+from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
-from idskit.models.trees import Trees
+from idskit.models.saved_run import RUN_FILE, LabelledRows, Run, load_run, save_run
+from idskit.profiles.ciciot2023 import ciciot2023_windows as ciciot2023
 from idskit.schema import Feature, Schema
-from idskit.training.boosted import average_of, tree_arrays
-from idskit.training.derived import pairs_of
-from idskit.training.run import RUN_FILE, LabelledRows, Run, load_run, save_run
+from idskit.training.members.boosted_trees import average_of, tree_arrays
+from idskit.training.members.choose_derived import pairs_of
 from idskit.training.settings import TrainingSettings, check_settings
 
 SCHEMA = Schema(name="toy", features=tuple(Feature(name=f"n{i}", unit="count") for i in range(8)))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.export.lower import lower
+from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
+from idskit.models.members.autoencoder import ERROR_FLOOR, Autoencoder
 from idskit.models.network import Network, NetworkSettings
-from idskit.models.novelty import ERROR_FLOOR, Autoencoder
 from idskit.models.preparation import fit_preparation
 from idskit.schema import Feature, Schema
 

@@ -13,8 +13,8 @@ from sklearn.preprocessing import (
 )
 
 from idskit.errors import DataError
-from idskit.flows.profiles import series
 from idskit.models.preparation import RAMPS, Preparation, channels_of, fit_preparation
+from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Feature, Schema
 
 SCHEMA = Schema(

@@ -9,14 +9,14 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from idskit.export.lower import lower
+from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
+from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
-from idskit.models.trees import Trees
 from idskit.schema import Feature, Schema
-from idskit.training.boosted import tree_arrays
 from idskit.training.calibration import fit_share
+from idskit.training.members.boosted_trees import tree_arrays
 
 SCHEMA = Schema(name="toy", features=tuple(Feature(name=f"n{i}", unit="count") for i in range(12)))
 

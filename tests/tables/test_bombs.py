@@ -28,7 +28,7 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 import pyarrow.csv, pyarrow.parquet
-from idskit.audit.run import audit_tables
+from idskit.audit.run_audit import audit_tables
 from idskit.data.datasets import load
 from idskit.errors import DataError
 from idskit.tables import content, pieces

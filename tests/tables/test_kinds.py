@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from idskit.audit.run import audit_tables
+from idskit.audit.run_audit import audit_tables
+from idskit.data.dataset import Dataset, Reading
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Reading
 from idskit.errors import DataError
 from idskit.tables.lines import open_lines
 from idskit.tables.numbers import number

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from idskit.data import nsl_kdd
-from idskit.data.parts import Dataset, Part
+from idskit.data.dataset import Dataset, Part
+from idskit.data.published import nsl_kdd
 from idskit.schema import Feature, Schema
 from idskit.training.settings import TrainingSettings
 

@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
+from idskit.data.dataset import Dataset, Part, join
 from idskit.data.datasets import load
-from idskit.data.parts import Dataset, Part, join
+from idskit.metrics import area_under, detection_rate, roc_curve
 from idskit.models.network import Network
 from idskit.models.preparation import fit_preparation
+from idskit.training.evaluation.leave_attack_out import NSL_KDD_FOLDS, hold_out
 from idskit.training.fit import CHUNK, fit
-from idskit.training.metrics import area_under, detection_rate, roc_curve
 from idskit.training.settings import TrainingSettings
-from idskit.training.unseen import NSL_KDD_FOLDS, hold_out
 
 CLUSTERS, ROWS, BENIGN, ATTACKS = 24, 20_000, 4_000, 8_000
 SPREAD = 0.05  # least, of a place of the signal, as for the autoencoder

@@ -15,19 +15,30 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from idskit.cli import main
-from idskit.data import nsl_kdd
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
+from idskit.data.published import nsl_kdd
 from idskit.errors import DataError, RunError
 from idskit.models.network import count_parameters
-from idskit.training import compare as compare_module
+from idskit.models.saved_run import load_run
 from idskit.training import fit as fit_module
 from idskit.training import train as train_module
-from idskit.training.compare import ALL, BATCH, compare, flows_per_second, models_named
-from idskit.training.comparison import COLUMNS, Comparison
-from idskit.training.report import _apart
-from idskit.training.run import load_run
+from idskit.training.evaluation import compare_models as compare_module
+from idskit.training.evaluation.compare_models import (
+    ALL,
+    BATCH,
+    compare,
+    flows_per_second,
+    models_named,
+)
+from idskit.training.evaluation.comparison import COLUMNS, Comparison
+from idskit.training.evaluation.comparison_forest import (
+    TREE_ARRAYS,
+    TREE_MODELS,
+    TreeModel,
+    fit_trees,
+)
 from idskit.training.settings import TrainingSettings
-from idskit.training.trees import TREE_ARRAYS, TREE_MODELS, TreeModel, fit_trees
+from idskit.training.views.training_plots import _apart
 
 TINY = TrainingSettings(width=8, epochs=1, batch=64, threads=1)
 NAMES = ("gru", "kernel", "lightgbm", "random-forest")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from idskit.training.contrast import FEWEST, MOST, Contrast, attack_loss
+from idskit.training.synthetic_negatives import FEWEST, MOST, Contrast, attack_loss
 
 ROWS, COLUMNS = 60, torch.tensor([0, 1, 1, 2, 5])  # one column of two places
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.data.parts import Dataset, Part
+from idskit.data.dataset import Dataset, Part
 from idskit.errors import RunError
-from idskit.training.contrast import attack_loss
-from idskit.training.distill import TEACHER, Distillation, Teacher, soft_loss
 from idskit.training.fit import fit, probabilities_of
+from idskit.training.members.teachers import TEACHER, Distillation, Teacher, soft_loss
 from idskit.training.settings import TrainingSettings
+from idskit.training.synthetic_negatives import attack_loss
 
 
 @pytest.fixture(autouse=True)

@@ -14,16 +14,16 @@ import torch
 from typer.testing import CliRunner
 
 from idskit.cli import app
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
+from idskit.models.saved_run import load_run, members_of
 from idskit.schema import Schema
-from idskit.training.distill import Committee, Distillation
-from idskit.training.earlier import load_teachers
+from idskit.training.evaluation.leave_attack_out import leave_each_out
 from idskit.training.fit import fit, probabilities_of
-from idskit.training.run import load_run, members_of
+from idskit.training.members.teachers import Committee, Distillation
+from idskit.training.parents import load_teachers
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train_on
-from idskit.training.unseen import leave_each_out
 
 SETTINGS = TrainingSettings(width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none")
 

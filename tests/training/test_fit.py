@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from idskit.data.parts import Dataset, Part, join
+from idskit.data.dataset import Dataset, Part, join
 from idskit.errors import DeviceError, RunError
+from idskit.metrics import area_under, attack_score, roc_curve
 from idskit.training import fit as fit_module
-from idskit.training.baseline import fit_lightgbm
 from idskit.training.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import CHECKPOINT_FILE
 from idskit.training.fit import Fitted, fit, probabilities_of
-from idskit.training.metrics import area_under, attack_score, roc_curve
+from idskit.training.members.lightgbm_baseline import fit_lightgbm
 from idskit.training.settings import TrainingSettings
 
 Same = Callable[[object, object], bool]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from idskit.errors import IdskitError
+from idskit.models.saved_run import PARTIAL, Run, load_run, replacing
 from idskit.training import train as train_module
-from idskit.training.run import PARTIAL, Run, load_run, replacing
 from idskit.training.settings import TrainingSettings
 
 # The system refuses to let a file grow past the limit, as a full disk does at some point.

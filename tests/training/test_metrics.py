@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from idskit.training import metrics
+from idskit import metrics
 
 CLASSES = ("benign", "flood", "scan")
 

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from idskit.cli import app
-from idskit.data.parts import Dataset, MoreRows
+from idskit.data.dataset import Dataset, MoreRows
 from idskit.errors import RunError
-from idskit.flows.profiles.ciciot2023 import LATER
-from idskit.training.more import GROUP, with_more
+from idskit.profiles.ciciot2023.ciciot2023_windows import LATER
+from idskit.training.evaluation.leave_attack_out import leave_each_out
+from idskit.training.pseudo_labels import GROUP, with_more
 from idskit.training.settings import TrainingSettings
-from idskit.training.unseen import leave_each_out
 
 SETTINGS = TrainingSettings(threads=1).resolved()
 COLUMNS = [feature.name for feature in LATER]

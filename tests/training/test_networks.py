@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.data.parts import Dataset
+from idskit import metrics
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.models.network import MODELS, Model
-from idskit.training import metrics
+from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
 from idskit.training.fit import build_network, fit, probabilities_of
-from idskit.training.run import LabelledRows, Run, load_run, save_run
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train
 

@@ -10,13 +10,19 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
-from idskit.models.novelty import Autoencoder
+from idskit.metrics import area_under, attack_score, roc_curve
+from idskit.models.members.autoencoder import Autoencoder
+from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
 from idskit.training.fit import fit, probabilities_of
-from idskit.training.metrics import area_under, attack_score, roc_curve
-from idskit.training.novelty import SWAPPED, fit_autoencoder, fit_most, fit_offset, with_swapped
-from idskit.training.run import LabelledRows, Run, load_run, save_run
+from idskit.training.members.fit_autoencoder import (
+    SWAPPED,
+    fit_autoencoder,
+    fit_most,
+    fit_offset,
+    with_swapped,
+)
 from idskit.training.settings import TrainingSettings
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from idskit.cli import main
-from idskit.training.tables import unresolved
+from idskit.training.views.training_tables import unresolved
 
 FLAGS = "--width 8 --epochs 1 --batch 64 --threads 1 --novelty none --leave-one-attack-out"
 

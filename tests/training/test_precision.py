@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.training import fit as fit_module
 from idskit.training.fit import fit

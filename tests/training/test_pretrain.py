@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.data import nsl_kdd
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
+from idskit.data.published import nsl_kdd
 from idskit.errors import RunError
 from idskit.models.network import Network
+from idskit.models.saved_run import load_run
 from idskit.training.fit import _Loop, build_network, fit, probabilities_of
 from idskit.training.pretrain import pretrain
-from idskit.training.progress import EpochBar
-from idskit.training.run import load_run
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import train
+from idskit.training.views.epoch_progress import EpochBar
 
 SETTINGS = TrainingSettings(
     width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none", pretrain=6

@@ -16,12 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
-from idskit.training import compare as compare_module
+from idskit.models.saved_run import load_run
 from idskit.training import distributed
+from idskit.training.evaluation import compare_models as compare_module
 from idskit.training.fit import fit
-from idskit.training.run import load_run
 from idskit.training.settings import TrainingSettings
 
 SMALL = ["--width", "8", "--batch", "64", "--threads", "1", "--novelty", "none", "--contrast", "0"]

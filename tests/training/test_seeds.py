@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from idskit.errors import RunError
+from idskit.models.saved_run import load_run
 from idskit.training import seeds as seeds_module
-from idskit.training.evaluate import evaluate
-from idskit.training.run import load_run
+from idskit.training.evaluation.evaluate import evaluate
 from idskit.training.seeds import kept_seed, train_seeds
 from idskit.training.settings import TrainingSettings
-from idskit.training.tables import show_metrics
+from idskit.training.views.training_tables import show_metrics
 
 SETTINGS = TrainingSettings(dataset="nsl-kdd", width=8, epochs=1, batch=64, threads=1, seed=3)
 

@@ -14,18 +14,18 @@ import torch
 from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_class_weight
 
+from idskit import metrics
 from idskit.cli import main
 from idskit.cli import train as train_command
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.data.resample import Resample
 from idskit.errors import DataError, RunError
-from idskit.flows.generate import generate
-from idskit.flows.profiles import schema_named
-from idskit.flows.reader import open_flows
+from idskit.generate import generate
 from idskit.models.frontend import LearnableMFCC
-from idskit.training import metrics
+from idskit.models.saved_run import load_run
+from idskit.profiles import schema_named
+from idskit.profiles.flow_reader import open_flows
 from idskit.training.fit import _class_weights, build_network, fit, probabilities_of
-from idskit.training.run import load_run
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import load_data, train
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.data import nsl_kdd
+from idskit.data.published import nsl_kdd
 from idskit.errors import DataError, DeviceError, ModelError, RunError
+from idskit.metrics import summary
+from idskit.models.saved_run import load_run
 from idskit.training import train as train_module
-from idskit.training.evaluate import evaluate
-from idskit.training.metrics import summary
-from idskit.training.run import load_run
+from idskit.training.evaluation.evaluate import evaluate
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train
 

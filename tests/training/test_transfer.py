@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from idskit.errors import DataError
-from idskit.flows.profiles import schema_named
-from idskit.training.evaluate import evaluate
-from idskit.training.run import load_run
+from idskit.models.saved_run import load_run
+from idskit.profiles import schema_named
+from idskit.training.evaluation.evaluate import evaluate
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train
 
@@ -75,7 +75,7 @@ def test_columns_that_are_not_shared_are_refused(run: Path):
 
 
 def ciciot_file(folder: Path) -> Path:
-    from idskit.data.ciciot2023 import PUBLISHER
+    from idskit.data.published.ciciot2023_tables import PUBLISHER
 
     names = PUBLISHER.versions[0].features
     path = folder / "ciciot.csv"

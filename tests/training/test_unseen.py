@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import DataError
+from idskit.training.evaluation.leave_attack_out import find_unseen, hold_out
 from idskit.training.settings import TrainingSettings
-from idskit.training.unseen import find_unseen, hold_out
 
 
 @pytest.fixture

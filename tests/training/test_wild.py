@@ -11,10 +11,10 @@ from sklearn.metrics import roc_auc_score
 
 from idskit.detect.detector import shipped_model
 from idskit.errors import DataError
-from idskit.flows.generate import generate
-from idskit.training.evaluate import evaluate
-from idskit.training.metrics import exact_interval
-from idskit.training.wild import Judged, report
+from idskit.generate import generate
+from idskit.metrics import exact_interval
+from idskit.training.evaluation.evaluate import evaluate
+from idskit.training.evaluation.unseen_captures import Judged, report
 
 
 def judged(category: str, score: float, flagged: int = 0, repository: str = "lab") -> Judged:

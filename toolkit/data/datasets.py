@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data import captures, cicids2017, ciciot2023, iotid20, nsl_kdd, own_table, publisher
-from idskit.data.parts import (
+from idskit.data import labelled_captures as captures
+from idskit.data import user_table as own_table
+from idskit.data.dataset import (
     NONFINITE,
     OWN,
     Dataset,
@@ -20,6 +21,8 @@ from idskit.data.parts import (
     Reading,
     Request,
 )
+from idskit.data.published import cicids2017, iotid20, nsl_kdd, publisher
+from idskit.data.published import ciciot2023_tables as ciciot2023
 from idskit.data.unlabelled import read_unlabelled
 from idskit.errors import DataError
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 
 Resample = Literal["none", "over", "under"]
 RESAMPLES: tuple[Resample, ...] = ("none", "over", "under")

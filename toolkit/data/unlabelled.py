@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.own_table import to_codes
-from idskit.data.publisher import column_key, places_of
+from idskit.data.published.publisher import column_key, places_of
+from idskit.data.user_table import to_codes
 from idskit.errors import DataError
 from idskit.schema import Schema
 from idskit.tables.matrix import Source, read_tables, table_files

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from idskit.detect.alert import Alert, Flow
-from idskit.detect.model_file import (
+from idskit.alerts.alert import Alert, Flow
+from idskit.detect.session import open_session
+from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.modelfile.model_file import (
     INPUT,
     OUTPUT,
     ModelCard,
@@ -20,12 +22,10 @@ from idskit.detect.model_file import (
     are_probabilities,
     read_model,
 )
-from idskit.detect.session import open_session
-from idskit.errors import IdskitError, ModelError, SchemaError
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
-    from idskit.flows.reader import FlowBatch
+    from idskit.profiles.flow_reader import FlowBatch
 
 SHIPPED = "shipped/ids.int8.onnx"
 CHUNK = 256  # rows of one inference: their activations stay in the processor's cache

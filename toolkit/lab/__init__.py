@@ -6,5 +6,5 @@ Nothing that runs here can leave: the namespaces have no route out, and they van
 that made them.
 
 Its own scripts run as processes of their own inside the namespaces, so this file imports nothing:
-they start without the flow engine. ``idskit.lab.run.run_lab`` is the way in.
+they start without the flow engine. ``idskit.lab.run_lab.run_lab`` is the way in.
 """

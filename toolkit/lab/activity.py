@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from idskit.lab.network import CLIENTS, PREFIX, SERVERS
+from idskit.lab.namespaces import CLIENTS, PREFIX, SERVERS
 
 BENIGN = "benign"
 # Debian packages of programs whose package has another name.
@@ -40,7 +40,7 @@ class Activity:
         name: of its captures.
         category: ``benign``, or the kind of attack.
         command: what the client runs, with the fields of ``Values`` in braces.
-        servers: names of ``idskit.lab.servers.SERVERS`` that answer.
+        servers: names of ``idskit.lab.lab_servers.SERVERS`` that answer.
         least, most: range of ``{count}``: how often, how many; drawn anew by the seed.
         seconds: after which the command is ended.
     """

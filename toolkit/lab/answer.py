@@ -8,7 +8,7 @@ import struct
 import sys
 from urllib.parse import parse_qs, urlsplit
 
-from idskit.lab.servers import PASSWORD, USER
+from idskit.lab.lab_servers import PASSWORD, USER
 
 _TRIES = 3  # of a password in one connection
 _LONGEST = 4096

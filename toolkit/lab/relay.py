@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from idskit.lab.network import LINKS, Link
+from idskit.lab.namespaces import LINKS, Link
 
 _BACKLOG_S = 0.25  # frames that would wait longer are dropped, as in a router's queue
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23  # linux/if_packet.h

@@ -8,18 +8,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from idskit.models.deep_cnn import DeepCNN
 from idskit.models.frontend import FrontEnd, LearnableMFCC, MFCCSettings
-from idskit.models.kernel import KernelMachine
 from idskit.models.lowering import Size
-from idskit.models.mlp import MLP
-from idskit.models.novelty import Autoencoder, Novelty
+from idskit.models.members.autoencoder import Autoencoder, Novelty
+from idskit.models.members.tree_member import Trees
 from idskit.models.preparation import Preparation
-from idskit.models.recurrent import Recurrent
 from idskit.models.resnet import Attention, ResNet18
 from idskit.models.spectral import PCEN, LogPower, Row
-from idskit.models.swin import Swin
-from idskit.models.trees import Trees
+from idskit.models.zoo.deep_cnn import DeepCNN
+from idskit.models.zoo.kernel_machine import KernelMachine
+from idskit.models.zoo.mlp import MLP
+from idskit.models.zoo.recurrent import Recurrent
+from idskit.models.zoo.swin import Swin
 
 Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel", "svm", "mlp"]
 FrontEndName = Literal["mfcc", "stft", "pcen", "none"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from idskit.errors import DataError
-from idskit.flows.profiles import series
+from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Schema
 
 Scaling = Literal["log-standard", "standard", "minmax", "quantile"]

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
+from idskit.report.table_progress import ReadingBar
+from idskit.tables.column_kinds import MOST_TEXTS, is_empty
 from idskit.tables.content import as_text, explained
-from idskit.tables.kinds import MOST_TEXTS, is_empty
 from idskit.tables.pieces import Piece, pieces, to_numbers
-from idskit.tables.progress import ReadingBar
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst", ".csv.lz4", ".parquet")
 GROWTH = 8  # the matrix grows by one part in so many: what it may hold too much

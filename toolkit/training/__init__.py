@@ -2,7 +2,7 @@
 
 import os
 
-from idskit.folders import COMPILED_TORCH, cache_home
+from idskit.files.folders import COMPILED_TORCH, cache_home
 
 # Before anything here imports them: matplotlib keeps the fonts it found in two folders otherwise,
 # and torch makes one in /tmp, under a name that all can guess, even where it compiles nothing.

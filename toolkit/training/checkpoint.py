@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from idskit.errors import RunError
-from idskit.output import write_whole
+from idskit.files.output import write_whole
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 State = dict[str, Tensor]

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from idskit.data.parts import Dataset, Part
+from idskit.data.dataset import Dataset, Part
 from idskit.errors import DeviceError
-from idskit.models.control import shuffle_columns
+from idskit.metrics import attack_score, choose_threshold
 from idskit.models.frontend import fit_pca
+from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.prune import prune
-from idskit.models.trees import Trees
+from idskit.models.shuffled_columns import shuffle_columns
 from idskit.training import distributed
-from idskit.training.boosted import average_of, fit_boosted, tree_arrays
 from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -40,21 +40,21 @@ from idskit.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from idskit.training.contrast import Contrast, attack_loss
-from idskit.training.derived import pairs_of
-from idskit.training.distill import SWAPPED, Committee, Distillation, Teacher, soft_loss
-from idskit.training.earlier import load_earlier, load_teachers
-from idskit.training.metrics import attack_score, choose_threshold
-from idskit.training.novelty import fit_autoencoder, fit_most, fit_offset
+from idskit.training.members.boosted_trees import average_of, fit_boosted, tree_arrays
+from idskit.training.members.choose_derived import pairs_of
+from idskit.training.members.fit_autoencoder import fit_autoencoder, fit_most, fit_offset
+from idskit.training.members.teachers import SWAPPED, Committee, Distillation, Teacher, soft_loss
 from idskit.training.optimise import optimizer_of, set_rate
+from idskit.training.parents import load_earlier, load_teachers
 from idskit.training.pretrain import pretrain
-from idskit.training.progress import EpochBar
 from idskit.training.settings import (
     Precision,
     ResolvedSettings,
     TrainingSettings,
     check_settings,
 )
+from idskit.training.synthetic_negatives import Contrast, attack_loss
+from idskit.training.views.epoch_progress import EpochBar
 
 CHUNK = 8192  # rows of a forward pass without gradients
 HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from idskit.models.network import Network
-from idskit.training.novelty import LEAST_SPREAD, with_swapped
+from idskit.training.members.fit_autoencoder import LEAST_SPREAD, with_swapped
 from idskit.training.optimise import optimizer_of, set_rate
-from idskit.training.progress import EpochBar
 from idskit.training.settings import ResolvedSettings
+from idskit.training.views.epoch_progress import EpochBar
 
 SWAPPED = 0.3  # share of the places that come from another row
 

@@ -16,15 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from idskit.data.parts import Dataset
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
-from idskit.output import write_json, write_whole
-from idskit.training import distributed, report
+from idskit.files.output import write_json, write_whole
+from idskit.models.saved_run import RUN_FILE, replacing
+from idskit.training import distributed
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
 from idskit.training.fit import find_device
-from idskit.training.run import RUN_FILE, replacing
 from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
 from idskit.training.train import METRICS_FILE, load_data, train_on
+from idskit.training.views import training_plots as report
 
 Document = dict[str, Any]
 Keep = Literal["median", "best"]

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from idskit.data.parts import OWN, Labels, Nonfinite, Protocol, Reading
+from idskit.data.dataset import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
 from idskit.detect.session import MOST_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
+from idskit.models.members.autoencoder import NOVELTIES, Novelty
+from idskit.models.members.tree_member import TREE_MEMBERS, TreeMember
 from idskit.models.network import (
     FRONTENDS,
     MODELS,
@@ -21,15 +23,13 @@ from idskit.models.network import (
     Model,
     NetworkSettings,
 )
-from idskit.models.novelty import NOVELTIES, Novelty
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
-from idskit.models.trees import TREE_MEMBERS, TreeMember
+from idskit.models.saved_run import fingerprint, members_of
 from idskit.tables.matrix import sha256_of, table_files
-from idskit.training.derived import DERIVED, DerivedColumns
-from idskit.training.distill import DISTILLS, Distill
 from idskit.training.distributed import started_here
-from idskit.training.run import fingerprint, members_of
+from idskit.training.members.choose_derived import DERIVED, DerivedColumns
+from idskit.training.members.teachers import DISTILLS, Distill
 
 Device = Literal["cpu", "cuda"]
 # Of the network behind the front end in training: its products in sixteen bits, its weights, the

@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit import metrics
+from idskit.data.dataset import Dataset, Part
 from idskit.data.datasets import load, load_more, load_unlabelled
-from idskit.data.parts import Dataset, Part
 from idskit.data.resample import resample
 from idskit.errors import RunError
+from idskit.files.output import write_json
 from idskit.models.frontend import MelSpectrogram
-from idskit.output import write_json
-from idskit.training import distributed, metrics, report
-from idskit.training.baseline import TREES, lightgbm_probabilities
+from idskit.models.saved_run import LabelledRows, Run, replacing, save_run
+from idskit.training import distributed
 from idskit.training.checkpoint import CHECKPOINT_FILE, Epoch
-from idskit.training.evaluate import measure
+from idskit.training.evaluation.evaluate import measure
 from idskit.training.fit import Fitted, find_device, fit, probabilities_of
-from idskit.training.more import with_more
-from idskit.training.run import LabelledRows, Run, replacing, save_run
+from idskit.training.members.lightgbm_baseline import TREES, lightgbm_probabilities
+from idskit.training.pseudo_labels import with_more
 from idskit.training.settings import ResolvedSettings, TrainingSettings
+from idskit.training.views import training_plots as report
 
 METRICS_FILE = "metrics.json"
 CALIBRATION_ROWS = 1_000  # of each class: what the exporter measures activation ranges on

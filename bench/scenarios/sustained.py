@@ -1,0 +1,128 @@
+"""The sustained scenario: throughput, temperature and clock over minutes of full load.
+
+A board without a fan is fast until it is hot. There is no warm-up: the curve begins where the
+machine is, and its drift is part of the answer.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.bench.backends import Candidate
+from idskit.bench.measure import MAX_TREND, Meter, Spread, Timing, crowded, run_round, unstable
+from idskit.bench.result import Result, Sample, Sustained
+from idskit.bench.scenarios.inference import Settings, build_result, cycle_rows, require_memory
+from idskit.errors import IdskitError
+from idskit.machine.sensors import read_sensors
+
+MINUTES = 5.0
+SAMPLES = 120
+MIN_SAMPLES = 8  # two a quarter
+
+
+def sustained(
+    candidates: Sequence[Candidate], settings: Settings, minutes: float = MINUTES
+) -> list[Result]:
+    """Load the machine for so long; candidates take turns within every sample.
+
+    Raises:
+        IdskitError: no time at all was asked for, or a batch does not fit memory.
+    """
+    if minutes <= 0:
+        raise IdskitError(f"{minutes:g} minutes were asked for: more than 0 are needed")
+    for candidate in candidates:
+        require_memory(candidate, settings.server_batch, settings.seed)
+    calls = [
+        cycle_rows(candidate, settings.server_batch, settings.seed) for candidate in candidates
+    ]
+    slice_s = 60 * minutes / SAMPLES / len(candidates)
+    rounds: list[list[NDArray[np.int64]]] = [[] for _ in candidates]
+    samples: list[list[Sample]] = [[] for _ in candidates]
+    meters = [Meter(read_sensors) for _ in candidates]
+    start = time.perf_counter()
+    while time.perf_counter() - start < 60 * minutes:
+        for call, durations, curve, meter in zip(calls, rounds, samples, meters, strict=True):
+            with meter, Meter(read_sensors) as slice_meter:
+                durations.append(run_round(call, slice_s))
+            rate = settings.server_batch * len(durations[-1]) / (float(durations[-1].sum()) / 1e9)
+            curve.append(_sample(time.perf_counter() - start, rate, slice_meter.power_w))
+    return [
+        _result(candidate, meter.timing(durations), tuple(curve), settings, minutes)
+        for candidate, meter, durations, curve in zip(
+            candidates, meters, rounds, samples, strict=True
+        )
+    ]
+
+
+def drift(flows_per_s: Sequence[float]) -> float:
+    """Median of the last quarter over that of the first, minus 1."""
+    quarters = _quarters(flows_per_s)
+    return quarters[-1] / quarters[0] - 1
+
+
+def unsteady(flows_per_s: Sequence[float], minutes: float) -> list[str]:
+    """Why the end of the curve is not yet how the machine goes on, if so."""
+    if len(flows_per_s) < MIN_SAMPLES:
+        return [
+            f"no steady state: only {len(flows_per_s)} samples within {minutes:g} minutes, "
+            f"{MIN_SAMPLES} are needed; give it more --minutes"
+        ]
+    quarters = _quarters(flows_per_s)
+    change = quarters[3] / quarters[2] - 1
+    if abs(change) <= MAX_TREND:
+        return []
+    return [
+        f"no steady state within {minutes:g} minutes: speed still {_moved(change)} by "
+        f"{abs(change):.0%} from the third quarter to the last; give it more --minutes"
+    ]
+
+
+def _moved(change: float) -> str:
+    return "rose" if change > 0 else "fell"
+
+
+def _quarters(values: Sequence[float]) -> list[float]:
+    return [statistics.median(part) for part in np.array_split(values, 4) if len(part)]
+
+
+def _sample(at_s: float, flows_per_s: float, power_w: float | None) -> Sample:
+    reading = read_sensors()
+    return Sample(
+        at_s=at_s,
+        flows_per_s=flows_per_s,
+        temperature_c=reading.temperature_c,
+        frequency_mhz=None if reading.clock_hz is None else reading.clock_hz / 1e6,
+        throttled=reading.throttled,
+        power_w=power_w,
+    )
+
+
+def _result(
+    candidate: Candidate,
+    timing: Timing,
+    samples: tuple[Sample, ...],
+    settings: Settings,
+    minutes: float,
+) -> Result:
+    rates = [sample.flows_per_s for sample in samples]
+    second_half = Spread.of(rates[len(rates) // 2 :])
+    return build_result(
+        candidate,
+        timing,
+        settings,
+        scenario="sustained",
+        batch=settings.server_batch,
+        flows_per_s=Spread.of(rates),
+        duration_s=60 * minutes,
+        warnings=(
+            *unsteady(rates, minutes),
+            *crowded(timing),
+            *unstable(second_half, "samples of the second half"),
+        ),
+        sustained=Sustained(samples=samples, drift=drift(rates)),
+    )

@@ -1,0 +1,1 @@
+"""A trained network as graph operators that run fast."""

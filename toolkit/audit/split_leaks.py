@@ -1,0 +1,137 @@
+"""Checks of rows: repeats, the same record on both sides, conflicting and absent labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.audit.audit_finding import Finding, Severity, listed
+from idskit.audit.audited_table import DIGITS, AuditTable
+from idskit.audit.near_duplicates import NOISE, near_repeats
+
+# Of the test rows that are also training rows: so many points of accuracy may be memory.
+LEAKING_SHARE, TRIFLING_SHARE = 0.05, 0.001
+TELLING_SHARE = 0.01  # of repeated or conflicting rows
+
+
+def across_split(train: AuditTable, test: AuditTable, seed: int) -> Iterator[Finding]:
+    """Test rows of which the record also occurs in training."""
+    exact = float(np.isin(test.exact, train.exact).mean())
+    rounded = float(np.isin(test.rounded, train.rounded).mean())
+    near = near_repeats(test, train, seed)
+    if not max(exact, rounded, near):
+        return
+    worst = max(exact, rounded, near if near >= TELLING_SHARE else 0.0)  # less may be chance
+    apart = _captures_apart(train, test)
+    yield Finding(
+        check="duplicates-across-split",
+        severity="note" if apart else _split_severity(worst),
+        columns=(),
+        evidence=f"{_count(exact, test)} test rows are also training rows, {_count(rounded, test)} "
+        f"after rounding to {DIGITS} digits{_near_words(near, rounded)}{_without(train)}",
+        meaning="captures are on one side each, so these are different flows that look the same"
+        if apart
+        else f"up to {100 * worst:.1f} points of any accuracy may be memory",
+        advice="report results with and without them"
+        if apart
+        else "remove repeated rows before splitting (protocol honest)",
+        numbers={"exact_share": exact, "rounded_share": rounded, "near_share": near},
+    )
+
+
+def repeats(train: AuditTable, test: AuditTable | None, seed: int) -> Iterator[Finding]:
+    """Rows that repeat another row of the same table."""
+    exact = 1 - len(np.unique(train.exact)) / len(train)
+    rounded = 1 - len(np.unique(train.rounded)) / len(train)
+    near = near_repeats(train, None, seed) / 2  # of two that are near each other one repeats
+    if not max(exact, rounded, near):
+        return
+    grave = test is None and max(exact, rounded, near) >= TELLING_SHARE
+    yield Finding(
+        check="repeated-rows",
+        severity="warning" if grave else "note",
+        columns=(),
+        evidence=f"{_count(exact, train)} rows repeat another, {_count(rounded, train)} after "
+        f"rounding to {DIGITS} digits{_near_words(near, rounded)}{_without(train)}",
+        meaning="a random split would put the same record on both sides"
+        if test is None
+        else "repeated rows weigh more in training",
+        advice="remove repeated rows before splitting",
+        numbers={"exact_share": exact, "rounded_share": rounded, "near_share": near},
+    )
+
+
+def label_conflicts(table: AuditTable) -> Iterator[Finding]:
+    """Records that occur with several labels."""
+    for label in table.labels:
+        rows = _conflicting(table.exact, label.codes)
+        if not rows.any():
+            continue
+        share = float(rows.mean())
+        yield Finding(
+            check="label-conflict",
+            severity="warning" if share >= TELLING_SHARE else "note",
+            columns=(label.name,),
+            evidence=f"{rows.sum():,} rows ({100 * share:.2f} %) of {table.name} have the features "
+            f"of another row with another {label.name!r}",
+            meaning="no classifier on these features can get all of them right",
+            advice="find out whether labels are wrong or features too coarse",
+            numbers={"share": share},
+        )
+
+
+def absent_classes(train: AuditTable, test: AuditTable) -> Iterator[Finding]:
+    """Labels that only test rows have."""
+    known = {label.name: label for label in train.labels}
+    for label in test.labels:
+        new = sorted(set(label.names) - set(known[label.name].names))
+        if not new:
+            continue
+        share = float(np.isin(np.array(label.names)[label.codes], new).mean())
+        yield Finding(
+            check="absent-class",
+            severity="warning",
+            columns=(label.name,),
+            evidence=f"{len(new)} of {len(label.names)} test labels, {100 * share:.1f} % of the "
+            f"test rows: {listed(new)}",
+            meaning="they never occur in training, so a classifier cannot name them",
+            advice="report them apart: they measure how new attacks are met",
+            numbers={"classes": len(new), "share": share},
+        )
+
+
+def _captures_apart(train: AuditTable, test: AuditTable) -> bool:
+    """Whether rows have captures and none of them is on both sides."""
+    if train.captures is None or test.captures is None:
+        return False
+    return not set(train.captures.names) & set(test.captures.names)
+
+
+def _split_severity(share: float) -> Severity:
+    if share >= LEAKING_SHARE:
+        return "leak"
+    return "warning" if share >= TRIFLING_SHARE else "note"
+
+
+def _conflicting(records: NDArray[np.uint64], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which rows share their record with a row of another label."""
+    _, record = np.unique(records, return_inverse=True)
+    size = int(labels.max()) + 1
+    pairs = np.unique(record * size + labels)
+    return np.asarray(np.bincount(pairs // size)[record] > 1)
+
+
+def _count(share: float, table: AuditTable) -> str:
+    return f"{round(share * len(table)):,} of {len(table):,} ({100 * share:.2f} %)"
+
+
+def _near_words(near: float, rounded: float) -> str:
+    if near <= rounded:
+        return ""
+    return f", about {100 * near:.1f} % but for noise of up to {100 * NOISE:g} %"
+
+
+def _without(table: AuditTable) -> str:
+    return f", compared without {listed(table.unhashed, 4)}" if table.unhashed else ""

@@ -1,0 +1,124 @@
+"""Several network interfaces read at once, frame by frame as they come."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+from idskit.capture.af_packet import LiveCapture, open_interface
+from idskit.capture.capture_file import WAIT_MS
+from idskit.errors import CaptureError
+from idskit.flows.flow_table import MAX_INTERFACES
+from idskit.packet import Frames
+
+
+def open_interfaces(names: Sequence[str], *, filter: str | None = None) -> LiveCapture | Interfaces:
+    """Open network interfaces, each with a ring of its own; see ``open_interface``.
+
+    Raises:
+        CaptureError: one of them cannot be read or is named twice, or they are too many.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CaptureError(f"interface {twice} is named twice: its packets would count twice")
+    if len(names) > MAX_INTERFACES:
+        raise CaptureError(
+            f"{len(names)} interfaces are named, and at most {MAX_INTERFACES} are read at once"
+        )
+    with ExitStack() as opened:
+        captures = []
+        for name in names:
+            captures.append(open_interface(name, filter=filter))
+            opened.callback(captures[-1].close)
+        made = captures[0] if len(captures) == 1 else Interfaces(captures)
+        opened.pop_all()
+    return made
+
+
+class Interfaces:
+    """Interfaces being read, one ring after the other.
+
+    Their frames are in order within 25 ms, in which a ring hands its blocks over: a flow belongs to
+    one interface, so none of them sees time go back.
+
+    Attributes:
+        interfaces: their names; ``Frames.interface`` is an index of these.
+        truncated: why frames ended although nobody stopped them, or empty.
+        wait_ms: how long ``frames`` sleeps while nothing comes.
+    """
+
+    bytes_total = bytes_read = 0
+    is_live = True
+    not_read = ""
+
+    def __init__(self, captures: Sequence[LiveCapture]) -> None:
+        self._captures = tuple(captures)
+        self.interfaces = tuple(name for capture in captures for name in capture.interfaces)
+        self.wait_ms = WAIT_MS
+        self._events = select.poll()
+        for capture in captures:
+            self._events.register(capture, select.POLLIN)
+
+    @property
+    def name(self) -> str:
+        """What is read, for people."""
+        return ", ".join(self.interfaces)
+
+    @property
+    def seen(self) -> int:
+        """Frames handed on so far."""
+        return sum(capture.seen for capture in self._captures)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that the kernel dropped, because a ring was full."""
+        return sum(capture.dropped for capture in self._captures)
+
+    @property
+    def truncated(self) -> str:
+        """Which interfaces disappeared, or empty."""
+        return "; ".join(capture.truncated for capture in self._captures if capture.truncated)
+
+    def close(self) -> None:
+        """Stop capturing."""
+        for capture in self._captures:
+            capture.close()
+
+    def stop(self) -> None:
+        """Let ``frames`` end with what has come until now; signal handlers may call this."""
+        for capture in self._captures:
+            capture.stop()
+
+    def now_us(self) -> int:
+        """The clock that the frames' times are of, in microseconds since the epoch."""
+        return self._captures[0].now_us()
+
+    def frames(self) -> Iterator[Frames]:
+        """Yield frames as they come; see ``LiveCapture.frames``."""
+        while not any(capture.is_stopped for capture in self._captures):
+            came = 0
+            for frames in self._round():
+                came += len(frames.records)
+                yield frames
+            if not came:
+                self._wait()
+        self.stop()
+        for number, capture in enumerate(self._captures):
+            for frames in capture.rest():
+                yield _of(number, frames)
+
+    def _round(self) -> Iterator[Frames]:
+        for number, capture in enumerate(self._captures):
+            yield _of(number, capture.take())
+            capture.hand_back()
+
+    def _wait(self) -> None:
+        events = dict(self._events.poll(self.wait_ms))
+        for capture in self._captures:
+            if events.get(capture.fileno(), 0) & select.POLLERR:
+                capture.check()
+
+
+def _of(number: int, frames: Frames) -> Frames:
+    return Frames(data=frames.data, records=frames.records, interface=number)

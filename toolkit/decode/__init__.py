@@ -1,0 +1,1 @@
+"""Frames to packets: link layers, IP, IP reassembly, transport headers, checksums."""

@@ -1,0 +1,495 @@
+"""Datagrams of which fragments are missing: what has come of each, within a memory budget.
+
+    PIECE of a datagram ──> slot, among the 64 of its source ──> units that came, first 256 bytes
+
+A table of sets: the source address, hashed with a secret, chooses one of the sets, and a set holds
+64 datagrams. So whoever floods from one address pushes out what came from the few that share its
+set, and he cannot choose which these are; a flood of forged sources pushes out the oldest of all.
+Within a set the slots are a ring: a new datagram takes the place of the oldest. One list of all
+datagrams, oldest first, finds those whose time is over.
+
+Where fragments overlap, the bytes that came first stay (the policy "first" of Novak, "Target-Based
+Fragmentation Reassembly", 2005; for a header, which is at offset 0, BSD does the same), and what
+lies past the end that the first last fragment gave is ignored. Hosts differ: Linux since 4.19, and
+every IPv6 host (RFC 5722), discard such a datagram. A fragment that brings nothing new is a
+repetition, as in Linux, unless its bytes contradict those that are kept.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.flows.flow_table import address_sum, hash_keys, scrambled
+from idskit.kernels.bitset import PLACES, before, bit, count, equal, newest
+from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.pointers import rows
+
+_Bytes = NDArray[np.uint8]
+_Record = np.void
+_Records = NDArray[np.void]
+
+SLOTS = PLACES  # of a set
+TIMEOUT_US = 30_000_000  # since the first fragment came, as in Linux and BSD
+LARGEST = 65_535  # bytes of an IP packet
+HEADER_BYTES = 256  # kept of what IP carries
+# A link must carry 68 bytes (RFC 791), of which 20 are the header: whoever sends less in a fragment
+# that is not the last does it on purpose, or cuts another's fragment again.
+TINY_BYTES = 48
+SPARE_REPEATS = 64  # repetitions of a datagram beyond its number of units, after which it is over
+UNIT = 8
+_UNITS = 1 << 13  # in the largest datagram
+_WORDS = _UNITS // 64
+_HEADER_UNITS = HEADER_BYTES // UNIT
+HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # bytes, then how many are known of each unit
+
+DATAGRAM = np.dtype(
+    [
+        ("src_high", "<u8"),  # the key: addresses, identification, VLAN, interface, IPv4's protocol
+        ("src_low", "<u8"),
+        ("dst_high", "<u8"),
+        ("dst_low", "<u8"),
+        ("opening", "<u8"),  # first unit of the datagram that came whole in this slot before
+        ("first_us", "<i8"),  # when the first fragment came
+        ("wire", "<i8"),  # bytes of the frames
+        ("captured", "<i8"),
+        ("identification", "<u4"),
+        ("next", "<i4"),  # in the list of all
+        ("previous", "<i4"),
+        ("end", "<i4"),  # bytes in all, -1 until a last fragment has come
+        ("units", "<i4"),  # that came, of 8 bytes
+        ("fragments", "<i4"),
+        ("repeats", "<i4"),  # fragments that brought nothing new
+        ("tiny", "<i4"),
+        ("overlapping", "<i4"),
+        ("before", "<i4"),  # fragments of the datagram that came whole in this slot before
+        ("header", "<i4"),  # bytes of the IP headers, without the fragment header
+        ("vlan", "<u2"),
+        ("protocol", "u1"),  # of IPv6, what the fragment header announces
+        ("ip_version", "u1"),
+        ("ttl", "u1"),
+        ("interface", "u1"),
+    ],
+    align=True,
+)
+_SET = np.dtype([("used", "<u8"), ("head", "<i8")])  # slots in use; the one to take next
+STATE = np.dtype(
+    [
+        ("sets", "<i8"),
+        ("oldest", "<i8"),  # ends of the list of all, -1 if it is empty
+        ("newest", "<i8"),
+        ("now_us", "<i8"),  # time of the frame read last
+        ("fragments", "<i8"),  # counters since the beginning
+        ("datagrams", "<i8"),
+        ("incomplete", "<i8"),
+        ("evicted", "<i8"),
+        ("tiny", "<i8"),
+        ("overlapping", "<i8"),
+    ],
+    align=True,
+)
+
+
+class Datagrams(NamedTuple):
+    """The arrays; inside the kernels, raw pointers to them."""
+
+    state: _Records  # (1,) STATE
+    keys: NDArray[np.int64]  # secret of the hash
+    sets: _Records  # (sets,) _SET
+    tags: NDArray[np.uint32]  # (sets * SLOTS,) hashes of the keys
+    records: _Records  # (sets * SLOTS,) DATAGRAM
+    units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) a bit for each unit that came
+    headers: _Bytes  # (sets * SLOTS * HEADER_ROOM,) see ``HEADER_ROOM``
+
+
+class Piece(NamedTuple):
+    """What a fragment says of itself: key, place in its datagram, place in its frame."""
+
+    src_high: np.uint64
+    src_low: np.uint64
+    dst_high: np.uint64
+    dst_low: np.uint64
+    identification: int
+    vlan: int
+    interface: int
+    protocol: int
+    ip_version: int
+    ttl: int
+    header: int  # bytes of the IP headers, without the fragment header
+    offset: int  # bytes
+    size: int  # bytes, as the IP header says
+    is_last: bool
+    at: int  # of its first byte in the buffer
+    captured_end: int  # of its bytes there
+    wire: int  # bytes of the frame
+    captured: int
+    time_us: int
+
+
+def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
+    """Make an empty table of as many sets as fit into ``memory_bytes``, at least one."""
+    sets = max(memory_bytes // (SLOTS * _bytes_each()), 1)
+    slots = sets * SLOTS
+    state = np.zeros(1, STATE)
+    state["sets"] = sets
+    state["oldest"] = state["newest"] = -1
+    return Datagrams(
+        state=state,
+        keys=hash_keys(os.urandom(32) if key is None else key),
+        sets=np.zeros(sets, _SET),
+        tags=np.zeros(slots, np.uint32),
+        records=np.zeros(slots, DATAGRAM),
+        units=np.zeros(slots * _WORDS, np.uint64),
+        headers=np.zeros(slots * HEADER_ROOM, np.uint8),
+    )
+
+
+def bytes_of(datagrams: Datagrams) -> int:
+    """Sum up what the arrays take once all slots have been used."""
+    return sum(array.nbytes for array in datagrams)
+
+
+def _bytes_each() -> int:
+    return DATAGRAM.itemsize + 4 + _WORDS * 8 + HEADER_ROOM + _SET.itemsize // SLOTS + 1
+
+
+@kernel
+def bare_datagrams(datagrams: Datagrams) -> Datagrams:
+    """The same table by pointers: how an entry kernel hands it to the others."""
+    return Datagrams(
+        rows(datagrams.state),
+        borrowed(datagrams.keys),
+        rows(datagrams.sets),
+        borrowed(datagrams.tags),
+        rows(datagrams.records),
+        borrowed(datagrams.units),
+        borrowed(datagrams.headers),
+    )
+
+
+# Finding a datagram, or making room for it.
+
+
+@kernel
+def set_of(datagrams: Datagrams, piece: Piece) -> int:
+    """Number of the set that the piece's source hashes to."""
+    total = address_sum(datagrams.keys, 0, piece.src_high, piece.src_low)
+    return int(scrambled(total + datagrams.keys[13]) % signed(datagrams.state[0]["sets"]))
+
+
+@kernel
+def tag_of_piece(datagrams: Datagrams, piece: Piece) -> int:
+    """Hash the key, apart from the VLAN."""
+    keys = datagrams.keys
+    total = address_sum(keys, 0, piece.src_high, piece.src_low)
+    total += address_sum(keys, 6, piece.dst_high, piece.dst_low)
+    low, high = piece.identification & 0xFFFF, piece.identification >> 16
+    return int(scrambled(total + keys[12] * low + keys[13] * high + keys[14]))
+
+
+@kernel
+def find_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
+    """Slot of the piece's datagram, or -1."""
+    first = SLOTS * home
+    found = equal(datagrams.tags, first, tag) & datagrams.sets[home]["used"]
+    while found:
+        place = newest(found)
+        if _is_part(datagrams.records[first + place], piece):
+            return int(first + place)
+        found ^= bit(place)
+    return -1
+
+
+@kernel
+def _is_part(datagram: _Record, piece: Piece) -> bool:
+    return bool(
+        signed(datagram["identification"]) == piece.identification
+        and datagram["src_low"] == piece.src_low
+        and datagram["dst_low"] == piece.dst_low
+        and datagram["src_high"] == piece.src_high
+        and datagram["dst_high"] == piece.dst_high
+        and datagram["ip_version"] == piece.ip_version
+        and datagram["vlan"] == piece.vlan
+        and datagram["interface"] == piece.interface
+        and (piece.ip_version == 6 or datagram["protocol"] == piece.protocol)
+    )
+
+
+@kernel
+def next_slot(datagrams: Datagrams, home: int) -> int:
+    """The slot that the next new datagram of this set takes."""
+    return SLOTS * home + signed(datagrams.sets[home]["head"])
+
+
+@kernel
+def is_used(datagrams: Datagrams, slot: int) -> bool:
+    """Whether a slot holds a datagram."""
+    used = datagrams.sets[slot // SLOTS]["used"]
+    return bool(used & bit(slot % SLOTS))
+
+
+@kernel
+def begin_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
+    """Begin a datagram in the next slot, which is free."""
+    slot, found = next_slot(datagrams, home), datagrams.sets[home]
+    found["used"] |= bit(found["head"])
+    found["head"] = (found["head"] + 1) % SLOTS
+    _put_tag(datagrams.tags, slot, tag)
+    datagram = datagrams.records[slot]
+    datagram["src_high"], datagram["src_low"] = piece.src_high, piece.src_low
+    datagram["dst_high"], datagram["dst_low"] = piece.dst_high, piece.dst_low
+    datagram["identification"], datagram["vlan"] = piece.identification, piece.vlan
+    datagram["interface"] = piece.interface
+    datagram["protocol"], datagram["ip_version"] = piece.protocol, piece.ip_version
+    datagram["before"], datagram["opening"] = 0, 0
+    _push(datagrams, slot)
+    clear_datagram(datagrams, slot)
+    return slot
+
+
+@kernel
+def _put_tag(tags: NDArray[np.uint32], slot: int, tag: int) -> None:
+    tags[slot] = tag
+
+
+@kernel
+def clear_datagram(datagrams: Datagrams, slot: int) -> None:
+    """Let nothing of a datagram have come."""
+    datagram = datagrams.records[slot]
+    datagram["end"] = -1
+    datagram["units"] = datagram["fragments"] = datagram["repeats"] = 0
+    datagram["tiny"] = datagram["overlapping"] = 0
+    datagram["wire"] = datagram["captured"] = 0
+    _clear_bytes(datagrams.units, datagrams.headers, slot)
+
+
+@kernel
+def _clear_bytes(units: NDArray[np.uint64], headers: _Bytes, slot: int) -> None:
+    for word in range(slot * _WORDS, (slot + 1) * _WORDS):
+        units[word] = 0
+    known = slot * HEADER_ROOM + HEADER_BYTES
+    for unit in range(known, known + _HEADER_UNITS):
+        headers[unit] = 0
+
+
+@kernel
+def keep_as_whole(datagrams: Datagrams, slot: int) -> None:
+    """Keep the key of a datagram that came whole: late repetitions of its fragments are known."""
+    datagram = datagrams.records[slot]
+    datagram["before"], datagram["opening"] = datagram["fragments"], opening(datagrams, slot)
+    clear_datagram(datagrams, slot)
+
+
+@kernel
+def begin_anew(datagrams: Datagrams, slot: int) -> None:
+    """Begin anew with a datagram that came whole twice: a third one is no repetition."""
+    datagrams.records[slot]["before"] = 0
+    clear_datagram(datagrams, slot)
+
+
+@kernel
+def is_repetition(datagrams: Datagrams, slot: int) -> bool:
+    """Whether all in a slot are late repetitions of the datagram that came whole in it before."""
+    datagram = datagrams.records[slot]
+    if datagram["fragments"] > datagram["before"]:
+        return False
+    lacks_opening = known_bytes(datagrams, slot) < UNIT
+    return bool(lacks_opening or opening(datagrams, slot) == datagram["opening"])
+
+
+@kernel
+def free_datagram(datagrams: Datagrams, slot: int) -> None:
+    """Free a slot."""
+    datagrams.sets[slot // SLOTS]["used"] &= ~bit(slot % SLOTS)
+    _pull(datagrams, slot)
+
+
+# The list of all, oldest first.
+
+
+@kernel
+def _push(datagrams: Datagrams, slot: int) -> None:
+    """Make a datagram the newest."""
+    state, datagram = datagrams.state[0], datagrams.records[slot]
+    tail = state["newest"]
+    datagram["previous"], datagram["next"] = tail, -1
+    if tail < 0:
+        state["oldest"] = slot
+    else:
+        datagrams.records[tail]["next"] = slot
+    state["newest"] = slot
+
+
+@kernel
+def _pull(datagrams: Datagrams, slot: int) -> None:
+    """Take a datagram out of the list."""
+    state, datagram = datagrams.state[0], datagrams.records[slot]
+    previous, following = datagram["previous"], datagram["next"]
+    if previous < 0:
+        state["oldest"] = following
+    else:
+        datagrams.records[previous]["next"] = following
+    if following < 0:
+        state["newest"] = previous
+    else:
+        datagrams.records[following]["previous"] = previous
+
+
+@kernel
+def is_over(datagrams: Datagrams, slot: int, now: int) -> bool:
+    """Whether a datagram's time is over, whichever way time went."""
+    return bool(abs(now - datagrams.records[slot]["first_us"]) > TIMEOUT_US)
+
+
+# A fragment comes.
+
+
+@kernel
+def add_fragment(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) -> None:
+    """Add a fragment to its datagram."""
+    datagram, state = datagrams.records[slot], datagrams.state[0]
+    if datagram["fragments"] == 0:
+        datagram["first_us"] = piece.time_us
+        _pull(datagrams, slot)
+        _push(datagrams, slot)
+    if datagram["fragments"] == 0 or (piece.offset == 0 and known_bytes(datagrams, slot) == 0):
+        datagram["header"], datagram["ttl"] = piece.header, piece.ttl
+        datagram["protocol"] = piece.protocol  # IPv6: that of the first fragment counts
+    datagram["fragments"] += 1
+    datagram["wire"] += piece.wire
+    datagram["captured"] += piece.captured
+    tiny = not piece.is_last and piece.size < TINY_BYTES
+    datagram["tiny"] += tiny
+    overlapping = _add_bytes(datagrams, slot, data, piece)
+    datagram["overlapping"] += overlapping
+    state["tiny"] += tiny
+    state["overlapping"] += overlapping
+
+
+@kernel
+def _add_bytes(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) -> bool:
+    """Note which bytes a fragment brings; True if it contradicts or overlaps an earlier one."""
+    datagram = datagrams.records[slot]
+    contradicts = piece.is_last and _note_end(datagrams, slot, piece.offset + piece.size)
+    first, end = piece.offset // UNIT, _units(piece.offset + piece.size)
+    limit = _UNITS if datagram["end"] < 0 else min(_units(signed(datagram["end"])), _UNITS)
+    inside = max(min(end, limit) - first, 0)
+    fresh = _mark(datagrams.units, slot * _WORDS, first, first + inside)
+    datagram["units"] += fresh
+    datagram["repeats"] += fresh == 0
+    differs = _keep_header(datagrams.headers, slot * HEADER_ROOM, data, piece)
+    return bool(contradicts or differs or end > limit or 0 < fresh < inside)
+
+
+@kernel
+def _units(size: int) -> int:
+    return (size + UNIT - 1) // UNIT
+
+
+@kernel
+def _note_end(datagrams: Datagrams, slot: int, end: int) -> bool:
+    """Note where the datagram ends; True if that contradicts what came before."""
+    datagram = datagrams.records[slot]
+    if datagram["end"] >= 0:
+        return bool(datagram["end"] != end)
+    datagram["end"] = end
+    units = datagram["units"]
+    limit = min(_units(end), _UNITS)
+    datagram["units"] = _count(datagrams.units, slot * _WORDS, limit)
+    return bool(datagram["units"] != units)
+
+
+@kernel
+def _mark(units: NDArray[np.uint64], base: int, first: int, end: int) -> int:
+    """Mark units from ``first`` on; return how many of them are new."""
+    fresh = 0
+    while first < end:
+        word, size = base + first // 64, min(64 - first % 64, end - first)
+        wanted = before(first % 64 + size, size)
+        fresh += count(wanted & ~units[word])
+        units[word] |= wanted
+        first += size
+    return fresh
+
+
+@kernel
+def _count(units: NDArray[np.uint64], base: int, end: int) -> int:
+    """Count the units before ``end`` that came."""
+    found = 0
+    for first in range(0, end, 64):
+        size = min(64, end - first)
+        found += count(units[base + first // 64] & before(size, size))
+    return found
+
+
+@kernel
+def _keep_header(headers: _Bytes, base: int, data: _Bytes, piece: Piece) -> bool:
+    """Keep the bytes of the first units; True if they differ from those that came first."""
+    differs = False
+    for unit in range(piece.offset // UNIT, _HEADER_UNITS):
+        at = piece.at + unit * UNIT - piece.offset
+        if at >= piece.captured_end:
+            break
+        size = min(piece.captured_end - at, UNIT)
+        differs |= _keep_unit(headers, base, unit, data, at, size)
+    return differs
+
+
+@kernel
+def _keep_unit(headers: _Bytes, base: int, unit: int, data: _Bytes, at: int, size: int) -> bool:
+    to, known = base + unit * UNIT, signed(headers[base + HEADER_BYTES + unit])
+    differs = False
+    for i in range(min(size, known)):
+        differs |= headers[to + i] != data[at + i]
+    for i in range(known, size):
+        headers[to + i] = data[at + i]
+    headers[base + HEADER_BYTES + unit] = max(size, known)
+    return bool(differs)
+
+
+# What is known of a datagram.
+
+
+@kernel
+def is_whole(datagrams: Datagrams, slot: int) -> bool:
+    """Whether all has come, and no more than an IP packet can have."""
+    datagram = datagrams.records[slot]
+    end, header = signed(datagram["end"]), signed(datagram["header"])
+    most = LARGEST - header + (40 if datagram["ip_version"] == 6 else 0)
+    return bool(0 < end <= most and signed(datagram["units"]) == _units(end))
+
+
+@kernel
+def is_endless(datagram: _Record) -> bool:
+    """Whether fragments go on coming that bring nothing new, more than any network repeats."""
+    return bool(datagram["repeats"] > datagram["units"] + SPARE_REPEATS)
+
+
+@kernel
+def size_of(datagram: _Record) -> int:
+    """Bytes that came, of what IP carries."""
+    came, end = signed(datagram["units"]) * UNIT, signed(datagram["end"])
+    return came if end < 0 else min(came, end)
+
+
+@kernel
+def known_bytes(datagrams: Datagrams, slot: int) -> int:
+    """How many bytes from the first on are known, at most HEADER_BYTES."""
+    counts = slot * HEADER_ROOM + HEADER_BYTES
+    for unit in range(_HEADER_UNITS):
+        known = signed(datagrams.headers[counts + unit])
+        if known < UNIT:
+            return unit * UNIT + known
+    return HEADER_BYTES
+
+
+@kernel
+def opening(datagrams: Datagrams, slot: int) -> np.uint64:
+    """The first unit as a number."""
+    number = np.uint64(0)
+    for at in range(slot * HEADER_ROOM, slot * HEADER_ROOM + UNIT):
+        number = (number << np.uint64(8)) | np.uint64(datagrams.headers[at])
+    return number

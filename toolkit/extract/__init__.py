@@ -1,0 +1,1 @@
+"""Flows to a table of features: the ``extract`` verb."""

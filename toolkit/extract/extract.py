@@ -1,0 +1,281 @@
+"""Captures and interfaces to tables of flow features: CSV, Parquet or Arrow.
+
+The CSV columns of ``cic-...`` are those of CICFlowMeter, in its order and spelling, so that scripts
+made for its files go on working. Numbers read back exactly.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idskit.capture.drops import DropNotices
+from idskit.errors import IdskitError, require
+from idskit.extract.csv_rows import CsvRows
+from idskit.extract.text_fields import LABEL, Field, fields_of, tail_of, texts
+from idskit.files.output import is_stream, reason, write_stream, write_whole
+from idskit.flows.flow_table import FLOW
+from idskit.process.signals import finish_on_signals
+from idskit.process.streams import standard_output
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
+from idskit.schema import Schema
+
+STDOUT = "-"
+_BATCH = 8192
+_BAR_BYTES = 32 << 20  # a smaller capture is read before anyone has looked at a bar
+_ENDINGS = (".csv", ".csv.gz", ".parquet", ".arrow")
+_GZIP_BYTES = 1 << 20  # of text in a member; each can be read by itself
+
+
+def extract(  # noqa: PLR0913 - one argument a flag
+    capture: str | Path | Sequence[str | Path] | None = None,
+    output: str | Path | None = None,
+    *,
+    interface: str | Sequence[str] | None = None,
+    schema: str | Schema = "gateway",
+    memory_mb: int = 256,
+    idle_timeout_s: float | None = None,
+    verdict_after: int = 0,
+    filter: str | None = None,
+    progress: bool = False,
+    notice: Callable[[str], object] | None = None,
+) -> FlowStatistics:
+    """Write the flows of a capture as a table, one row a flow in the order in which they end.
+
+    Args:
+        capture: a pcap or pcapng file, a folder or a pattern of such, ``-`` for standard input, or
+            several of these, see ``open_flows``; this or ``interface``.
+        output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
+            and into a pipe or a device. When its reader goes away, reading ends without an error
+            and the statistics say so (``lost``).
+        interface: name of a network interface, or several, read until SIGINT, SIGTERM or SIGHUP;
+            the open flows are then written too. The same ends a capture that comes by a pipe.
+        schema: which features, see ``idskit.profiles.NAMES``.
+        memory_mb: budget of the flow table.
+        idle_timeout_s: a flow silent for longer ends; ``gateway`` and ``packets`` have it.
+        verdict_after: write a row after this many packets of a flow too, with ``verdict`` in its
+            column ``end``; 0 does not.
+        filter: of an interface, which frames to read, as tcpdump takes it; see ``open_flows``.
+        progress: show on stderr how far a large capture is read.
+        notice: called with a sentence while frames of an interface are being dropped.
+
+    Raises:
+        CaptureError: the capture is missing, unreadable or not a capture, or the interface cannot
+            be read; one that disappears leaves a whole table of the flows before that.
+        SchemaError: there is no such schema.
+        IdskitError: neither or both of ``capture`` and ``interface`` were given, the output cannot
+            be written, or its name ends in something else. A disk that fills up leaves nothing of
+            a capture, and of an interface, as CSV, the flows before that.
+        MissingExtra: Parquet or Arrow was asked for and pyarrow is not installed.
+    """
+    source = _source(capture, interface)
+    write = _writer(output)
+    with open_flows(
+        source,
+        schema,
+        memory_mb=memory_mb,
+        idle_timeout_s=idle_timeout_s,
+        verdict_after=verdict_after,
+        live=bool(interface),
+        filter=filter,
+    ) as flows:
+        if notice is not None:
+            flows.on_drops = DropNotices(notice)
+        with finish_on_signals(flows.stop) if flows.is_live else _bar(flows, progress):
+            lost = write(flows, verdict_after > 0)
+        return replace(flows.statistics, lost=lost)
+
+
+def _source(
+    capture: str | Path | Sequence[str | Path] | None, interface: str | Sequence[str] | None
+) -> str | Path | Sequence[str | Path]:
+    given = [source for source in (capture, interface) if source]
+    if len(given) != 1:
+        raise IdskitError("extract reads a capture (-r) or an interface (-i): name one of them")
+    return given[0]
+
+
+def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
+    if not wanted or flows.progress[1] < _BAR_BYTES:
+        return nullcontext()
+    from idskit.report.packet_progress import ReadingBar
+
+    return ReadingBar(flows)
+
+
+# Where the table goes.
+
+_Write = Callable[[FlowReader, bool], str]  # with verdicts or not: why rows were lost, or empty
+
+
+def _writer(output: str | Path | None) -> _Write:
+    if output is None or str(output) == STDOUT:
+        return _write_stdout
+    path = Path(output)
+    if is_stream(path):
+        return lambda flows, verdicts: _write_device(flows, path, verdicts)
+    if not path.name.endswith(_ENDINGS):
+        raise IdskitError(
+            f"{path} ends in none of {', '.join(_ENDINGS)}: name the output like that"
+        )
+    if path.suffix in {".parquet", ".arrow"}:
+        require("pyarrow", "train")
+    return lambda flows, verdicts: _write_file(flows, path, verdicts)
+
+
+def _write_stdout(flows: FlowReader, verdicts: bool) -> str:
+    stdout = standard_output()
+    stdout.flush()
+    return write_stream(stdout.buffer, _csv(flows, verdicts), "standard output")
+
+
+def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> str:
+    try:
+        with path.open("wb") as file:
+            pieces = _csv(flows, verdicts)
+            pieces = _compressed(pieces) if path.suffix == ".gz" else pieces
+            return write_stream(file, pieces, str(path))
+    except OSError as error:
+        raise IdskitError(f"{path} cannot be opened: {reason(error)}") from error
+
+
+def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> str:
+    """Write the table; where it ends early but is whole, say so once it is in its place."""
+    write = _WRITERS[path.suffix]
+    broken: list[IdskitError] = []
+
+    def fill(partial: Path) -> None:
+        try:
+            write(flows, partial, verdicts)
+        except IdskitError as error:
+            if not flows.is_live:
+                raise
+            broken.append(error)
+
+    write_whole(path, fill)
+    if broken:
+        raise broken[0]
+    return ""
+
+
+# CSV
+
+_Pieces = Iterator[bytes | memoryview]  # some whole lines each
+
+
+def _write_csv(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    _write_pieces(_csv(flows, verdicts), flows, path)
+
+
+def _write_gzip(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    _write_pieces(_compressed(_csv(flows, verdicts)), flows, path)
+
+
+def _write_pieces(pieces: _Pieces, flows: FlowReader, path: Path) -> None:
+    whole = 0  # bytes
+    try:
+        with path.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+                file.flush()
+                whole += len(piece)
+    except OSError as error:
+        if not flows.is_live:
+            raise
+        os.truncate(path, whole)
+        raise IdskitError(
+            f"writing the table ended early: {reason(error)}; it holds the flows before that"
+        ) from error
+
+
+def _compressed(pieces: _Pieces) -> Iterator[bytes]:
+    """The same as gzip, member by member: a disk that fills up leaves those before."""
+    text = bytearray()
+    try:
+        for piece in pieces:
+            text += piece
+            if len(text) >= _GZIP_BYTES:
+                yield gzip.compress(text, mtime=0)  # the same flows, the same bytes
+                text.clear()
+    except IdskitError:  # an interface that disappears: the flows before that stay
+        yield gzip.compress(text, mtime=0)
+        raise
+    yield gzip.compress(text, mtime=0)
+
+
+def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
+    """The table, some whole lines at a time."""
+    schema = flows.schema
+    rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=verdicts))
+    yield rows.header
+    if flows.is_live:
+        rows.compile(_nothing(schema))  # a signal to end it should not wait for that
+    for batch in flows.batches(_BATCH):
+        yield from rows.lines(batch)
+
+
+# Parquet and Arrow
+
+
+def _write_parquet(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    parquet, tables = require("pyarrow.parquet", "train"), _arrow_tables(flows, verdicts)
+    first = next(tables)
+    with parquet.ParquetWriter(path, first.schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _write_arrow(flows: FlowReader, path: Path, verdicts: bool) -> None:
+    ipc, tables = require("pyarrow.ipc", "train"), _arrow_tables(flows, verdicts)
+    first = next(tables)
+    with ipc.new_file(path, first.schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+_WRITERS = {
+    ".csv": _write_csv,
+    ".gz": _write_gzip,
+    ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+}
+
+
+def _arrow_tables(flows: FlowReader, verdicts: bool) -> Iterator[Any]:
+    """The table in parts, the first of which is empty: it says what the columns are."""
+    arrow, schema = require("pyarrow", "train"), flows.schema
+    tail = [field for field in tail_of(schema, verdicts=verdicts) if field.kind != LABEL]
+    head = fields_of(schema)
+    yield _arrow_table(arrow, _nothing(schema), head, tail)
+    for batch in flows.batches(_BATCH):
+        yield _arrow_table(arrow, batch, head, tail)
+
+
+def _nothing(schema: Schema) -> FlowBatch:
+    return FlowBatch(
+        schema=schema, flows=np.zeros(0, FLOW), features=np.zeros((0, len(schema)), np.float64)
+    )
+
+
+def _arrow_table(arrow: Any, batch: FlowBatch, head: tuple[Field, ...], tail: list[Field]) -> Any:
+    """Who spoke with whom as int64 and text, features as float64, without a Label."""
+    columns = {field.column: _arrow_field(arrow, batch, field) for field in head}
+    for name, column in zip(batch.schema.names, batch.features.T, strict=True):
+        columns[name] = arrow.array(np.ascontiguousarray(column))
+    columns |= {field.column: _arrow_field(arrow, batch, field) for field in tail}
+    return arrow.table(columns)
+
+
+def _arrow_field(arrow: Any, batch: FlowBatch, field: Field) -> Any:
+    if field.number:
+        return arrow.array(batch.flows[field.number].astype(np.int64))
+    text, starts = texts(batch.flows, field.kind)
+    buffers = arrow.py_buffer(starts), arrow.py_buffer(text)
+    return arrow.StringArray.from_buffers(len(batch), *buffers)

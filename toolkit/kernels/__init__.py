@@ -1,0 +1,1 @@
+"""Tools for compiled kernels that know no packet."""

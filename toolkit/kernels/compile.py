@@ -1,0 +1,188 @@
+"""How the flow engine compiles its loops: the same options for every kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numba import config, types
+from numba.core.dispatcher import Dispatcher
+from numba.core.event import Event, Listener, install_listener
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from idskit.files.folders import cache_home, make_private, require_private
+from idskit.process.signals import Guard
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+_SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled from
+
+
+def kernel(function: Function) -> Function:
+    """Compile ``function`` with numba: kept on disk, and run without the interpreter lock.
+
+    The disk keeps it in ``cache_folder()``; where there is none, every process compiles anew.
+
+    With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
+    numbers in ``int`` and mask what they store, so that both give the same.
+    """
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: Function) -> Function:
+    """Compile ``function`` as ``kernel`` does, and have its body put wherever it is called.
+
+    For what every packet passes through with many arrays in hand: a call hands all their pointers
+    over, which takes longer than the work of a short function.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, *, forceinline: bool) -> Function:
+    with _keeping() as kept:
+        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy", forceinline=forceinline)(
+            function
+        )
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        _SOURCES[compiled] = _sources(function)
+        file._source_stamp = _stamp(_SOURCES[compiled])
+    return cast(Function, compiled)
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept; None where nothing can be written.
+
+    That is ``idskit`` in ``NUMBA_CACHE_DIR`` if set, else ``idskit/numba`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``. Not beside the package, where numba would keep them: whoever may write there need
+    not be the user who runs it.
+
+    Raises:
+        IdskitError: somebody else could have put kernels of his own there, or ``NUMBA_CACHE_DIR``
+            cannot be written to.
+    """
+    given = config.CACHE_DIR  # type: ignore[attr-defined]
+    if given:
+        return require_private(Path(given, "idskit").absolute(), "NUMBA_CACHE_DIR")
+    try:
+        return make_private(cache_home() / "numba")
+    except OSError:
+        return None
+
+
+def is_compiling() -> bool:
+    """Whether kernels are compiled at all: not with ``NUMBA_DISABLE_JIT=1``."""
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _keeping() -> Iterator[bool]:
+    """While numba chooses the place of a kernel; True if there is one.
+
+    The setting is restored, because it belongs to the whole process and other packages' functions.
+    """
+    given = config.CACHE_DIR  # type: ignore[attr-defined]
+    folder = cache_folder() if is_compiling() else None
+    if folder is not None:
+        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        yield folder is not None
+    finally:
+        config.CACHE_DIR = given  # type: ignore[attr-defined]
+
+
+class _Compilations(Listener):
+    """Calls a function when the first compilation starts; signals can end all of them."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._called = call, False
+        self._guard = Guard()
+
+    def on_start(self, event: Event) -> None:  # noqa: ARG002
+        self._guard.begin()
+        if not self._called:
+            self._called = True
+            self._call()
+
+    def on_end(self, event: Event) -> None:  # noqa: ARG002
+        self._guard.end()
+
+
+@contextmanager
+def on_first_compilation(call: Callable[[], None]) -> Iterator[None]:
+    """Within this context, call ``call`` before the first kernel that the disk did not have.
+
+    While kernels are compiled, SIGINT, SIGTERM and SIGHUP end the process at once.
+
+    An error that it raises goes to whoever ran the kernel, which is then not compiled.
+    """
+    with install_listener("numba:compile", _Compilations(call)):
+        yield
+
+
+def _sources(function: Callable[..., object]) -> frozenset[str]:
+    """The file of a function, and those of the kernels that its module has imported."""
+    names = list(function.__globals__.values())
+    known = [_SOURCES[name] for name in names if isinstance(name, Dispatcher) and name in _SOURCES]
+    return frozenset({function.__code__.co_filename}).union(*known)
+
+
+@cache
+def _stamp(files: frozenset[str]) -> tuple[float, int]:
+    """Latest change and size of some files.
+
+    What numba keeps on disk it takes for good until the file of the kernel itself changes; but the
+    kernels of other files are compiled into it.
+    """
+    found = [Path(file).stat() for file in files]
+    return max(file.st_mtime for file in found), sum(file.st_size for file in found)
+
+
+@kernel
+def signed(value: Any) -> int:
+    """A field or item of any width as int64, in which sums with other numbers stay integers.
+
+    Where numba meets signed and unsigned numbers of 64 bits, it goes on in floating point.
+    """
+    return int(np.int64(value))
+
+
+def borrowed(data: NDArray[Any]) -> NDArray[Any]:
+    """Inside a kernel, the items of the one-dimensional ``data`` as a bare pointer.
+
+    Passing an array to a function that is not inlined counts a reference up and down, atomically,
+    which is a third of the time of a short function. A pointer costs nothing; it has no length and
+    checks nothing, and ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without
+    compilation, it is ``data`` itself, whose indices are checked.
+
+    Write through it only in a function that it is passed to: numba 0.68 takes a store in the
+    function that borrowed it for dead code and drops it.
+    """
+    return data
+
+
+@overload(borrowed, inline="always")
+def _borrowed(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
+    def checked(data: types.Array) -> Any:
+        return data
+
+    def bare(data: types.Array) -> Any:
+        return _pointer(data)  # type: ignore[call-arg]  # an intrinsic's first argument is numba's
+
+    return checked if config.BOUNDSCHECK else bare  # type: ignore[attr-defined]
+
+
+@intrinsic
+def _pointer(typing_context: Any, data: types.Array) -> Any:  # noqa: ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(data.dtype)(data), generate  # type: ignore[no-untyped-call]

@@ -1,0 +1,46 @@
+"""Where things lie: open addressing with linear probing, by a 32-bit hash.
+
+The memory of flows and the memory of hosts both find their slots this way. Removal shifts back the
+entries behind, so no marks of the dead remain and nothing is ever rebuilt.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.kernels.compile import kernel
+
+_Records = NDArray[np.void]
+
+PLACE = np.dtype([("tag", "<u4"), ("slot", "<u4")])  # slot plus one; 0 is empty
+
+
+def make_places(capacity: int) -> _Records:
+    """Places for ``capacity`` slots, at most half of them ever taken: a power of two."""
+    return np.zeros(1 << (2 * capacity - 1).bit_length(), PLACE)
+
+
+@kernel
+def put(places: _Records, mask: int, slot: int, tag: int) -> None:
+    """Enter a slot under its tag."""
+    at = tag & mask
+    while places[at]["slot"]:
+        at = (at + 1) & mask
+    places[at]["tag"], places[at]["slot"] = tag, slot + 1
+
+
+@kernel
+def drop(places: _Records, mask: int, slot: int, tag: int) -> None:
+    """Remove a slot that was entered under ``tag``."""
+    hole = tag & mask
+    while places[hole]["slot"] != slot + 1:
+        hole = (hole + 1) & mask
+    at = (hole + 1) & mask
+    while places[at]["slot"]:
+        home = int(places[at]["tag"]) & mask
+        if ((at - home) & mask) >= ((at - hole) & mask):
+            places[hole]["tag"], places[hole]["slot"] = places[at]["tag"], places[at]["slot"]
+            hole = at
+        at = (at + 1) & mask
+    places[hole]["slot"] = 0

@@ -1,0 +1,172 @@
+"""Two hosts in network namespaces and the link between them.
+
+    client ══ veth ══ server                        lan
+    client ══ veth ══ relay (delay, loss, rate) ══ veth ══ server     wan, lte
+
+The kernels of small machines lack netem, so a relay of our own shapes the longer links.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from idskit.errors import IdskitError
+from idskit.files.output import reason
+
+PREFIX = "10.77.0"
+SERVER = f"{PREFIX}.10"
+CLIENTS = tuple(f"{PREFIX}.{number}" for number in range(100, 113))
+SERVERS = tuple(f"{PREFIX}.{number}" for number in range(10, 26))
+CLIENT_END, SERVER_END = "lan0", "lan1"
+_ETHTOOL = 0x8946  # SIOCETHTOOL, linux/sockios.h
+# Checksums and segments as on a wire: linux/ethtool.h, ETHTOOL_SRXCSUM, STXCSUM, STSO, SGSO, SGRO.
+_OFFLOADS = (0x15, 0x17, 0x1F, 0x24, 0x2C)
+_TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """What a link does to packets, each way."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0  # share of packets
+    mbit: float = 0.0  # 0: as fast as the machine
+
+
+LINKS = {
+    "lan": Link(),
+    "wan": Link(delay_ms=12, jitter_ms=2, loss=0.001, mbit=20),
+    "lte": Link(delay_ms=45, jitter_ms=15, loss=0.005, mbit=8),
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace, held open by a process that ends with this one."""
+
+    pid: int
+
+    def command(self, *words: str | Path) -> list[str]:
+        """The command line that runs ``words`` in here."""
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *map(str, words)]
+
+    def run(self, *words: str) -> None:
+        """Run ``words`` in here to the end.
+
+        Raises:
+            IdskitError: they failed.
+        """
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise IdskitError(
+                f"the lab's network could not be made ({' '.join(words)}: {done.stderr.strip()}): "
+                "run it as root, where network namespaces are allowed"
+            )
+
+
+@dataclass(frozen=True)
+class Network:
+    """Both ends, connected."""
+
+    client: Host
+    server: Host
+
+
+@contextmanager
+def network(link: str, seed: int) -> Iterator[Network]:
+    """Make both hosts and their link while the context lasts.
+
+    Raises:
+        IdskitError: namespaces may not be made here, or a tool is missing.
+    """
+    for tool, package in _TOOLS.items():
+        if shutil.which(tool) is None:
+            raise IdskitError(f"the lab needs {tool}, which was not found: apt install {package}")
+    with ExitStack() as stack:
+        client, server = stack.enter_context(_host()), stack.enter_context(_host())
+        if LINKS[link] == Link():
+            _wire(client, CLIENT_END, server, SERVER_END)
+        else:
+            relay = stack.enter_context(_host())
+            _wire(client, CLIENT_END, relay, "near")
+            _wire(relay, "far", server, SERVER_END)
+            stack.enter_context(_relaying(relay, link, seed))
+        _address(client, CLIENT_END, CLIENTS)
+        _address(server, SERVER_END, (f"{PREFIX}.1", *SERVERS))
+        yield Network(client, server)
+
+
+@contextmanager
+def _host() -> Iterator[Host]:
+    words = ["unshare", "--net", "sh", "-c", "echo made; exec cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as holder:
+        try:
+            if holder.stdout is None or holder.stdout.readline() != b"made\n":
+                raise IdskitError(
+                    "the lab needs network namespaces, and this process may not make them: run it "
+                    "as root"
+                )
+            host = Host(holder.pid)
+            host.run("ip", "link", "set", "lo", "up")
+            yield host
+        finally:
+            holder.kill()
+
+
+def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
+    peer = ("peer", "name", far_end, "netns", str(far.pid))
+    near.run("ip", "link", "add", near_end, "type", "veth", *peer)
+    for host, end in ((near, near_end), (far, far_end)):
+        quiet = "echo 0 > /proc/sys/net/ipv6/conf/$0/accept_dad; ip link set $0 up"
+        host.run("sh", "-c", quiet, end)
+        host.run(sys.executable, "-m", "idskit.lab.namespaces", end)
+
+
+def _address(host: Host, end: str, addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        host.run("ip", "address", "add", f"{address}/24", "dev", end)
+    last = addresses[0].rpartition(".")[2]
+    host.run("ip", "-6", "address", "add", f"fd77::{last}/64", "dev", end, "nodad")
+
+
+@contextmanager
+def _relaying(relay: Host, link: str, seed: int) -> Iterator[None]:
+    words = relay.command(sys.executable, "-m", "idskit.lab.relay", "near", "far", link, str(seed))
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != b"ready\n":
+                raise IdskitError(f"the relay of link {link} did not start: see above")
+            yield
+        finally:
+            process.terminate()
+
+
+def switch_offloads_off(interface: str) -> None:
+    """Let an interface send what would stand on a wire: whole checksums, no super-packets."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for offload in _OFFLOADS:
+            setting = ctypes.create_string_buffer(struct.pack("II", offload, 0))
+            name = interface.encode()
+            request = struct.pack("16sP", name, ctypes.addressof(setting))
+            try:
+                fcntl.ioctl(control, _ETHTOOL, request)
+            except OSError as error:
+                raise IdskitError(
+                    f"offloads of {interface} cannot be switched off: {reason(error)}"
+                ) from error
+
+
+if __name__ == "__main__":
+    switch_offloads_off(sys.argv[1])

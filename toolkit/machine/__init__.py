@@ -1,0 +1,1 @@
+"""This machine: facts, sensors, installed packages, and what works here."""

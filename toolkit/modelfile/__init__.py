@@ -1,0 +1,1 @@
+"""The model file: read strictly, checked, rebuilt, signed."""

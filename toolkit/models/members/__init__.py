@@ -1,0 +1,1 @@
+"""Members of an ensemble next to the network: trees and an autoencoder."""

@@ -1,0 +1,1 @@
+"""The process that idskit runs in: signals, standard streams, telemetry switched off."""

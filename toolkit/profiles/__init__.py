@@ -1,0 +1,45 @@
+"""Feature profiles: what a row is, and the reader that makes rows of packets."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
+    from idskit.profiles.registry import NAMES, Profile, profile_named, schema_named
+
+__all__ = [
+    "NAMES",
+    "FlowBatch",
+    "FlowReader",
+    "FlowStatistics",
+    "Profile",
+    "open_flows",
+    "profile_named",
+    "schema_named",
+]
+
+# Loaded when first asked for: who needs only ``idskit.packet`` does not wait for numba.
+_LAZY = {
+    "NAMES": "idskit.profiles.registry",
+    "Profile": "idskit.profiles.registry",
+    "profile_named": "idskit.profiles.registry",
+    "FlowBatch": "idskit.profiles.flow_reader",
+    "FlowReader": "idskit.profiles.flow_reader",
+    "FlowStatistics": "idskit.profiles.flow_reader",
+    "open_flows": "idskit.profiles.flow_reader",
+    "schema_named": "idskit.profiles.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

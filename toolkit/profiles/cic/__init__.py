@@ -1,0 +1,1 @@
+"""CICFlowMeter's features, bug for bug, and mended."""

@@ -1,0 +1,1 @@
+"""The features of CICIoT2023, bug for bug."""

@@ -1,0 +1,1 @@
+"""The ``gateway`` profile: the features that idskit detects with."""

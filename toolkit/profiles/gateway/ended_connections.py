@@ -1,0 +1,106 @@
+"""Connections that have ended: a late FIN, RST or ACK begins nothing, and who opened is kept.
+
+A ring of the last ones, found by the hash of their key. The flow itself is long emitted; what is
+kept takes 32 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.kernels.compile import kernel
+from idskit.kernels.hash_index import PLACE, drop, make_places, put
+from idskit.kernels.pointers import rows
+from idskit.packet import FIN, RST
+
+_Record = np.void
+_Records = NDArray[np.void]
+
+LATE_US = 300_000_000  # longer than a FIN is sent again, or a segment lives (RFC 9293: 4 minutes)
+MOST_LATE = 16  # of one connection; more are a flow of their own
+_FLOWS_EACH = 8  # open flows that there is room for, for each ended one that is kept
+
+_ENDED = np.dtype(
+    [
+        ("time", "<i8"),  # of the last packet
+        ("tag", "<u4"),  # hash of the key, of 32 bits: taken for the key
+        ("late", "u1"),  # packets that came since
+        ("src_is_b", "u1"),
+        ("closed", "u1"),
+        ("used", "u1"),
+    ],
+    align=True,
+)
+_STATE = np.dtype([("mask", "<i8"), ("capacity", "<i8"), ("head", "<i8")])
+
+
+class Ended(NamedTuple):
+    """The arrays; inside the kernels, bare pointers to them."""
+
+    state: _Records  # (1,) _STATE
+    places: _Records  # (power of two,) PLACE
+    ring: _Records  # (capacity,) _ENDED
+
+
+def make_ended(flows: int) -> Ended:
+    """Room for the ended connections beside a table of so many open ones."""
+    capacity = max(flows // _FLOWS_EACH, 16)
+    places, state = make_places(capacity), np.zeros(1, _STATE)
+    state["mask"], state["capacity"] = len(places) - 1, capacity
+    return Ended(state=state, places=places, ring=np.zeros(capacity, _ENDED))
+
+
+def bytes_per_ended() -> int:
+    """What the ended connections take for each open flow that there is room for."""
+    return (_ENDED.itemsize + 4 * PLACE.itemsize) // _FLOWS_EACH
+
+
+@kernel
+def bare_ended(ended: Ended) -> Ended:
+    """The same by pointers: how an entry kernel hands it to the others."""
+    return Ended(rows(ended.state), rows(ended.places), rows(ended.ring))
+
+
+@kernel
+def find_ended(ended: Ended, tag: int) -> int:
+    """Slot of the connection under that tag, or -1."""
+    at = tag & ended.state[0]["mask"]
+    while ended.places[at]["slot"]:
+        if ended.places[at]["tag"] == tag:
+            return int(ended.places[at]["slot"]) - 1
+        at = (at + 1) & ended.state[0]["mask"]
+    return -1
+
+
+@kernel
+def keep_ended(ended: Ended, flow: _Record, closed: bool) -> None:
+    """Keep a connection that ended, in place of the oldest one."""
+    tag, state = int(flow["tag"]), ended.state[0]
+    slot = find_ended(ended, tag)
+    if slot >= 0 and ended.ring[slot]["time"] > flow["last"]:
+        return  # a later one, in another VLAN
+    if slot < 0:
+        slot = int(state["head"])
+        state["head"] = (slot + 1) % state["capacity"]
+        if ended.ring[slot]["used"]:
+            drop(ended.places, state["mask"], slot, int(ended.ring[slot]["tag"]))
+        put(ended.places, state["mask"], slot, tag)
+    kept = ended.ring[slot]
+    kept["tag"], kept["time"] = tag, flow["last"]
+    kept["src_is_b"], kept["closed"] = flow["src_is_b"], closed
+    kept["late"], kept["used"] = 0, 1
+
+
+@kernel
+def is_late(ended: Ended, slot: int, packet: _Record) -> bool:
+    """Whether a packet without SYN belongs to a connection that closed, and is counted as that."""
+    kept = ended.ring[slot]
+    is_data = packet["payload_bytes"] + packet["cut_bytes"] and not packet["flags"] & (FIN | RST)
+    is_over = abs(np.int64(packet["time_us"]) - kept["time"]) > LATE_US
+    if not kept["closed"] or is_data or is_over or kept["late"] == MOST_LATE:
+        return False
+    kept["late"] += 1
+    return True

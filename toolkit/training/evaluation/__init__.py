@@ -1,0 +1,1 @@
+"""Evaluation: held-out rows, unseen captures, unseen attacks, models compared."""

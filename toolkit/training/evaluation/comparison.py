@@ -1,0 +1,117 @@
+"""What a comparison of models found, as one table (terminal, JSON, Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from idskit.metrics import FALSE_POSITIVE_RATES
+
+COLUMNS = (
+    "model",
+    "front end",
+    "macro F1",
+    "AUC",
+    *(f"TPR {100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
+    "flows/s",
+    "bytes",
+    "parameters",
+    "seconds",
+)
+SHOWN = len(COLUMNS) - 2  # in a terminal, which may be eighty characters wide
+METHOD = (
+    "macro-F1: of the most probable class. TPR: attacks found at that false-positive rate. Made-up "
+    "attacks (--contrast) and the novelty member are the networks' only. flows/s: after each "
+    "training, the median of 30 calls with 256 flows on one thread, raw rows to probabilities, in "
+    "the library that trained the model (torch, LightGBM, scikit-learn); what else ran then slowed "
+    "it: see idskit bench for times to rely on. parameters: trained numbers, of trees splits and "
+    "leaves. bytes: of the file that holds the model. seconds: of training and measuring"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One model, trained and measured on the test rows."""
+
+    name: str
+    frontend: str | None  # None: raw columns
+    parameters: int  # of trees: splits and leaves
+    bytes: int  # of the file that holds the model
+    flows_per_second: float
+    seconds: float
+    macro_f1: float  # of the most probable class
+    roc_auc: float | None
+    tpr_at_fpr: Mapping[str, float | None]
+
+    def row(self) -> tuple[str, ...]:
+        """What ``COLUMNS`` name, for people."""
+        return (
+            self.name,
+            self.frontend or "-",
+            f"{self.macro_f1:.4f}",
+            _share(self.roc_auc),
+            *(_share(self.tpr_at_fpr[f"{rate:g}"]) for rate in FALSE_POSITIVE_RATES),
+            f"{self.flows_per_second:,.0f}",
+            f"{self.bytes:,}",
+            f"{self.parameters:,}",
+            f"{self.seconds:,.0f}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Every model that was asked for: measured, or failed and why."""
+
+    dataset: str
+    protocol: str
+    seed: int
+    rows: Mapping[str, int]  # train, validation, test
+    notes: tuple[str, ...]
+    members: tuple[Member, ...]
+    failed: Mapping[str, str]  # reason by model
+
+    @property
+    def title(self) -> str:
+        """What was compared on what."""
+        rows = f"{self.rows['test']:,} test rows"
+        return f"{self.dataset}, protocol {self.protocol}, seed {self.seed}: {rows}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "method": METHOD}
+
+    def to_markdown(self) -> str:
+        """The table, the failures and the notes."""
+        table = [COLUMNS, ["---", "---", *["---:"] * (len(COLUMNS) - 2)]]
+        table += [member.row() for member in self.members]
+        lines = [f"# {self.title}", "", *("| " + " | ".join(row) + " |" for row in table), ""]
+        lines += [f"- {line}" for line in self._remarks()]
+        return "\n".join(lines) + "\n"
+
+    def show(self, console: Console) -> None:
+        """Print for people."""
+        table = Table(title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, padding=0)
+        table.show_edge = False
+        rows = [member.row()[:SHOWN] for member in self.members]
+        for index, name in enumerate(COLUMNS[:SHOWN]):
+            whole = len(name) <= max(len(row[index]) for row in rows)  # long headings may wrap
+            table.add_column(name, justify="left" if index < 2 else "right", no_wrap=whole)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        for line in self._remarks():
+            console.print(escape(line), highlight=False)
+
+    def _remarks(self) -> list[str]:
+        failures = [f"{name} failed: {reason}" for name, reason in self.failed.items()]
+        return [*failures, METHOD, *(f"note: {note}" for note in self.notes)]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,272 @@
+"""Score a training run or an exported model on rows that it was not fitted to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from idskit import metrics
+from idskit.data.capture_labels import Capture, find_captures
+from idskit.data.dataset import OWN, Dataset, Part, Reading, join
+from idskit.data.datasets import load
+from idskit.detect.detector import Detector
+from idskit.detect.session import thread_count
+from idskit.errors import IdskitError, ModelError, RunError, SchemaError
+from idskit.models.network import Network
+from idskit.models.saved_run import load_run, torch_device
+from idskit.profiles.registry import NAMES as PROFILES
+from idskit.schema import Schema
+from idskit.training.evaluation import unseen_captures as wild
+from idskit.training.fit import probabilities_of
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """Whatever gives probabilities: the network of a run, or an exported file."""
+
+    name: str  # how it computes: torch or onnxruntime
+    probabilities: Callable[[NDArray[np.float32]], Probabilities]
+    schema: Schema
+    classes: tuple[str, ...]
+    threshold: float
+    facts: Mapping[str, Any]
+
+
+def evaluate(
+    model: Path,
+    dataset: str,
+    *,
+    data: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    label_column: str | None = Reading.label_column,
+    benign_labels: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measure ``model`` on the test rows of the protocol, labels and seed it was trained with.
+
+    On another data set than its own that is transfer: all distinct rows are judged, as none was
+    trained on, as benign or attack, at the model's own threshold.
+
+    Args:
+        model: the folder of a run, computed by torch, or an .onnx file, by onnxruntime.
+        dataset: name of the data set; its schema must be the model's.
+        data: its folder, or the table.
+        device: ``cpu`` or ``cuda``: what is asked for is what computes.
+        threads: of one inference; all usable processors when None.
+        label_column: of a table that is another than the model's own; found by its name if None.
+        benign_labels: of it; found by their usual names if none are given.
+
+    On a folder of captures of which the model was trained on none, every capture is judged as a
+    whole, by repository and category (``idskit.training.evaluation.unseen_captures.report``).
+
+    Returns:
+        model, runtime, dataset, trained_on, transfer (whether these differ), protocol, notes, test
+        (``metrics.summary``) and groups (see ``by_group``), ready for JSON.
+
+    Raises:
+        SchemaError: the data set has other columns than the model.
+        ModelError, RunError: the model cannot be read, or does not say how it was trained.
+        DeviceError: the device or so many threads cannot be had.
+        DataError: the data cannot be used.
+    """
+    scorer = open_scorer(model, device=device, threads=threads)
+    if dataset == "captures" and (unseen := _unseen_captures(scorer.facts, data)):
+        return _judge_wild(scorer, model, unseen)
+    own = _split_of(scorer.facts, model)
+    if scorer.facts.get("dataset") not in (None, dataset):
+        reading = Reading(label_column=label_column, benign_labels=benign_labels)
+        return _transfer(scorer, model, dataset, data, reading)
+    rows = _with_columns(load(dataset, data, **own), scorer.schema)
+    _require_schema(rows, scorer, model)
+    notes = list(rows.notes)
+    if scorer.facts.get("sha256") != dict(rows.sha256):
+        notes.append(
+            "the data files are not those of the training run: test rows may have been trained on"
+        )
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": rows.name,
+        "trained_on": rows.name,
+        "transfer": False,
+        "protocol": rows.protocol,
+        "notes": notes,
+        **measure(rows, rows.test, scorer.probabilities(rows.test.rows), scorer.threshold),
+    }
+
+
+def _unseen_captures(facts: Mapping[str, Any], data: Path) -> list[Capture]:
+    """The captures of a folder from which none was trained on; of any other folder none.
+
+    Files are compared by content, so a copy under another name is known.
+    """
+    captures = find_captures(data)
+    known = set(facts.get("sha256", {}).values())
+    if any(hashlib.sha256(capture.path.read_bytes()).hexdigest() in known for capture in captures):
+        return []
+    return [capture for capture in captures if capture.category is not None]
+
+
+def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[str, Any]:
+    """Measure on captures of which training knew nothing, capture by capture."""
+
+    def scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return metrics.attack_score(scorer.probabilities(rows.astype(np.float32)))
+
+    judged = wild.judge(captures, scorer.schema, scores, scorer.threshold)
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": "captures",
+        "trained_on": scorer.facts.get("dataset", "unknown"),
+        "threshold": scorer.threshold,
+        "wild": wild.report(judged),
+    }
+
+
+def _transfer(
+    scorer: Scorer, model: Path, dataset: str, data: Path, reading: Reading
+) -> dict[str, Any]:
+    """Measure on the rows of a data set that training knew nothing of."""
+    profile = scorer.schema.name
+    rows = load(
+        dataset,
+        data,
+        protocol="honest",
+        labels="binary",
+        seed=0,
+        reading=replace(reading, schema=profile if profile in PROFILES else OWN),
+    )
+    _require_schema(rows, scorer, model)
+    whole = join([rows.train, rows.validation, rows.test])
+    benign = scorer.probabilities(whole.rows)[:, :1]
+    nothing = replace(rows, train=whole.take(np.zeros(len(whole), np.bool_)))
+    return {
+        "model": model.name,
+        "runtime": scorer.name,
+        "dataset": rows.name,
+        "trained_on": scorer.facts["dataset"],
+        "transfer": True,
+        "protocol": rows.protocol,
+        "notes": [
+            f"transfer: trained on {scorer.facts['dataset']}, judged on all {len(whole):,} "
+            f"distinct rows of {rows.name}, as benign or attack, at the threshold of "
+            f"{scorer.facts['dataset']}",
+            *(note for note in rows.notes if not note.startswith("divided")),
+        ],
+        **measure(nothing, whole, np.hstack([benign, 1 - benign]), scorer.threshold),
+    }
+
+
+def _with_columns(rows: Dataset, schema: Schema) -> Dataset:
+    """Leave the columns that a model reads, where its profile has gained others since."""
+    columns = schema.columns_in(rows.schema)
+    if columns is None or isinstance(columns, slice):
+        return rows
+    sides = {side: getattr(rows, side) for side in ("train", "validation", "test")}
+    fewer = {side: replace(part, rows=part.rows[:, columns]) for side, part in sides.items()}
+    return replace(rows, schema=schema, **fewer)
+
+
+def _require_schema(rows: Dataset, scorer: Scorer, model: Path) -> None:
+    if rows.schema.sha256 != scorer.schema.sha256:
+        raise SchemaError(
+            f"{model} was trained on schema {scorer.schema.name} of {len(scorer.schema)} features, "
+            f"but {rows.name} has schema {rows.schema.name} of {len(rows.schema)}: evaluate it on "
+            "the data set it was trained on, or train it on columns that both have (--schema)"
+        )
+
+
+def open_scorer(model: Path, *, device: str = "cpu", threads: int | None = None) -> Scorer:
+    """Load a run's folder or an .onnx file.
+
+    Raises:
+        ModelError, RunError, DeviceError: it cannot be loaded, or not on that device.
+    """
+    if model.is_dir():
+        where, count = torch_device(device), thread_count(threads)
+        run = load_run(model)
+        network = run.network.to(where)
+        return Scorer(
+            name="torch",
+            probabilities=lambda rows: _with_threads(count, network, rows),
+            schema=run.schema,
+            classes=run.classes,
+            threshold=run.threshold,
+            facts=run.facts,
+        )
+    detector = Detector.load(model, device=device, threads=threads)
+    return Scorer(
+        name="onnxruntime",
+        probabilities=detector.probabilities,
+        schema=detector.schema,
+        classes=detector.card.classes,
+        threshold=detector.threshold,
+        facts=detector.card.facts,
+    )
+
+
+def _with_threads(count: int, network: Network, rows: NDArray[np.float32]) -> Probabilities:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        return probabilities_of(network, rows)
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure(
+    dataset: Dataset, part: Part, probabilities: Probabilities, threshold: float
+) -> dict[str, Any]:
+    """Metrics of a part's rows as ``test``, and by attack or capture as ``groups``."""
+    return {
+        "test": metrics.summary(part.labels, probabilities, dataset.classes, threshold),
+        "groups": by_group(dataset, part, probabilities, threshold),
+    }
+
+
+def by_group(
+    dataset: Dataset, part: Part, probabilities: Probabilities, threshold: float
+) -> dict[str, dict[str, Any]]:
+    """Rows, alerts and their share for every group among the rows: what is found and what is not.
+
+    ``trained_on`` says whether training saw rows of the same group.
+    """
+    alert = metrics.attack_score(probabilities) >= threshold
+    rows = np.bincount(part.groups, minlength=len(dataset.groups))
+    alerts = np.bincount(part.groups, alert, len(dataset.groups)).astype(np.int64)
+    known = np.bincount(dataset.train.groups, minlength=len(dataset.groups))
+    return {
+        dataset.groups[group]: {
+            "rows": int(rows[group]),
+            "alerts": int(alerts[group]),
+            "alert_share": float(alerts[group] / rows[group]),
+            "trained_on": bool(known[group]),
+        }
+        for group in np.flatnonzero(rows)
+    }
+
+
+def _split_of(facts: Mapping[str, Any], model: Path) -> dict[str, Any]:
+    """What decided which rows the training run kept for testing."""
+    try:
+        settings = facts["settings"]
+        split = {name: settings[name] for name in ("protocol", "labels", "generated")}
+        split["seed"] = settings.get("split_seed", settings["seed"])
+        reading = {f.name: settings[f.name] for f in fields(Reading) if f.name in settings}
+        return {**split, "reading": Reading(**reading)}
+    except (KeyError, TypeError) as error:
+        kind: type[IdskitError] = RunError if model.is_dir() else ModelError
+        raise kind(
+            f"{model} does not say with which protocol, labels and seed it was trained, so its "
+            "test rows cannot be known: train it again"
+        ) from error

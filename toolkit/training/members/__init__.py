@@ -1,0 +1,1 @@
+"""Fitting the members of an ensemble, and the teachers they learn from."""

@@ -1,0 +1,1 @@
+"""How training shows its results."""
