@@ -31,7 +31,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     sample = Path(__file__).resolve().parents[1] / "toolkit" / "shipped" / "sample.pcap"
     table = tmp_path_factory.mktemp("compiled") / "flows.csv"
     words = ["extract", "-r", str(sample), "-o", str(table)]
-    subprocess.run([sys.executable, "-m", "idskit.cli", *words], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "idskit", *words], check=True, capture_output=True)
 
 
 TOY_SCHEMA = Schema(

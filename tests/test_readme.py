@@ -53,7 +53,7 @@ SHELL_LINES = [
 @pytest.mark.parametrize("line", SHELL_LINES)
 def test_shell_line_runs(folder, line):
     words = line.replace("--packets 100000", "--packets 5000")  # the same command, sooner
-    command = words.replace("idskit", f"{shlex.quote(sys.executable)} -m idskit.cli", 1)
+    command = words.replace("idskit", f"{shlex.quote(sys.executable)} -m idskit", 1)
     out = subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=folder,

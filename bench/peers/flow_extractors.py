@@ -167,7 +167,7 @@ def _idskit(capture: Path, _folder: Path) -> list[str]:
 
 def _idskit_csv(capture: Path, _folder: Path) -> list[str]:
     files = ["-r", str(capture), "-o", "flows.csv", "--json", "statistics.json"]
-    return [sys.executable, "-m", "idskit.cli", "extract", *files]
+    return [sys.executable, "-m", "idskit", "extract", *files]
 
 
 def _in_python(python: str, program: str, module: str, capture: Path, _folder: Path) -> list[str]:

@@ -504,7 +504,7 @@ def test_the_first_signal_stops_and_the_second_does_what_it_did(number: signal.S
 
 
 def idskit(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "idskit.cli", *map(str, words)]
+    return [sys.executable, "-m", "idskit", *map(str, words)]
 
 
 def is_listening(process: subprocess.Popen[str], namespace: Namespace) -> bool:

@@ -14,7 +14,7 @@ from idskit.errors import GateRefused, IdskitError
 
 def run(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "idskit.cli", *map(str, arguments)],
+        [sys.executable, "-m", "idskit", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

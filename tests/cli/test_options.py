@@ -55,7 +55,7 @@ def test_captures_behind_one_option_are_several(words: str, read: str) -> None:
 
 
 def idskit(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "idskit.cli", *map(str, words)]
+    command = [sys.executable, "-m", "idskit", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

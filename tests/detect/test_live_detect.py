@@ -58,7 +58,7 @@ def is_listening(process: subprocess.Popen[str]) -> bool:
 @contextmanager
 def idskit(veth: Wire, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
     """The command in the near namespace, once it listens."""
-    command = veth.near.command(sys.executable, "-m", "idskit.cli", *words)
+    command = veth.near.command(sys.executable, "-m", "idskit", *words)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:

@@ -364,7 +364,7 @@ def test_a_capture_is_never_appended_to(flow_model, capture) -> None:
 
 @pytest.mark.parametrize("output", ["-o /dev/full", "> /dev/full"])
 def test_a_full_disk_loses_lines_but_not_the_rest(make_model, table, output) -> None:
-    command = f"{sys.executable} -m idskit.cli detect {make_model()} --flows {table} {output}"
+    command = f"{sys.executable} -m idskit detect {make_model()} --flows {table} {output}"
     out = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert (out.returncode, out.stdout) == (1, "")
     assert out.stderr.count("cannot be written: No space left on device; detection goes on") == 1

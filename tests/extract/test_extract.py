@@ -207,7 +207,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 
 # The command line as a process of its own.
 
-IDSKIT = [sys.executable, "-m", "idskit.cli"]
+IDSKIT = [sys.executable, "-m", "idskit"]
 
 
 @pytest.fixture(scope="module")

@@ -317,7 +317,7 @@ def test_cryptography_is_loaded_only_where_it_is_asked_for(signed) -> None:
 
 def test_the_verbs_sign_and_check(make_model, keys) -> None:
     path = make_model()
-    idskit = [sys.executable, "-m", "idskit.cli"]
+    idskit = [sys.executable, "-m", "idskit"]
     making = [*idskit, "sign", path, "--key", keys / "maker.pem", "--model-version", "3"]
     subprocess.run(making, check=True)
     checking = [*idskit, "inspect", path, "--min-version", "3", "--public-key"]

@@ -41,7 +41,7 @@ Process = subprocess.Popen[bytes]
 @contextmanager
 def idskit(*words: str | Path, before: tuple[str, ...] = (), **options: Any) -> Iterator[Process]:
     pipe = subprocess.PIPE
-    command = [*before, sys.executable, "-m", "idskit.cli", *map(str, words)]
+    command = [*before, sys.executable, "-m", "idskit", *map(str, words)]
     given = {"stdin": pipe, "stdout": pipe, "stderr": pipe} | options
     with subprocess.Popen(command, **given) as process:
         try:
@@ -155,7 +155,7 @@ def test_a_pipe_gives_its_alerts_while_it_is_open_and_a_summary_at_a_signal(
         code, _, err = ended(process)
     lines = [json.loads(line) for line in early + late.splitlines()]
     whole = subprocess.run(
-        [sys.executable, "-m", "idskit.cli", "detect", "-r", SAMPLE],
+        [sys.executable, "-m", "idskit", "detect", "-r", SAMPLE],
         capture_output=True,
         check=True,
     )

@@ -85,7 +85,7 @@ def test_names_of_files_are_shown_and_not_sent(tmp_path) -> None:
         ["sign", name, "--key", f"no{name}"],
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "idskit.cli", *arguments],
+            [sys.executable, "-m", "idskit", *arguments],
             capture_output=True,
             check=False,
             cwd=tmp_path,
