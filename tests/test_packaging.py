@@ -45,7 +45,7 @@ def test_wheel_installs_only_idskit(wheel):
 
 @pytest.mark.parametrize(
     "name",
-    ["__init__.py", "py.typed", "export/__init__.py", "bench/__init__.py", "flows/decode.py"],
+    ["__init__.py", "py.typed", "export/__init__.py", "bench/__init__.py", "decode/layers.py"],
 )
 def test_wheel_has_every_room(wheel, name):
     assert f"idskit/{name}" in wheel.namelist()
