@@ -169,17 +169,21 @@ def extract(  # noqa: PLR0913, PLR0917 - one flag a setting
     if str(json_file) == "-" and str(output or "-") == "-":
         raise typer.BadParameter("--json - and the table both want stdout: name an output (-o)")
     from idskit.extract.extract import extract as extract_flows
+    from idskit.flow_input import FlowInput
 
+    given = FlowInput(
+        capture=tuple(capture or ()),
+        interface=tuple(interface or ()),
+        memory_mb=memory_mb,
+        idle_timeout_s=idle_timeout,
+        verdict_after=verdict_after,
+        filter=filter,
+    )
     with _announcing_compilation():
         statistics = extract_flows(
-            capture,
+            given,
             output,
-            interface=interface,
             schema=schema,
-            memory_mb=memory_mb,
-            idle_timeout_s=idle_timeout,
-            verdict_after=verdict_after,
-            filter=filter,
             progress=sys.stderr.isatty(),
             notice=_say,
         )
@@ -624,10 +628,12 @@ def inspect(
     json_file: Json = None,
 ) -> None:
     """Show what a model file says about itself."""
+    from idskit.detect.detector_options import ModelOptions
     from idskit.detect.inspect_model import inspect as inspect_model
     from idskit.detect.inspect_model import require_verified
 
-    found = inspect_model(model, verify=verify, public_key=public_key, min_version=min_version)
+    options = ModelOptions(public_key=public_key, min_version=min_version)
+    found = inspect_model(model, options, verify=verify)
     found.show(_console())
     _write_document(json_file, found.to_json())
     if verify:
@@ -663,25 +669,28 @@ def detect(  # noqa: PLR0913, PLR0917 - one flag a setting
 ) -> None:
     """Write an alert (EVE, one JSON a line) for every flow that looks like an attack."""
     from idskit.detect.detect_flows import detect as detect_flows
+    from idskit.detect.detector_options import DetectorOptions
+    from idskit.flow_input import FlowInput
 
+    given = FlowInput(
+        capture=tuple(capture or ()),
+        interface=tuple(interface or ()),
+        flows=flows,
+        memory_mb=memory_mb,
+        idle_timeout_s=idle_timeout,
+        verdict_after=verdict_after,
+        filter=filter,
+    )
+    options = DetectorOptions(
+        device=device,
+        threads=threads,
+        threshold=threshold,
+        public_key=public_key,
+        min_version=min_version,
+    )
     with _announcing_compilation():
         summary = detect_flows(
-            model,
-            capture=capture,
-            interface=interface,
-            flows_table=flows,
-            output=output,
-            rotate_mb=rotate_mb,
-            device=device,
-            threads=threads,
-            threshold=threshold,
-            verdict_after=verdict_after,
-            filter=filter,
-            memory_mb=memory_mb,
-            idle_timeout_s=idle_timeout,
-            public_key=public_key,
-            notice=_say,
-            min_version=min_version,
+            model, given, options, output=output, rotate_mb=rotate_mb, notice=_say
         )
     summary.show(_console())
     if summary.lost:
