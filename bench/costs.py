@@ -18,9 +18,9 @@ from typing import Any
 
 from idskit.bench.int8_peak import macs_of, profiled_nodes
 from idskit.bench.views.section import Section, markdown_section
-from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError
 from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 
 SHARE = (0.15, 0.40)  # of its peak that a core reaches on small matrices: the unknown
 _BYTES = {"float": 4, "float16": 2, "uint8": 1, "int8": 1, "int32": 4, "int64": 8, "bool": 1}
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if models:
         works = [count_work(model) for model in models]
     else:
-        with shipped_model() as path:
+        with model_path() as path:
             works = [count_work(path)]
     print("\n\n".join(map(markdown_section, cost_sections(works))))
 

@@ -39,12 +39,12 @@ from idskit.bench.views.bench_page import save_page
 from idskit.bench.views.bench_report import markdown as markdown_of
 from idskit.bench.views.bench_report import show
 from idskit.bench.views.extraction_report import extraction_verdict
-from idskit.detect.detector import shipped_model
 from idskit.errors import IdskitError, SchemaError
 from idskit.files.output import require_place, write_whole
 from idskit.machine.machine_facts import machine_facts, rss_mib
 from idskit.machine.precompile import is_cold
 from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 from idskit.report.console import PeopleConsole
 
 COMPILED_FIRST = (
@@ -129,7 +129,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
     rss_start_mib = rss_mib()
     infers = peers and wanted != ("pipeline",)
     with ExitStack() as stack:
-        paths = list(models) or [stack.enter_context(shipped_model())]
+        paths = list(models) or [stack.enter_context(model_path())]
         for path in paths:
             require_room(path)
         opened = list(ways.open(paths))

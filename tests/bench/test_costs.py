@@ -6,9 +6,9 @@ import pytest
 
 from idskit.bench import costs
 from idskit.bench.costs import BOARDS, Work, cost_sections, count_work
-from idskit.detect.detector import shipped_model
 from idskit.modelfile.graph_facts import graph_facts
 from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 
 WORK = Work(
     name="toy",
@@ -29,7 +29,7 @@ def test_a_product_and_the_nodes_of_a_model_are_counted(make_model) -> None:
 
 def test_multiply_adds_are_those_that_the_graph_itself_tells() -> None:
     """Read from its weights without running it, the other way of counting."""
-    with shipped_model() as path:
+    with model_path() as path:
         work, facts = count_work(path), graph_facts(read_model(path).graph)
     assert work.int8_macs > work.fp32_macs
     assert work.int8_macs + work.fp32_macs == pytest.approx(facts.multiply_adds, rel=0.02)

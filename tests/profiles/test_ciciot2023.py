@@ -18,6 +18,7 @@ from tests.profiles.naive_ciciot2023 import windows
 from idskit.capture.capture_file import open_capture
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.flows.flow_table import ENDS, FLOW, Settings, new_output
 from idskit.packet import PACKET
 from idskit.profiles import FlowBatch, open_flows, schema_named
@@ -374,7 +375,8 @@ def test_a_window_of_one_packet_is_as_the_publisher_writes_it(capture: Path) -> 
 
 
 def test_extract_writes_the_published_spellings(capture: Path, tmp_path: Path) -> None:
-    extract(made(capture, [arp()] * 10), tmp_path / "rows.csv", schema="ciciot2023")
+    given = FlowInput(capture=made(capture, [arp()] * 10))
+    extract(given, tmp_path / "rows.csv", schema="ciciot2023")
     header, *rows = (tmp_path / "rows.csv").read_text().splitlines()
     assert ",Magnitue," in header
     assert header.split(",")[-46:] == list(schema_named("ciciot2023").names)

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idskit.cli.flags import (
-    Captures,
-    Device,
-    Filter,
-    IdleTimeout,
-    Interfaces,
-    Json,
-    MemoryMb,
-    MinVersion,
-    ModelArgument,
-    ModelVersion,
-    PublicKey,
-    Threads,
-    VerdictAfter,
-)
+from idskit.cli.flags import Json, ModelArgument, ModelVersion
 from idskit.cli.notices import announcing_compilation, conclude, console, say, write_document
 from idskit.cli.verb import verb
 from idskit.errors import IdskitError
+
+if TYPE_CHECKING:
+    from idskit.detect.detector_options import DetectorOptions, ModelOptions
+    from idskit.flow_input import FlowInput
 
 
 @verb()
@@ -44,38 +34,32 @@ def sign(
     conclude(f"signature of version {signer.version} written to {signature}")
 
 
-@verb()
+@verb("idskit.detect.detector_options:ModelOptions", omit=("device", "threads"))
 def inspect(
     model: ModelArgument = None,
+    *,
+    options: ModelOptions,
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay the model's golden vectors on this machine")
     ] = False,
-    public_key: PublicKey = None,
-    min_version: MinVersion = None,
     json_file: Json = None,
 ) -> None:
     """Show what a model file states about itself."""
     from idskit.detect.inspect_model import inspect as inspect_model
     from idskit.detect.inspect_model import require_verified
 
-    found = inspect_model(model, verify=verify, public_key=public_key, min_version=min_version)
+    found = inspect_model(model, options, verify=verify)
     found.show(console())
     write_document(json_file, found.to_json())
     if verify:
         require_verified(found)
 
 
-@verb()
-def detect(  # noqa: PLR0913, PLR0917 - one parameter per flag
+@verb("idskit.flow_input:FlowInput", "idskit.detect.detector_options:DetectorOptions")
+def detect(
     model: ModelArgument = None,
-    capture: Captures = None,
-    interface: Interfaces = None,
-    flows: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TABLE", help="CSV or Parquet table of the model's features to read instead"
-        ),
-    ] = None,
+    *,
+    given: FlowInput,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -90,42 +74,14 @@ def detect(  # noqa: PLR0913, PLR0917 - one parameter per flag
             help="Size at which the output file is renamed to FILE.1; 0 sets no limit",
         ),
     ] = 100,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SCORE", help="Lowest score that raises an alert; the model's own if omitted"
-        ),
-    ] = None,
-    verdict_after: VerdictAfter = 0,
-    filter: Filter = None,
-    memory_mb: MemoryMb = 256,
-    idle_timeout: IdleTimeout = None,
-    device: Device = "cpu",
-    threads: Threads = None,
-    public_key: PublicKey = None,
-    min_version: MinVersion = None,
+    options: DetectorOptions,
 ) -> None:
     """Write an alert (EVE, one JSON object per line) for every flow that looks like an attack."""
     from idskit.detect.detect_flows import detect as detect_flows
 
     with announcing_compilation():
         summary = detect_flows(
-            model,
-            capture=capture,
-            interface=interface,
-            flows_table=flows,
-            output=output,
-            rotate_mb=rotate_mb,
-            device=device,
-            threads=threads,
-            threshold=threshold,
-            verdict_after=verdict_after,
-            filter=filter,
-            memory_mb=memory_mb,
-            idle_timeout_s=idle_timeout,
-            public_key=public_key,
-            notice=say,
-            min_version=min_version,
+            model, given, options, output=output, rotate_mb=rotate_mb, notice=say
         )
     summary.show(console())
     if summary.lost:

@@ -57,17 +57,6 @@ Markdown = Annotated[
         "--markdown", metavar="FILE", callback=_writable, help="Write Markdown tables to FILE"
     ),
 ]
-PublicKey = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PEM",
-        help="Require that the model is signed (MODEL.sig) with this ed25519 public key",
-    ),
-]
-MinVersion = Annotated[
-    int | None,
-    typer.Option(min=0, metavar="N", help="Lowest model version to accept from the signature"),
-]
 ModelVersion = Annotated[
     int | None,
     typer.Option(
@@ -82,49 +71,7 @@ Data = Annotated[
         metavar="FOLDER", help="Folder of a data set that is given by name; omit it for a table"
     ),
 ]
-Captures = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "-r",
-        "--read",
-        metavar="CAPTURE",
-        help="Captures or folders of captures to read, in time order; - is stdin",
-    ),
-]
-Interfaces = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-i",
-        "--interface",
-        metavar="NAME",
-        help="Network interface to read until SIGINT or SIGTERM; repeatable",
-    ),
-]
 MemoryMb = Annotated[int, typer.Option(min=1, metavar="MB", help="Memory budget for open flows")]
-IdleTimeout = Annotated[
-    float | None,
-    typer.Option(
-        "--idle-timeout",
-        metavar="SECONDS",
-        show_default="120",
-        help="Silence after which a flow ends",
-    ),
-]
-Filter = Annotated[
-    str | None,
-    typer.Option(
-        metavar="EXPRESSION",
-        help="Capture filter for -i (tcpdump syntax, or output of tcpdump -ddd)",
-    ),
-]
-VerdictAfter = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        metavar="PACKETS",
-        help="Also judge each flow after this many packets; 0 judges it at its end only",
-    ),
-]
 Device = Annotated[
     str,
     typer.Option(

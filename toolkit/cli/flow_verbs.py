@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idskit.cli.flags import Captures, Filter, IdleTimeout, Interfaces, Json, MemoryMb, VerdictAfter
+from idskit.cli.flags import Json
 from idskit.cli.notices import announcing_compilation, conclude, console, say, write_document
 from idskit.cli.verb import verb
 from idskit.errors import IdskitError
 from idskit.report.text import visible
 
+if TYPE_CHECKING:
+    from idskit.flow_input import FlowInput
 
-@verb()
-def extract(  # noqa: PLR0913, PLR0917 - one parameter per flag
-    capture: Captures = None,
-    interface: Interfaces = None,
+
+@verb("idskit.flow_input:FlowInput", omit=("flows",), one_of=("capture", "interface"))
+def extract(
+    *,
+    given: FlowInput,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -36,29 +39,18 @@ def extract(  # noqa: PLR0913, PLR0917 - one parameter per flag
             "kdd99",
         ),
     ] = "gateway",
-    memory_mb: MemoryMb = 256,
-    idle_timeout: IdleTimeout = None,
-    verdict_after: VerdictAfter = 0,
-    filter: Filter = None,
     json_file: Json = None,
 ) -> None:
     """Turn captures, or what passes an interface until Ctrl-C, into a table of flow features."""
-    if bool(capture) == bool(interface):
-        raise typer.BadParameter("name captures (-r) or interfaces (-i), one of them")
     if str(json_file) == "-" and str(output or "-") == "-":
         raise typer.BadParameter("--json - and the table both want stdout: name an output (-o)")
     from idskit.extract.extract import extract as extract_flows
 
     with announcing_compilation():
         statistics = extract_flows(
-            capture,
+            given,
             output,
-            interface=interface,
             schema=schema,
-            memory_mb=memory_mb,
-            idle_timeout_s=idle_timeout,
-            verdict_after=verdict_after,
-            filter=filter,
             progress=sys.stderr.isatty(),
             notice=say,
         )

@@ -7,7 +7,7 @@ the other verbs import none of them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
@@ -28,12 +28,13 @@ PLAIN: dict[str, Any] = {  # of every typer.Typer here
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """A function, the dataclasses among its parameters, and the extra that they need."""
+    """A function, and the dataclasses of options among its parameters."""
 
     run: Callable[..., None]
     options: tuple[str | type[Any], ...]
-    extra: str | None = None
+    extra: str | None = None  # of pip, that installs what the options import
     omit: tuple[str, ...] = ()  # options of theirs that the verb has no use for
+    one_of: tuple[str, ...] = ()  # options of which exactly one is given
 
     @property
     def name(self) -> str:
@@ -59,6 +60,7 @@ class Verb:
         settings = list(objects.values())
 
         def call(**given: Any) -> None:
+            self._require_one(given)
             words = given.pop(SET, None) or ()
             its_own = {name: given.pop(name) for name in own if name in given}
             self.run(**its_own, **dict(zip(objects, built(settings, given, words), strict=True)))
@@ -77,6 +79,11 @@ class Verb:
         call.__annotations__ = {name: flag.annotation for name, flag in flags.items()}
         call.__doc__ = self.run.__doc__
         return call
+
+    def _require_one(self, given: Mapping[str, Any]) -> None:
+        if self.one_of and len([name for name in self.one_of if given[name]]) != 1:
+            flags = [param.opts[0] for param in self.command().params if param.name in self.one_of]
+            raise typer.BadParameter(f"give one of {' and '.join(flags)}")
 
     def _loaded(self, options: str | type[Any]) -> type[Any]:
         if isinstance(options, type):
@@ -98,18 +105,15 @@ def _is(parameter: inspect.Parameter, kinds: dict[str, type[Any]]) -> bool:
     return any(parameter.annotation is kind for kind in kinds.values())
 
 
-def verb(
-    *options: str | type[Any], extra: str | None = None, omit: tuple[str, ...] = ()
-) -> Callable[[Callable[..., None]], Verb]:
+def verb(*options: str | type[Any], **more: Any) -> Callable[[Callable[..., None]], Verb]:
     """Make a verb of a function.
 
     Args:
         options: the dataclasses of options among its parameters: ``"module:Class"``, imported when
             the verb is called for, or the class.
-        extra: the extra of pip that installs what those modules import.
-        omit: names of their options that get no flag here.
+        more: see ``Verb``.
     """
-    return lambda run: Verb(run=run, options=options, extra=extra, omit=omit)
+    return lambda run: Verb(run=run, options=options, **more)
 
 
 class Verbs(typer.core.TyperGroup):

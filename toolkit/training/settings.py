@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from idskit.data.dataset import OWN, Labels, Nonfinite, Protocol, Reading
 from idskit.data.resample import RESAMPLES, Resample
-from idskit.detect.session import MOST_THREADS
+from idskit.detect.detector_options import MAX_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.members.autoencoder import NOVELTIES, Novelty
@@ -344,7 +344,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         "false_positive_rate": (1e-9, 0.5),
         "seed": (0, LARGEST_SEED),
         "split_seed": (0, LARGEST_SEED),
-        "threads": (0, MOST_THREADS),
+        "threads": (0, MAX_THREADS),
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
