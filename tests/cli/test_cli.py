@@ -91,7 +91,7 @@ def test_a_gate_exits_3(monkeypatch, capsys):
     def refuse(_words):
         raise GateRefused("no")
 
-    monkeypatch.setattr("idskit.cli.app", refuse)
+    monkeypatch.setattr("idskit.cli.entry.app", refuse)
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 3
@@ -102,7 +102,7 @@ def test_an_unexpected_error_is_said_as_such(monkeypatch, capsys):
     def fail(_words):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("idskit.cli.app", fail)
+    monkeypatch.setattr("idskit.cli.entry.app", fail)
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 1
