@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,12 @@ import pytest
 
 from idskit.modelfile.model_file import GoldenVectors, ModelCard
 from idskit.schema import Feature, Schema
+
+# Before torch and LightGBM load OpenMP: the tests run in parallel, and threads that wait for each
+# other in a loop only keep the other worker from its processor.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Under nohup a hangup is ignored, by every process that a test starts too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
