@@ -35,10 +35,6 @@ class Brew:
     steep_s: float = option(180.0, "Time to steep", low=0, metavar="SECONDS", advanced=True)
     filters: Sequence[str] = option((), "Filters to try", advanced=True)
 
-    @staticmethod
-    def shown_defaults() -> dict[str, str]:
-        return {"degrees": "80; black: 95"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -48,6 +44,11 @@ class Table:
     seats: int = option(4, "Seats at the table")
     strainer: bool = option(False, "Use a strainer")
     cloth: bool = option(False, "Lay a cloth", advanced=True)
+
+
+def shown_defaults() -> dict[str, str]:
+    """What help shows in place of None."""
+    return {"degrees": "80; black: 95"}
 
 
 served: list[tuple[Any, ...]] = []
