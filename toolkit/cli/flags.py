@@ -163,7 +163,7 @@ def _help(known: Option, kind: Kind) -> str:
 
 
 def _default_shown(field: Field[Any], kind: Kind, shown: str | None) -> bool | str:
-    if shown is not None:
+    if shown is not None and not field.default:
         return shown
     if kind.several and field.default:
         return _text(field.default)

@@ -117,13 +117,16 @@ def train(  # noqa: PLR0913 - one parameter per flag
     model: Annotated[
         str,
         typer.Option(
+            metavar="NAME",
             help="Model to train: resnet18, deep-cnn, gru, lstm, swin, kernel, svm, mlp, lightgbm "
-            "or random-forest; several between commas, or all, to compare them"
+            "or random-forest; several between commas, or all, to compare them",
         ),
     ] = "resnet18",
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, show_default="1; 5 with --html", help="Number of training seeds"),
+        typer.Option(
+            min=1, metavar="N", show_default="1; 5 with --html", help="Number of training seeds"
+        ),
     ] = None,
     leave_one_attack_out: Annotated[
         bool,
