@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from idskit.cli.entry import VERBS
 from idskit.cli.flags import Json
 from idskit.cli.verb import PLAIN, Verb, Verbs, verb
 from idskit.errors import IdskitError, MissingExtra
-from idskit.options import option
+from idskit.options import option, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,3 +243,12 @@ def test_help_starts_lightly(words: str, allowed: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", code, *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert not set(done.stderr.split()) & set(HEAVY) - set(allowed)
+
+
+def test_every_setting_of_training_is_an_option() -> None:
+    from idskit.training.settings import TrainingSettings
+
+    options = {*options_of(TrainingSettings)}
+    if not options:
+        pytest.skip("the settings of training are no options yet")
+    assert options == {field.name for field in fields(TrainingSettings)} - {"dataset"}
