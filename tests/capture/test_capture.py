@@ -235,7 +235,7 @@ def test_damaged_pcapng_ends_with_a_named_reason(path: Path, bad: bytes, reason:
         (pcap([])[:23], "ends inside its 24-byte pcap file header"),
         (section()[:20], "not a valid pcapng file"),
         (b"\x1f\x8b\x08\0 this is not gzip", "begins as a gzip file"),
-        (gzip.compress(b"text"), "not a capture"),
+        (gzip.compress(b"text", mtime=0), "not a capture"),
     ],
 )
 def test_what_is_no_capture_is_refused_in_one_sentence(

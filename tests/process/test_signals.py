@@ -91,7 +91,7 @@ def test_a_signal_while_it_starts_ends_it_without_a_word(
 
 def test_a_hangup_that_was_ignored_stays_ignored() -> None:
     with idskit("detect", "-r", "-", before=("nohup",)) as process:
-        until(lambda: words_of(process)[2:4] == [b"idskit.cli", b"detect"], process)
+        until(lambda: words_of(process)[2:4] == [b"idskit", b"detect"], process)
         process.send_signal(signal.SIGHUP)
         assert process.stdin is not None
         process.stdin.write(SAMPLE.read_bytes()[:5000])
