@@ -64,7 +64,6 @@ def test_usage_errors_exit_2(arguments):
         (["train", "nsl-kdd", "--data", "missing"], "missing"),
         (["train", "no-such-set", "--data", "."], "no-such-set"),
         (["bench", "missing.onnx"], "missing.onnx"),
-        (["bench", "--from", "missing.json"], "missing.json"),
         (["bench", "--scenario", "nonsense"], "nonsense"),
         (["compare", "one.json"], "name two or more"),
         (["compare", "a.json", "b.json"], "a.json"),

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from idskit.cli.entry import VERBS
 from idskit.cli.flags import Json
 from idskit.cli.verb import PLAIN, Verb, Verbs, verb
 from idskit.errors import IdskitError, MissingExtra
-from idskit.options import option
+from idskit.options import option, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,6 @@ class Brew:
     steep_s: float = option(180.0, "Time to steep", low=0, metavar="SECONDS", advanced=True)
     filters: Sequence[str] = option((), "Filters to try", advanced=True)
 
-    @staticmethod
-    def shown_defaults() -> dict[str, str]:
-        return {"degrees": "80; black: 95"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -48,6 +44,11 @@ class Table:
     seats: int = option(4, "Seats at the table")
     strainer: bool = option(False, "Use a strainer")
     cloth: bool = option(False, "Lay a cloth", advanced=True)
+
+
+def shown_defaults() -> dict[str, str]:
+    """What help shows in place of None."""
+    return {"degrees": "80; black: 95"}
 
 
 served: list[tuple[Any, ...]] = []
@@ -242,3 +243,12 @@ def test_help_starts_lightly(words: str, allowed: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", code, *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert not set(done.stderr.split()) & set(HEAVY) - set(allowed)
+
+
+def test_every_setting_of_training_is_an_option() -> None:
+    from idskit.training.settings import TrainingSettings
+
+    options = {*options_of(TrainingSettings)}
+    if not options:
+        pytest.skip("the settings of training are no options yet")
+    assert options == {field.name for field in fields(TrainingSettings)} - {"dataset"}

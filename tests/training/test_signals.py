@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from idskit import metrics
 from idskit.cli import main
-from idskit.cli import train as train_command
 from idskit.data.dataset import Dataset
 from idskit.data.resample import Resample
 from idskit.errors import DataError, RunError
@@ -164,11 +162,6 @@ def test_hinge_loss_is_that_of_a_support_vector_machine(toy: Dataset):
     found = probabilities_of(network, toy.test.rows).argmax(axis=1)
     assert (found == toy.test.labels).mean() > 0.85
     assert (found == expected).mean() > 0.85
-
-
-def test_every_setting_is_a_flag_of_the_same_name():
-    flags = inspect.signature(train_command).parameters
-    assert {field.name for field in fields(TrainingSettings)} <= set(flags)
 
 
 @pytest.mark.parametrize(

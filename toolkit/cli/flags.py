@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
@@ -99,7 +100,7 @@ Parameters = Iterator[inspect.Parameter]
 def parameters_of(settings: type[Any], without: Collection[str] = ()) -> Parameters:
     """Make a command's parameter of every option that has a flag, for typer to read.
 
-    A dataclass may say what a default of None stands for: ``shown_defaults()``, by name.
+    Its module may state what a default of None stands for: ``shown_defaults()``, by name.
     """
     kinds, shown = kinds_of(settings), _shown_defaults(settings)
     for name, (field, known) in options_of(settings).items():
@@ -108,7 +109,7 @@ def parameters_of(settings: type[Any], without: Collection[str] = ()) -> Paramet
 
 
 def _shown_defaults(settings: type[Any]) -> Mapping[str, str]:
-    named: Mapping[str, str] = getattr(settings, "shown_defaults", dict)()
+    named: Mapping[str, str] = getattr(sys.modules[settings.__module__], "shown_defaults", dict)()
     return named
 
 
@@ -162,7 +163,7 @@ def _help(known: Option, kind: Kind) -> str:
 
 
 def _default_shown(field: Field[Any], kind: Kind, shown: str | None) -> bool | str:
-    if shown is not None:
+    if shown is not None and not field.default:
         return shown
     if kind.several and field.default:
         return _text(field.default)

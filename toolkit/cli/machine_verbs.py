@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter per flag
     """Measure how fast models run on this machine."""
     from idskit.bench.run_bench import bench as bench_models
 
+    peer_python = os.environ.get("IDSKIT_PEER_PYTHON")  # that has nfstream and netflower
     with announcing_compilation():
         bench_models(
             models or (),
@@ -71,6 +73,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter per flag
             rate=rate,
             quick=quick,
             peers=peers,
+            peer_python=Path(peer_python) if peer_python else None,
             json=json_file,
             html=html,
             markdown=markdown,

@@ -12,16 +12,11 @@ import typer
 from idskit.cli.flags import BenignLabel, Data, Device, Html, Json, ModelVersion, Threads
 from idskit.cli.notices import conclude, console, write_document
 from idskit.cli.verb import verb
-from idskit.errors import require
+from idskit.errors import require_all
 from idskit.options import option
 
 if TYPE_CHECKING:
     from idskit.training.settings import TrainingSettings
-
-
-def _require_all(extra: str, *modules: str) -> None:
-    for module in modules:
-        require(module, extra)
 
 
 def _require_train() -> None:
@@ -30,7 +25,7 @@ def _require_train() -> None:
     # Before torch starts its threads: those that wait for each other must not hold a core while
     # others work on it. On two busy cores two threads gave 65 records a second, and 940 so.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _require_all("train", "torch", "pandas", "sklearn", "lightgbm", "matplotlib", "safetensors")
+    require_all("train", "torch", "pandas", "sklearn", "lightgbm", "matplotlib", "safetensors")
 
 
 @verb()
@@ -70,7 +65,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter per flag
     html: Html = None,
 ) -> None:
     """Look for leaks in labelled tables; exit 3 when there is one."""
-    _require_all("train", "pandas", "sklearn")
+    require_all("train", "pandas", "sklearn")
     from idskit.audit.run_audit import audit_dataset, audit_tables, require_clean
 
     shared: dict[str, Any] = {"permute": permute, "most_rows": rows, "seed": seed}
@@ -117,13 +112,16 @@ def train(  # noqa: PLR0913 - one parameter per flag
     model: Annotated[
         str,
         typer.Option(
+            metavar="NAME",
             help="Model to train: resnet18, deep-cnn, gru, lstm, swin, kernel, svm, mlp, lightgbm "
-            "or random-forest; several between commas, or all, to compare them"
+            "or random-forest; several between commas, or all, to compare them",
         ),
     ] = "resnet18",
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, show_default="1; 5 with --html", help="Number of training seeds"),
+        typer.Option(
+            min=1, metavar="N", show_default="1; 5 with --html", help="Number of training seeds"
+        ),
     ] = None,
     leave_one_attack_out: Annotated[
         bool,
@@ -279,7 +277,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     json_file: Json = None,
 ) -> None:
     """Fold, lower, quantise and verify a run: one .onnx file that needs only onnxruntime."""
-    _require_all("export", "torch", "onnx", "safetensors")
+    require_all("export", "torch", "onnx", "safetensors")
     from idskit.export import export as export_run
 
     report = export_run(

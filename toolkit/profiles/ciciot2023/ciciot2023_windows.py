@@ -220,7 +220,7 @@ class PacketWindows:
         if settings.verdict_after:
             raise IdskitError(
                 f"verdict_after is {settings.verdict_after}, but rows of {self.name} are windows "
-                "of packets and not flows: leave it away"
+                "of packets and not flows: omit it"
             )
         capacity = max(settings.memory_bytes // _BYTES_EACH, 1)
         if self.piece_bytes:
