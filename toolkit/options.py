@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 from idskit.errors import IdskitError
 
@@ -85,8 +86,15 @@ def assigned(settings: type[Any], words: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    """Read a value by the type of its field: the first of bool, int, float and text that fits."""
-    kinds = set(get_args(kind)) or {kind}
+    """Read a value by the type of its field: the first of bool, int, float and text that fits.
+
+    A sequence is written with commas between its items.
+    """
+    kinds = {kind, *get_args(kind)}
+    for sequence in (each for each in kinds if get_origin(each) is Sequence):
+        return tuple(_value(name, item, get_args(sequence)[0]) for item in text.split(",") if item)
+    if Path in kinds:
+        return Path(text)
     if bool in kinds:
         if text.casefold() in ("true", "yes", "on", "1"):
             return True
