@@ -64,7 +64,7 @@ test-ort118:
 # Rebuild the shipped model and sample from the labelled captures: make ship DATA=../shared/data/pcap/labelled
 DATA ?= ../shared/data/pcap/labelled
 ship: install-all
-	$(BIN)/idskit train captures --data $(DATA) --labels family --threads 1 --seeds 5 --keep best -o runs/shipped
+	$(BIN)/idskit train captures --data $(DATA) --labels family --threads 1 --seeds 5 --set keep=best -o runs/shipped
 	$(BIN)/idskit export runs/shipped --quantize int8 --target x86-64 -o toolkit/shipped/ids.int8.onnx
 	$(BIN)/idskit generate -o $(SAMPLE) --packets 3600 --mix home --seed 1
 
