@@ -10,15 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from idskit.data.dataset import OWN, Dataset, Reading, Request
-from idskit.data.published.publisher import (
-    ATTACK,
-    BENIGN,
-    IDENTITY,
-    Meaning,
-    column_key,
-    labelled_dataset,
-    read_requested,
-)
+from idskit.data.published.label_meanings import ATTACK, BENIGN, Meaning, column_key
+from idskit.data.published.publisher import IDENTITY, labelled_dataset, read_requested
 from idskit.errors import DataError
 from idskit.profiles.registry import schema_named
 from idskit.schema import Feature, Schema

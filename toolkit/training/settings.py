@@ -1,7 +1,5 @@
 """The settings of a training: one list of options that flags, ``--set`` and run.json share."""
 
-# ruff: noqa: RUF009 - ``option`` makes a dataclass field, as ``field`` does
-
 from __future__ import annotations
 
 import os

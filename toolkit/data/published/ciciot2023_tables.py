@@ -6,8 +6,9 @@ Environment", Sensors 23(13):5941, 2023. Facts and quirks: README.md of this fol
 
 from __future__ import annotations
 
-from idskit.data.published.publisher import BENIGN, Meaning, Publisher, Version, meanings_of
-from idskit.profiles.ciciot2023 import ciciot2023_windows as profile
+from idskit.data.published.label_meanings import BENIGN, Meaning, meanings_of
+from idskit.data.published.publisher import Publisher, Version
+from idskit.schemas import ciciot2023_columns as profile
 
 # Attacks of each of the publisher's families, as spelled in the first version.
 _FAMILIES = {

@@ -16,7 +16,6 @@ for longest is forgotten, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -25,106 +24,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
-from idskit.flows.flow_table import (
-    CLOSE,
-    REPLACED,
-    Output,
-    Settings,
-    Table,
-    bare,
-    discard,
-    find,
-    identify,
-    insert,
-    is_full,
-    is_swapped,
-    make_table,
-    move,
-    room,
-    tag_of,
-    victim,
-)
+from idskit.flow import CLOSE, REPLACED
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import Output, Settings, Table, bare, make_table
+from idskit.flows.flow_table import discard, find, identify, insert, is_full, move, room, victim
 from idskit.kernels.compile import kernel
-from idskit.packet import ACK, CWR, ECE, FIN, ICMP, PSH, RST, SYN, TCP, UDP, Frames
+from idskit.packet import ACK, FIN, PSH, RST, SYN, TCP, Frames
 from idskit.profiles.ciciot2023 import dpkt_frames
-from idskit.profiles.ciciot2023.dpkt_frames import ARP, IPV4, NO_ROW
+from idskit.profiles.ciciot2023.dpkt_frames import IPV4, NO_ROW
+from idskit.profiles.ciciot2023.packet_questions import (
+    BUFFER,
+    add_flags,
+    add_services,
+    add_size,
+    forget_sizes,
+    is_tcp_packet,
+    is_udp_packet,
+    seconds,
+    spread,
+)
 from idskit.schema import Feature, Schema
+from idskit.schemas.ciciot2023_columns import (
+    FIRST,
+    LATER,
+)
 
 _Record = np.void
 _Records = NDArray[np.void]
 _Row = NDArray[np.float64]
 
 _IGMP = 2
-_BUFFER = 20  # packets after which the scripts empty their list of sizes
 
 PIECE_BYTES = 10_000_000  # tcpdump -C 10 begins another file once one is larger than this
 _FILE_HEADER, _RECORD_HEADER = 24, 16  # of a pcap file
 _SMALLEST = _RECORD_HEADER + 14 + 20  # of a packet that can be of a flow
 
-_FLAGS = "fin syn rst psh ack ece cwr"
-_SERVICES = "HTTP HTTPS DNS Telnet SMTP SSH IRC TCP UDP DHCP ARP ICMP"
-
-
-def _columns(names: Sequence[str], unit: str) -> tuple[Feature, ...]:
-    return tuple(Feature(name=name, unit=unit) for name in names)
-
-
-_SHARES = (
-    *_columns([f"{flag}_flag_number" for flag in _FLAGS.split()], "share"),
-    *_columns(["ack_count", "syn_count", "fin_count", "urg_count", "rst_count"], "packets"),
-    *_columns([*_SERVICES.split(), "IPv", "LLC"], "share"),
-)
-FIRST = (
-    *_columns(["flow_duration"], "s"),
-    *_columns(["Header_Length"], "bytes"),
-    *_columns(["Protocol Type", "Duration"], "1"),
-    *_columns(["Rate", "Srate", "Drate"], "packets/s"),
-    *_SHARES,
-    *_columns(["Tot sum", "Min", "Max", "AVG", "Std", "Tot size"], "bytes"),
-    *_columns(["IAT"], "s"),
-    *_columns(["Number"], "packets"),
-    *_columns(["Magnitue"], "bytes^0.5"),
-    *_columns(["Radius"], "bytes"),
-    *_columns(["Covariance"], "bytes^2"),
-    *_columns(["Variance"], "1"),
-    *_columns(["Weight"], "packets^2"),
-)
-LATER = (
-    *_columns(["Header_Length"], "bytes"),
-    *_columns(["Protocol Type", "Time_To_Live"], "1"),
-    *_columns(["Rate"], "packets/s"),
-    *_columns([f"{flag}_flag_number" for flag in _FLAGS.split()], "share"),
-    *_columns(["ack_count", "syn_count", "fin_count", "rst_count"], "packets"),
-    *_columns([*_SERVICES.split(), "IGMP", "IPv", "LLC"], "share"),
-    *_columns(["Tot sum", "Min", "Max", "AVG", "Std", "Tot size"], "bytes"),
-    *_columns(["IAT"], "s"),
-    *_columns(["Number"], "packets"),
-    *_columns(["Variance"], "bytes^2"),
-)
-
-# What averages over a window hide from one column at a time. Rate leaves out the gap before the
-# first packet and IAT has it, so their product tells it; headers, flags and services are shares of
-# all packets, of which only some are TCP, UDP or IP.
-PRODUCTS = (
-    ("Rate", "IAT"),
-    ("Rate", "AVG"),
-    ("Header_Length", "Number"),
-    ("Time_To_Live", "Number"),
-)
-QUOTIENTS = (
-    ("Number", "Rate"),
-    ("Header_Length", "TCP"),
-    ("Header_Length", "AVG"),
-    ("Time_To_Live", "IPv"),
-    ("psh_flag_number", "TCP"),
-    ("ack_flag_number", "TCP"),
-    ("HTTPS", "TCP"),
-    ("HTTP", "TCP"),
-    ("DNS", "UDP"),
-    ("Std", "AVG"),
-    ("Tot sum", "Max"),
-    ("Min", "Max"),
-)
 
 # A TCP or UDP flow: what ``idskit.flows.flow_table`` needs to keep it, and what the scripts sum up.
 _CONVERSATION = np.dtype(
@@ -352,7 +286,7 @@ def _open(arrays: Windows, packet: _Record) -> None:
     arrays.sums[:] = 0.0
     arrays.protocols[:] = 0
     if arrays.progress[0]["is_later"]:
-        _forget_sizes(arrays.progress[0])
+        forget_sizes(arrays.progress[0])
 
 
 @kernel
@@ -375,97 +309,22 @@ def _close(arrays: Windows, output: Output, end: int) -> None:
 # What both versions have.
 
 
-@kernel
-def _seconds(time_us: int) -> float:
-    """As dpkt computes it: seconds in floating point have steps of 0.24 us in these years."""
-    whole = time_us // 1_000_000
-    return float(whole) + float(time_us - whole * 1_000_000) / 1e6
-
-
-@kernel
-def _forget_sizes(progress: _Record) -> None:
-    progress["sizes"] = progress["sizes_sum"] = progress["sizes_squares"] = 0
-
-
-@kernel
-def _add_size(progress: _Record, size: int) -> None:
-    if progress["sizes"] == 0:
-        _forget_sizes(progress)
-        progress["sizes_min"] = progress["sizes_max"] = size
-    progress["sizes"] += 1
-    progress["sizes_sum"] += size
-    progress["sizes_squares"] += size * size
-    progress["sizes_min"] = min(progress["sizes_min"], size)
-    progress["sizes_max"] = max(progress["sizes_max"], size)
-
-
-@kernel
-def _spread(progress: _Record) -> float:
-    """Sum of squared deviations of the sizes: a difference of integers, so 0 is exactly 0."""
-    count, total = int(progress["sizes"]), int(progress["sizes_sum"])
-    return float(count * int(progress["sizes_squares"]) - total * total) / count
-
-
-@kernel
-def _is_tcp(packet: _Record) -> bool:
-    return bool(packet["protocol"] == TCP and packet["header_bytes"])
-
-
-@kernel
-def _is_udp(packet: _Record) -> bool:
-    return bool(packet["protocol"] == UDP and packet["header_bytes"])
-
-
-@kernel
-def _has_port(packet: _Record, port: int) -> bool:
-    return bool(packet["src_port"] == port or packet["dst_port"] == port)
-
-
-@kernel
-def _add_flags(sums: _Row, at: int, flags: int) -> None:
-    sums[at] += flags & FIN != 0
-    sums[at + 1] += flags & SYN != 0
-    sums[at + 2] += flags & RST != 0
-    sums[at + 3] += flags & PSH != 0
-    sums[at + 4] += flags & ACK != 0
-    sums[at + 5] += flags & ECE != 0
-    sums[at + 6] += flags & CWR != 0
-
-
-@kernel
-def _add_services(sums: _Row, at: int, packet: _Record) -> None:
-    """HTTP to ICMP."""
-    is_tcp, is_udp, is_ip = _is_tcp(packet), _is_udp(packet), packet["ip_version"] == IPV4
-    sums[at] += is_tcp and _has_port(packet, 80)
-    sums[at + 1] += is_tcp and _has_port(packet, 443)
-    sums[at + 2] += is_udp and _has_port(packet, 53)
-    sums[at + 3] += is_tcp and _has_port(packet, 23)
-    sums[at + 4] += is_tcp and _has_port(packet, 25)
-    sums[at + 5] += is_tcp and _has_port(packet, 22)
-    sums[at + 6] += is_tcp and _has_port(packet, 21)  # what the scripts take for IRC
-    sums[at + 7] += is_tcp
-    sums[at + 8] += is_udp
-    sums[at + 9] += is_udp and (packet["src_port"] == 67 or packet["dst_port"] == 68)
-    sums[at + 10] += packet["ip_version"] == ARP
-    sums[at + 11] += is_ip and packet["protocol"] == ICMP
-
-
 # The first version.
 
 
 @kernel
 def _add_first(arrays: Windows, conversations: Table, packet: _Record) -> None:
     sums, progress = arrays.sums, arrays.progress[0]
-    now = _seconds(int(packet["time_us"]))
-    if _is_tcp(packet) or _is_udp(packet):
+    now = seconds(int(packet["time_us"]))
+    if is_tcp_packet(packet) or is_udp_packet(packet):
         _add_conversation(arrays, conversations, packet, now)
     sums[2] += packet["protocol"]
     sums[3] += packet["ttl"]
     sums[4] += progress["rate"]
     sums[5] += progress["rate"]
     sums[6] += progress["backward_rate"]
-    _add_flags(sums, 7, int(packet["flags"]))
-    _add_services(sums, 19, packet)
+    add_flags(sums, 7, int(packet["flags"]))
+    add_services(sums, 19, packet)
     sums[31] += packet["ip_version"] == IPV4
     sums[32] += packet["ip_version"] == IPV4
     _add_sizes(sums, progress, int(packet["ip_bytes"]), now)
@@ -500,7 +359,7 @@ def _slot(arrays: Windows, conversations: Table, packet: _Record) -> int:
         arrays.table.state[0]["evicted"] += 1
     slot = insert(conversations, packet, protocol, swapped, tag)
     flow = conversations.flows[slot]
-    flow["first_s"] = flow["last_s"] = _seconds(int(packet["time_us"]))
+    flow["first_s"] = flow["last_s"] = seconds(int(packet["time_us"]))
     flow["bytes"] = flow["packets"] = 0
     flow["fin"] = flow["syn"] = flow["rst"] = flow["psh"] = flow["ack"] = 0
     return slot
@@ -538,16 +397,16 @@ def _add_counts(sums: _Row, flow: _Record, flags: int) -> None:
 @kernel
 def _add_sizes(sums: _Row, progress: _Record, size: int, now: float) -> None:
     """Columns 34 to 46, from the list of sizes that is emptied on every 20th packet."""
-    is_twentieth = progress["sizes"] == _BUFFER - 1
+    is_twentieth = progress["sizes"] == BUFFER - 1
     if is_twentieth:
         _add_streams(sums, progress)  # of the 19 before
         progress["previous_s"] = 0.0
-    _add_size(progress, size)
+    add_size(progress, size)
     sums[33] += progress["sizes_sum"]
     sums[34] += progress["sizes_min"]
     sums[35] += progress["sizes_max"]
     sums[36] += progress["sizes_sum"] / progress["sizes"]
-    sums[37] += np.sqrt(_spread(progress) / progress["sizes"])
+    sums[37] += np.sqrt(spread(progress) / progress["sizes"])
     sums[38] += size
     sums[39] += now - progress["previous_s"]
     progress["previous_s"] = now
@@ -562,7 +421,7 @@ def _add_sizes(sums: _Row, progress: _Record, size: int, now: float) -> None:
 def _add_streams(sums: _Row, progress: _Record) -> None:
     """Of the incoming and the outgoing stream, which are one and the same."""
     count = float(progress["sizes"])
-    variance = _spread(progress) / count
+    variance = spread(progress) / count
     sums[41] += np.sqrt(2 * (progress["sizes_sum"] / count))
     sums[42] += np.sqrt(2 * variance)
     sums[43] += variance
@@ -577,14 +436,14 @@ def _add_streams(sums: _Row, progress: _Record) -> None:
 def _add_later(arrays: Windows, packet: _Record) -> None:
     """Sums of the columns that are means; the frame's size is what was captured, with padding."""
     sums, progress = arrays.sums, arrays.progress[0]
-    now = _seconds(int(packet["time_us"]))
+    now = seconds(int(packet["time_us"]))
     size = int(packet["captured_bytes"])
     if progress["sizes"] == 0:
         progress["first_s"] = progress["last_s"] = now
     sums[0] += packet["header_bytes"]
     sums[2] += packet["ttl"]
-    _add_flags(sums, 4, int(packet["flags"]))
-    _add_services(sums, 15, packet)
+    add_flags(sums, 4, int(packet["flags"]))
+    add_services(sums, 15, packet)
     sums[27] += packet["ip_version"] == IPV4 and packet["protocol"] == _IGMP
     sums[28] += packet["ip_version"] == IPV4
     sums[29] += packet["ip_version"] == IPV4
@@ -594,14 +453,14 @@ def _add_later(arrays: Windows, packet: _Record) -> None:
     progress["first_s"] = min(progress["first_s"], now)
     progress["last_s"] = max(progress["last_s"], now)
     arrays.protocols[packet["protocol"]] += 1
-    _add_size(progress, size)
+    add_size(progress, size)
 
 
 @kernel
 def _put_later(arrays: Windows, row: _Row, at: int, count: int) -> None:
     """The columns that are not means."""
     sums, progress = arrays.sums, arrays.progress[0]
-    variance = _spread(progress) / (count - 1) if count > 1 else np.nan
+    variance = spread(progress) / (count - 1) if count > 1 else np.nan
     duration = progress["last_s"] - progress["first_s"]
     row[at + 1] = _most_frequent(arrays.protocols)
     row[at + 3] = count / duration if duration > 0 else np.inf

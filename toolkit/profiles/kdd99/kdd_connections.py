@@ -24,35 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
-from idskit.flows.flow_table import (
-    CLOSE,
-    EVICTED,
-    IDLE,
-    Output,
-    Settings,
-    Table,
-    bare,
-    bare_output,
-    discard,
-    find,
-    identify,
-    insert,
-    is_forward,
-    is_full,
-    is_swapped,
-    make_table,
-    move,
-    room,
-    tag_of,
-)
+from idskit.flow import CLOSE, EVICTED, IDLE
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
+from idskit.flows.flow_table import discard, find, identify, insert, is_forward, is_full, move, room
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.profiles.kdd99 import kdd_fragments
 from idskit.profiles.kdd99.kdd_fragments import Fragments, complete, drop_silent, make_fragments
-from idskit.profiles.kdd99.kdd_names import BASIC, FLAGS, SERVICES, TRAFFIC
 from idskit.profiles.kdd99.kdd_services import service_of, tcp_services
 from idskit.profiles.kdd99.kdd_windows import ENDED, Recent, make_recent, put_recent
 from idskit.schema import Schema
+from idskit.schemas.kdd_names import BASIC, FLAGS, SERVICES, TRAFFIC
 
 _Record = np.void
 _Records = NDArray[np.void]
