@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from idskit.data.published.publisher import Version
 from idskit.schema import Feature
-from idskit.schemas import cic_names as columns
+from idskit.schemas import cic_columns as columns
 
 # Version 4.0; CIC-IDS2017, IoTID20, where they differ from it (IoTID20 has _ for each space).
 _SPELLINGS = """

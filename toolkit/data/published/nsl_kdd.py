@@ -23,7 +23,7 @@ from idskit.data.split_protocols import divide_paper
 from idskit.errors import DataError
 from idskit.profiles.registry import schema_named
 from idskit.schema import Feature, Schema
-from idskit.schemas.kdd_names import BASIC, CONTENT, TRAFFIC
+from idskit.schemas.kdd99_columns import BASIC, CONTENT, TRAFFIC
 
 SCHEMA = Schema(name="nsl-kdd", features=(*BASIC, *CONTENT, *TRAFFIC))
 HEADER = (*SCHEMA.names, "attack", "difficulty")

@@ -67,7 +67,7 @@ from idskit.kernels.pointers import rows
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames
 from idskit.profiles.cic import jnetpcap
 from idskit.schema import Schema
-from idskit.schemas import cic_names as columns
+from idskit.schemas import cic_columns as columns
 
 _Record = np.void
 _Records = NDArray[np.void]

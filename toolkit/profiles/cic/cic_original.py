@@ -56,7 +56,7 @@ from idskit.kernels.compile import kernel
 from idskit.packet import FIN, PSH, RST, TCP, UDP, URG, Frames
 from idskit.profiles.cic import jnetpcap
 from idskit.schema import Schema
-from idskit.schemas import cic_names as columns
+from idskit.schemas import cic_columns as columns
 
 _Record = np.void
 _Records = NDArray[np.void]

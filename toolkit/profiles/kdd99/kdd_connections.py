@@ -35,7 +35,7 @@ from idskit.profiles.kdd99.kdd_fragments import Fragments, complete, drop_silent
 from idskit.profiles.kdd99.kdd_services import service_of, tcp_services
 from idskit.profiles.kdd99.kdd_windows import ENDED, Recent, make_recent, put_recent
 from idskit.schema import Schema
-from idskit.schemas.kdd_names import BASIC, FLAGS, SERVICES, TRAFFIC
+from idskit.schemas.kdd99_columns import BASIC, FLAGS, SERVICES, TRAFFIC
 
 _Record = np.void
 _Records = NDArray[np.void]
