@@ -29,8 +29,8 @@ from idskit.extract.extract import extract
 from idskit.flow_input import FlowInput
 from idskit.profiles import open_flows, schema_named
 from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES
-from idskit.profiles.kdd99.kdd_names import FLAGS, PROTOCOL_TYPES, SERVICES
 from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services
+from idskit.schemas.kdd99_columns import FLAGS, PROTOCOL_TYPES, SERVICES
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 

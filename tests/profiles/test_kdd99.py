@@ -22,8 +22,8 @@ from idskit.flow_input import FlowInput
 from idskit.flows.flow_table import ENDS
 from idskit.profiles import open_flows, schema_named
 from idskit.profiles.kdd99 import kdd_fragments
-from idskit.profiles.kdd99.kdd_names import FLAGS, PROTOCOL_TYPES, SERVICES
 from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services
+from idskit.schemas.kdd99_columns import FLAGS, PROTOCOL_TYPES, SERVICES
 
 PROFILES = [
     ("kdd99", 255, True),

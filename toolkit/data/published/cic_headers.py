@@ -9,8 +9,8 @@ of ahlashkari/CICFlowMeter): a model that learned those must not be fed them fro
 from __future__ import annotations
 
 from idskit.data.published.publisher import Version
-from idskit.profiles.cic import cic_names as columns
 from idskit.schema import Feature
+from idskit.schemas import cic_columns as columns
 
 # Version 4.0; CIC-IDS2017, IoTID20, where they differ from it (IoTID20 has _ for each space).
 _SPELLINGS = """

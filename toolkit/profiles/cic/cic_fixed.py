@@ -66,9 +66,9 @@ from idskit.flows.flow_table import (
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import rows
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames
-from idskit.profiles.cic import cic_names as columns
 from idskit.profiles.cic import jnetpcap
 from idskit.schema import Schema
+from idskit.schemas import cic_columns as columns
 
 _Record = np.void
 _Records = NDArray[np.void]

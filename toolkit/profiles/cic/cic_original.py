@@ -58,9 +58,9 @@ from idskit.flows.flow_table import (
 )
 from idskit.kernels.compile import kernel
 from idskit.packet import FIN, PSH, RST, TCP, UDP, URG, Frames
-from idskit.profiles.cic import cic_names as columns
 from idskit.profiles.cic import jnetpcap
 from idskit.schema import Schema
+from idskit.schemas import cic_columns as columns
 
 _Record = np.void
 _Records = NDArray[np.void]

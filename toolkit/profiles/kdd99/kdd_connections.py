@@ -49,10 +49,10 @@ from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.profiles.kdd99 import kdd_fragments
 from idskit.profiles.kdd99.kdd_fragments import Fragments, complete, drop_silent, make_fragments
-from idskit.profiles.kdd99.kdd_names import BASIC, FLAGS, SERVICES, TRAFFIC
 from idskit.profiles.kdd99.kdd_services import service_of, tcp_services
 from idskit.profiles.kdd99.kdd_windows import ENDED, Recent, make_recent, put_recent
 from idskit.schema import Schema
+from idskit.schemas.kdd99_columns import BASIC, FLAGS, SERVICES, TRAFFIC
 
 _Record = np.void
 _Records = NDArray[np.void]

@@ -1,0 +1,1 @@
+"""Column names and units of every feature schema, as data."""
