@@ -159,7 +159,7 @@ def train(  # noqa: PLR0913 - one parameter per flag
         _compare_models(settings, model, json_file, **run)
         return
     settings = replace(settings, model=model)
-    if leave_one_attack_out and (settings.teacher or settings.more):
+    if leave_one_attack_out and (settings.resolved().teacher_runs() or settings.more):
         raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --set more")
     count = seeds or (SEEDS if html else 1)
     metrics = train_seeds(settings, count, keep=choice.keep, **run)
