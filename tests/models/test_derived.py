@@ -19,8 +19,8 @@ from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.models.saved_run import RUN_FILE, LabelledRows, Run, load_run, save_run
-from idskit.profiles.ciciot2023 import ciciot2023_windows as ciciot2023
 from idskit.schema import Feature, Schema
+from idskit.schemas import ciciot2023_columns as ciciot2023
 from idskit.training.members.boosted_trees import average_of, tree_arrays
 from idskit.training.members.choose_derived import pairs_of
 from idskit.training.settings import TrainingSettings, check_settings

@@ -22,7 +22,9 @@ from idskit.flow_input import FlowInput
 from idskit.flows.flow_table import ENDS, FLOW, Settings, new_output
 from idskit.packet import PACKET
 from idskit.profiles import FlowBatch, open_flows, schema_named
-from idskit.profiles.ciciot2023.ciciot2023_windows import FIRST, PIECE_BYTES, PacketWindows
+from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES, PacketWindows
+from idskit.schema import Schema
+from idskit.schemas.ciciot2023_columns import FIRST
 
 REFERENCES = [
     "WebattackSQLinj",
@@ -306,7 +308,7 @@ def test_a_piece_counts_frames_that_make_no_row(capture: Path) -> None:
 
 def test_without_pieces_nothing_starts_anew(capture: Path) -> None:
     path = long_capture(capture)
-    profile = PacketWindows(name="whole", features=FIRST, piece_bytes=0)
+    profile = PacketWindows(SCHEMA=Schema(name="whole", features=FIRST), piece_bytes=0)
     state, output = profile.make(Settings(memory_bytes=1 << 20)), new_output(100, len(FIRST))
     with open_capture(path) as frames:
         for chunk in frames.frames():

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from idskit.cli import app
 from idskit.data.dataset import Dataset, MoreRows
 from idskit.errors import RunError
-from idskit.profiles.ciciot2023.ciciot2023_windows import LATER
+from idskit.schemas.ciciot2023_columns import LATER
 from idskit.training.evaluation.leave_attack_out import leave_each_out
 from idskit.training.pseudo_labels import GROUP, with_more
 from idskit.training.settings import TrainingSettings

@@ -26,8 +26,9 @@ from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flow_input import FlowInput
 from idskit.flows.flow_table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
-from idskit.profiles.registry import NAMES, Profile, profile_named
+from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console

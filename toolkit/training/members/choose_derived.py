@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from idskit.models.members.derived_columns import NO_PAIRS, Pair, Pairs
 from idskit.models.members.tree_member import TreeMember
-from idskit.profiles.ciciot2023 import ciciot2023_windows as ciciot2023
 from idskit.schema import Schema
+from idskit.schemas import ciciot2023_columns as ciciot2023
 
 
 def pairs_of(schema: Schema, trees: TreeMember) -> Pairs:
