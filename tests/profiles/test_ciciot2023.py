@@ -24,6 +24,7 @@ from idskit.flows.flow_records import Settings, new_output
 from idskit.packet import PACKET
 from idskit.profiles import FlowBatch, open_flows, schema_named
 from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES, PacketWindows
+from idskit.schema import Schema
 from idskit.schemas.ciciot2023_columns import FIRST
 
 REFERENCES = [
@@ -308,7 +309,7 @@ def test_a_piece_counts_frames_that_make_no_row(capture: Path) -> None:
 
 def test_without_pieces_nothing_starts_anew(capture: Path) -> None:
     path = long_capture(capture)
-    profile = PacketWindows(name="whole", features=FIRST, piece_bytes=0)
+    profile = PacketWindows(SCHEMA=Schema(name="whole", features=FIRST), piece_bytes=0)
     state, output = profile.make(Settings(memory_bytes=1 << 20)), new_output(100, len(FIRST))
     with open_capture(path) as frames:
         for chunk in frames.frames():

@@ -25,8 +25,9 @@ from idskit.flow import CAPTURE_END, VERDICT, addresses
 from idskit.flow_input import FlowInput
 from idskit.flows.flow_records import Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
-from idskit.profiles.registry import NAMES, Profile, profile_named
+from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console

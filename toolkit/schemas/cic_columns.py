@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from idskit.schema import Feature
+from idskit.schema import Feature, Schema
 
 _Columns = tuple[tuple[str, str], ...]
-
-
-def _each(template: str, names: str, unit: str) -> _Columns:
-    return tuple((template.format(name), unit) for name in names.split())
 
 
 TOTALS: _Columns = (
@@ -17,15 +13,32 @@ TOTALS: _Columns = (
     ("Total Bwd packets", "packets"),
     ("Total Length of Fwd Packet", "bytes"),
     ("Total Length of Bwd Packet", "bytes"),
-    *_each("Fwd Packet Length {}", "Max Min Mean Std", "bytes"),
-    *_each("Bwd Packet Length {}", "Max Min Mean Std", "bytes"),
+    ("Fwd Packet Length Max", "bytes"),
+    ("Fwd Packet Length Min", "bytes"),
+    ("Fwd Packet Length Mean", "bytes"),
+    ("Fwd Packet Length Std", "bytes"),
+    ("Bwd Packet Length Max", "bytes"),
+    ("Bwd Packet Length Min", "bytes"),
+    ("Bwd Packet Length Mean", "bytes"),
+    ("Bwd Packet Length Std", "bytes"),
     ("Flow Bytes/s", "bytes/s"),
     ("Flow Packets/s", "packets/s"),
 )
 GAPS: _Columns = (
-    *_each("Flow IAT {}", "Mean Std Max Min", "us"),
-    *_each("Fwd IAT {}", "Total Mean Std Max Min", "us"),
-    *_each("Bwd IAT {}", "Total Mean Std Max Min", "us"),
+    ("Flow IAT Mean", "us"),
+    ("Flow IAT Std", "us"),
+    ("Flow IAT Max", "us"),
+    ("Flow IAT Min", "us"),
+    ("Fwd IAT Total", "us"),
+    ("Fwd IAT Mean", "us"),
+    ("Fwd IAT Std", "us"),
+    ("Fwd IAT Max", "us"),
+    ("Fwd IAT Min", "us"),
+    ("Bwd IAT Total", "us"),
+    ("Bwd IAT Mean", "us"),
+    ("Bwd IAT Std", "us"),
+    ("Bwd IAT Max", "us"),
+    ("Bwd IAT Min", "us"),
 )
 SIDE_FLAGS: _Columns = (
     ("Fwd PSH Flags", "packets"),
@@ -41,10 +54,22 @@ HEADERS: _Columns = (
     ("Bwd Packets/s", "packets/s"),
 )
 LENGTHS: _Columns = (
-    *_each("Packet Length {}", "Min Max Mean Std", "bytes"),
+    ("Packet Length Min", "bytes"),
+    ("Packet Length Max", "bytes"),
+    ("Packet Length Mean", "bytes"),
+    ("Packet Length Std", "bytes"),
     ("Packet Length Variance", "bytes^2"),
 )
-FLAGS: _Columns = _each("{} Flag Count", "FIN SYN RST PSH ACK URG CWR ECE", "packets")
+FLAGS: _Columns = (
+    ("FIN Flag Count", "packets"),
+    ("SYN Flag Count", "packets"),
+    ("RST Flag Count", "packets"),
+    ("PSH Flag Count", "packets"),
+    ("ACK Flag Count", "packets"),
+    ("URG Flag Count", "packets"),
+    ("CWR Flag Count", "packets"),
+    ("ECE Flag Count", "packets"),
+)
 DOWN_UP: _Columns = (("Down/Up Ratio", "1"),)
 SEGMENTS: _Columns = (
     ("Average Packet Size", "bytes"),
@@ -70,11 +95,68 @@ WINDOWS: _Columns = (
     ("Bwd Init Win Bytes", "bytes"),
 )
 PERIODS: _Columns = (
-    *_each("Active {}", "Mean Std Max Min", "us"),
-    *_each("Idle {}", "Mean Std Max Min", "us"),
+    ("Active Mean", "us"),
+    ("Active Std", "us"),
+    ("Active Max", "us"),
+    ("Active Min", "us"),
+    ("Idle Mean", "us"),
+    ("Idle Std", "us"),
+    ("Idle Max", "us"),
+    ("Idle Min", "us"),
+)
+START_ORIGINAL: _Columns = (("Fwd Act Data Pkts", "packets"), ("Fwd Seg Size Min", "bytes"))
+START_FIXED: _Columns = (
+    ("Fwd Act Data Pkts", "packets"),
+    ("Bwd Act Data Pkts", "packets"),
+    ("Fwd Seg Size Min", "bytes"),
+    ("Bwd Seg Size Min", "bytes"),
+)
+CONNECTION: _Columns = (
+    ("ICMP Code", "code"),
+    ("ICMP Type", "code"),
+    ("Fwd TCP Retrans. Count", "packets"),
+    ("Bwd TCP Retrans. Count", "packets"),
+    ("Total TCP Retrans. Count", "packets"),
+    ("Total Connection Flow Time", "us"),
 )
 
 
-def features(*columns: tuple[str, str]) -> tuple[Feature, ...]:
-    """Schema features of (name, unit) pairs."""
-    return tuple(Feature(name=name, unit=unit) for name, unit in columns)
+def _schema(name: str, *groups: _Columns) -> Schema:
+    columns = (Feature(name=column, unit=unit) for group in groups for column, unit in group)
+    return Schema(name=name, features=tuple(columns))
+
+
+CIC_ORIGINAL = _schema(
+    "cic-original",
+    TOTALS,
+    GAPS,
+    SIDE_FLAGS,
+    HEADERS,
+    LENGTHS,
+    FLAGS,
+    DOWN_UP,
+    SEGMENTS,
+    BULK,
+    SUBFLOWS,
+    WINDOWS,
+    START_ORIGINAL,
+    PERIODS,
+)
+CIC_FIXED = _schema(
+    "cic-fixed",
+    TOTALS,
+    GAPS,
+    SIDE_FLAGS,
+    SIDE_RESETS,
+    HEADERS,
+    LENGTHS,
+    FLAGS,
+    DOWN_UP,
+    SEGMENTS,
+    BULK,
+    SUBFLOWS,
+    WINDOWS,
+    START_FIXED,
+    PERIODS,
+    CONNECTION,
+)

@@ -1,11 +1,11 @@
-"""The columns and categories of KDD'99 as NSL-KDD has them: one list for tables and for packets.
+"""Columns and categories of KDD'99 as NSL-KDD has them: one list for tables and for packets.
 
 ``nsl_kdd`` reads all 41 columns from files; ``kdd_connections`` computes BASIC and TRAFFIC.
 """
 
 from __future__ import annotations
 
-from idskit.schema import Feature
+from idskit.schema import Feature, Schema
 
 # Every value that the publisher's files hold; fixed here, so a code never depends on a file.
 PROTOCOL_TYPES = ("icmp", "tcp", "udp")
@@ -19,31 +19,55 @@ _SERVICES = (
 )
 SERVICES = tuple(_SERVICES.split())
 FLAGS = ("OTH", "REJ", "RSTO", "RSTOS0", "RSTR", "S0", "S1", "S2", "S3", "SF", "SH")
-NOMINAL = {"protocol_type": PROTOCOL_TYPES, "service": SERVICES, "flag": FLAGS}
-
-
-def _features(columns: str) -> tuple[Feature, ...]:
-    pairs = (column.split(":") for column in columns.split())
-    return tuple(
-        Feature(name=name, unit=unit or "category", categories=NOMINAL.get(name, ()))
-        for name, unit in pairs
-    )
-
-
-BASIC = _features(
-    "duration:s protocol_type: service: flag: src_bytes:bytes dst_bytes:bytes land:boolean "
-    "wrong_fragment:count urgent:count"
+BASIC = (
+    Feature(name="duration", unit="s"),
+    Feature(name="protocol_type", unit="category", categories=PROTOCOL_TYPES),
+    Feature(name="service", unit="category", categories=SERVICES),
+    Feature(name="flag", unit="category", categories=FLAGS),
+    Feature(name="src_bytes", unit="bytes"),
+    Feature(name="dst_bytes", unit="bytes"),
+    Feature(name="land", unit="boolean"),
+    Feature(name="wrong_fragment", unit="count"),
+    Feature(name="urgent", unit="count"),
 )
-CONTENT = _features(
-    "hot:count num_failed_logins:count logged_in:boolean num_compromised:count root_shell:boolean "
-    "su_attempted:count num_root:count num_file_creations:count num_shells:count "
-    "num_access_files:count num_outbound_cmds:count is_host_login:boolean is_guest_login:boolean"
+CONTENT = (
+    Feature(name="hot", unit="count"),
+    Feature(name="num_failed_logins", unit="count"),
+    Feature(name="logged_in", unit="boolean"),
+    Feature(name="num_compromised", unit="count"),
+    Feature(name="root_shell", unit="boolean"),
+    Feature(name="su_attempted", unit="count"),
+    Feature(name="num_root", unit="count"),
+    Feature(name="num_file_creations", unit="count"),
+    Feature(name="num_shells", unit="count"),
+    Feature(name="num_access_files", unit="count"),
+    Feature(name="num_outbound_cmds", unit="count"),
+    Feature(name="is_host_login", unit="boolean"),
+    Feature(name="is_guest_login", unit="boolean"),
 )
-TRAFFIC = _features(
-    "count:count srv_count:count serror_rate:share srv_serror_rate:share rerror_rate:share "
-    "srv_rerror_rate:share same_srv_rate:share diff_srv_rate:share srv_diff_host_rate:share "
-    "dst_host_count:count dst_host_srv_count:count dst_host_same_srv_rate:share "
-    "dst_host_diff_srv_rate:share dst_host_same_src_port_rate:share "
-    "dst_host_srv_diff_host_rate:share dst_host_serror_rate:share dst_host_srv_serror_rate:share "
-    "dst_host_rerror_rate:share dst_host_srv_rerror_rate:share"
+TRAFFIC = (
+    Feature(name="count", unit="count"),
+    Feature(name="srv_count", unit="count"),
+    Feature(name="serror_rate", unit="share"),
+    Feature(name="srv_serror_rate", unit="share"),
+    Feature(name="rerror_rate", unit="share"),
+    Feature(name="srv_rerror_rate", unit="share"),
+    Feature(name="same_srv_rate", unit="share"),
+    Feature(name="diff_srv_rate", unit="share"),
+    Feature(name="srv_diff_host_rate", unit="share"),
+    Feature(name="dst_host_count", unit="count"),
+    Feature(name="dst_host_srv_count", unit="count"),
+    Feature(name="dst_host_same_srv_rate", unit="share"),
+    Feature(name="dst_host_diff_srv_rate", unit="share"),
+    Feature(name="dst_host_same_src_port_rate", unit="share"),
+    Feature(name="dst_host_srv_diff_host_rate", unit="share"),
+    Feature(name="dst_host_serror_rate", unit="share"),
+    Feature(name="dst_host_srv_serror_rate", unit="share"),
+    Feature(name="dst_host_rerror_rate", unit="share"),
+    Feature(name="dst_host_srv_rerror_rate", unit="share"),
+)
+FEATURES = (*BASIC, *TRAFFIC)  # what packets tell: CONTENT needs payloads
+KDD99, KDD99_100, KDD99_EXCLUSIVE, KDD99_EXCLUSIVE_255 = (
+    Schema(name=name, features=FEATURES)
+    for name in ("kdd99", "kdd99-100", "kdd99-exclusive", "kdd99-exclusive-255")
 )

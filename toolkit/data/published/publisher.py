@@ -29,8 +29,8 @@ from idskit.data.published.finite_rows import finite
 from idskit.data.published.label_meanings import BENIGN, Meaning, column_key
 from idskit.data.split_protocols import PAPER_NOTES, Parts, divide_honest, divide_paper
 from idskit.errors import DataError
-from idskit.profiles.registry import schema_named
 from idskit.schema import Feature, Schema
+from idskit.schemas.catalog import schema_named
 from idskit.tables.label_column import label_key
 from idskit.tables.matrix import MISSING, Source, Table, read_tables, table_files, words_of
 from idskit.tables.pieces import header_of

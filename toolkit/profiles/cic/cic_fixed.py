@@ -49,7 +49,6 @@ from idskit.flows.flow_statistics import (
 from idskit.flows.flow_table import (
     backward_of,
     discard,
-    find,
     forward_of,
     identify,
     insert,
@@ -62,12 +61,12 @@ from idskit.flows.flow_table import (
     start_flow,
     victim,
 )
+from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import rows
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames
 from idskit.profiles.cic import jnetpcap
-from idskit.schema import Schema
-from idskit.schemas import cic_columns as columns
+from idskit.schemas.cic_columns import CIC_FIXED
 
 _Record = np.void
 _Records = NDArray[np.void]
@@ -75,34 +74,7 @@ _Row = NDArray[np.float64]
 
 IGMP = 2  # IANA protocol number
 
-SCHEMA = Schema(
-    name="cic-fixed",
-    features=columns.features(
-        *columns.TOTALS,
-        *columns.GAPS,
-        *columns.SIDE_FLAGS,
-        *columns.SIDE_RESETS,
-        *columns.HEADERS,
-        *columns.LENGTHS,
-        *columns.FLAGS,
-        *columns.DOWN_UP,
-        *columns.SEGMENTS,
-        *columns.BULK,
-        *columns.SUBFLOWS,
-        *columns.WINDOWS,
-        ("Fwd Act Data Pkts", "packets"),
-        ("Bwd Act Data Pkts", "packets"),
-        ("Fwd Seg Size Min", "bytes"),
-        ("Bwd Seg Size Min", "bytes"),
-        *columns.PERIODS,
-        ("ICMP Code", "code"),
-        ("ICMP Type", "code"),
-        ("Fwd TCP Retrans. Count", "packets"),
-        ("Bwd TCP Retrans. Count", "packets"),
-        ("Total TCP Retrans. Count", "packets"),
-        ("Total Connection Flow Time", "us"),
-    ),
-)
+SCHEMA = CIC_FIXED
 _WIDTH = len(SCHEMA)
 
 # A TCP packet that a connection has shown, to recognise it when it comes again.

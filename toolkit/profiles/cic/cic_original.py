@@ -40,7 +40,6 @@ from idskit.flows.flow_statistics import (
 from idskit.flows.flow_table import (
     backward_of,
     discard,
-    find,
     forward_of,
     identify,
     insert,
@@ -52,35 +51,17 @@ from idskit.flows.flow_table import (
     start_flow,
     victim,
 )
+from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.packet import FIN, PSH, RST, TCP, UDP, URG, Frames
 from idskit.profiles.cic import jnetpcap
-from idskit.schema import Schema
-from idskit.schemas import cic_columns as columns
+from idskit.schemas.cic_columns import CIC_ORIGINAL
 
 _Record = np.void
 _Records = NDArray[np.void]
 _Row = NDArray[np.float64]
 
-SCHEMA = Schema(
-    name="cic-original",
-    features=columns.features(
-        *columns.TOTALS,
-        *columns.GAPS,
-        *columns.SIDE_FLAGS,
-        *columns.HEADERS,
-        *columns.LENGTHS,
-        *columns.FLAGS,
-        *columns.DOWN_UP,
-        *columns.SEGMENTS,
-        *columns.BULK,
-        *columns.SUBFLOWS,
-        *columns.WINDOWS,
-        ("Fwd Act Data Pkts", "packets"),
-        ("Fwd Seg Size Min", "bytes"),
-        *columns.PERIODS,
-    ),
-)
+SCHEMA = CIC_ORIGINAL
 
 _WIDTH = len(SCHEMA)
 
