@@ -19,8 +19,7 @@ from tests.flows.traffic import random_packets
 from idskit.flow import ENDS
 from idskit.flows.flow_key import hash_keys, is_swapped, tag_of
 from idskit.flows.flow_records import Settings, Table, bytes_per_flow, make_table
-from idskit.flows.flow_table import discard, insert
-from idskit.flows.host_pairs import find
+from idskit.flows.flow_table import discard, find, insert
 from idskit.packet import PACKET, UDP
 from idskit.profiles.gateway.connection_evidence import EVIDENCE
 

@@ -49,6 +49,7 @@ from idskit.flows.flow_statistics import (
 from idskit.flows.flow_table import (
     backward_of,
     discard,
+    find,
     forward_of,
     identify,
     insert,
@@ -61,7 +62,6 @@ from idskit.flows.flow_table import (
     start_flow,
     victim,
 )
-from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import rows
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames

@@ -40,6 +40,7 @@ from idskit.flows.flow_statistics import (
 from idskit.flows.flow_table import (
     backward_of,
     discard,
+    find,
     forward_of,
     identify,
     insert,
@@ -51,7 +52,6 @@ from idskit.flows.flow_table import (
     start_flow,
     victim,
 )
-from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.packet import FIN, PSH, RST, TCP, UDP, URG, Frames
 from idskit.profiles.cic import jnetpcap

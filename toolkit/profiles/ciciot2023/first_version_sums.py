@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from idskit.flows.flow_key import is_swapped, tag_of
 from idskit.flows.flow_records import Table
-from idskit.flows.flow_table import discard, insert, is_full, move, victim
-from idskit.flows.host_pairs import find
+from idskit.flows.flow_table import discard, find, insert, is_full, move, victim
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, PSH, RST, SYN, TCP
 from idskit.profiles.ciciot2023.dpkt_frames import IPV4

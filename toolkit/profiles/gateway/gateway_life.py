@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from idskit.flow import AGE, CLOSE, EVICTED, IDLE, REPLACED, VERDICT
 from idskit.flows import decaying_counters as host_history
 from idskit.flows import host_context
-from idskit.flows.decaying_counters import note_answer, note_payload, put_history
+from idskit.flows.decaying_counters import put_history
 from idskit.flows.flow_counters import add_activity, add_bulk, add_packet, follow_teardown
 from idskit.flows.flow_key import is_swapped
 from idskit.flows.flow_records import (
@@ -39,7 +39,11 @@ from idskit.flows.flow_table import (
     turn,
     victim,
 )
-from idskit.flows.host_context import refuse
+from idskit.flows.host_context import (
+    note_answer,
+    note_payload,
+    refuse,
+)
 from idskit.flows.host_slots import (
     WINDOWS,
     Hosts,

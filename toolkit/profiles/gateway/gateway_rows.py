@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.decaying_counters import FLOWS
 from idskit.flows.flow_statistics import (
     deviation,
     put_bulk,
@@ -22,6 +21,7 @@ from idskit.flows.flow_statistics import (
     ratio,
 )
 from idskit.flows.host_context import (
+    FLOWS,
     PEERS,
     PORTS,
     REFUSED,

@@ -26,8 +26,7 @@ from idskit.errors import IdskitError
 from idskit.flow import CLOSE, EVICTED, IDLE
 from idskit.flows.flow_key import is_swapped, tag_of
 from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
-from idskit.flows.flow_table import discard, identify, insert, is_forward, is_full, move, room
-from idskit.flows.host_pairs import find
+from idskit.flows.flow_table import discard, find, identify, insert, is_forward, is_full, move, room
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.profiles.kdd99 import kdd_fragments
@@ -147,8 +146,8 @@ class ConversationRecords:
         """
         if settings.verdict_after:
             raise IdskitError(
-                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} are "
-                "known only when a conversation ends: omit it"
+                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} "
+                "are known only when a conversation ends: omit it"
             )
         capacity = max(settings.memory_bytes // _BYTES_EACH, 1)
         table = make_table(settings, capacity)
