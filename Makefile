@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
-.PHONY: demo test install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
+.PHONY: demo test quick install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
 	test-ort118 ship clean
 
 demo: install-runtime
@@ -14,6 +14,10 @@ demo: install-runtime
 
 test: install-all lint types tests
 	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS="$(KERNEL_TESTS)"
+
+# While working: lint, types, and the tests of what changed since main.
+quick: lint types
+	$(BIN)/python -m pytest -n 2 -q $$($(BIN)/python -m tests.changed)
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -64,7 +68,7 @@ test-ort118:
 # Rebuild the shipped model and sample from the labelled captures: make ship DATA=../shared/data/pcap/labelled
 DATA ?= ../shared/data/pcap/labelled
 ship: install-all
-	$(BIN)/idskit train captures --data $(DATA) --labels family --threads 1 --seeds 5 --keep best -o runs/shipped
+	$(BIN)/idskit train captures --data $(DATA) --labels family --threads 1 --seeds 5 --set keep=best -o runs/shipped
 	$(BIN)/idskit export runs/shipped --quantize int8 --target x86-64 -o toolkit/shipped/ids.int8.onnx
 	$(BIN)/idskit generate -o $(SAMPLE) --packets 3600 --mix home --seed 1
 

@@ -26,12 +26,13 @@ from idskit.bench.gpu import (
     open_graph_session,
     placement,
 )
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import Detector
 from idskit.detect.session import PROVIDERS, thread_count
 from idskit.errors import DeviceError, IdskitError, require
 from idskit.files.folders import COMPILED_TORCH, require_private
 from idskit.modelfile.graph_facts import graph_facts
 from idskit.modelfile.model_file import INPUT, OUTPUT, read_model
+from idskit.modelfile.model_path import model_path
 from idskit.schema import Schema
 
 Rows = NDArray[np.float32]
@@ -114,10 +115,7 @@ def open_candidate(
         ModelError, RunError, DeviceError, MissingExtra: as loading says.
         IdskitError: something was asked for that this kind of model or device does not have.
     """
-    if path is None:
-        with shipped_model() as shipped:
-            return open_candidate(shipped, device=device, threads=threads, cuda_graph=cuda_graph)
-    if path.is_dir():
+    if path is not None and path.is_dir():
         return _torch_candidate(path, device=device, threads=threads, compiled=compiled, half=half)
     if compiled or half:
         raise IdskitError(
@@ -128,7 +126,8 @@ def open_candidate(
         raise DeviceError(
             f"a CUDA graph was asked for on device {device}: add --device cuda, or measure without"
         )
-    return _onnx_candidate(path, device=device, threads=threads, cuda_graph=cuda_graph)
+    with model_path(path) as file:
+        return _onnx_candidate(file, device=device, threads=threads, cuda_graph=cuda_graph)
 
 
 def realistic_rows(sample: Rows, schema: Schema, count: int, *, seed: int) -> Rows:

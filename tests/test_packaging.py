@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, TOOL = SETTINGS["project"], SETTINGS["tool"]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,27 @@ def test_wheel_installs_only_idskit(wheel):
     assert top == {"idskit", f"idskit-{PROJECT['version']}.dist-info"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["__init__.py", "py.typed", "export/__init__.py", "bench/__init__.py", "flows/decode.py"],
-)
-def test_wheel_has_every_room(wheel, name):
+PACKAGES = TOOL["setuptools"]["packages"]
+
+
+def test_every_room_is_listed():
+    homes = {"idskit": ROOT / "toolkit", "idskit.export": ROOT / "export"}
+    homes["idskit.bench"] = ROOT / "bench"
+    found = {
+        ".".join([name, *file.parent.relative_to(home).parts])
+        for name, home in homes.items()
+        for file in home.rglob("__init__.py")
+    }
+    assert found == set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_wheel_has_every_room(wheel, package):
+    assert f"{package.replace('.', '/')}/__init__.py" in wheel.namelist()
+
+
+@pytest.mark.parametrize("name", ["py.typed", "__main__.py", "cli/entry.py", "options.py"])
+def test_wheel_has_the_program(wheel, name):
     assert f"idskit/{name}" in wheel.namelist()
 
 

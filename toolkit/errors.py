@@ -71,3 +71,9 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtra(
             f"this needs {error.name}, which is not installed: pip install 'idskit[{extra}]'"
         ) from error
+
+
+def require_all(extra: str, *modules: str) -> None:
+    """Import several modules of one extra, as ``require`` does."""
+    for module in modules:
+        require(module, extra)

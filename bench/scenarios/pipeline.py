@@ -30,7 +30,7 @@ from idskit.errors import SchemaError
 from idskit.generate import generate
 from idskit.machine.machine_facts import reset_peak_rss, sensors
 from idskit.profiles.flow_reader import open_flows
-from idskit.profiles.registry import NAMES
+from idskit.schemas.catalog import NAMES
 
 MIX = "mixed"
 PACED_PASSES = 3

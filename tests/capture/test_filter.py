@@ -107,5 +107,5 @@ def test_without_libpcap_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_file_has_no_filter(tmp_path: Path) -> None:
     path = write(tmp_path / "one.pcap", [(0, 0, QUESTION)])
-    with pytest.raises(IdskitError, match="only interfaces have one"):
+    with pytest.raises(IdskitError, match=r"only interfaces \(-i\) have one"):
         open_flows(path, filter="tcp")

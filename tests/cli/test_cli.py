@@ -64,7 +64,6 @@ def test_usage_errors_exit_2(arguments):
         (["train", "nsl-kdd", "--data", "missing"], "missing"),
         (["train", "no-such-set", "--data", "."], "no-such-set"),
         (["bench", "missing.onnx"], "missing.onnx"),
-        (["bench", "--from", "missing.json"], "missing.json"),
         (["bench", "--scenario", "nonsense"], "nonsense"),
         (["compare", "one.json"], "name two or more"),
         (["compare", "a.json", "b.json"], "a.json"),
@@ -100,7 +99,7 @@ def test_a_gate_exits_3(monkeypatch, capsys):
     def refuse(_words):
         raise GateRefused("no")
 
-    monkeypatch.setattr("idskit.cli.app", refuse)
+    monkeypatch.setattr("idskit.cli.entry.app", refuse)
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 3
@@ -111,7 +110,7 @@ def test_an_unexpected_error_is_said_as_such(monkeypatch, capsys):
     def fail(_words):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("idskit.cli.app", fail)
+    monkeypatch.setattr("idskit.cli.entry.app", fail)
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 1

@@ -16,7 +16,7 @@ from idskit.data.datasets import load
 from idskit.data.published import nsl_kdd
 from idskit.errors import DataError
 from idskit.profiles import schema_named
-from idskit.profiles.kdd99 import kdd_names as kdd_columns
+from idskit.schemas import kdd99_columns as kdd_columns
 
 Write = Callable[..., Path]
 Lines = Callable[..., list[str]]

@@ -18,12 +18,13 @@ from idskit.data.datasets import load, load_more
 from idskit.data.published import cic_headers as cic_columns
 from idskit.data.published import cicids2017, iotid20
 from idskit.data.published import ciciot2023_tables as ciciot2023
-from idskit.data.published.publisher import column_key, label_key
+from idskit.data.published.label_meanings import column_key
+from idskit.data.published.publisher import label_key
 from idskit.errors import DataError
 from idskit.profiles import schema_named
-from idskit.profiles.ciciot2023.ciciot2023_windows import FIRST, LATER
 from idskit.profiles.flow_reader import open_flows
 from idskit.schema import SchemaError
+from idskit.schemas.ciciot2023_columns import FIRST, LATER
 
 IOT_COLUMNS = [feature.name for feature in LATER]
 _SPELLED = [line.split("; ") for line in cic_columns._SPELLINGS.strip().split("\n")]
@@ -89,12 +90,12 @@ def test_label_spellings_meet(name: str):
 
 def test_the_three_spellings_are_those_of_cic_original():
     names = schema_named("cic-original").names
-    assert tuple(feature.name for feature in cic_columns.FEATURES) == names
+    assert tuple(row[0] for row in cic_columns.COLUMNS) == names
     assert set(cic_columns.SPELLINGS.values()) <= set(names)
 
 
 def test_units_are_those_of_cic_original():
-    assert schema_named("cic-original").features == cic_columns.FEATURES
+    assert schema_named("cic-original").features == cic_columns.VERSION.features[1:]
 
 
 def test_the_spellings_of_the_public_files_are_all_known(shared: Path):

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from idskit.detect import detector as detector_module
 from idskit.detect.detector import CHUNK, Detector
 from idskit.errors import IdskitError, ModelError, SchemaError
-from idskit.flows.flow_table import FLOW
+from idskit.flow import FLOW
+from idskit.modelfile import model_path
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Feature
 
@@ -113,8 +113,8 @@ def test_an_impossible_threshold_is_refused(make_model, threshold) -> None:
 
 def test_without_a_path_the_shipped_model_is_loaded(make_model, monkeypatch, tmp_path) -> None:
     made = make_model()
-    monkeypatch.setattr(detector_module, "files", lambda package: tmp_path)
-    monkeypatch.setattr(detector_module, "SHIPPED", made.name)
+    monkeypatch.setattr(model_path, "files", lambda package: tmp_path)
+    monkeypatch.setattr(model_path, "SHIPPED", made.name)
     assert Detector.load().sha256 == hashlib.sha256(made.read_bytes()).hexdigest()
 
 

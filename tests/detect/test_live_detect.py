@@ -21,6 +21,7 @@ from tests.flows.namespaces import Wire, wire
 from idskit.detect.detect_flows import detect
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.generate import generate
 from idskit.profiles import schema_named
 
@@ -156,14 +157,19 @@ def test_an_unknown_interface_is_one_sentence(veth: Wire, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"capture": "a", "interface": "lo"}, {"interface": "lo", "flows_table": "b"}]
+    "given", [{"capture": "a", "interface": "lo"}, {"interface": "lo", "flows": "b"}]
 )
 def test_an_interface_is_the_only_input(model: Path, given: dict[str, str]) -> None:
     with pytest.raises(IdskitError, match="name one of them"):
-        detect(model, **given)
+        detect(model, FlowInput(**given))
 
 
 @pytest.mark.parametrize("given", [{}, {"capture": "a", "interface": "lo"}])
 def test_extract_needs_one_input(given: dict[str, str]) -> None:
     with pytest.raises(IdskitError, match="name one of them"):
-        extract(**given)
+        extract(FlowInput(**given))
+
+
+def test_extract_refuses_a_table() -> None:
+    with pytest.raises(IdskitError, match=r"b is a table of flows, but packets are needed"):
+        extract(FlowInput(flows="b"))

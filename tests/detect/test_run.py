@@ -13,8 +13,10 @@ import pytest
 from idskit import Detector, open_flows
 from idskit.alerts.eve import Origin
 from idskit.detect.detect_flows import detect
+from idskit.detect.detector_options import DetectorOptions
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.generate import generate
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import FlowReader
@@ -37,7 +39,7 @@ def own(event):
 
 def test_a_table_gives_a_line_for_each_attack(make_model, table) -> None:
     output = io.StringIO()
-    summary = detect(make_model(), flows_table=table, output=output)
+    summary = detect(make_model(), FlowInput(flows=table), output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [(own(e)["row"], own(e)["label"]) for e in events] == [
         (1, "syn flood"),
@@ -48,26 +50,26 @@ def test_a_table_gives_a_line_for_each_attack(make_model, table) -> None:
 
 def test_threshold_decides(make_model, table) -> None:
     output = io.StringIO()
-    detect(make_model(), flows_table=table, output=output, threshold=0.0)
+    detect(make_model(), FlowInput(flows=table), DetectorOptions(threshold=0.0), output=output)
     assert len(output.getvalue().splitlines()) == 4
 
 
 def test_lines_go_to_standard_output(make_model, table, capsys) -> None:
-    detect(make_model(), flows_table=table)
+    detect(make_model(), FlowInput(flows=table))
     assert capsys.readouterr().out.count("\n") == 2
 
 
-@pytest.mark.parametrize("given", [{}, {"capture": "a", "flows_table": "b"}])
+@pytest.mark.parametrize("given", [{}, {"capture": "a", "flows": "b"}])
 def test_one_input_is_needed(make_model, given) -> None:
     with pytest.raises(IdskitError, match="name one of them"):
-        detect(make_model(), **given)
+        detect(make_model(), FlowInput(**given))
 
 
 def test_a_table_of_another_schema(make_model, tmp_path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("duration,bytes\n1,2\n")
     with pytest.raises(SchemaError, match="lacks 1 of the 3 columns of schema toy: packets"):
-        detect(make_model(), flows_table=path, output=io.StringIO())
+        detect(make_model(), FlowInput(flows=path), output=io.StringIO())
 
 
 def test_lines_before_a_broken_row_are_written(make_model, tmp_path) -> None:
@@ -75,7 +77,7 @@ def test_lines_before_a_broken_row_are_written(make_model, tmp_path) -> None:
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1024 + "0,nan,0\n")
     output = io.StringIO()
     with pytest.raises(SchemaError, match="in row 1025, column 'bytes'"):
-        detect(make_model(), flows_table=path, output=output)
+        detect(make_model(), FlowInput(flows=path), output=output)
     assert len(output.getvalue().splitlines()) == 1024
 
 
@@ -84,7 +86,8 @@ def test_a_reader_that_goes_away_is_said_in_the_summary(make_model, tmp_path) ->
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 50_000)
     code = (
         "import sys; from idskit.detect.detect_flows import detect; "
-        "found = detect(sys.argv[1], flows_table=sys.argv[2]); "
+        "from idskit.flow_input import FlowInput; "
+        "found = detect(sys.argv[1], FlowInput(flows=sys.argv[2])); "
         "sys.stderr.write(f'{bool(found.lost)} {found.flows < 50_000}')"
     )
     command = [sys.executable, "-c", code, str(make_model()), str(path)]
@@ -116,7 +119,7 @@ def flow_model(make_model):
 def test_a_captures_community_ids_are_those_published(shared, flow_model, name) -> None:
     capture = shared / "data" / "pcap" / "edge" / "zeek" / f"communityid__{name}.pcap"
     output = io.StringIO()
-    detect(flow_model, capture=capture, output=output)
+    detect(flow_model, FlowInput(capture=capture), output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
     assert {event["community_id"] for event in events} == BASELINE[name]
 
@@ -128,7 +131,7 @@ def capture(tmp_path_factory):
 
 def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
     output = io.StringIO()
-    summary = detect(flow_model, capture=capture, output=output)
+    summary = detect(flow_model, FlowInput(capture=capture), output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [own(event)["row"] for event in events] == list(range(summary.flows))
     assert summary.packets == 3000
@@ -140,7 +143,7 @@ def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
 
 def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
     output = io.StringIO()
-    detect(flow_model, capture=capture, output=output, threshold=0.25)
+    detect(flow_model, FlowInput(capture=capture), DetectorOptions(threshold=0.25), output=output)
     detector = Detector.load(flow_model, threshold=0.25)
     with open_flows(capture, detector.schema) as flows:
         alerts = [alert for batch in flows.batches(size=10**6) for alert in detector.alerts(batch)]
@@ -150,7 +153,7 @@ def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
 
 def events_of(model, **given):
     output = io.StringIO()
-    summary = detect(model, output=output, **given)
+    summary = detect(model, FlowInput(**given), output=output)
     return [json.loads(line) for line in output.getvalue().splitlines()], summary
 
 
@@ -183,7 +186,7 @@ def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, captur
 
 
 def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
-    monkeypatch.setattr("idskit.detect.detect_flows.MAX_RAISED", 1)
+    monkeypatch.setattr("idskit.detect.detect_flows.MAX_ALERTED", 1)
     _, summary = events_of(flow_model, capture=capture, verdict_after=1)
     assert (summary.repeated, summary.alerts) == (1, 2 * summary.flows - 1)
 
@@ -191,12 +194,12 @@ def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, m
 def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
     flow_model, capture, tmp_path
 ) -> None:
-    extract(capture, tmp_path / "flows.csv", verdict_after=4)
+    extract(FlowInput(capture=capture, verdict_after=4), tmp_path / "flows.csv")
     alerts = [
         [own(e) for e in events_of(flow_model, **given)[0]]
         for given in (
             {"capture": capture, "verdict_after": 4},
-            {"flows_table": tmp_path / "flows.csv"},
+            {"flows": tmp_path / "flows.csv"},
         )
     ]
     assert alerts[0] == alerts[1]
@@ -204,29 +207,29 @@ def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
 
 def test_a_table_has_no_packets_to_count(flow_model, table) -> None:
     with pytest.raises(IdskitError, match="verdict_after is 4, but a table has no packets"):
-        detect(flow_model, flows_table=table, verdict_after=4)
+        detect(flow_model, FlowInput(flows=table, verdict_after=4))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
 def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, suffix) -> None:
     if suffix != ".csv":
         pytest.importorskip("pyarrow")
-    extract(capture, tmp_path / f"flows{suffix}", schema="gateway")
+    extract(FlowInput(capture=capture), tmp_path / f"flows{suffix}", schema="gateway")
     lines = {}
-    for given in ({"capture": capture}, {"flows_table": tmp_path / f"flows{suffix}"}):
+    for given in ({"capture": capture}, {"flows": tmp_path / f"flows{suffix}"}):
         output = io.StringIO()
-        detect(flow_model, output=output, threshold=0.25, **given)
+        detect(flow_model, FlowInput(**given), DetectorOptions(threshold=0.25), output=output)
         events = [json.loads(line) for line in output.getvalue().splitlines()]
         lines[next(iter(given))] = [e for e in events if "ICMP" not in e["proto"]]
     assert {line.pop("pcap_filename") for line in lines["capture"]} == {str(capture)}
-    assert lines["capture"] == lines["flows_table"]
+    assert lines["capture"] == lines["flows"]
     assert len(lines["capture"]) > 100
 
 
 def test_a_truncated_capture_gives_the_flows_before_the_cut(flow_model, capture, tmp_path) -> None:
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(capture.read_bytes()[:-10])
-    summary = detect(flow_model, capture=cut, output=io.StringIO())
+    summary = detect(flow_model, FlowInput(capture=cut), output=io.StringIO())
     assert summary.packets == 2999
     assert "ends inside" in summary.truncated
 
@@ -234,18 +237,18 @@ def test_a_truncated_capture_gives_the_flows_before_the_cut(flow_model, capture,
 def test_an_empty_capture_gives_no_alerts(flow_model, capture, tmp_path) -> None:
     empty = tmp_path / "empty.pcap"
     empty.write_bytes(capture.read_bytes()[:24])
-    summary = detect(flow_model, capture=empty, output=io.StringIO())
+    summary = detect(flow_model, FlowInput(capture=empty), output=io.StringIO())
     assert (summary.flows, summary.alerts, summary.truncated) == (0, 0, "")
 
 
 def test_a_file_that_is_no_capture(flow_model, table) -> None:
     with pytest.raises(CaptureError, match="pcap and pcapng are read"):
-        detect(flow_model, capture=table, output=io.StringIO())
+        detect(flow_model, FlowInput(capture=table), output=io.StringIO())
 
 
 def test_a_model_of_a_schema_that_no_capture_gives(make_model, capture) -> None:
     with pytest.raises(SchemaError, match="columns of toy, which packets cannot give"):
-        detect(make_model(), capture=capture, output=io.StringIO())
+        detect(make_model(), FlowInput(capture=capture), output=io.StringIO())
 
 
 def test_flows_of_another_schema_are_refused_by_the_detector(flow_model, capture) -> None:
@@ -263,9 +266,8 @@ def test_flows_with_an_infinite_feature_are_counted(make_model, tmp_path) -> Non
     generate(capture, packets=2000, mix="mixed", seed=1)
     with open_flows(capture, "cic-original") as flows:
         rows = np.concatenate([batch.features for batch in flows.batches()])
-    summary = detect(
-        make_model(schema=schema, weights=weights), capture=capture, output=io.StringIO()
-    )
+    model = make_model(schema=schema, weights=weights)
+    summary = detect(model, FlowInput(capture=capture), output=io.StringIO())
     assert summary.unjudged == (~np.isfinite(rows)).any(axis=1).sum() > 0
     assert summary.flows == len(rows)
 
@@ -301,7 +303,7 @@ def test_withheld_lines_are_counted_when_reading_fails(flow_model, flood, monkey
     monkeypatch.setattr(FlowReader, "batches", broken)
     output = io.StringIO()
     with pytest.raises(CaptureError, match="disappeared"):
-        detect(flow_model, capture=flood, output=output)
+        detect(flow_model, FlowInput(capture=flood), output=output)
     last = json.loads(output.getvalue().splitlines()[-1])
     assert sum(last["stats"]["detect"].values()) == 3000
 
@@ -309,7 +311,7 @@ def test_withheld_lines_are_counted_when_reading_fails(flow_model, flood, monkey
 def test_a_table_is_not_throttled(make_model, tmp_path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("duration,bytes,packets\n" + "0,9,0\n" * 1500)
-    events, summary = events_of(make_model(), flows_table=path)
+    events, summary = events_of(make_model(), flows=path)
     assert (len(events), summary.lines_withheld) == (1500, {})
 
 
@@ -319,7 +321,7 @@ def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
     schema = json.loads((shared / "data" / "eve" / "schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     edge = shared / "data" / "pcap" / "edge" / "zeek"
-    inputs = [(flow_model, {"capture": flood}), (make_model("toy2.onnx"), {"flows_table": table})]
+    inputs = [(flow_model, {"capture": flood}), (make_model("toy2.onnx"), {"flows": table})]
     inputs += [
         (flow_model, {"capture": edge / f"communityid__{name}.pcap", "verdict_after": 1})
         for name in BASELINE
@@ -334,7 +336,7 @@ def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
 def test_a_table_without_addresses_has_its_own_times(shared, tmp_path) -> None:
     output = io.StringIO()
     cases = shared / "cases" / "eve-without-timestamp" / "t.csv"
-    detect(None, flows_table=cases, output=output, threshold=0.0)
+    detect(None, FlowInput(flows=cases), DetectorOptions(threshold=0.0), output=output)
     rows = cases.read_text().splitlines()
     at = rows[0].split(",").index("end_us")
     ends_us = [int(row.split(",")[at]) for row in rows[1:]]
@@ -347,7 +349,7 @@ def test_a_table_without_addresses_has_its_own_times(shared, tmp_path) -> None:
 def test_alerts_are_appended_to_a_file(make_model, table, tmp_path) -> None:
     path = tmp_path / "alerts.ndjson"
     for lines in (2, 4):
-        summary = detect(make_model(), flows_table=table, output=path)
+        summary = detect(make_model(), FlowInput(flows=table), output=path)
         assert (summary.output, summary.lines_written) == (str(path), 2)
         assert path.read_text().count("\n") == lines
         assert [json.loads(line)["event_type"] for line in path.read_text().splitlines()] == [
@@ -358,7 +360,7 @@ def test_alerts_are_appended_to_a_file(make_model, table, tmp_path) -> None:
 def test_a_capture_is_never_appended_to(flow_model, capture) -> None:
     before = capture.read_bytes()
     with pytest.raises(IdskitError, match="it holds something else than alerts"):
-        detect(flow_model, capture=capture, output=capture)
+        detect(flow_model, FlowInput(capture=capture), output=capture)
     assert capture.read_bytes() == before
 
 

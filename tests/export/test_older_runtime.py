@@ -10,9 +10,10 @@ import pytest
 from tests.modelfile.hostile_models import write_hostile
 from tests.modelfile.test_hostile_models import CASES, loaded_in_a_child, require_refused
 
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import Detector
 from idskit.export import export
 from idskit.export.emit import emit
+from idskit.modelfile.model_path import model_path
 
 PYTHON = os.environ.get("IDSKIT_ORT118_PYTHON", "")
 pytestmark = pytest.mark.skipif(
@@ -41,7 +42,7 @@ def test_golden_vectors_replay(run_folder, tmp_path, quantize, target):
 
 
 def test_the_shipped_model_replays_its_own(tmp_path):
-    with shipped_model() as shipped:
+    with model_path() as shipped:
         file = shutil.copy(shipped, tmp_path / "model.onnx")
     detector = Detector.load(file)
     script = emit("python", tmp_path / "model.onnx", detector.card, detector.sha256)

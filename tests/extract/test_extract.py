@@ -25,6 +25,7 @@ from idskit.cli import main
 from idskit.errors import CaptureError, IdskitError, MissingExtra
 from idskit.extract import extract as extract_module
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.generate import generate
 from idskit.kernels.compile import is_compiling
 from idskit.profiles import FlowReader, open_flows, schema_named
@@ -61,7 +62,7 @@ def columns_of(path: Path) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original"])
 def test_numbers_of_a_csv_read_back_exactly(schema: str, capture: Path, tmp_path: Path) -> None:
-    extract(capture, tmp_path / "flows.csv", schema=schema)
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv", schema=schema)
     columns = columns_of(tmp_path / "flows.csv")
     table = np.array([columns[name] for name in schema_named(schema).names], np.float64).T
     np.testing.assert_array_equal(table, features_of(capture, schema))
@@ -73,8 +74,8 @@ def test_a_parquet_or_arrow_file_holds_the_same_columns(
     schema: str, ending: str, capture: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
-    extract(capture, tmp_path / f"flows.{ending}", schema=schema)
-    extract(capture, tmp_path / "flows.csv", schema=schema)
+    extract(FlowInput(capture=capture), tmp_path / f"flows.{ending}", schema=schema)
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv", schema=schema)
     table = read_arrow(tmp_path / f"flows.{ending}")
     expected = features_of(capture, schema)
     for column, name in enumerate(schema_named(schema).names):
@@ -88,7 +89,7 @@ def test_a_parquet_or_arrow_file_holds_the_same_columns(
 
 
 def test_gateway_tables_begin_with_who_spoke_with_whom(capture: Path, tmp_path: Path) -> None:
-    extract(capture, tmp_path / "flows.csv")
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv")
     columns = columns_of(tmp_path / "flows.csv")
     identity = "src_ip src_port dst_ip dst_port protocol start_us end_us fwd_bytes bwd_bytes end"
     assert list(columns)[:10] == identity.split()
@@ -98,7 +99,7 @@ def test_gateway_tables_begin_with_who_spoke_with_whom(capture: Path, tmp_path: 
 
 
 def test_whole_numbers_are_written_as_integers(capture: Path, tmp_path: Path) -> None:
-    extract(capture, tmp_path / "flows.csv")
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv")
     columns = columns_of(tmp_path / "flows.csv")
     assert columns["fwd_packets"][0] == "1"
     assert columns["flow_duration"][0] == "250000"
@@ -109,15 +110,15 @@ def test_whole_numbers_are_written_as_integers(capture: Path, tmp_path: Path) ->
 def test_without_an_output_the_table_goes_to_standard_output(
     output: str | None, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    extract(capture, tmp_path / "flows.csv")
-    extract(capture, output)
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv")
+    extract(FlowInput(capture=capture), output)
     assert capsys.readouterr().out == (tmp_path / "flows.csv").read_text()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
 def test_a_capture_without_packets_gives_a_table_without_rows(ending: str, tmp_path: Path) -> None:
     empty = write(tmp_path / "none.pcap", [])
-    assert extract(empty, tmp_path / f"flows.{ending}").flows == 0
+    assert extract(FlowInput(capture=empty), tmp_path / f"flows.{ending}").flows == 0
     if ending == "csv":
         (header,) = (tmp_path / "flows.csv").read_text().splitlines()
         assert header.split(",")[10:] == list(schema_named("gateway").names)
@@ -128,7 +129,7 @@ def test_a_capture_without_packets_gives_a_table_without_rows(ending: str, tmp_p
 
 def test_nothing_is_left_behind_when_the_capture_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CaptureError):
-        extract(tmp_path / "missing.pcap", tmp_path / "flows.csv")
+        extract(FlowInput(capture=tmp_path / "missing.pcap"), tmp_path / "flows.csv")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +153,7 @@ def test_a_full_disk_leaves_an_older_table_as_it_was(
     table = tmp_path / f"flows.{ending}"
     table.write_text("older")
     with disk_of(100), pytest.raises(IdskitError, match="cannot be written: File too large"):
-        extract(capture, table)
+        extract(FlowInput(capture=capture), table)
     assert table.read_text() == "older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dns.pcap", table.name]
 
@@ -164,9 +165,9 @@ def test_a_full_disk_keeps_what_an_interface_had_given(
     monkeypatch.setattr(FlowReader, "is_live", True)
     monkeypatch.setattr(extract_module, "_BATCH", 1)
     with disk_of(6000), pytest.raises(IdskitError, match="it holds the flows before that"):
-        extract(capture, table)
+        extract(FlowInput(capture=capture), table)
     whole = tmp_path / "whole.csv"
-    extract(capture, whole)
+    extract(FlowInput(capture=capture), whole)
     lines = table.read_text().splitlines()
     assert 2 < len(lines) < 14
     assert lines == whole.read_text().splitlines()[: len(lines)]
@@ -174,23 +175,23 @@ def test_a_full_disk_keeps_what_an_interface_had_given(
 
 def test_a_full_device_is_one_sentence_and_stays_a_device(capture: Path) -> None:
     with pytest.raises(IdskitError, match=r"^/dev/full cannot be written: No space left"):
-        extract(capture, "/dev/full")
+        extract(FlowInput(capture=capture), "/dev/full")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
 def test_a_pipe_is_written_to(capture: Path, tmp_path: Path) -> None:
     pipe, table = tmp_path / "pipe", tmp_path / "flows.csv"
     os.mkfifo(pipe)
-    extract(capture, table)
+    extract(FlowInput(capture=capture), table)
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
-        extract(capture, pipe)
+        extract(FlowInput(capture=capture), pipe)
         assert reader.communicate()[0] == table.read_bytes()
 
 
 def test_a_link_still_points_to_the_table(capture: Path, tmp_path: Path) -> None:
     link, table = tmp_path / "latest.csv", tmp_path / "flows.csv"
     link.symlink_to(table)
-    extract(capture, link)
+    extract(FlowInput(capture=capture), link)
     assert link.is_symlink()
     assert len(columns_of(table)["src_ip"]) == 13
 
@@ -201,7 +202,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(IdskitError, match=r"cannot be written: .* (directory|too long);"):
-        extract(capture, tmp_path / name)
+        extract(FlowInput(capture=capture), tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dns.pcap", "folder.csv"]
 
 
@@ -246,7 +247,7 @@ def test_standard_output_that_is_full_is_one_sentence(capture: Path) -> None:
 
 def test_a_gzip_table_is_the_table(capture: Path, tmp_path: Path) -> None:
     for name in ("flows.csv", "flows.csv.gz", "again.csv.gz"):
-        extract(capture, tmp_path / name)
+        extract(FlowInput(capture=capture), tmp_path / name)
     found = (tmp_path / "flows.csv.gz").read_bytes()
     assert gzip.decompress(found) == (tmp_path / "flows.csv").read_bytes()
     assert found == (tmp_path / "again.csv.gz").read_bytes()  # no time, no name
@@ -258,8 +259,8 @@ def test_every_member_of_a_gzip_table_is_whole(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extract_module, "_GZIP_BYTES", 100)  # less than a line
-    extract(capture, tmp_path / "flows.csv.gz")
-    extract(capture, tmp_path / "flows.csv")
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv.gz")
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv")
     found = (tmp_path / "flows.csv.gz").read_bytes()
     assert found.count(b"\x1f\x8b\x08") > 2
     assert gzip.decompress(found) == (tmp_path / "flows.csv").read_bytes()
@@ -286,8 +287,8 @@ def test_statistics_as_json(
 @pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original"])
 def test_verdicts_are_rows_of_their_own(schema: str, busy: Path, tmp_path: Path) -> None:
     plain, early = tmp_path / "plain.csv", tmp_path / "early.csv"
-    extract(busy, plain, schema=schema)
-    statistics = extract(busy, early, schema=schema, verdict_after=4)
+    extract(FlowInput(capture=busy), plain, schema=schema)
+    statistics = extract(FlowInput(capture=busy, verdict_after=4), early, schema=schema)
     with plain.open() as file, early.open() as both:
         expected, rows = list(csv.DictReader(file)), list(csv.DictReader(both))
     ends = [row for row in rows if row["end"] != "verdict"]
@@ -301,8 +302,8 @@ def test_verdicts_are_rows_of_their_own(schema: str, busy: Path, tmp_path: Path)
 def test_a_verdict_is_what_the_first_packets_give(tmp_path: Path) -> None:
     packets = [(i, i * i, udp("10.0.0.1", "10.0.0.2", 1, 2, b"x" * i)) for i in range(9)]
     whole, cut = write(tmp_path / "a.pcap", packets), write(tmp_path / "b.pcap", packets[:4])
-    extract(whole, tmp_path / "a.csv", verdict_after=4)
-    extract(cut, tmp_path / "b.csv")
+    extract(FlowInput(capture=whole, verdict_after=4), tmp_path / "a.csv")
+    extract(FlowInput(capture=cut), tmp_path / "b.csv")
     early, ended = columns_of(tmp_path / "a.csv"), columns_of(tmp_path / "b.csv")
     assert (early.pop("end"), ended.pop("end")) == (["verdict", "capture_end"], ["capture_end"])
     assert {name: values[0] for name, values in early.items()} == {
@@ -311,7 +312,7 @@ def test_a_verdict_is_what_the_first_packets_give(tmp_path: Path) -> None:
 
 
 def test_the_label_of_cicflowmeter_stays_the_last_column(capture: Path, tmp_path: Path) -> None:
-    extract(capture, tmp_path / "flows.csv", schema="cic-fixed", verdict_after=2)
+    extract(FlowInput(capture=capture, verdict_after=2), tmp_path / "flows.csv", schema="cic-fixed")
     assert list(columns_of(tmp_path / "flows.csv"))[-2:] == ["end", "Label"]
 
 
@@ -326,7 +327,7 @@ def test_a_terminal_sees_how_far_a_capture_is_read(
 ) -> None:
     monkeypatch.setattr(extract_module, "_BAR_BYTES", 0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes that for a terminal
-    extract(capture, tmp_path / "flows.csv", progress=True)
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv", progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "reading" in err
@@ -346,7 +347,7 @@ def test_others_see_no_bar(
 
 def test_other_endings_are_refused(capture: Path, tmp_path: Path) -> None:
     with pytest.raises(IdskitError, match=r"\.xlsx ends in none of \.csv, \.csv\.gz, \.parq"):
-        extract(capture, tmp_path / "flows.xlsx")
+        extract(FlowInput(capture=capture), tmp_path / "flows.xlsx")
 
 
 def test_parquet_without_pyarrow_names_the_extra(
@@ -354,7 +355,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"idskit\[train\]"):
-        extract(capture, tmp_path / "flows.parquet")
+        extract(FlowInput(capture=capture), tmp_path / "flows.parquet")
 
 
 @pytest.mark.skipif(not is_compiling(), reason="NUMBA_DISABLE_JIT is set: nothing is compiled")
@@ -384,7 +385,8 @@ def test_nothing_is_announced_when_nothing_is_compiled(
     capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["extract", "-r", str(capture), "-o", str(tmp_path / "flows.csv")]
-    extract(capture, tmp_path / "flows.csv")  # compiles, or loads, all that is needed
+    # compiles, or loads, all that is needed
+    extract(FlowInput(capture=capture), tmp_path / "flows.csv")
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 0

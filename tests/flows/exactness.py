@@ -26,10 +26,11 @@ from tests.profiles.java_tables import RELATIVE, TOOLS, cases, compare
 from tests.profiles.naive_ciciot2023 import windows
 
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.profiles import open_flows, schema_named
 from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES
-from idskit.profiles.kdd99.kdd_names import FLAGS, PROTOCOL_TYPES, SERVICES
 from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services
+from idskit.schemas.kdd99_columns import FLAGS, PROTOCOL_TYPES, SERVICES
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -60,7 +61,7 @@ def java(schema: str, capture: Path, shared: Path) -> Tally | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         ours = Path(folder) / "ours.csv"
-        extract(capture, ours, schema=schema)
+        extract(FlowInput(capture=capture), ours, schema=schema)
         result = compare(ours, found[1])
     width = len(schema_named(schema))
     differing = [f"missing flow {flow}" for flow in result.missing]

@@ -140,7 +140,7 @@ def test_warnings_exit_0_and_errors_1(
 def use_kernel(**environment: str) -> tuple[str, int]:
     """Folder and cache hits of a new process that runs a kernel."""
     code = (
-        "from idskit.flows import kernel; assert kernel.signed(3) == 3;"
+        "from idskit.kernels import compile as kernel; assert kernel.signed(3) == 3;"
         "print(kernel.cache_folder(), sum(kernel.signed.stats.cache_hits.values()))"
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA")}

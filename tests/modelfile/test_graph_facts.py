@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from idskit.detect.detector import shipped_model
 from idskit.modelfile.graph_facts import graph_facts
 from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 from idskit.modelfile.onnx_file import read_onnx
 
 
@@ -22,7 +22,7 @@ def test_graph_facts_are_those_onnx_reads(make_model) -> None:
 
 
 def test_the_shipped_graph_has_the_nodes_and_weights_onnx_sees() -> None:
-    with shipped_model() as path:
+    with model_path() as path:
         graph, facts = onnx.load(path).graph, graph_facts(read_model(path).graph)
     assert facts.operators.total() == len(graph.node)
     assert facts.precision == "int8"

@@ -14,9 +14,10 @@ from tests.modelfile import hostile
 from tests.modelfile.hostile_models import write_hostile
 
 import idskit
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import Detector
 from idskit.errors import ModelError
 from idskit.modelfile.model_file import check_model
+from idskit.modelfile.model_path import model_path
 from idskit.modelfile.onnx_file import read_onnx
 
 
@@ -103,7 +104,7 @@ def test_any_bytes_load_or_are_a_model_error(make_model) -> None:
 
 def test_what_is_loaded_is_what_onnx_reads(make_model) -> None:
     """The file written again holds the nodes and constants of the file, by another parser."""
-    with shipped_model() as path:
+    with model_path() as path:
         files = [path.read_bytes(), make_model().read_bytes()]
     for content in files:
         again = read_onnx(content).to_bytes()

@@ -16,9 +16,11 @@ from rich.console import Console
 
 from idskit.detect.detect_flows import detect
 from idskit.detect.detector import Detector
+from idskit.detect.detector_options import DetectorOptions, ModelOptions
 from idskit.detect.inspect_model import inspect
 from idskit.errors import MissingExtra, ModelError
 from idskit.files.regular_file import read_regular
+from idskit.flow_input import FlowInput
 from idskit.modelfile import model_file
 from idskit.modelfile.model_file import read_model
 from idskit.modelfile.signature import Signer, signature_path
@@ -260,7 +262,7 @@ def test_without_a_public_key_nothing_is_asked(signed, keys) -> None:
 
 def test_inspect_says_who_signed(signed, keys) -> None:
     key = str(keys / "maker.pub")
-    found = inspect(signed, public_key=key, min_version=7)
+    found = inspect(signed, ModelOptions(public_key=key, min_version=7))
     document, text = json.loads(found.to_json()), io.StringIO()
     signed_keys = ("signed_by", "signed_name", "signed_version")
     assert [document[name] for name in signed_keys] == [key, "toy.onnx", 7]
@@ -274,9 +276,9 @@ def test_detect_refuses_an_unsigned_model(make_model, keys, tmp_path) -> None:
     with pytest.raises(ModelError, match="must be signed"):
         detect(
             make_model(),
-            flows_table=tmp_path / "never-read.csv",
+            FlowInput(flows=tmp_path / "never-read.csv"),
+            DetectorOptions(public_key=keys / "maker.pub"),
             output=io.StringIO(),
-            public_key=keys / "maker.pub",
         )
 
 
@@ -292,7 +294,7 @@ def test_what_was_checked_is_what_is_loaded(signed, keys, monkeypatch) -> None:
         return content
 
     monkeypatch.setattr(model_file, "read_regular", counted)
-    inspect(signed, verify=True, public_key=keys / "maker.pub")
+    inspect(signed, ModelOptions(public_key=keys / "maker.pub"), verify=True)
     assert reads == [signed]
     with pytest.raises(ModelError):
         inspect(signed)

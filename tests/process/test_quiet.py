@@ -110,8 +110,9 @@ def test_telemetry_is_off_unless_the_user_set_something_else(
 
 def test_the_package_decides_before_anything_of_it_is_imported() -> None:
     code = "import idskit.cli, sys; print(*(m for m in sys.modules if m.startswith('idskit.')))"
-    first = in_new_process(code).split()[:2]
+    first = in_new_process(code).split()[:3]
     assert first == [
+        "idskit.process",
         "idskit.process.start",
         "idskit.process.telemetry",
     ]  # signals, from built-in modules alone

@@ -11,6 +11,7 @@ from tests.flows.packets import packet, to_array
 from tests.profiles.java_tables import TOOLS, cases, compare
 
 from idskit.extract.extract import extract
+from idskit.flow_input import FlowInput
 from idskit.packet import ACK, FIN, RST, SYN, TCP, UDP
 from idskit.profiles import schema_named
 
@@ -24,7 +25,7 @@ def test_every_cell_of_the_java_table_agrees(
     schema: str, name: str, shared: Path, tmp_path: Path
 ) -> None:
     capture, table = cases(shared, schema)[name]
-    extract(capture, tmp_path / "ours.csv", schema=schema)
+    extract(FlowInput(capture=capture), tmp_path / "ours.csv", schema=schema)
     result = compare(tmp_path / "ours.csv", table)
     assert result.missing == result.extra == result.differing == []
 
@@ -35,7 +36,7 @@ def test_unpadded_arp_makes_the_flows_that_the_tool_sees(
     schema: str, capture: str, shared: Path, tmp_path: Path
 ) -> None:
     folder = shared / "cases" / "arp-pseudo-flow"
-    extract(folder / f"{capture}.pcap", tmp_path / "ours.csv", schema=schema)
+    extract(FlowInput(capture=folder / f"{capture}.pcap"), tmp_path / "ours.csv", schema=schema)
     table = folder / f"{capture}.cicflowmeter-{TOOLS[schema][1]}.csv"
     result = compare(tmp_path / "ours.csv", table)
     assert result.missing == result.extra == result.differing == []

@@ -18,10 +18,14 @@ from tests.profiles.naive_ciciot2023 import windows
 from idskit.capture.capture_file import open_capture
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
-from idskit.flows.flow_table import ENDS, FLOW, Settings, new_output
+from idskit.flow import ENDS, FLOW
+from idskit.flow_input import FlowInput
+from idskit.flows.flow_records import Settings, new_output
 from idskit.packet import PACKET
 from idskit.profiles import FlowBatch, open_flows, schema_named
-from idskit.profiles.ciciot2023.ciciot2023_windows import FIRST, PIECE_BYTES, PacketWindows
+from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES, PacketWindows
+from idskit.schema import Schema
+from idskit.schemas.ciciot2023_columns import FIRST
 
 REFERENCES = [
     "WebattackSQLinj",
@@ -305,7 +309,7 @@ def test_a_piece_counts_frames_that_make_no_row(capture: Path) -> None:
 
 def test_without_pieces_nothing_starts_anew(capture: Path) -> None:
     path = long_capture(capture)
-    profile = PacketWindows(name="whole", features=FIRST, piece_bytes=0)
+    profile = PacketWindows(SCHEMA=Schema(name="whole", features=FIRST), piece_bytes=0)
     state, output = profile.make(Settings(memory_bytes=1 << 20)), new_output(100, len(FIRST))
     with open_capture(path) as frames:
         for chunk in frames.frames():
@@ -374,7 +378,8 @@ def test_a_window_of_one_packet_is_as_the_publisher_writes_it(capture: Path) -> 
 
 
 def test_extract_writes_the_published_spellings(capture: Path, tmp_path: Path) -> None:
-    extract(made(capture, [arp()] * 10), tmp_path / "rows.csv", schema="ciciot2023")
+    given = FlowInput(capture=made(capture, [arp()] * 10))
+    extract(given, tmp_path / "rows.csv", schema="ciciot2023")
     header, *rows = (tmp_path / "rows.csv").read_text().splitlines()
     assert ",Magnitue," in header
     assert header.split(",")[-46:] == list(schema_named("ciciot2023").names)

@@ -18,11 +18,12 @@ from tests.profiles import naive_kdd99
 from idskit.data.published import nsl_kdd
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
-from idskit.flows.flow_table import ENDS
+from idskit.flow import ENDS
+from idskit.flow_input import FlowInput
 from idskit.profiles import open_flows, schema_named
 from idskit.profiles.kdd99 import kdd_fragments
-from idskit.profiles.kdd99.kdd_names import FLAGS, PROTOCOL_TYPES, SERVICES
 from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services
+from idskit.schemas.kdd99_columns import FLAGS, PROTOCOL_TYPES, SERVICES
 
 PROFILES = [
     ("kdd99", 255, True),
@@ -601,7 +602,7 @@ def test_tables_name_categories_as_nsl_kdd_does(tmp_path: Path) -> None:
     path = tmp_path / "made.pcap"
     unreachable = ipv4(b"\x03\x03" + bytes(6), ident=1, offset=0, more=False, protocol=1)
     path.write_bytes(pcap([(1, 0, unreachable)]))
-    extract(path, tmp_path / "rows.csv", schema="kdd99")
+    extract(FlowInput(capture=path), tmp_path / "rows.csv", schema="kdd99")
     header, row = (line.split(",") for line in (tmp_path / "rows.csv").read_text().splitlines())
     values = dict(zip(header, row, strict=True))
     nominal = values["protocol_type"], values["service"], values["flag"]

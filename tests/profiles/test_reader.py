@@ -140,10 +140,10 @@ def test_an_unknown_schema_is_answered_with_the_known_ones(capture: Path) -> Non
     ("settings", "message"),
     [
         ({"memory_mb": 0}, "memory_mb is 0"),
-        ({"idle_timeout_s": 0.5}, "choose 1 to 86400"),
+        ({"idle_timeout_s": 0.5}, "choose 1 to 86,400"),
         ({"idle_timeout_s": 60, "schema": "cic-fixed"}, "never idle out"),
-        ({"verdict_after": -1}, "choose 0 to 2147483648 packets"),
-        ({"verdict_after": 10**30}, "choose 0 to 2147483648 packets"),
+        ({"verdict_after": -1}, "choose 0 to 2,147,483,648"),
+        ({"verdict_after": 10**30}, "choose 0 to 2,147,483,648"),
         ({"memory_mb": 10**12}, "all of this machine's"),
     ],
 )

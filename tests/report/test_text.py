@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from idskit.detect.detector import shipped_model
 from idskit.detect.inspect_model import inspect
+from idskit.modelfile.model_path import model_path
 from idskit.report.console import guarded
 from idskit.report.text import shown, visible
 
@@ -75,7 +75,7 @@ def test_a_card_cannot_forge_what_inspect_says(make_model) -> None:
 def test_names_of_files_are_shown_and_not_sent(tmp_path) -> None:
     """By detect and inspect: what is there, what is not, and a summary."""
     name = "b\x1b]0;pwned\x07\nforged [red]c.onnx"
-    with shipped_model() as model:
+    with model_path() as model:
         (tmp_path / name).write_bytes(model.read_bytes())
     for arguments in (
         ["inspect", name],

@@ -31,7 +31,7 @@ TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def command(folder: Path, output: Path, *flags: str) -> list[str]:
     return [
         "-m",
-        "idskit.cli",
+        "idskit",
         "train",
         "nsl-kdd",
         "--data",

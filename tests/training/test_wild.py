@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from idskit.detect.detector import shipped_model
 from idskit.errors import DataError
 from idskit.generate import generate
 from idskit.metrics import exact_interval
+from idskit.modelfile.model_path import model_path
 from idskit.training.evaluation.evaluate import evaluate
 from idskit.training.evaluation.unseen_captures import Judged, report
 
@@ -92,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_that_training_knew_nothing_of_is_judged_by_capture(folder: Path):
-    with shipped_model() as model:
+    with model_path() as model:
         found = evaluate(model, "captures", data=folder, threads=1)
     assert set(found["wild"]["repositories"]) == {"first/lab (benign)", "second/lab (attack)"}
     assert found["wild"]["captures"]["attack"]["raised"] == 1
@@ -102,5 +102,5 @@ def test_a_folder_that_training_knew_nothing_of_is_judged_by_capture(folder: Pat
 def test_a_capture_that_was_trained_on_is_known_by_its_content(folder: Path, shared: Path):
     trained_on = shared / "data" / "pcap" / "labelled" / "benign"
     shutil.copy(next(trained_on.glob("iot-sentinel_Aria_*.pcap")), folder / "calm.pcap")
-    with shipped_model() as model, pytest.raises(DataError, match="no training row of class"):
+    with model_path() as model, pytest.raises(DataError, match="no training row of class"):
         evaluate(model, "captures", data=folder, threads=1)  # divided, as for training

@@ -20,6 +20,10 @@ class Kind:
 
 
 _TROJAN, _GUESSING = "A Network Trojan was detected", "Attempted User Privilege Gain"
+# Families in IoT-23, CTU-13 and CICIoT2023, and kinds of malware.
+_MALWARE = (
+    "mirai|gafgyt|gagfyt|bashlite|okiru|torii|hajime|hakai|muhstik|kenjiro|ircbot|ransom|spyware"
+)
 _WEB, _DENIAL = "Web Application Attack", "Attempted Denial of Service"
 
 # The first that fits counts. A name often says two things ("Mirai-udpflood", "CommandInjection",
@@ -38,7 +42,8 @@ _KINDS = tuple(
             False,
         ),
         ("exfil|leak|theft", "Large Scale Information Leak", 2, False),
-        ("mirai|(?<![a-z])bot|trojan|worm|backdoor|infiltration", _TROJAN, 1, True),
+        # The names of malware before what it does: "Okiru-DDoS" is of an infected device.
+        (f"{_MALWARE}|(?<![a-z])bot|trojan|worm|backdoor|infiltration", _TROJAN, 1, True),
         ("xss|sql|inject|exploit|overflow|shellcode", _WEB, 1, True),
         ("guess|brute|passw|patator|r2l", _GUESSING, 1, True),
         ("dos|flood|amplif|reflect|smurf|neptune|slow.?(loris|http)", _DENIAL, 2, True),

@@ -9,7 +9,7 @@ from typing import Protocol
 from idskit.capture.af_packet import interface_names
 from idskit.capture.capture_files import open_captures
 from idskit.capture.interfaces import open_interfaces
-from idskit.errors import CaptureError, IdskitError
+from idskit.flow_input import FlowInput
 from idskit.packet import Frames
 
 
@@ -63,29 +63,21 @@ class FrameSource(Protocol):
         """Close what is open."""
 
 
-def open_source(
-    source: str | Path | Sequence[str | Path], *, live: bool | None, filter: str | None
-) -> FrameSource:
-    """Open captures or interfaces; see ``idskit.profiles.flow_reader.open_flows``.
+def open_source(given: FlowInput) -> FrameSource:
+    """Open the captures or the interfaces of an input.
 
     Raises:
-        CaptureError: it cannot be read, or nothing was named.
-        IdskitError: ``filter`` was given for a file.
+        CaptureError: one of them cannot be read.
     """
+    if given.interface:
+        return open_interfaces(given.interface, filter=given.filter)
+    return open_captures([Path(name) for name in given.capture])
+
+
+def are_interfaces(source: str | Path | Sequence[str | Path]) -> bool:
+    """Tell whether all names are network interfaces and none of them is a file."""
     names = [source] if isinstance(source, str | Path) else list(source)
-    if not names:
-        raise CaptureError("no capture was named: name at least one")
-    if live or (live is None and _are_interfaces(names)):
-        return open_interfaces([str(name) for name in names], filter=filter)
-    if filter is not None:
-        raise IdskitError(
-            f"filter is {filter!r}, but {names[0]} is a file: only interfaces have one"
-        )
-    return open_captures([Path(name) for name in names])
-
-
-def _are_interfaces(names: Sequence[str | Path]) -> bool:
     if any(Path(name).exists() for name in names):
         return False
     known = interface_names()
-    return all(str(name) in known for name in names)
+    return bool(names) and all(str(name) in known for name in names)

@@ -25,7 +25,7 @@ from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, join
 from idskit.generate import generate
 from idskit.profiles.flow_reader import open_flows
-from idskit.profiles.registry import schema_named
+from idskit.schemas.catalog import schema_named
 
 SCHEMAS = ("gateway", "packets", "gateway-packets")  # the first by default
 BENIGN = "benign"

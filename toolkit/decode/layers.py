@@ -76,13 +76,14 @@ def _u8(data: _Bytes, at: int) -> int:
 
 
 @kernel
-def _u16(data: _Bytes, at: int) -> int:
+def read_u16(data: _Bytes, at: int) -> int:
+    """Return the two bytes at ``at`` as a number, the high byte first."""
     return (_u8(data, at) << 8) | _u8(data, at + 1)
 
 
 @kernel
 def _u32(data: _Bytes, at: int) -> int:
-    return (_u16(data, at) << 16) | _u16(data, at + 2)
+    return (read_u16(data, at) << 16) | read_u16(data, at + 2)
 
 
 @kernel
@@ -120,7 +121,7 @@ def _ppp(data: _Bytes, at: int, end: int) -> tuple[int, int]:
     if end - at < 2:
         return _TRUNCATED_LINK, at
     size = 1 if _u8(data, at) & 1 else 2
-    protocol = _u8(data, at) if size == 1 else _u16(data, at)
+    protocol = _u8(data, at) if size == 1 else read_u16(data, at)
     version = 4 if protocol == 0x0021 else 6 if protocol == 0x0057 else _NOT_IP
     return version, at + size
 
@@ -136,7 +137,7 @@ def _pppoe(data: _Bytes, at: int, end: int) -> tuple[int, int]:
 @kernel
 def _is_snap(data: _Bytes, at: int, end: int) -> bool:
     """IEEE 802.2 LLC and SNAP with an EtherType behind it, RFC 1042."""
-    return end - at >= 8 and _u32(data, at) == 0xAAAA0300 and _u16(data, at + 4) == 0
+    return end - at >= 8 and _u32(data, at) == 0xAAAA0300 and read_u16(data, at + 4) == 0
 
 
 @kernel
@@ -156,8 +157,8 @@ def _network(data: _Bytes, ethertype: int, at: int, end: int) -> _Layer:
         elif end - at < 4:
             return _TRUNCATED_LINK, at, vlan
         elif vlan == 0:
-            vlan = (_u16(data, at) & 0xFFF) + 1
-        ethertype = _u16(data, at + 2)
+            vlan = (read_u16(data, at) & 0xFFF) + 1
+        ethertype = read_u16(data, at + 2)
         at += 4
     version, at = _ip_of_ethertype(data, ethertype, at, end)
     return version, at, vlan
@@ -183,7 +184,7 @@ def _framed(data: _Bytes, at: int, end: int, ethertype_at: int, header: int) -> 
     """Link headers of a fixed size with an EtherType in a fixed place."""
     if end - at < header:
         return _TRUNCATED_LINK, at, 0
-    return _network(data, _u16(data, at + ethertype_at), at + header, end)
+    return _network(data, read_u16(data, at + ethertype_at), at + header, end)
 
 
 @kernel
@@ -199,7 +200,7 @@ def _bsd_loopback(data: _Bytes, at: int, end: int) -> _Layer:
 @kernel
 def _serial(data: _Bytes, at: int, end: int) -> _Layer:
     """PPP with or without the address and control bytes of HDLC-like framing, RFC 1662."""
-    if end - at >= 2 and _u16(data, at) == 0xFF03:
+    if end - at >= 2 and read_u16(data, at) == 0xFF03:
         at += 2
     version, at = _ppp(data, at, end)
     return version, at, 0
@@ -216,7 +217,7 @@ def _wifi(data: _Bytes, at: int, end: int) -> _Layer:
     header = 24 + 6 * (flags & 3 == 3) + (kind >> 7) * (2 + 4 * (flags >> 7))
     if not _is_snap(data, at + header, end):
         return _NOT_IP, at, 0
-    return _network(data, _u16(data, at + header + 6), at + header + 8, end)
+    return _network(data, read_u16(data, at + header + 6), at + header + 8, end)
 
 
 @kernel
@@ -227,8 +228,11 @@ def _radiotap(data: _Bytes, at: int, end: int) -> _Layer:
 
 
 @kernel
-def _link(data: _Bytes, at: int, end: int, link_type: int) -> _Layer:
-    """Values from the link-layer header types registry of tcpdump.org."""
+def decode_link(data: _Bytes, at: int, end: int, link_type: int) -> _Layer:
+    """Return IP version (or a reason below 0), offset of the IP header and VLAN of a frame.
+
+    Link types are those of the registry of tcpdump.org.
+    """
     if link_type == 1:
         return _framed(data, at, end, 12, 14)
     if link_type in (12, 14, 101):
@@ -263,7 +267,7 @@ def _ipv4(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
     """RFC 791. Total length 0 is what segmentation offload leaves: the frame tells the length."""
     if end - at < 20:
         return _TRUNCATED_IP, at, end
-    header, total = (_u8(data, at) & 15) * 4, _u16(data, at + 2)
+    header, total = (_u8(data, at) & 15) * 4, read_u16(data, at + 2)
     if total == 0:
         total = wire - at
     if _u8(data, at) >> 4 != 4 or header < 20 or total < header:
@@ -276,7 +280,7 @@ def _ipv4(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
     row["src_high"] = row["dst_high"] = 0
     row["src_low"] = _MAPPED | np.uint64(_u32(data, at + 12))
     row["dst_low"] = _MAPPED | np.uint64(_u32(data, at + 16))
-    fragment = _u16(data, at + 6)  # 0x2000 more fragments, 0x1FFF offset
+    fragment = read_u16(data, at + 6)  # 0x2000 more fragments, 0x1FFF offset
     row["fragment"] = 2 if fragment & 0x1FFF else 1 if fragment & 0x2000 else 0
     return _u8(data, at + 9), at + header, at + total
 
@@ -288,7 +292,7 @@ def _ipv6(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
         return _TRUNCATED_IP, at, end
     if _u8(data, at) >> 4 != 6:
         return _BAD_IP_HEADER, at, end
-    protocol, total = _u8(data, at + 6), 40 + _u16(data, at + 4)
+    protocol, total = _u8(data, at + 6), 40 + read_u16(data, at + 4)
     if total == 40 and protocol != 59:  # 59: no next header
         total = wire - at
     row["ip_version"] = 6
@@ -317,7 +321,7 @@ def _extensions(
         if min(end, ip_end) - at < 8:
             return _cut(ip_end - at < 8, _BAD_IP_HEADER, _TRUNCATED_IP), at
         if protocol == 44:
-            fragment = _u16(data, at + 2)  # 13 bits of offset, two reserved, more fragments
+            fragment = read_u16(data, at + 2)  # 13 bits of offset, two reserved, more fragments
             if row["fragment"] == 0:  # a first fragment stays one, whatever its bytes claim
                 row["fragment"] = 2 if fragment >> 3 else fragment & 1
         size = _extension_size(protocol, _u8(data, at + 1))
@@ -349,7 +353,7 @@ def _tcp(data: _Bytes, at: int, row: np.void) -> int:
     """RFC 9293, 3.1."""
     row["sequence"], row["acknowledgement"] = _u32(data, at + 4), _u32(data, at + 8)
     row["flags"] = _u8(data, at + 13)
-    row["window"] = _u16(data, at + 14)
+    row["window"] = read_u16(data, at + 14)
     return (_u8(data, at + 12) >> 4) * 4
 
 
@@ -379,7 +383,7 @@ def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row:
     if protocol in (ICMP, ICMPV6):
         row["icmp_type"], row["icmp_code"] = _u8(data, at), _u8(data, at + 1)
         return 0
-    row["src_port"], row["dst_port"] = _u16(data, at), _u16(data, at + 2)
+    row["src_port"], row["dst_port"] = read_u16(data, at), read_u16(data, at + 2)
     if protocol == TCP:
         header = _tcp(data, at, row)
         if header < 20 or ip_end - at < header:
@@ -397,7 +401,7 @@ def _mss(data: _Bytes, at: int, end: int) -> int:
     """Maximum segment size among TCP options, RFC 9293, 3.2; 0 if there is none."""
     while at + 4 <= end and data[at] != 0:
         if data[at] == 2:
-            return _u16(data, at + 2)
+            return read_u16(data, at + 2)
         at += 1 if data[at] == 1 else max(_u8(data, at + 1), 2)
     return 0
 
@@ -413,12 +417,12 @@ def _clear_transport(row: np.void) -> None:
 
 
 @kernel
-def _packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, row: np.void) -> int:
+def decode_packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, row: np.void) -> int:
     """Decode one frame into ``row``; 0 or a reason, with the row half-written.
 
     ``wire`` is where the frame ended on the wire: behind ``end`` where the capture cut it.
     """
-    version, at, vlan = _link(data, at, end, link_type)
+    version, at, vlan = decode_link(data, at, end, link_type)
     if version < 0:
         return version
     ip = at
@@ -449,7 +453,7 @@ def _decode(
         at = min(max(signed(record["offset"]), 0), len(data))
         end = min(at + signed(record["captured"]), len(data))
         wire = max(at + signed(record["wire"]), end)
-        reason = _packet(frame_bytes, at, end, wire, signed(record["link_type"]), row)
+        reason = decode_packet(frame_bytes, at, end, wire, signed(record["link_type"]), row)
         if reason < 0:
             skipped[-1 - reason] += 1
             continue

@@ -53,13 +53,13 @@ from idskit.decode.layers import (
     _clear_transport,
     _extension_size,
     _extensions,
-    _link,
-    _packet,
     _smallest_header,
     _transport,
     _u8,
-    _u16,
     _u32,
+    decode_link,
+    decode_packet,
+    read_u16,
 )
 from idskit.kernels.compile import borrowed, inlined, kernel, signed
 from idskit.packet import FRAGMENT, ICMP, ICMPV6, Frames
@@ -170,7 +170,7 @@ def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, r
     row["fragment"] = row["fragments"] = row["incomplete"] = 0
     row["tiny_fragments"] = row["overlapping_fragments"] = 0
     wire = max(at + signed(record["wire"]), end)
-    reason = _packet(data, at, end, wire, signed(record["link_type"]), row)
+    reason = decode_packet(data, at, end, wire, signed(record["link_type"]), row)
     if row["fragment"]:
         return _take(datagrams, data, at, end, record, row)
     row["time_us"] = signed(record["time_ns"]) // 1000
@@ -239,8 +239,8 @@ def _take(
 
 @kernel
 def _piece(data: _Bytes, at: int, end: int, record: _Record, row: _Record) -> Piece:
-    """Read a frame's fragment again, up to its payload; ``_packet`` has checked all lengths."""
-    version, ip, vlan = _link(data, at, end, signed(record["link_type"]))
+    """Read a frame's fragment again, up to its payload; ``decode_packet`` checked all lengths."""
+    version, ip, vlan = decode_link(data, at, end, signed(record["link_type"]))
     place = _place4(data, ip) if version == 4 else _place6(data, ip)
     size = _usable(max(ip + signed(row["ip_bytes"]) - place.at, 0), place.more, version)
     return Piece(
@@ -279,8 +279,8 @@ class _Place(NamedTuple):
 
 @kernel
 def _place4(data: _Bytes, ip: int) -> _Place:
-    header, field = (_u8(data, ip) & 15) * 4, _u16(data, ip + 6)
-    identification, protocol = _u16(data, ip + 4), _u8(data, ip + 9)
+    header, field = (_u8(data, ip) & 15) * 4, read_u16(data, ip + 6)
+    identification, protocol = read_u16(data, ip + 4), _u8(data, ip + 9)
     offset, more = (field & 0x1FFF) * 8, field & 0x2000 != 0
     return _Place(ip + header, header, identification, protocol, offset, more)
 
@@ -288,7 +288,7 @@ def _place4(data: _Bytes, ip: int) -> _Place:
 @kernel
 def _place6(data: _Bytes, ip: int) -> _Place:
     at = _fragment_header(data, ip)
-    field, identification = _u16(data, at + 2), _u32(data, at + 4)
+    field, identification = read_u16(data, at + 2), _u32(data, at + 4)
     offset, more = field & 0xFFF8, field & 1 == 1
     return _Place(at + 8, at - ip, identification, _u8(data, at), offset, more)
 
@@ -308,7 +308,7 @@ def _usable(size: int, more: bool, version: int) -> int:
 def _fragment_header(data: _Bytes, ip: int) -> int:
     """Position of the IPv6 fragment header; those of whole packets (RFC 6946) do not count."""
     protocol, at = _u8(data, ip + 6), ip + 40
-    while protocol != FRAGMENT or _u16(data, at + 2) & 0xFFF9 == 0:
+    while protocol != FRAGMENT or read_u16(data, at + 2) & 0xFFF9 == 0:
         size = _extension_size(protocol, _u8(data, at + 1))
         protocol, at = _u8(data, at), at + size
     return at
@@ -350,7 +350,7 @@ def _complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
 
 @kernel
 def _put_complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
-    """Fill a row with a datagram of which all has come; 0 or a reason, as ``_packet``."""
+    """Fill a row with a datagram of which all has come; 0 or a reason, as ``decode_packet``."""
     datagram = datagrams.records[slot]
     if datagram["ip_version"] == 6 and datagram["overlapping"]:
         _put_incomplete(datagrams, slot, now, row)
@@ -408,7 +408,7 @@ def _put_opening(data: _Bytes, protocol: int, at: int, end: int, row: _Record) -
     if protocol in (ICMP, ICMPV6):
         row["icmp_type"], row["icmp_code"] = _u8(data, at), _u8(data, at + 1)
     elif header:
-        row["src_port"], row["dst_port"] = _u16(data, at), _u16(data, at + 2)
+        row["src_port"], row["dst_port"] = read_u16(data, at), read_u16(data, at + 2)
         row["header_bytes"] = header
         row["payload_bytes"] = max(end - at - header, 0)
 

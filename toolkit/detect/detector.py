@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from idskit.alerts.alert import Alert, Flow
+from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.session import open_session
 from idskit.errors import IdskitError, ModelError, SchemaError
 from idskit.modelfile.model_file import (
@@ -22,12 +21,12 @@ from idskit.modelfile.model_file import (
     are_probabilities,
     read_model,
 )
+from idskit.modelfile.model_path import model_path
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
     from idskit.profiles.flow_reader import FlowBatch
 
-SHIPPED = "shipped/ids.int8.onnx"
 CHUNK = 256  # rows of one inference: their activations stay in the processor's cache
 
 
@@ -85,18 +84,27 @@ class Detector:
             DeviceError: the device is not available.
             MissingExtra: a signature was asked for and cryptography is not installed.
         """
-        if path is None:
-            with shipped_model() as shipped:
-                return cls.load(
-                    shipped,
-                    device=device,
-                    threads=threads,
-                    threshold=threshold,
-                    public_key=public_key,
-                    min_version=min_version,
-                )
-        file = read_model(Path(path), public_key=public_key, min_version=min_version)
-        return cls.from_file(file, device=device, threads=threads, threshold=threshold)
+        options = DetectorOptions(
+            device=device,
+            threads=threads,
+            threshold=threshold,
+            public_key=public_key,
+            min_version=min_version,
+        )
+        return cls.open(path, options)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        options: DetectorOptions = DetectorOptions(),  # noqa: B008 - it is frozen
+    ) -> Detector:
+        """Load a model by options; otherwise as ``load``."""
+        with model_path(path) as file:
+            read = read_model(file, public_key=options.public_key, min_version=options.min_version)
+        return cls.from_file(
+            read, device=options.device, threads=options.threads, threshold=options.threshold
+        )
 
     @classmethod
     def from_file(
@@ -242,11 +250,6 @@ class Detector:
             )
         difference = self.probabilities(golden.flows) - golden.probabilities
         return float(np.abs(difference).max())
-
-
-def shipped_model() -> AbstractContextManager[Path]:
-    """Path of the model that idskit ships, while the context lasts."""
-    return as_file(files("idskit") / SHIPPED)
 
 
 def _sums(found: NDArray[Any]) -> str:

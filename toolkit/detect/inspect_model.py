@@ -12,10 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from idskit.detect.detector import Detector, shipped_model
+from idskit.detect.detector import Detector
+from idskit.detect.detector_options import ModelOptions
 from idskit.errors import GateRefused
 from idskit.modelfile.graph_facts import GraphFacts, graph_facts
 from idskit.modelfile.model_file import ModelCard, read_model
+from idskit.modelfile.model_path import model_path
 from idskit.modelfile.signature import Signature
 from idskit.report.text import shown
 
@@ -121,30 +123,27 @@ class Inspection:
 
 def inspect(
     model: str | Path | None = None,
+    options: ModelOptions = ModelOptions(),  # noqa: B008 - it is frozen
     *,
     verify: bool = False,
-    public_key: str | Path | None = None,
-    min_version: int | None = None,
 ) -> Inspection:
     """Read a model's card.
 
     Args:
         model: the ONNX file; None for the model that idskit ships.
+        options: who must have signed the file, and what it is verified on.
         verify: replay the golden vectors on this machine.
-        public_key: PEM file of the ed25519 key that must have signed the file; nobody must when
-            None.
-        min_version: lowest version that the signature may name.
 
     Raises:
         ModelError: missing, damaged, foreign or unsafe file, not signed as asked, or nothing to
             verify.
+        DeviceError: the device is not available.
         MissingExtra: a signature was asked for and cryptography is not installed.
     """
-    if model is None:
-        with shipped_model() as path:
-            return inspect(path, verify=verify, public_key=public_key, min_version=min_version)
-    file = read_model(Path(model), public_key=public_key, min_version=min_version)
-    detector = Detector.from_file(file)
+    public_key = options.public_key
+    with model_path(model) as path:
+        file = read_model(path, public_key=public_key, min_version=options.min_version)
+    detector = Detector.from_file(file, device=options.device, threads=options.threads)
     return Inspection(
         path=str(file.path),
         bytes=file.size,

@@ -16,6 +16,7 @@ from typing import Literal
 
 import onnxruntime
 
+from idskit.detect.detector_options import MAX_THREADS
 from idskit.errors import DeviceError, ModelError
 
 Device = Literal["cpu", "cuda", "tensorrt"]
@@ -25,7 +26,6 @@ PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they install the same files: only one may be there
-MOST_THREADS = 256
 _FATAL_ONLY = 4  # errors are exceptions, and one sentence
 
 
@@ -110,14 +110,14 @@ def thread_count(threads: int | None) -> int:
     """How many threads to start: as many as asked for, else one for each usable processor.
 
     Raises:
-        DeviceError: more than MOST_THREADS, which no processor here could run and which may take
+        DeviceError: more than MAX_THREADS, which no processor here could run and which may take
             the machine down, or less than one.
     """
     if threads is None:
-        return min(usable_processors(), MOST_THREADS)
-    if not 1 <= threads <= MOST_THREADS:
+        return min(usable_processors(), MAX_THREADS)
+    if not 1 <= threads <= MAX_THREADS:
         raise DeviceError(
-            f"{threads} threads were asked for: choose 1 to {MOST_THREADS}; this process may use "
+            f"{threads} threads were asked for: choose 1 to {MAX_THREADS}; this process may use "
             f"{usable_processors()} processors"
         )
     return threads

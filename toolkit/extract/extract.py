@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,11 @@ from idskit.errors import IdskitError, require
 from idskit.extract.csv_rows import CsvRows
 from idskit.extract.text_fields import LABEL, Field, fields_of, tail_of, texts
 from idskit.files.output import is_stream, reason, write_stream, write_whole
-from idskit.flows.flow_table import FLOW
+from idskit.flow import FLOW
+from idskit.flow_input import FlowInput
 from idskit.process.signals import finish_on_signals
 from idskit.process.streams import standard_output
-from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_input
 from idskit.schema import Schema
 
 STDOUT = "-"
@@ -34,35 +35,25 @@ _ENDINGS = (".csv", ".csv.gz", ".parquet", ".arrow")
 _GZIP_BYTES = 1 << 20  # of text in a member; each can be read by itself
 
 
-def extract(  # noqa: PLR0913 - one argument a flag
-    capture: str | Path | Sequence[str | Path] | None = None,
+def extract(
+    given: FlowInput,
     output: str | Path | None = None,
     *,
-    interface: str | Sequence[str] | None = None,
     schema: str | Schema = "gateway",
-    memory_mb: int = 256,
-    idle_timeout_s: float | None = None,
-    verdict_after: int = 0,
-    filter: str | None = None,
     progress: bool = False,
     notice: Callable[[str], object] | None = None,
 ) -> FlowStatistics:
     """Write the flows of a capture as a table, one row a flow in the order in which they end.
 
     Args:
-        capture: a pcap or pcapng file, a folder or a pattern of such, ``-`` for standard input, or
-            several of these, see ``open_flows``; this or ``interface``.
+        given: the captures or interfaces, and how flows are made of their packets. An interface is
+            read until SIGINT, SIGTERM or SIGHUP; the open flows are then written too. The same ends
+            a capture that comes by a pipe. With ``verdict_after`` there is a row after so many
+            packets of a flow, too, with ``verdict`` in its column ``end``.
         output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
             and into a pipe or a device. When its reader goes away, reading ends without an error
             and the statistics say so (``lost``).
-        interface: name of a network interface, or several, read until SIGINT, SIGTERM or SIGHUP;
-            the open flows are then written too. The same ends a capture that comes by a pipe.
         schema: which features, see ``idskit.profiles.NAMES``.
-        memory_mb: budget of the flow table.
-        idle_timeout_s: a flow silent for longer ends; ``gateway`` and ``packets`` have it.
-        verdict_after: write a row after this many packets of a flow too, with ``verdict`` in its
-            column ``end``; 0 does not.
-        filter: of an interface, which frames to read, as tcpdump takes it; see ``open_flows``.
         progress: show on stderr how far a large capture is read.
         notice: called with a sentence while frames of an interface are being dropped.
 
@@ -70,42 +61,24 @@ def extract(  # noqa: PLR0913 - one argument a flag
         CaptureError: the capture is missing, unreadable or not a capture, or the interface cannot
             be read; one that disappears leaves a whole table of the flows before that.
         SchemaError: there is no such schema.
-        IdskitError: neither or both of ``capture`` and ``interface`` were given, the output cannot
-            be written, or its name ends in something else. A disk that fills up leaves nothing of
-            a capture, and of an interface, as CSV, the flows before that.
+        IdskitError: the input is a table, the output cannot be written, or its name ends in
+            something else. A disk that fills up leaves nothing of a capture, and of an interface,
+            as CSV, the flows before that.
         MissingExtra: Parquet or Arrow was asked for and pyarrow is not installed.
     """
-    source = _source(capture, interface)
     write = _writer(output)
-    with open_flows(
-        source,
-        schema,
-        memory_mb=memory_mb,
-        idle_timeout_s=idle_timeout_s,
-        verdict_after=verdict_after,
-        live=bool(interface),
-        filter=filter,
-    ) as flows:
+    with open_input(given, schema) as flows:
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else _bar(flows, progress):
-            lost = write(flows, verdict_after > 0)
+            lost = write(flows, given.verdict_after > 0)
         return replace(flows.statistics, lost=lost)
-
-
-def _source(
-    capture: str | Path | Sequence[str | Path] | None, interface: str | Sequence[str] | None
-) -> str | Path | Sequence[str | Path]:
-    given = [source for source in (capture, interface) if source]
-    if len(given) != 1:
-        raise IdskitError("extract reads a capture (-r) or an interface (-i): name one of them")
-    return given[0]
 
 
 def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
     if not wanted or flows.progress[1] < _BAR_BYTES:
         return nullcontext()
-    from idskit.report.packet_progress import ReadingBar
+    from idskit.extract.reading_bar import ReadingBar
 
     return ReadingBar(flows)
 

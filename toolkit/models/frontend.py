@@ -26,6 +26,7 @@ from idskit.models.lowering import Size
 SAMPLE_RATE_HZ = 1365.0
 # Floor under the logarithm. A silent frame (all columns at their mean) sits at log(floor).
 POWER_FLOOR = 1e-3
+WINDOW_PENALTY = 1e-3  # weight of what keeps a trained window smooth and symmetric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,7 @@ class MFCCSettings:
     n_mels: int = 20
     n_mfcc: int = 13
     pca: int = 0  # principal components kept of the coefficients; 0: the coefficients themselves
-    train_window: bool = True
-    train_dft: bool = True
-    train_mel: bool = True
-    train_dct: bool = True
-    window_penalty: float = 1e-3  # weight of the smoothness and symmetry penalties
+    learned: bool = True  # every stage is trained; else all keep their classical values
 
 
 class FrontEnd(nn.Module):
@@ -73,12 +70,12 @@ class Spectrogram(FrontEnd):
         overlap = self.window_length - self.hop
         self.padding = (overlap // 2, self.frames * self.hop - length + overlap - overlap // 2)
         cosine, sine = dft_maps(self.window_length, self.n_fft)
-        self._stage("window", torch.hamming_window(self.window_length), settings.train_window)
-        self._stage("cosine", cosine, settings.train_dft)
-        self._stage("sine", sine, settings.train_dft)
+        self._stage("window", torch.hamming_window(self.window_length))
+        self._stage("cosine", cosine)
+        self._stage("sine", sine)
 
-    def _stage(self, name: str, initial: Tensor, trainable: bool) -> None:
-        if trainable:
+    def _stage(self, name: str, initial: Tensor) -> None:
+        if self.settings.learned:
             self.register_parameter(name, nn.Parameter(initial))
         else:
             self.register_buffer(name, initial)
@@ -121,7 +118,7 @@ class Spectrogram(FrontEnd):
         window = self.window
         roughness = window.diff(n=2).square().sum()
         asymmetry = (window - window.flip(0)).square().sum()
-        return self.settings.window_penalty * (roughness + asymmetry)
+        return WINDOW_PENALTY * (roughness + asymmetry)
 
 
 class MelSpectrogram(Spectrogram):
@@ -131,7 +128,7 @@ class MelSpectrogram(Spectrogram):
 
     def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
         super().__init__(length, settings, channels)
-        self._stage("mel", mel_filter_bank(settings.n_mels, self.n_fft), settings.train_mel)
+        self._stage("mel", mel_filter_bank(settings.n_mels, self.n_fft))
 
     def filter_bank(self) -> Tensor:
         """Mel filter bank (bins, n_mels), non-negative whatever training did to it."""
@@ -154,7 +151,7 @@ class LearnableMFCC(MelSpectrogram):
 
     def __init__(self, length: int, settings: MFCCSettings, channels: int = 1) -> None:
         super().__init__(length, settings, channels)
-        self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc), settings.train_dct)
+        self._stage("dct", dct_matrix(settings.n_mels, settings.n_mfcc))
         if settings.pca:
             self.register_buffer("components", torch.eye(settings.n_mfcc, settings.pca))
         self._standardised(settings.pca or settings.n_mfcc)

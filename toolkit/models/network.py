@@ -22,8 +22,9 @@ from idskit.models.zoo.recurrent import Recurrent
 from idskit.models.zoo.swin import Swin
 
 Model = Literal["resnet18", "deep-cnn", "gru", "lstm", "swin", "kernel", "svm", "mlp"]
-FrontEndName = Literal["mfcc", "stft", "pcen", "none"]
-FRONTENDS: tuple[FrontEndName, ...] = ("mfcc", "stft", "pcen", "none")
+FrontEndName = Literal["mfcc", "mfcc-fixed", "stft", "pcen", "none"]
+FRONTENDS: tuple[FrontEndName, ...] = ("mfcc", "mfcc-fixed", "stft", "pcen", "none")
+MFCC_FRONTENDS: tuple[FrontEndName, ...] = ("mfcc", "mfcc-fixed")
 # Each network and the front end that its source shows it.
 OWN_FRONTENDS: dict[Model, FrontEndName] = {
     "resnet18": "mfcc",
@@ -90,7 +91,7 @@ def build_frontend(length: int, settings: NetworkSettings, channels: int = 1) ->
     """The front end that ``settings`` name, for signals (n, length) of so many channels."""
     if settings.frontend == "none":
         return Row(length, channels)
-    kinds = {"mfcc": LearnableMFCC, "stft": LogPower, "pcen": PCEN}
+    kinds = {"mfcc": LearnableMFCC, "mfcc-fixed": LearnableMFCC, "stft": LogPower, "pcen": PCEN}
     return kinds[settings.frontend](length, settings.mfcc, channels)
 
 

@@ -98,6 +98,12 @@ def save_run(run: Run, folder: Path) -> None:
     write_whole(folder / RUN_FILE, lambda path: path.write_text(text))
 
 
+def _mfcc(document: Mapping[str, Any]) -> MFCCSettings:
+    """Read the shape of a front end; runs of before 0.2 also say which stages were trained."""
+    retired = {"train_window", "train_dft", "train_mel", "train_dct", "window_penalty"}
+    return MFCCSettings(**{k: v for k, v in document.items() if k not in retired})
+
+
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A folder for the files of a run; those in ``folder`` are replaced when all are written.
@@ -131,7 +137,7 @@ def load_run(folder: Path) -> Run:
                 "use the idskit that trained it, or train again"
             )
         settings = dict(document["network"])
-        settings["mfcc"] = MFCCSettings(**settings["mfcc"])
+        settings["mfcc"] = _mfcc(settings["mfcc"])
         classes = tuple(map(str, document["classes"]))
         network = Network(
             Preparation(**document["preparation"]), len(classes), NetworkSettings(**settings)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
-    from idskit.profiles.registry import NAMES, Profile, profile_named, schema_named
+    from idskit.profiles.registry import Profile, profile_named
+    from idskit.schemas.catalog import NAMES, schema_named
 
 __all__ = [
     "NAMES",
@@ -22,14 +23,14 @@ __all__ = [
 
 # Loaded when first asked for: who needs only ``idskit.packet`` does not wait for numba.
 _LAZY = {
-    "NAMES": "idskit.profiles.registry",
+    "NAMES": "idskit.schemas.catalog",
     "Profile": "idskit.profiles.registry",
     "profile_named": "idskit.profiles.registry",
     "FlowBatch": "idskit.profiles.flow_reader",
     "FlowReader": "idskit.profiles.flow_reader",
     "FlowStatistics": "idskit.profiles.flow_reader",
     "open_flows": "idskit.profiles.flow_reader",
-    "schema_named": "idskit.profiles.registry",
+    "schema_named": "idskit.schemas.catalog",
 }
 
 

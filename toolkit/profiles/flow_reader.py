@@ -5,12 +5,9 @@ open_flows ──> FlowReader ──> FlowBatch, FlowBatch, ...
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
-from ipaddress import IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,21 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.capture.capture_file import CHUNK_FRAMES, WAIT_MS
-from idskit.capture.frame_source import FrameSource, open_source
+from idskit.capture.frame_source import FrameSource, are_interfaces, open_source
 from idskit.decode.datagrams import bytes_of, make_datagrams
 from idskit.decode.layers import SKIP_REASONS, decode
 from idskit.decode.reassembly import fragment_counts, fragments_line, give_up, reassemble
 from idskit.errors import CaptureError, IdskitError, SchemaError
-from idskit.flows.flow_table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
+from idskit.flow import CAPTURE_END, VERDICT, addresses
+from idskit.flow_input import FlowInput
+from idskit.flows.flow_records import Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
-from idskit.profiles.registry import NAMES, Profile, profile_named
+from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WAIT_MS = 1000.0
-_MOST_PACKETS = 1 << 31
 FRAGMENTS_SHARE = 16  # of the memory, one part in so many is for datagrams that are not whole
 
 
@@ -179,19 +178,40 @@ def open_flows(
         Traceback (most recent call last):
         idskit.errors.CaptureError: cannot read no such.pcap: no such file
     """
-    profile, wanted = _profile_of(schema)
-    most_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    if not 1 <= memory_mb <= most_mb:
-        raise IdskitError(f"memory_mb is {memory_mb}: choose 1 to {most_mb}, all of this machine's")
-    if not 0 <= verdict_after <= _MOST_PACKETS:
-        raise IdskitError(f"verdict_after is {verdict_after}: choose 0 to {_MOST_PACKETS} packets")
-    settings = Settings(
-        memory_bytes=memory_mb << 20,
-        idle_us=_idle_us(profile, idle_timeout_s),
+    if live is None:
+        live = are_interfaces(source)
+    named: Any = {"interface" if live else "capture": source}
+    given = FlowInput(
+        **named,
+        memory_mb=memory_mb,
+        idle_timeout_s=idle_timeout_s,
         verdict_after=verdict_after,
-        key=hash_key,
+        hash_key=hash_key,
+        filter=filter,
     )
-    capture = open_source(source, live=live, filter=filter)
+    return open_input(given, schema)
+
+
+def open_input(given: FlowInput, schema: str | Schema = "gateway") -> FlowReader:
+    """Open the captures or interfaces of a ``FlowInput``; see ``open_flows``.
+
+    Raises:
+        CaptureError, SchemaError: as ``open_flows``.
+        IdskitError: the input is a table, or has an option that the schema does not have.
+    """
+    if given.flows is not None:
+        raise IdskitError(
+            f"{given.flows} is a table of flows, but packets are needed here: name captures (-r) "
+            "or interfaces (-i)"
+        )
+    profile, wanted = _profile_of(schema)
+    settings = Settings(
+        memory_bytes=given.memory_mb << 20,
+        idle_us=_idle_us(profile, given.idle_timeout_s),
+        verdict_after=given.verdict_after,
+        key=given.hash_key,
+    )
+    capture = open_source(given)
     try:
         return FlowReader(capture, profile, settings, wanted)
     except BaseException:
@@ -226,10 +246,8 @@ def _idle_us(profile: Profile, idle_timeout_s: float | None) -> int:
     if not profile.IDLE_US:
         raise IdskitError(
             f"idle_timeout_s is {idle_timeout_s:g}, but flows of {profile.SCHEMA.name} never idle "
-            "out: leave it away, or choose the schema gateway"
+            "out: omit it, or choose the schema gateway"
         )
-    if not 1 <= idle_timeout_s <= 86_400:
-        raise IdskitError(f"idle_timeout_s is {idle_timeout_s:g}: choose 1 to 86400 seconds")
     return int(idle_timeout_s * 1_000_000)
 
 
@@ -470,14 +488,3 @@ class _Filling:
             features=features[:count, self._reader._columns],
             first_row=first_row,
         )
-
-
-def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:
-    """Addresses as text: IPv4 where they are mapped (::ffff:a.b.c.d), else IPv6."""
-    return [_address(*words) for words in zip(high.tolist(), low.tolist(), strict=True)]
-
-
-@lru_cache(maxsize=1 << 14)
-def _address(high: int, low: int) -> str:
-    address = IPv6Address((high << 64) | low)
-    return str(address.ipv4_mapped or address)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import SchemaError
-from idskit.flows.flow_table import Output, Settings
+from idskit.flows.flow_records import Output, Settings
 from idskit.packet import Frames
 from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES
 
 _MODULES = {
     "gateway": "idskit.profiles.gateway.gateway_profile:GATEWAY",
@@ -32,7 +33,6 @@ _MODULES = {
     "kdd99-exclusive": "idskit.profiles.kdd99.kdd_connections:EXCLUSIVE_100",
     "kdd99-exclusive-255": "idskit.profiles.kdd99.kdd_connections:EXCLUSIVE_255",
 }
-NAMES = tuple(_MODULES)
 
 
 class Profile(Protocol):
@@ -87,16 +87,3 @@ def profile_named(name: str) -> Profile:
     module, _, attribute = _MODULES[name].partition(":")
     loaded = import_module(module)
     return cast(Profile, getattr(loaded, attribute) if attribute else loaded)
-
-
-def schema_named(name: str) -> Schema:
-    """The feature schema of that name: columns in order, with their units.
-
-    Raises:
-        SchemaError: there is none; the message lists them.
-
-    Example:
-        >>> schema_named("cic-fixed").names[:2]
-        ('Flow Duration', 'Total Fwd Packet')
-    """
-    return profile_named(name).SCHEMA

@@ -28,7 +28,6 @@ from idskit.models.frontend import fit_pca
 from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
-from idskit.models.prune import prune
 from idskit.models.shuffled_columns import shuffle_columns
 from idskit.training import distributed
 from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
@@ -45,9 +44,10 @@ from idskit.training.members.choose_derived import pairs_of
 from idskit.training.members.fit_autoencoder import fit_autoencoder, fit_most, fit_offset
 from idskit.training.members.teachers import SWAPPED, Committee, Distillation, Teacher, soft_loss
 from idskit.training.optimise import optimizer_of, set_rate
-from idskit.training.parents import load_earlier, load_teachers
+from idskit.training.parents import load_teachers
 from idskit.training.pretrain import pretrain
 from idskit.training.settings import (
+    LIGHTGBM_TEACHER,
     Precision,
     ResolvedSettings,
     TrainingSettings,
@@ -56,6 +56,7 @@ from idskit.training.settings import (
 from idskit.training.synthetic_negatives import Contrast, attack_loss
 from idskit.training.views.epoch_progress import EpochBar
 
+TEACHER_WEIGHT = 0.5  # of the teacher's probabilities in a target; the label has the rest
 CHUNK = 8192  # rows of a forward pass without gradients
 HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -99,19 +100,16 @@ def fit(
         resume: go on from the checkpoint in ``folder``, to the result of an uninterrupted run.
 
     Raises:
-        RunError: settings out of range, no pairs of such columns, or a checkpoint that does not
-            fit.
+        RunError: settings out of range, or a checkpoint that does not fit.
         DeviceError: CUDA was asked for and is not there.
     """
     whole = settings.resolved()
     device = find_device(whole)
-    pairs = pairs_of(dataset.schema, whole.derived)
+    pairs = pairs_of(dataset.schema, whole.trees)
     with _machine(whole, device):
         network = build_network(dataset, whole)
-        if whole.prune is not None:
-            prune(network, load_earlier(whole.prune, dataset, whole).network)
         network.to(device)
-        if whole.pretrain and not resume:
+        if whole.unlabelled and not resume:
             pretrain(network, _prepared(network, _without_labels(dataset)), whole)
         loop = _Loop(network, dataset, whole)
         file = None if folder is None else folder / CHECKPOINT_FILE
@@ -161,16 +159,15 @@ class _Loop:
 
     def __init__(self, network: Network, dataset: Dataset, settings: ResolvedSettings) -> None:
         self.network, self.settings = network, settings
-        balance = _class_weights(dataset.train.labels, settings.class_balance)
-        self.train = _signals(network, dataset.train, balance)
-        self.validation = _signals(network, dataset.validation, balance)
+        self.train = _signals(network, dataset.train)
+        self.validation = _signals(network, dataset.validation)
         self.contrast = Contrast(
             self.train.signals,
             self.train.labels,
             self.train.weights,
             network.preparation.signal_columns(),
         )
-        self.distillation = None if settings.distill == "none" else _distil(dataset, settings)
+        self.distillation = _distil(dataset, settings) if settings.teacher else None
         self.logits = distributed.parallel(_Classifier(network, settings))
         self.optimizer = optimizer_of(network, settings)
         # Gradients of float16 would vanish below 6e-8 unscaled.
@@ -246,15 +243,8 @@ class _Loop:
         train, contrast = self.train, self.settings.contrast
         made_up = self.contrast.draw(int(contrast * len(batch)))
         logits = self.logits(torch.cat([train.signals[batch], made_up]))
-        losses = functional.cross_entropy(
-            logits[: len(batch)],
-            train.labels[batch],
-            reduction="none",
-            label_smoothing=self.settings.label_smoothing,
-        )
-        if self.settings.loss == "hinge":
-            margins, labels = logits[: len(batch)], train.labels[batch]
-            losses = functional.multi_margin_loss(margins, labels, reduction="none")
+        loss_of = functional.multi_margin_loss if self.settings.hinge else functional.cross_entropy
+        losses = loss_of(logits[: len(batch)], train.labels[batch], reduction="none")
         loss = (losses * train.weights[batch]).mean()
         return loss + contrast * attack_loss(logits[len(batch) :]) if len(made_up) else loss
 
@@ -292,9 +282,10 @@ def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
 
 
 def _distil(dataset: Dataset, settings: ResolvedSettings) -> Distillation:
-    """A teacher that knows the training rows, and what it says of them."""
-    ask = _committee if settings.distill == "runs" else _boosted_teacher
-    return Distillation(dataset.train, ask(dataset, settings), weight=settings.distill_weight)
+    """Return a teacher that knows the training rows, with its probabilities of them."""
+    boosted = LIGHTGBM_TEACHER in settings.teacher
+    ask = _boosted_teacher if boosted else _committee
+    return Distillation(dataset.train, ask(dataset, settings), weight=TEACHER_WEIGHT)
 
 
 def _boosted_teacher(dataset: Dataset, settings: ResolvedSettings) -> Teacher:
@@ -304,12 +295,11 @@ def _boosted_teacher(dataset: Dataset, settings: ResolvedSettings) -> Teacher:
         contrast=settings.contrast,
         seed=settings.seed,
         threads=settings.threads,
-        tree_leaf=settings.tree_leaf,
     )
 
 
 def _committee(dataset: Dataset, settings: ResolvedSettings) -> Committee:
-    runs = load_teachers(settings.teacher, dataset, settings)
+    runs = load_teachers(settings.teacher_runs(), dataset, settings)
     members = [partial(probabilities_of, run.network) for run in runs]
     return Committee(members, len(dataset.classes))
 
@@ -366,12 +356,6 @@ def _epoch_seed(*numbers: int) -> int:
     return int.from_bytes(digest[:7], "big")
 
 
-def _class_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
-    """Weight of each class: its size to the power of minus ``balance``."""
-    counts = np.bincount(labels).astype(np.float64)
-    return (counts / len(labels)) ** -balance
-
-
 def _without_labels(dataset: Dataset) -> NDArray[np.float32]:
     """All rows to pre-train on (n, features)."""
     train = dataset.train.rows
@@ -387,9 +371,9 @@ def _prepared(network: Network, rows: NDArray[np.float32]) -> Tensor:
     return signals.clone()  # outside of inference mode, so that gradients may be taken
 
 
-def _signals(network: Network, part: Part, class_weights: NDArray[np.float64]) -> _Signals:
+def _signals(network: Network, part: Part) -> _Signals:
     device = network.temperature.device
-    weights = part.weights * class_weights[part.labels]
+    weights = part.weights.astype(np.float64)
     return _Signals(
         signals=_prepared(network, part.rows),
         labels=torch.from_numpy(part.labels).to(device),
@@ -414,7 +398,7 @@ def _snapshot(network: Network) -> State:
 def _calibrate(
     network: Network, validation: Part, settings: ResolvedSettings, progress: Progress
 ) -> Fitted:
-    held = _signals(network, validation, _class_weights(validation.labels, 0.0))
+    held = _signals(network, validation)
     with torch.inference_mode():
         logits = _logits(network, held.signals)
     network.temperature.fill_(fit_temperature(logits, held.labels, held.weights))

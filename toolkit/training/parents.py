@@ -1,7 +1,7 @@
-"""Earlier runs: to learn from (``--teacher``) or to start from (``--prune``).
+"""Earlier runs that teach the network (``--teacher RUN``).
 
-Both have to come from the same data, divided in the same way. A run of another division was fitted
-to rows that this one keeps for validation and test, and would hand on what it knows of them.
+They have to come from the same data, divided in the same way. A run of another division was fitted
+to rows that this one keeps for validation and test, and would pass on what it knows of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from idskit.data import user_table as own_table
 from idskit.data.dataset import Dataset
 from idskit.errors import RunError
-from idskit.models.saved_run import Run, load_run, members_of
+from idskit.models.saved_run import Run, load_run
 from idskit.training.settings import ResolvedSettings
 
 # The settings that decide which rows there are and on which side each is.
@@ -55,13 +55,12 @@ def load_earlier(folder: Path, dataset: Dataset, settings: ResolvedSettings) -> 
 def load_teachers(
     folders: Sequence[Path], dataset: Dataset, settings: ResolvedSettings
 ) -> list[Run]:
-    """Read all runs to learn from: of a folder with several seeds every one.
+    """Read all runs to learn from.
 
     Raises:
         RunError: as ``load_earlier``.
     """
-    members = [member for folder in folders for member in members_of(folder)]
-    return [load_earlier(member, dataset, settings) for member in members]
+    return [load_earlier(folder, dataset, settings) for folder in folders]
 
 
 def _columns(source: Dataset | Run) -> Any:

@@ -18,11 +18,12 @@ from idskit.training.optimise import optimizer_of, set_rate
 from idskit.training.settings import ResolvedSettings
 from idskit.training.views.epoch_progress import EpochBar
 
+PRETRAIN_EPOCHS = 10  # that were measured with further rows (DECISIONS.md)
 SWAPPED = 0.3  # share of the places that come from another row
 
 
 def pretrain(network: Network, signals: Tensor, settings: ResolvedSettings) -> None:
-    """Train front end and body for ``settings.pretrain`` epochs to rebuild ``signals``.
+    """Train front end and body for ``PRETRAIN_EPOCHS`` epochs to rebuild ``signals``.
 
     Args:
         network: on the device of ``signals``; its last layer is as it was afterwards.
@@ -42,13 +43,13 @@ def _rebuild(network: Network, signals: Tensor, settings: ResolvedSettings) -> N
     scale = 1 / (signals.std(dim=0, correction=0) + LEAST_SPREAD)  # places count alike
     optimizer = optimizer_of(network, settings)
     network.train()
-    with EpochBar("pre-training", settings.pretrain) as bar:
-        for epoch in range(settings.pretrain):
+    with EpochBar("pre-training", PRETRAIN_EPOCHS) as bar:
+        for epoch in range(PRETRAIN_EPOCHS):
             total = 0.0
             order = torch.randperm(len(signals)).to(signals.device)
             batches = order.tensor_split(max(len(order) // settings.batch, 1))
             for step, batch in enumerate(batches, start=epoch * len(batches)):
-                set_rate(optimizer, step / (settings.pretrain * len(batches)), settings)
+                set_rate(optimizer, step / (PRETRAIN_EPOCHS * len(batches)), settings)
                 rows = signals[batch]
                 rebuilt = network.logits(with_swapped(rows, SWAPPED))
                 loss = functional.smooth_l1_loss(rebuilt * scale, rows * scale)

@@ -30,9 +30,6 @@ def with_more(dataset: Dataset, more: MoreRows, settings: ResolvedSettings) -> D
         dataset: divided; its training rows say what is likely.
         more: none of them a row of ``dataset``.
         settings: of the trees that say it, which are those of the model.
-
-    Raises:
-        RunError: no pairs of such columns.
     """
     likely = np.where(more.possible, _scores(dataset, more.rows, settings), -np.inf)
     labels = likely.argmax(axis=1).astype(np.int64)
@@ -63,7 +60,7 @@ def _scores(
     dataset: Dataset, rows: NDArray[np.float32], settings: ResolvedSettings
 ) -> NDArray[np.float64]:
     """How likely each class is (n, classes), on a scale of each row's own."""
-    pairs = pairs_of(dataset.schema, settings.derived)
+    pairs = pairs_of(dataset.schema, settings.trees)
     wider = with_pairs(rows, pairs)
     members = [model.predict_proba(wider) for model in fit_boosted(dataset, settings, pairs)]
     total: NDArray[np.float64] = np.log(np.maximum(members, LEAST)).sum(axis=0)

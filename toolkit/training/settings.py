@@ -1,22 +1,32 @@
-"""Everything that training may be told: fields, command-line flags and run.json are one list."""
+"""The settings of a training: one list of options that flags, ``--set`` and run.json share."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from idskit.data.dataset import OWN, Labels, Nonfinite, Protocol, Reading
+from idskit.data.dataset import (
+    LABELS,
+    NONFINITE,
+    OWN,
+    PROTOCOLS,
+    Labels,
+    Nonfinite,
+    Protocol,
+    Reading,
+)
 from idskit.data.resample import RESAMPLES, Resample
-from idskit.detect.session import MOST_THREADS
+from idskit.detect.detector_options import MAX_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.members.autoencoder import NOVELTIES, Novelty
 from idskit.models.members.tree_member import TREE_MEMBERS, TreeMember
 from idskit.models.network import (
     FRONTENDS,
+    MFCC_FRONTENDS,
     MODELS,
     OWN_FRONTENDS,
     FrontEndName,
@@ -26,32 +36,30 @@ from idskit.models.network import (
 from idskit.models.preparation import ENCODINGS, SCALINGS, SIGNALS, Encoding, Scaling, Signal
 from idskit.models.resnet import ATTENTIONS, WIDTHS, Attention
 from idskit.models.saved_run import fingerprint, members_of
+from idskit.options import check_options, option, options_of
 from idskit.tables.matrix import sha256_of, table_files
 from idskit.training.distributed import started_here
-from idskit.training.members.choose_derived import DERIVED, DerivedColumns
-from idskit.training.members.teachers import DISTILLS, Distill
 
 Device = Literal["cpu", "cuda"]
-# Of the network behind the front end in training: its products in sixteen bits, its weights, the
-# front end and all that is measured in thirty-two (P. Micikevicius et al., ICLR 2018).
+DEVICES: tuple[Device, ...] = ("cpu", "cuda")
+# The network behind the front end computes its products in sixteen bits; its weights, the front
+# end and every measurement stay in thirty-two (P. Micikevicius et al., ICLR 2018).
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
-Loss = Literal["cross-entropy", "hinge"]
-LOSSES: tuple[Loss, ...] = ("cross-entropy", "hinge")
 SMALL_WIDTH = 16
 LARGEST_SEED = (1 << 32) - 1  # that every library takes
+NO_TEACHER, LIGHTGBM_TEACHER = "none", "lightgbm"
+PAPER_ZEROS = 0.5  # arXiv 2507.10622 drops columns with a larger share of zeros
 
-
-# What a data set's own rows ask for, as measured on validation rows (README.md of this folder).
+# The defaults of data sets that were measured on validation rows (DECISIONS.md).
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "nsl-kdd": {
         "protocol": "official",
         "generated": 0,
         "contrast": 0.0,
-        "distill": "none",
+        "teacher": (),
         "novelty": "autoencoder",
         "trees": "lightgbm",
-        "derived": "none",
         "batch": 512,
         "epochs": 20,
         "false_positive_rate": 0.01,
@@ -60,98 +68,200 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
         "protocol": "honest",
         "generated": 8,
         "contrast": 0.1,
-        "distill": "lightgbm",
+        "teacher": (LIGHTGBM_TEACHER,),
         "novelty": "autoencoder",
         "trees": "none",
-        "derived": "none",
         "batch": 256,
         "epochs": 20,
         "false_positive_rate": 0.005,
     },
 }
-# Of the other data sets, on which nothing was measured yet.
+# The defaults of the other data sets, on which nothing was measured yet.
 TABLE_DEFAULTS: dict[str, Any] = {
     "protocol": "honest",
     "generated": 0,
     "contrast": 0.0,
-    "distill": "none",
+    "teacher": (),
     "novelty": "none",
     "trees": "lightgbm",
-    "derived": "none",
     "batch": 256,
     "epochs": 20,
     "false_positive_rate": 0.01,
 }
-OWN_DEFAULTS["ciciot2023"] = {**TABLE_DEFAULTS, "trees": "committee", "derived": "pairs"}
-PAPER_ZEROS = 0.5  # arXiv 2507.10622 leaves out columns of more zeros
+OWN_DEFAULTS["ciciot2023"] = {**TABLE_DEFAULTS, "trees": "committee"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """What is trained, on what, and how; the same settings and data give the same run.
 
-    The repetition is exact on the CPU for the same number of threads. None stands for what
-    ``resolved`` puts there: the data set's or the protocol's own.
+    The repetition is exact on the CPU for the same number of threads. ``resolved`` replaces every
+    None by the default of the data set, the protocol or the model.
     """
 
     dataset: str = "nsl-kdd"
-    protocol: Protocol | None = None  # None: the publisher's split where there is one, else honest
-    labels: Labels = "binary"  # benign and attack, or benign and the families, or every attack
-    schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
-    label_column: str | None = None  # of a table that is no known data set; None: by its name
-    benign_labels: Sequence[str] = ()  # of it; none: by their usual names
-    more: Sequence[Path] = ()  # further tables, of coarser labels perhaps, for training rows alone
-    rows: int = 0  # of tables, at most so many, drawn at random; 0: all
-    nonfinite: Nonfinite | None = None  # left out where NaN or infinite; None: rows, paper columns
-    max_zeros: float | None = None  # columns with a larger share of zeros are dropped; 1 drops none
-    generated: int | None = None  # captures from the project's own generator, for ``captures``
-    model: Model = "resnet18"
-    frontend: FrontEndName | None = None  # None: the one that the model's source shows it
-    scaling: Scaling | None = None  # None: minmax for the paper protocol, else log-standard
-    encoding: Encoding | None = None  # None: ordinal for the paper protocol, else onehot
-    signal: Signal | None = None  # the record, or its series of packets; None: the schema's
-    time_index: bool = False  # a value's place in its series, 0 to 1, is added to it
-    pca: int = 0  # principal components kept of a frame's MFCCs; 0: the MFCCs themselves
-    resample: Resample = "none"  # training rows: classes made as large as the largest, or as small
-    width: int = 16  # channels of the first stage: 64, 32, 16 or 8
-    attention: Attention = "both"
-    inner: float = 1.0  # share of its channels that a block has between its convolutions
-    train_window: bool = True  # each stage of the front end: learned, or fixed at its MFCC values
-    train_dft: bool = True
-    train_mel: bool = True
-    train_dct: bool = True
-    window_penalty: float = 1e-3  # keeps a trained window smooth and symmetric
-    shuffle_columns: bool = False  # the control: one random order, drawn by the seed
-    epochs: int | None = None  # at most; the learning rate falls to zero over them
-    patience: int = 10  # stop after this many epochs without a better validation loss
-    batch: int | None = None  # rows of a step
-    learning_rate: float = 2e-3  # at its peak
-    weight_decay: float = 0.05  # of the network's matrices, not of the front end
-    loss: Loss | None = None  # None: hinge for svm, else cross-entropy
-    label_smoothing: float = 0.0
-    # Made-up attacks per training row (contrast.py), whose probabilities are learned beside the
-    # labels (distill.py), and a member that knows benign rows only (novelty.py).
-    contrast: float | None = None
-    distill: Distill | None = None
-    distill_weight: float = 0.5  # of the teacher's probabilities; the labels have the rest
-    teacher: Sequence[Path] = ()  # runs whose probabilities are learned; of several seeds all
-    prune: Path | None = None  # the run whose weights training starts from (models/prune.py)
-    pretrain: int = 0  # epochs without labels before the others (pretrain.py); 0: none
-    unlabelled: Sequence[Path] = ()  # tables of further rows for them
-    novelty: Novelty | None = None
-    trees: TreeMember | None = None  # a member whose probabilities are averaged with the network's
-    tree_leaf: float = 0.0  # least undecided rows of a leaf, as a share of all; 0: any
-    derived: DerivedColumns | None = None  # products and quotients of columns, for the trees
-    class_balance: float = 0.0  # rows weigh 1 / (class size ** this): 0 as they are, 1 balanced
-    false_positive_rate: float | None = None  # of benign validation rows; sets the threshold
-    seed: int = 0
-    split_seed: int | None = None  # of the division of the data; None: the seed
-    device: Device = "cpu"
-    precision: Precision = "fp32"  # bf16 and fp16: mixed precision
-    threads: int = 0  # of the CPU; 0: one up to width 16, else as many as this process may use
+
+    # The data.
+    protocol: Protocol | None = option(
+        None,
+        "How rows are divided: official (the publisher's files), honest (no repeated row on both "
+        "sides) or paper (as the paper did, with its leaks)",
+        choices=PROTOCOLS,
+    )
+    labels: Labels = option(
+        "binary",
+        "Classes to learn: binary, family, family10 (ciciot2023 only) or attack",
+        choices=LABELS,
+    )
+    schema: str = option(OWN, "Columns: own (the data set's), or those of a profile, as cic-fixed")
+    label_column: str | None = option(
+        None, "Label column of your own table; found by its usual name if none"
+    )
+    benign_labels: Sequence[str] = option(
+        (), "Label of benign rows in your own table; repeatable", flag="--benign-label"
+    )
+    more: Sequence[Path] = option(
+        (), "Further tables for training rows, whose labels may be coarser", advanced=True
+    )
+    rows: int = option(
+        0, "Rows drawn at random from tables (0 = all)", low=0, high=1 << 40, advanced=True
+    )
+    nonfinite: Nonfinite | None = option(
+        None,
+        "What is dropped where values are NaN or infinite: rows or columns",
+        choices=NONFINITE,
+        advanced=True,
+    )
+    max_zeros: float | None = option(
+        None, "Drop columns with a larger share of zeros (1 = none)", low=0, high=1, advanced=True
+    )
+    generated: int | None = option(
+        None, "Synthetic captures added to captures", low=0, high=1000, advanced=True
+    )
+    split_seed: int | None = option(
+        None, "Seed of the division of the data", low=0, high=LARGEST_SEED, advanced=True
+    )
+
+    # The network.
+    model: Model = option("resnet18", "Network to train", choices=MODELS)
+    frontend: FrontEndName | None = option(
+        None,
+        "Front end of the network: mfcc (every stage learned), mfcc-fixed, stft, pcen or none",
+        choices=FRONTENDS,
+        advanced=True,
+    )
+    scaling: Scaling | None = option(
+        None, "Scaling of number columns", choices=SCALINGS, advanced=True
+    )
+    encoding: Encoding | None = option(
+        None, "Encoding of category columns", choices=ENCODINGS, advanced=True
+    )
+    signal: Signal | None = option(
+        None,
+        "What the front end sees: features (the record) or packets (its series)",
+        choices=SIGNALS,
+        advanced=True,
+    )
+    # arXiv 2507.10622 adds a time index, keeps principal components of the MFCCs and balances the
+    # classes by sampling: three settings without gain here that repeating the paper needs.
+    time_index: bool = option(
+        False, "Add each value's position in its series (0 to 1) to it", advanced=True
+    )
+    pca: int = option(
+        0,
+        "Principal components kept of each frame's MFCCs (0 = all MFCCs)",
+        low=0,
+        high=MFCCSettings.n_mfcc,
+        advanced=True,
+    )
+    resample: Resample = option(
+        "none",
+        "Balance training classes: none, over (repeat rows) or under (drop rows)",
+        choices=RESAMPLES,
+        advanced=True,
+    )
+    width: int = option(16, "Channels of the first stage", choices=WIDTHS, advanced=True)
+    attention: Attention = option(
+        "both", "Attention in every block of resnet18", choices=ATTENTIONS, advanced=True
+    )
+    inner: float = option(
+        1.0,
+        "Share of its channels that a block keeps between its convolutions",
+        low=0.01,
+        high=1,
+        advanced=True,
+    )
+    shuffle_columns: bool = option(
+        False, "Control: put the columns into one random order, drawn by the seed", advanced=True
+    )
+
+    # The other members of the ensemble, and what the network learns besides labels.
+    trees: TreeMember | None = option(
+        None,
+        "Boosted trees averaged with the network: none, lightgbm, or committee (two kinds of "
+        "trees, with the products and quotients of columns known for the schema)",
+        choices=TREE_MEMBERS,
+    )
+    novelty: Novelty | None = option(
+        None,
+        "Member that models benign rows only: none or autoencoder",
+        choices=NOVELTIES,
+        advanced=True,
+    )
+    teacher: Sequence[str] | None = option(
+        None,
+        "Probabilities that the network learns next to labels: none, lightgbm, or folders of "
+        "earlier runs; repeatable",
+    )
+    contrast: float | None = option(
+        None, "Synthetic negatives per training row (0 = none)", low=0, high=4, advanced=True
+    )
+    unlabelled: Sequence[Path] = option(
+        (),
+        "Tables without labels; the network is pre-trained on their rows and the training rows",
+        advanced=True,
+    )
+
+    # The optimisation.
+    epochs: int | None = option(
+        None, "Most epochs; the learning rate falls to zero over them", low=1, high=10_000
+    )
+    patience: int = option(
+        10,
+        "Stop after this many epochs without a lower validation loss",
+        low=1,
+        high=10_000,
+        advanced=True,
+    )
+    batch: int | None = option(None, "Rows of a step", low=2, high=1 << 20, advanced=True)
+    learning_rate: float = option(2e-3, "Highest learning rate", low=1e-8, high=1.0, advanced=True)
+    weight_decay: float = option(
+        0.05, "Weight decay of the network's matrices", low=0, high=10, advanced=True
+    )
+    false_positive_rate: float | None = option(
+        None,
+        "Target false-positive rate on validation rows; chooses the alert threshold",
+        low=1e-9,
+        high=0.5,
+    )
+    seed: int = option(
+        0, "Seed of every random draw; the same seed gives the same run", low=0, high=LARGEST_SEED
+    )
+
+    # The machine.
+    device: Device = option("cpu", "Device to train on: that one, or an error", choices=DEVICES)
+    precision: Precision = option(
+        "fp32",
+        "Precision of training: fp32, or bf16 or fp16 mixed with it",
+        choices=PRECISIONS,
+        advanced=True,
+    )
+    threads: int = option(
+        0, "CPU threads (0 = one up to width 16, else all)", low=0, high=MAX_THREADS
+    )
 
     def resolved(self) -> ResolvedSettings:
-        """The same settings with a value in place of every None."""
+        """Return the same settings with a value in place of every None."""
         paper = self.protocol == "paper"
         own: dict[str, Any] = {
             "scaling": "minmax" if paper else "log-standard",
@@ -159,25 +269,22 @@ class TrainingSettings:
             "split_seed": self.seed,
             "frontend": OWN_FRONTENDS.get(self.model, "mfcc"),
             "signal": "packets" if self.schema == "packets" else "features",
-            "loss": "hinge" if self.model == "svm" else "cross-entropy",
             "nonfinite": "columns" if paper else "rows",
             "max_zeros": PAPER_ZEROS if paper else 1.0,
             **OWN_DEFAULTS.get(self.dataset, TABLE_DEFAULTS),
         }
         if paper:  # as published: one network
-            own |= {"distill": "none", "novelty": "none", "trees": "none", "derived": "none"}
+            own |= {"teacher": (), "novelty": "none", "trees": "none"}
         if self.model == "svm":  # its loss takes labels only
-            own["distill"] = "none"
-        if self.teacher:
-            own["distill"] = "runs"
+            own["teacher"] = ()
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        if given.get("trees") == "none":  # only they look at derived columns
-            own["derived"] = "none"
+        if list(given.get("teacher", ())) == [NO_TEACHER]:
+            given["teacher"] = ()
         return ResolvedSettings(**own | given | {"threads": self.threads or _own_threads(self)})
 
 
 def _own_threads(settings: TrainingSettings) -> int:
-    """Threads worth having.
+    """Return the number of threads that pays.
 
     Small networks gain little from a second thread, and lose much where other processes share the
     cores: threads then wait for each other at the end of every small operation.
@@ -199,35 +306,42 @@ class ResolvedSettings(TrainingSettings):
     scaling: Scaling
     encoding: Encoding
     signal: Signal
-    loss: Loss
     epochs: int
     batch: int
     contrast: float
-    distill: Distill
+    teacher: Sequence[str]
     novelty: Novelty
     trees: TreeMember
-    derived: DerivedColumns
     false_positive_rate: float
     split_seed: int
 
+    @property
+    def hinge(self) -> bool:
+        """Whether the loss is the hinge of a support vector machine, else cross-entropy."""
+        return self.model == "svm"
+
+    def teacher_runs(self) -> list[Path]:
+        """Return the run folders that teach: of a folder with several seeds every one."""
+        folders = [Path(name) for name in self.teacher if name != LIGHTGBM_TEACHER]
+        return [member for folder in folders for member in members_of(folder)]
+
     def recorded(self) -> dict[str, Any]:
-        """Every setting as run.json keeps it, further tables and earlier runs by their SHA-256.
+        """Return every setting as run.json keeps it, tables and runs as their SHA-256.
 
         Raises:
-            RunError: an earlier run is not there.
-            DataError: a table is not there.
+            RunError: an earlier run does not exist.
+            DataError: a table does not exist.
         """
-        members = [member for folder in self.teacher for member in members_of(folder)]
+        known = [name for name in self.teacher if name == LIGHTGBM_TEACHER]
         return asdict(self) | {
             "benign_labels": list(self.benign_labels),
             "more": _hashes(self.more),
             "unlabelled": _hashes(self.unlabelled),
-            "teacher": [fingerprint(member) for member in members],
-            "prune": self.prune and fingerprint(self.prune),
+            "teacher": known + [fingerprint(run) for run in self.teacher_runs()],
         }
 
     def reading(self) -> Reading:
-        """How tables are read."""
+        """Return how tables are read."""
         return Reading(
             schema=self.schema,
             label_column=self.label_column,
@@ -237,28 +351,20 @@ class ResolvedSettings(TrainingSettings):
         )
 
     def network(self) -> NetworkSettings:
-        """What the network is built from."""
-        mfcc = MFCCSettings(
-            train_window=self.train_window,
-            train_dft=self.train_dft,
-            train_mel=self.train_mel,
-            train_dct=self.train_dct,
-            pca=self.pca,
-            window_penalty=self.window_penalty,
-        )
+        """Return what the network is built from."""
         return NetworkSettings(
             model=self.model,
             frontend=self.frontend,
             width=self.width,
             attention=self.attention,
             inner=self.inner,
-            mfcc=mfcc,
+            mfcc=MFCCSettings(pca=self.pca, learned=self.frontend != "mfcc-fixed"),
             novelty=self.novelty,
         )
 
 
 def shown_defaults() -> dict[str, str]:
-    """Say what every setting is if none is given, and for what it is something else.
+    """Return the default of every setting as help shows it, with the exceptions to it.
 
     Example:
         >>> shown_defaults()["false_positive_rate"]
@@ -273,7 +379,7 @@ def shown_defaults() -> dict[str, str]:
     ]
     others = [(*change, replace(base, **dict([change])).resolved()) for change in variants]
     shown = {"split_seed": "the seed", "threads": f"1 up to width {SMALL_WIDTH}, else all"}
-    for name in (field.name for field in fields(base) if field.name not in shown):
+    for name in (name for name in options_of(base) if name not in shown):
         usual = _shown(getattr(base.resolved(), name))
         differing = [
             f"; {of}: {value}"
@@ -285,10 +391,12 @@ def shown_defaults() -> dict[str, str]:
 
 
 def _shown(value: object) -> str:
-    """A setting as the command line would have it."""
+    """Return a setting as the command line would have it."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "none" if value is None or value == () else str(value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _hashes(files: Sequence[Path]) -> list[str]:
@@ -299,91 +407,24 @@ def check_settings(settings: ResolvedSettings) -> None:
     """Refuse settings that cannot be trained with.
 
     Raises:
-        RunError: a name that does not exist, or a number out of range.
+        RunError: a name that does not exist, a number out of range, or settings that exclude each
+            other.
     """
-    named: dict[str, tuple[Any, ...]] = {
-        "model": MODELS,
-        "frontend": FRONTENDS,
-        "scaling": SCALINGS,
-        "encoding": ENCODINGS,
-        "signal": SIGNALS,
-        "resample": RESAMPLES,
-        "loss": LOSSES,
-        "width": WIDTHS,
-        "attention": ATTENTIONS,
-        "distill": DISTILLS,
-        "novelty": NOVELTIES,
-        "trees": TREE_MEMBERS,
-        "derived": DERIVED,
-        "device": ("cpu", "cuda"),
-        "precision": PRECISIONS,
-    }
-    for name, known in named.items():
-        value = getattr(settings, name)
-        if value not in known:
-            choices = ", ".join(map(str, known))
-            raise RunError(f"{name} {value!r} was asked for, but the choices are {choices}")
-    ranges = {
-        "inner": (0.01, 1),
-        "epochs": (1, 10_000),
-        "patience": (1, 10_000),
-        "pretrain": (0, 10_000),
-        "batch": (2, 1 << 20),
-        "learning_rate": (1e-8, 1.0),
-        "weight_decay": (0, 10),
-        "window_penalty": (0, 10),
-        "label_smoothing": (0, 0.5),
-        "pca": (0, MFCCSettings.n_mfcc),
-        "tree_leaf": (0, 0.1),
-        "contrast": (0, 4),
-        "distill_weight": (0, 1),
-        "class_balance": (0, 1),
-        "generated": (0, 1000),
-        "rows": (0, 1 << 40),
-        "max_zeros": (0, 1),
-        "false_positive_rate": (1e-9, 0.5),
-        "seed": (0, LARGEST_SEED),
-        "split_seed": (0, LARGEST_SEED),
-        "threads": (0, MOST_THREADS),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise RunError(
-                f"{name} {value!r} was asked for, but it must lie in [{_number(low)}, "
-                f"{_number(high)}]"
-            )
-    if settings.pca and settings.frontend != "mfcc":
+    # Fields that the subclass declares again are no options there.
+    check_options(TrainingSettings(**vars(settings)), RunError)
+    if settings.pca and settings.frontend not in MFCC_FRONTENDS:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
-            "MFCCs have principal components (--frontend mfcc)"
+            "MFCCs have principal components (--set frontend=mfcc)"
         )
-    if settings.pretrain and settings.prune is not None:
+    alone = {NO_TEACHER, LIGHTGBM_TEACHER} & set(settings.teacher)
+    if alone and len(settings.teacher) > 1:
         raise RunError(
-            "pre-training was asked for as well as the weights of an earlier run to start from: "
-            "leave out --pretrain or --prune"
+            f"teacher {', '.join(settings.teacher)} was asked for, but {alone.pop()} stands alone: "
+            "choose none, lightgbm, or folders of earlier runs"
         )
-    if settings.unlabelled and not settings.pretrain:
+    if settings.hinge and settings.teacher:
         raise RunError(
-            "rows without labels were given, which are only for pre-training: ask for some epochs "
-            "of it (--pretrain 10)"
+            "model svm was asked for with a teacher, but its hinge loss learns labels only: "
+            "choose --teacher none"
         )
-    if settings.derived != "none" and settings.trees == "none":
-        raise RunError(
-            f"derived {settings.derived} was asked for without trees, which alone look at derived "
-            "columns: choose --trees committee or --derived none"
-        )
-    if (settings.distill == "runs") != bool(settings.teacher):
-        raise RunError(
-            f"distill {settings.distill!r} was asked for, with {len(settings.teacher)} runs as "
-            "teachers: name the runs (--teacher) and leave out --distill, or name none"
-        )
-    if settings.loss == "hinge" and (settings.distill != "none" or settings.label_smoothing):
-        raise RunError(
-            "the hinge loss was asked for, which learns labels as they are: leave out label "
-            "smoothing, and choose --distill none"
-        )
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,8 +9,8 @@ of ahlashkari/CICFlowMeter): a model that learned those must not be fed them fro
 from __future__ import annotations
 
 from idskit.data.published.publisher import Version
-from idskit.profiles.cic import cic_names as columns
 from idskit.schema import Feature
+from idskit.schemas import cic_columns as columns
 
 # Version 4.0; CIC-IDS2017, IoTID20, where they differ from it (IoTID20 has _ for each space).
 _SPELLINGS = """
@@ -93,32 +93,12 @@ Idle Min
 """
 
 
-_ROWS = [
+COLUMNS = [  # each column's spellings, version 4.0's first
     [cell.strip() for cell in line.split(";") if cell.strip()]
     for line in _SPELLINGS.strip().split("\n")
 ]
 # Every other spelling, as a column key (``publisher.column_key``), to version 4.0's.
-SPELLINGS = {name.replace("_", " ").casefold(): row[0] for row in _ROWS for name in row[1:]}
-
-_UNITS = dict(
-    (
-        *columns.TOTALS,
-        *columns.GAPS,
-        *columns.SIDE_FLAGS,
-        *columns.HEADERS,
-        *columns.LENGTHS,
-        *columns.FLAGS,
-        *columns.DOWN_UP,
-        *columns.SEGMENTS,
-        *columns.BULK,
-        *columns.SUBFLOWS,
-        *columns.WINDOWS,
-        ("Fwd Act Data Pkts", "packets"),
-        ("Fwd Seg Size Min", "bytes"),
-        *columns.PERIODS,
-    )
-)
-FEATURES = tuple(Feature(name=name, unit=_UNITS[name]) for (name, *_) in _ROWS)
+SPELLINGS = {name.replace("_", " ").casefold(): row[0] for row in COLUMNS for name in row[1:]}
 
 
 def _names(*groups: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
@@ -145,7 +125,7 @@ OTHERWISE["cic-fixed"] = OTHERWISE["cic-original"] | {
     "packets with data, where the tables leave out the first": ("Fwd Act Data Pkts",),
 }
 VERSION = Version(
-    features=(Feature(name="Protocol", unit="1"), *FEATURES),
+    features=(Feature(name="Protocol", unit="1"), *columns.CIC_ORIGINAL.features),
     profiles=OTHERWISE,
     undefined={"cic-fixed": {"Flow Bytes/s": -1, "Flow Packets/s": -1}},  # over no time
 )

@@ -7,7 +7,7 @@ Environment", Sensors 23(13):5941, 2023. Facts and quirks: README.md of this fol
 from __future__ import annotations
 
 from idskit.data.published.publisher import BENIGN, Meaning, Publisher, Version, meanings_of
-from idskit.profiles.ciciot2023 import ciciot2023_windows as profile
+from idskit.schemas import ciciot2023_columns as columns
 
 # Attacks of each of the publisher's families, as spelled in the first version.
 _FAMILIES = {
@@ -56,11 +56,11 @@ PUBLISHER = Publisher(
     name="ciciot2023",
     versions=(
         Version(
-            features=profile.LATER,
+            features=columns.LATER,
             profiles={"ciciot2023-39": _SCALED, "ciciot2023-39-100": _SCALED},
         ),
         Version(
-            features=profile.FIRST,
+            features=columns.FIRST,
             profiles={"ciciot2023": _SCALED_FIRST, "ciciot2023-100": _SCALED_FIRST},
         ),
     ),

@@ -21,9 +21,9 @@ from idskit.data.dataset import OWN, Dataset, Labels, Part, Protocol, check_data
 from idskit.data.divide import first_occurrence, seen_in, stratified_distinct
 from idskit.data.split_protocols import divide_paper
 from idskit.errors import DataError
-from idskit.profiles.kdd99.kdd_names import BASIC, CONTENT, TRAFFIC
-from idskit.profiles.registry import schema_named
 from idskit.schema import Feature, Schema
+from idskit.schemas.catalog import schema_named
+from idskit.schemas.kdd99_columns import BASIC, CONTENT, TRAFFIC
 
 SCHEMA = Schema(name="nsl-kdd", features=(*BASIC, *CONTENT, *TRAFFIC))
 HEADER = (*SCHEMA.names, "attack", "difficulty")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +25,16 @@ from idskit.data.dataset import (
     join,
 )
 from idskit.data.divide import first_occurrence, seen_in
+from idskit.data.published.finite_rows import finite
+from idskit.data.published.label_meanings import BENIGN, Meaning, column_key
 from idskit.data.split_protocols import PAPER_NOTES, Parts, divide_honest, divide_paper
 from idskit.errors import DataError
-from idskit.profiles.registry import schema_named
 from idskit.schema import Feature, Schema
+from idskit.schemas.catalog import schema_named
 from idskit.tables.label_column import label_key
 from idskit.tables.matrix import MISSING, Source, Table, read_tables, table_files, words_of
 from idskit.tables.pieces import header_of
 
-BENIGN, ATTACK = "benign", "attack"
-ATTACK_LABELS = ("1", "attack", "anomaly")  # keys of labels that say no more than that
 # Columns that say whose flow a row is, or where it stood in a file, and so give the capture away.
 IDENTITY = frozenset(
     (
@@ -45,8 +45,6 @@ IDENTITY = frozenset(
 )
 MOMENT = "timestamp"
 UNTOLD = "left out, labels that do not tell the"  # begins the note on files that are not read
-
-Meaning = Mapping[Labels, str]  # the class that a label stands for, of each kind that it tells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,32 +84,6 @@ class _File:
     label_text: str
     moment: int | None
     strange: tuple[str, ...]  # columns that are not the publisher's
-
-
-def column_key(name: str) -> str:
-    """A column's name without what spellings differ in; a second one of a name loses its number."""
-    plain = re.sub(r"\.\d+$", "", name.strip()).replace("_", " ").casefold()
-    return re.sub(r"\s+", " ", plain).strip()
-
-
-def meanings_of(
-    benign: Sequence[str], attacks: Mapping[str, Meaning], families: Mapping[str, Meaning]
-) -> dict[str, Meaning]:
-    """Meanings by label key.
-
-    Args:
-        benign: spellings of the benign label.
-        attacks: each attack's name and its families; the name is its class of kind ``attack``.
-        families: labels that say the family only.
-    """
-    kinds: tuple[Labels, ...] = ("binary", "family", "family10", "attack")
-    found: dict[str, Meaning] = {name: {"binary": ATTACK} for name in ATTACK_LABELS}
-    found |= {label_key(name): {"binary": ATTACK, **m} for name, m in families.items()}
-    found |= {
-        label_key(name): {"binary": ATTACK, "attack": name, **meaning}
-        for name, meaning in attacks.items()
-    }
-    return found | {label_key(name): dict.fromkeys(kinds, BENIGN) for name in benign}
 
 
 def load(publisher: Publisher, data: Path, request: Request) -> Dataset:
@@ -172,7 +144,7 @@ def load_more(
     )
     of_row = possible[table.labels]
     kept, note = _new_rows(table.rows, of_row, dataset)
-    _, _, incomplete = _finite(table, dataset.schema, removable=False)
+    _, _, incomplete = finite(table, dataset.schema, removable=False)
     notes = (f"more rows to train on, of {', '.join(table.sha256)}: {note}", *incomplete)
     return MoreRows(rows=table.rows[kept], possible=of_row[kept], notes=notes)
 
@@ -437,7 +409,7 @@ def labelled_dataset(
         DataError: one class only, or a class of one row.
         SchemaError: NaN or infinity is left.
     """
-    table, schema, found = _finite(table, schema, removable=request.reading.schema == OWN)
+    table, schema, found = finite(table, schema, removable=request.reading.schema == OWN)
     kept = _present(table, meanings, classes, request.labels)
     if len(kept) < 2 or BENIGN not in kept:
         raise _too_few(name, kept, table, notes)
@@ -510,31 +482,3 @@ def _group(meaning: Meaning) -> str:
     """The finest that a label tells."""
     kinds: tuple[Labels, ...] = ("attack", "family10", "family", "binary")
     return next(meaning[kind] for kind in kinds if kind in meaning)
-
-
-def _finite(table: Table, schema: Schema, *, removable: bool) -> tuple[Table, Schema, list[str]]:
-    """The table without columns that still hold NaN or infinity, or with 0 in them."""
-    notes = [*table.notes]
-    if table.unlabelled:
-        notes.append(f"left out: {table.unlabelled} rows without a label")
-    names = ", ".join(f"{schema.names[c]} {n}" for c, n in sorted(table.nonfinite.items()))
-    if table.incomplete:
-        notes.append(f"left out: {table.incomplete} rows that hold NaN or infinity ({names})")
-    elif table.nonfinite:
-        notes.append(f"left out, columns that hold NaN or infinity: {names}")
-        bad = sorted(table.nonfinite)
-        if removable:
-            return _without(table, bad), _less(schema, bad), notes
-        table.rows[:, bad] = 0
-    return table, schema, notes
-
-
-def _without(table: Table, columns: Sequence[int]) -> Table:
-    return replace(table, rows=np.delete(table.rows, columns, axis=1))
-
-
-def _less(schema: Schema, columns: Sequence[int]) -> Schema:
-    kept = tuple(f for index, f in enumerate(schema.features) if index not in columns)
-    if not kept:
-        raise DataError(f"every column of {schema.name} holds NaN or infinity: leave out rows")
-    return Schema(name=schema.name, features=kept)

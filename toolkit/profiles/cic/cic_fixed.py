@@ -12,6 +12,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flow import AGE, EVICTED, REPLACED, VERDICT
+from idskit.flows.flow_counters import (
+    add_activity,
+    add_bulk,
+    add_packet,
+    follow_teardown,
+    is_other_message,
+)
+from idskit.flows.flow_key import is_swapped, scrambled, tag_of
+from idskit.flows.flow_records import (
+    MAX_AGE_US,
+    READY,
+    Output,
+    Settings,
+    Table,
+    bare,
+    bare_output,
+    bytes_per_flow,
+    make_table,
+)
 from idskit.flows.flow_statistics import (
     put_bulk,
     put_flags,
@@ -27,48 +47,26 @@ from idskit.flows.flow_statistics import (
     ratio,
 )
 from idskit.flows.flow_table import (
-    AGE,
-    EVICTED,
-    MAX_AGE_US,
-    READY,
-    REPLACED,
-    VERDICT,
-    Output,
-    Settings,
-    Table,
-    add_activity,
-    add_bulk,
-    add_packet,
     backward_of,
-    bare,
-    bare_output,
-    bytes_per_flow,
     discard,
-    find,
-    follow_teardown,
     forward_of,
     identify,
     insert,
     is_forward,
     is_full,
-    is_other_message,
-    is_swapped,
-    make_table,
     mark_data,
     mark_empty,
     open_backward,
     room,
-    scrambled,
     start_flow,
-    tag_of,
     victim,
 )
+from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import rows
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames
-from idskit.profiles.cic import cic_names as columns
 from idskit.profiles.cic import jnetpcap
-from idskit.schema import Schema
+from idskit.schemas.cic_columns import CIC_FIXED
 
 _Record = np.void
 _Records = NDArray[np.void]
@@ -76,34 +74,7 @@ _Row = NDArray[np.float64]
 
 IGMP = 2  # IANA protocol number
 
-SCHEMA = Schema(
-    name="cic-fixed",
-    features=columns.features(
-        *columns.TOTALS,
-        *columns.GAPS,
-        *columns.SIDE_FLAGS,
-        *columns.SIDE_RESETS,
-        *columns.HEADERS,
-        *columns.LENGTHS,
-        *columns.FLAGS,
-        *columns.DOWN_UP,
-        *columns.SEGMENTS,
-        *columns.BULK,
-        *columns.SUBFLOWS,
-        *columns.WINDOWS,
-        ("Fwd Act Data Pkts", "packets"),
-        ("Bwd Act Data Pkts", "packets"),
-        ("Fwd Seg Size Min", "bytes"),
-        ("Bwd Seg Size Min", "bytes"),
-        *columns.PERIODS,
-        ("ICMP Code", "code"),
-        ("ICMP Type", "code"),
-        ("Fwd TCP Retrans. Count", "packets"),
-        ("Bwd TCP Retrans. Count", "packets"),
-        ("Total TCP Retrans. Count", "packets"),
-        ("Total Connection Flow Time", "us"),
-    ),
-)
+SCHEMA = CIC_FIXED
 _WIDTH = len(SCHEMA)
 
 # A TCP packet that a connection has shown, to recognise it when it comes again.

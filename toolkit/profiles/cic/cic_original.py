@@ -10,6 +10,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flow import AGE, CLOSE, EVICTED, VERDICT
+from idskit.flows.flow_counters import add_activity, add_bulk, add_packet
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import (
+    FIRST_FIN,
+    MAX_AGE_US,
+    OPEN,
+    SUBFLOW_US,
+    Output,
+    Settings,
+    Table,
+    bare,
+    bare_output,
+    bytes_per_flow,
+    make_table,
+)
 from idskit.flows.flow_statistics import (
     put_flags,
     put_gaps,
@@ -22,69 +38,30 @@ from idskit.flows.flow_statistics import (
     ratio,
 )
 from idskit.flows.flow_table import (
-    AGE,
-    CLOSE,
-    EVICTED,
-    FIRST_FIN,
-    MAX_AGE_US,
-    OPEN,
-    SUBFLOW_US,
-    VERDICT,
-    Output,
-    Settings,
-    Table,
-    add_activity,
-    add_bulk,
-    add_packet,
     backward_of,
-    bare,
-    bare_output,
-    bytes_per_flow,
     discard,
-    find,
     forward_of,
     identify,
     insert,
     is_forward,
     is_full,
-    is_swapped,
-    make_table,
     mark_data,
     open_backward,
     room,
     start_flow,
-    tag_of,
     victim,
 )
+from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.packet import FIN, PSH, RST, TCP, UDP, URG, Frames
-from idskit.profiles.cic import cic_names as columns
 from idskit.profiles.cic import jnetpcap
-from idskit.schema import Schema
+from idskit.schemas.cic_columns import CIC_ORIGINAL
 
 _Record = np.void
 _Records = NDArray[np.void]
 _Row = NDArray[np.float64]
 
-SCHEMA = Schema(
-    name="cic-original",
-    features=columns.features(
-        *columns.TOTALS,
-        *columns.GAPS,
-        *columns.SIDE_FLAGS,
-        *columns.HEADERS,
-        *columns.LENGTHS,
-        *columns.FLAGS,
-        *columns.DOWN_UP,
-        *columns.SEGMENTS,
-        *columns.BULK,
-        *columns.SUBFLOWS,
-        *columns.WINDOWS,
-        ("Fwd Act Data Pkts", "packets"),
-        ("Fwd Seg Size Min", "bytes"),
-        *columns.PERIODS,
-    ),
-)
+SCHEMA = CIC_ORIGINAL
 
 _WIDTH = len(SCHEMA)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.decode import layers as decoder
+from idskit.decode import layers
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.packet import ICMP, PACKET, SCTP, TCP, UDP, Frames
 
@@ -71,7 +71,7 @@ def _reread(data: _Bytes, records: _Records, rows: _Records, original: bool) -> 
         if link_type == _ETHERNET:
             count += _read_frame(frame_bytes, at, end, rows[count], original)
         if link_type != _ETHERNET or not _is_ipv4(frame_bytes, at, end):
-            reason = decoder._packet(frame_bytes, at, end, end, link_type, rows[count])
+            reason = layers.decode_packet(frame_bytes, at, end, end, link_type, rows[count])
             count += reason >= 0
         for row in range(before, count):
             rows[row]["time_us"] = record["time_ns"] // 1000

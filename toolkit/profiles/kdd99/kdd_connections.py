@@ -17,47 +17,37 @@ full, the conversation that matters least ends early: refused and half-open ones
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
-from idskit.flows.flow_table import (
-    CLOSE,
-    EVICTED,
-    IDLE,
-    Output,
-    Settings,
-    Table,
-    bare,
-    bare_output,
-    discard,
-    find,
-    identify,
-    insert,
-    is_forward,
-    is_full,
-    is_swapped,
-    make_table,
-    move,
-    room,
-    tag_of,
-)
+from idskit.flow import CLOSE, EVICTED, IDLE
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
+from idskit.flows.flow_table import discard, identify, insert, is_forward, is_full, move, room
+from idskit.flows.host_pairs import find
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.profiles.kdd99 import kdd_fragments
 from idskit.profiles.kdd99.kdd_fragments import Fragments, complete, drop_silent, make_fragments
-from idskit.profiles.kdd99.kdd_names import BASIC, FLAGS, SERVICES, TRAFFIC
 from idskit.profiles.kdd99.kdd_services import service_of, tcp_services
 from idskit.profiles.kdd99.kdd_windows import ENDED, Recent, make_recent, put_recent
 from idskit.schema import Schema
+from idskit.schemas.kdd99_columns import (
+    FEATURES,
+    FLAGS,
+    KDD99,
+    KDD99_100,
+    KDD99_EXCLUSIVE,
+    KDD99_EXCLUSIVE_255,
+    SERVICES,
+)
 
 _Record = np.void
 _Records = NDArray[np.void]
 
-FEATURES = (*BASIC, *TRAFFIC)
 _WIDTH = len(FEATURES)
 
 # States: those that are printed have the code of their flag, the others follow.
@@ -138,21 +128,16 @@ class ConversationRecords:
     """A profile (``idskit.profiles.Profile``) of KDD'99 conversations.
 
     Attributes:
-        name: of its schema.
+        SCHEMA: its columns.
         window: conversations that features 32 to 41 look back on.
         inclusive: whether a conversation counts itself.
     """
 
-    name: str
+    SCHEMA: Schema
     window: int
     inclusive: bool
     IDLE_US: int = 0
     REASSEMBLES: bool = False
-
-    @cached_property
-    def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
-        """The columns under this name."""
-        return Schema(name=self.name, features=FEATURES)
 
     def make(self, settings: Settings) -> Conversations:
         """Make empty arrays within ``settings.memory_bytes``.
@@ -162,8 +147,8 @@ class ConversationRecords:
         """
         if settings.verdict_after:
             raise IdskitError(
-                f"verdict_after is {settings.verdict_after}, but features of {self.name} are known "
-                "only when a conversation ends: leave it away"
+                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} are "
+                "known only when a conversation ends: omit it"
             )
         capacity = max(settings.memory_bytes // _BYTES_EACH, 1)
         table = make_table(settings, capacity)
@@ -207,10 +192,10 @@ class ConversationRecords:
         return first + int(_finish(state, output, end))
 
 
-INCLUSIVE_255 = ConversationRecords(name="kdd99", window=255, inclusive=True)
-INCLUSIVE_100 = ConversationRecords(name="kdd99-100", window=100, inclusive=True)
-EXCLUSIVE_100 = ConversationRecords(name="kdd99-exclusive", window=100, inclusive=False)
-EXCLUSIVE_255 = ConversationRecords(name="kdd99-exclusive-255", window=255, inclusive=False)
+INCLUSIVE_255 = ConversationRecords(SCHEMA=KDD99, window=255, inclusive=True)
+INCLUSIVE_100 = ConversationRecords(SCHEMA=KDD99_100, window=100, inclusive=True)
+EXCLUSIVE_100 = ConversationRecords(SCHEMA=KDD99_EXCLUSIVE, window=100, inclusive=False)
+EXCLUSIVE_255 = ConversationRecords(SCHEMA=KDD99_EXCLUSIVE_255, window=255, inclusive=False)
 
 
 @kernel

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.decode import layers as decoder
+from idskit.decode import layers
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.packet import ICMP, PACKET, TCP, UDP, Frames
 
@@ -82,14 +82,16 @@ def _reread(data: _Bytes, records: _Records, rows: _Records) -> int:
         at = min(max(signed(record["offset"]), 0), len(data))
         end = min(at + signed(record["captured"]), len(data))
         link_type = signed(record["link_type"])
-        if decoder._packet(frame_bytes, at, end, end, link_type, row) < 0 or not _is_wanted(row):
+        if layers.decode_packet(frame_bytes, at, end, end, link_type, row) < 0 or not _is_wanted(
+            row
+        ):
             continue
         row["time_us"] = record["time_ns"] // 1000
         row["wire_bytes"], row["captured_bytes"] = record["wire"], end - at
         if row["fragment"]:
-            ip = decoder._link(frame_bytes, at, end, link_type)[1]
-            row["sequence"] = decoder._u16(frame_bytes, ip + 4)
-            row["acknowledgement"] = decoder._u16(frame_bytes, ip + 6)
+            ip = layers.decode_link(frame_bytes, at, end, link_type)[1]
+            row["sequence"] = layers.read_u16(frame_bytes, ip + 4)
+            row["acknowledgement"] = layers.read_u16(frame_bytes, ip + 6)
             header = (signed(frame_bytes[ip]) & 15) * 4
             row["payload_bytes"] = max(signed(row["ip_bytes"]) - header, 0)
         count += 1

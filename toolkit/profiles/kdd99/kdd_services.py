@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel
 from idskit.packet import ICMP, TCP
-from idskit.profiles.kdd99.kdd_names import SERVICES
+from idskit.schemas.kdd99_columns import SERVICES
 
 _Record = np.void
 

@@ -21,8 +21,8 @@ from idskit.detect.session import thread_count
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run, torch_device
-from idskit.profiles.registry import NAMES as PROFILES
 from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES as PROFILES
 from idskit.training.evaluation import unseen_captures as wild
 from idskit.training.fit import probabilities_of
 

@@ -30,7 +30,6 @@ def fit_boosted(
             replace(dataset, train=train),
             seed=settings.seed,
             threads=settings.threads,
-            tree_leaf=settings.tree_leaf,
             random_thresholds=at_random,
         )
         for at_random in ((False, True) if settings.trees == "committee" else (False,))

@@ -8,12 +8,12 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.dataset import Dataset, Part
+from idskit.data.dataset import Dataset
 
 TREES = 300
 # The library's own settings break down where a class has few rows: its trees overshoot, and
-# macro-F1 of the five classes of NSL-KDD falls by a third and more (TRIED.md). Slower, decorrelated
-# trees do so in one of five seeds there.
+# macro-F1 of the five classes of NSL-KDD falls by a third and more (DECISIONS.md). Slower,
+# decorrelated trees do so in one of five seeds there.
 SEVERAL_CLASSES: dict[str, Any] = {
     "learning_rate": 0.05,
     "colsample_bytree": 0.3,
@@ -21,7 +21,7 @@ SEVERAL_CLASSES: dict[str, Any] = {
     "subsample_freq": 1,
 }
 # What squared leaves cost where there are several classes, by data set: with it no seed breaks down
-# on NSL-KDD. On rows of the other training files it gains no macro-F1 (TRIED.md).
+# on NSL-KDD. On rows of the other training files it gains no macro-F1 (DECISIONS.md).
 LEAF_PENALTY = {"nsl-kdd": 1.0}
 
 
@@ -44,7 +44,6 @@ def fit_lightgbm(
     *,
     seed: int,
     threads: int,
-    tree_leaf: float = 0.0,
     random_thresholds: bool = False,
 ) -> lightgbm.LGBMClassifier:
     """LightGBM fitted to the training rows, nominal columns as their codes.
@@ -53,8 +52,6 @@ def fit_lightgbm(
         dataset: raw rows, with their weights.
         seed: of the trees.
         threads: of the library.
-        tree_leaf: least that a leaf holds of rows that are not decided yet, the sum of p (1 - p),
-            as a share of the training rows; 0: the library's own limit, about none.
         random_thresholds: each column offers one threshold, drawn at random, to a split: trees that
             fit worse one by one, and are wrong elsewhere.
     """
@@ -66,7 +63,6 @@ def fit_lightgbm(
         deterministic=True,
         force_row_wise=True,
         verbose=-1,
-        **least_leaf(tree_leaf, train),
         extra_trees=random_thresholds,
         **(_several_classes(dataset) if len(dataset.classes) > 2 else {}),
     )
@@ -75,11 +71,6 @@ def fit_lightgbm(
 
 def _several_classes(dataset: Dataset) -> dict[str, Any]:
     return SEVERAL_CLASSES | {"reg_lambda": LEAF_PENALTY.get(dataset.name, 0.0)}
-
-
-def least_leaf(share: float, train: Part) -> dict[str, Any]:
-    """LightGBM's setting for leaves of at least that share of undecided rows."""
-    return {"min_sum_hessian_in_leaf": share * float(train.weights.sum())} if share else {}
 
 
 def _predict(model: lightgbm.LGBMClassifier, rows: NDArray[np.float32]) -> NDArray[np.float32]:

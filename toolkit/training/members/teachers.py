@@ -1,19 +1,20 @@
-"""Distillation: the network learns what a teacher says, beside the labels.
+"""Distillation: the network learns the probabilities of a teacher, next to the labels.
 
-    training rows, made-up attacks ──> boosted trees ──> teacher; or earlier runs are it
+    training rows, synthetic negatives ──> boosted trees ──> teacher; or earlier runs are it
     training rows, rows of swapped columns ──> teacher's probabilities ──> network
 
 A teacher says almost nothing but the label on rows it was fitted to; on rows with swapped columns
 it shows where its classes end (C. Bucila, R. Caruana, A. Niculescu-Mizil, "Model Compression", KDD
-2006). The trees are fitted to made-up attacks as well (``contrast.py``), as one class more, "some
-attack", so a row that resembles no training row is taught as such. Earlier runs (``earlier.py``)
-know the classes only; the label of a row with swapped columns is "some attack" there too.
+2006). The trees are fitted to synthetic negatives as well (``synthetic_negatives.py``), as one more
+class, "some attack", so a row that resembles no training row is taught as such. Earlier runs
+(``parents.py``) know the classes only; the label of a row with swapped columns is "some attack"
+there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -23,11 +24,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from idskit.data.dataset import Part
-from idskit.training.members.lightgbm_baseline import least_leaf
 from idskit.training.synthetic_negatives import Contrast
 
-Distill = Literal["none", "lightgbm", "runs"]
-DISTILLS: tuple[Distill, ...] = ("none", "lightgbm", "runs")
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SWAPPED = 0.5  # rows of swapped columns per training row
 # Many small, decorrelated trees: of the settings tried the best on captures left out (README.md).
@@ -42,7 +40,7 @@ TEACHER: dict[str, Any] = {
 
 
 class Teacher:
-    """Boosted trees fitted to training rows and to made-up attacks, as one class more."""
+    """Boosted trees fitted to training rows and to synthetic negatives, as one class more."""
 
     def __init__(
         self,
@@ -52,17 +50,15 @@ class Teacher:
         contrast: float,
         seed: int,
         threads: int,
-        tree_leaf: float = 0.0,
     ) -> None:
         """Fit.
 
         Args:
             train: raw training rows.
             classes: of the labels; the first is the benign one.
-            contrast: made-up attacks per training row.
-            seed: of the trees; the made-up attacks come from torch's generator.
+            contrast: synthetic negatives per training row.
+            seed: of the trees; the synthetic negatives come from torch's generator.
             threads: of the library.
-            tree_leaf: least of a leaf, as ``fit_lightgbm`` has it.
         """
         self.classes, self._threads = classes, threads
         made_up = swapped_columns(train).draw(int(contrast * len(train))).numpy()
@@ -71,7 +67,6 @@ class Teacher:
         weights = np.concatenate([train.weights, np.full(len(made_up), train.weights.mean())])
         model = lightgbm.LGBMClassifier(
             **TEACHER,
-            **least_leaf(tree_leaf, train),
             random_state=seed,
             n_jobs=threads,
             deterministic=True,

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from idskit.cli import app
 from idskit.cli.strict_command import spread
+from idskit.flow_input import FlowInput
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,12 @@ def test_the_same_interface_twice_is_refused(verb: str) -> None:
 
 
 def test_memory_reaches_the_flow_table(monkeypatch: Any, tmp_path: Path) -> None:
-    given: dict[str, Any] = {}
+    opened: list[FlowInput] = []
 
-    def open_flows(_source: Any, _schema: Any, **settings: Any) -> Any:
-        given.update(settings)
+    def open_input(given: FlowInput, _schema: Any) -> Any:
+        opened.append(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("idskit.detect.detect_flows.open_flows", open_flows)
+    monkeypatch.setattr("idskit.detect.detect_flows.open_input", open_input)
     CliRunner().invoke(app, ["detect", "-r", "x", "--memory-mb", "7", "--idle-timeout", "9"])
-    assert (given["memory_mb"], given["idle_timeout_s"]) == (7, 9.0)
+    assert (opened[0].memory_mb, opened[0].idle_timeout_s) == (7, 9.0)

@@ -1,0 +1,1 @@
+"""Names and units of every feature profile, as data: no numba."""

@@ -1,0 +1,43 @@
+"""Feature schemas by name. Nothing here needs the flow engine."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from idskit.errors import SchemaError
+from idskit.schema import Schema
+
+_SCHEMAS = {  # module and attribute
+    "gateway": ("idskit.profiles.gateway.gateway_profile", "GATEWAY"),
+    "packets": ("idskit.profiles.gateway.gateway_profile", "PACKETS"),
+    "gateway-packets": ("idskit.profiles.gateway.gateway_profile", "GATEWAY_PACKETS"),
+    "cic-fixed": ("idskit.schemas.cic_columns", "CIC_FIXED"),
+    "cic-original": ("idskit.schemas.cic_columns", "CIC_ORIGINAL"),
+    "ciciot2023": ("idskit.schemas.ciciot2023_columns", "CICIOT2023"),
+    "ciciot2023-100": ("idskit.schemas.ciciot2023_columns", "CICIOT2023_100"),
+    "ciciot2023-39": ("idskit.schemas.ciciot2023_columns", "CICIOT2023_39"),
+    "ciciot2023-39-100": ("idskit.schemas.ciciot2023_columns", "CICIOT2023_39_100"),
+    "kdd99": ("idskit.schemas.kdd99_columns", "KDD99"),
+    "kdd99-100": ("idskit.schemas.kdd99_columns", "KDD99_100"),
+    "kdd99-exclusive": ("idskit.schemas.kdd99_columns", "KDD99_EXCLUSIVE"),
+    "kdd99-exclusive-255": ("idskit.schemas.kdd99_columns", "KDD99_EXCLUSIVE_255"),
+}
+NAMES = tuple(_SCHEMAS)
+
+
+def schema_named(name: str) -> Schema:
+    """Return the feature schema called ``name``: columns in order, with their units.
+
+    Raises:
+        SchemaError: there is none; the message lists them.
+
+    Example:
+        >>> schema_named("cic-fixed").names[:2]
+        ('Flow Duration', 'Total Fwd Packet')
+    """
+    if name not in _SCHEMAS:
+        raise SchemaError(f"there is no feature schema {name!r}: choose one of {', '.join(NAMES)}")
+    module, attribute = _SCHEMAS[name]
+    found = getattr(import_module(module), attribute)
+    # The columns of gateway are still made by its profile.
+    return found if isinstance(found, Schema) else found.SCHEMA

@@ -1,0 +1,125 @@
+"""Columns and units of CICIoT2023 in both published versions, in the publisher's spelling."""
+
+from __future__ import annotations
+
+from idskit.schema import Feature, Schema
+
+FIRST = (
+    Feature(name="flow_duration", unit="s"),
+    Feature(name="Header_Length", unit="bytes"),
+    Feature(name="Protocol Type", unit="1"),
+    Feature(name="Duration", unit="1"),
+    Feature(name="Rate", unit="packets/s"),
+    Feature(name="Srate", unit="packets/s"),
+    Feature(name="Drate", unit="packets/s"),
+    Feature(name="fin_flag_number", unit="share"),
+    Feature(name="syn_flag_number", unit="share"),
+    Feature(name="rst_flag_number", unit="share"),
+    Feature(name="psh_flag_number", unit="share"),
+    Feature(name="ack_flag_number", unit="share"),
+    Feature(name="ece_flag_number", unit="share"),
+    Feature(name="cwr_flag_number", unit="share"),
+    Feature(name="ack_count", unit="packets"),
+    Feature(name="syn_count", unit="packets"),
+    Feature(name="fin_count", unit="packets"),
+    Feature(name="urg_count", unit="packets"),
+    Feature(name="rst_count", unit="packets"),
+    Feature(name="HTTP", unit="share"),
+    Feature(name="HTTPS", unit="share"),
+    Feature(name="DNS", unit="share"),
+    Feature(name="Telnet", unit="share"),
+    Feature(name="SMTP", unit="share"),
+    Feature(name="SSH", unit="share"),
+    Feature(name="IRC", unit="share"),
+    Feature(name="TCP", unit="share"),
+    Feature(name="UDP", unit="share"),
+    Feature(name="DHCP", unit="share"),
+    Feature(name="ARP", unit="share"),
+    Feature(name="ICMP", unit="share"),
+    Feature(name="IPv", unit="share"),
+    Feature(name="LLC", unit="share"),
+    Feature(name="Tot sum", unit="bytes"),
+    Feature(name="Min", unit="bytes"),
+    Feature(name="Max", unit="bytes"),
+    Feature(name="AVG", unit="bytes"),
+    Feature(name="Std", unit="bytes"),
+    Feature(name="Tot size", unit="bytes"),
+    Feature(name="IAT", unit="s"),
+    Feature(name="Number", unit="packets"),
+    Feature(name="Magnitue", unit="bytes^0.5"),
+    Feature(name="Radius", unit="bytes"),
+    Feature(name="Covariance", unit="bytes^2"),
+    Feature(name="Variance", unit="1"),
+    Feature(name="Weight", unit="packets^2"),
+)
+LATER = (
+    Feature(name="Header_Length", unit="bytes"),
+    Feature(name="Protocol Type", unit="1"),
+    Feature(name="Time_To_Live", unit="1"),
+    Feature(name="Rate", unit="packets/s"),
+    Feature(name="fin_flag_number", unit="share"),
+    Feature(name="syn_flag_number", unit="share"),
+    Feature(name="rst_flag_number", unit="share"),
+    Feature(name="psh_flag_number", unit="share"),
+    Feature(name="ack_flag_number", unit="share"),
+    Feature(name="ece_flag_number", unit="share"),
+    Feature(name="cwr_flag_number", unit="share"),
+    Feature(name="ack_count", unit="packets"),
+    Feature(name="syn_count", unit="packets"),
+    Feature(name="fin_count", unit="packets"),
+    Feature(name="rst_count", unit="packets"),
+    Feature(name="HTTP", unit="share"),
+    Feature(name="HTTPS", unit="share"),
+    Feature(name="DNS", unit="share"),
+    Feature(name="Telnet", unit="share"),
+    Feature(name="SMTP", unit="share"),
+    Feature(name="SSH", unit="share"),
+    Feature(name="IRC", unit="share"),
+    Feature(name="TCP", unit="share"),
+    Feature(name="UDP", unit="share"),
+    Feature(name="DHCP", unit="share"),
+    Feature(name="ARP", unit="share"),
+    Feature(name="ICMP", unit="share"),
+    Feature(name="IGMP", unit="share"),
+    Feature(name="IPv", unit="share"),
+    Feature(name="LLC", unit="share"),
+    Feature(name="Tot sum", unit="bytes"),
+    Feature(name="Min", unit="bytes"),
+    Feature(name="Max", unit="bytes"),
+    Feature(name="AVG", unit="bytes"),
+    Feature(name="Std", unit="bytes"),
+    Feature(name="Tot size", unit="bytes"),
+    Feature(name="IAT", unit="s"),
+    Feature(name="Number", unit="packets"),
+    Feature(name="Variance", unit="bytes^2"),
+)
+
+# By the number of packets in a row: 10, or 100.
+CICIOT2023 = Schema(name="ciciot2023", features=FIRST)
+CICIOT2023_100 = Schema(name="ciciot2023-100", features=FIRST)
+CICIOT2023_39 = Schema(name="ciciot2023-39", features=LATER)
+CICIOT2023_39_100 = Schema(name="ciciot2023-39-100", features=LATER)
+
+# Pairs of columns that undo an average over the window. Rate leaves out the gap before the first
+# packet and IAT includes it, so their product isolates it; headers, flags and services are shares
+# of all packets, of which only some are TCP, UDP or IP.
+PRODUCTS = (
+    ("Rate", "IAT"),
+    ("Rate", "AVG"),
+    ("Header_Length", "Number"),
+    ("Time_To_Live", "Number"),
+)
+QUOTIENTS = (
+    ("Number", "Rate"),
+    ("Header_Length", "TCP"),
+    ("Header_Length", "AVG"),
+    ("Time_To_Live", "IPv"),
+    ("psh_flag_number", "TCP"),
+    ("ack_flag_number", "TCP"),
+    ("HTTPS", "TCP"),
+    ("HTTP", "TCP"),
+    ("DNS", "UDP"),
+    ("Std", "AVG"),
+    ("Tot sum", "Max"),
+    ("Min", "Max"),
+)
