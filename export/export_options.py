@@ -36,7 +36,7 @@ class ExportOptions:
         "Also write code that runs the model: python (a script) or c (a header); repeatable",
         choices=LANGUAGES,
     )
-    sign: Path | None = option(  # noqa: RUF009 - a field
+    sign: Path | None = option(
         None,
         "Sign the file with this ed25519 private key (writes FILE.sig)",
         metavar="PEM",
