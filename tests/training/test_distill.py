@@ -86,7 +86,5 @@ def test_a_distilled_run_repeats(toy: Dataset, tiny: TrainingSettings):
 
 
 def test_an_unknown_teacher_is_refused(toy: Dataset, tiny: TrainingSettings):
-    with pytest.raises(
-        RunError, match="oracle was asked for as a training run"
-    ):
+    with pytest.raises(RunError, match="oracle was asked for as a training run"):
         fit(toy, replace(tiny, teacher=["oracle"]))

@@ -79,7 +79,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
 
 
-ARGUMENTS = ["train", "ciciot2023", "--labels", "attack", "--epochs", "1", "--width", "8"]
+ARGUMENTS = ["train", "ciciot2023", "--labels", "attack", "--epochs", "1", "--set", "width=8"]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,15 @@ def test_attacks_cannot_be_left_out_of_rows_that_do_not_name_them(toy: Dataset, 
 
 def test_a_table_that_is_not_there_is_named(tables: tuple[Path, Path], tmp_path: Path):
     missing, output = tmp_path / "none.csv", tmp_path / "run"
-    arguments = [*ARGUMENTS, "--data", str(tables[0]), "--set", f"more={missing}", "-o", str(output)]
+    arguments = [
+        *ARGUMENTS,
+        "--data",
+        str(tables[0]),
+        "--set",
+        f"more={missing}",
+        "-o",
+        str(output),
+    ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert f"asked for from {missing}, but there is no such file" in str(result.exception)
