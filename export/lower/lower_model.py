@@ -180,7 +180,7 @@ def _image(graph: Graph, network: Network, signals: str) -> str:
             return _filled(graph, signals, frontend.size)
     raise RunError(
         f"the run's front end is {type(frontend).__name__}, which is not exported: train with "
-        "--frontend mfcc, stft, pcen or none"
+        "--set frontend=mfcc, stft, pcen or none"
     )
 
 

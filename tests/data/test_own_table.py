@@ -181,7 +181,7 @@ def test_a_table_trains_from_the_command_line(tmp_path: Path, capsys: pytest.Cap
     run, path = tmp_path / "run", write(tmp_path, table)
     words = f"train table --data {path} --label-column class --labels attack -o {run}"
     with pytest.raises(SystemExit) as end:
-        main([*words.split(), "--width", "8", "--epochs", "1", "--threads", "1"])
+        main([*words.split(), "--set", "width=8", "--epochs", "1", "--threads", "1"])
     assert end.value.code == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert list(metrics["test"]["f1"]) == ["benign", "flood", "scan"]

@@ -119,5 +119,5 @@ def test_bodies_that_are_not_lowered_are_taken_over(model):
 def test_a_front_end_that_is_not_known_is_refused_in_a_sentence(run):
     network = copy.deepcopy(run.network)
     network.frontend = torch.nn.Identity()
-    with pytest.raises(RunError, match=r"front end is Identity.*train with --frontend mfcc"):
+    with pytest.raises(RunError, match=r"front end is Identity.*train with --set frontend=mfcc"):
         lower(network)

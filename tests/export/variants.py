@@ -4,7 +4,7 @@
 
 Random weights: they do not change the speed. All take turns in one process, on one thread, by the
 processor's time, as in ``tests.export.speed``. How accurate the variants are is for training to say
-(toolkit/training/TRIED.md).
+(toolkit/training/DECISIONS.md).
 """
 
 from __future__ import annotations

@@ -239,7 +239,8 @@ def test_an_unknown_model_is_refused_with_the_choices():
 def test_the_command_line_compares(
     nsl_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    flags = "--model kernel,random-forest --epochs 1 --width 8 --threads 1 --shuffle-columns"
+    flags = "--model kernel,random-forest --epochs 1 --threads 1"
+    flags += " --set width=8 --set shuffle_columns=true"
     places = ["--data", str(nsl_folder), "-o", str(tmp_path), "--json", "-"]
     with pytest.raises(SystemExit) as done:
         main(["train", "nsl-kdd", *places, *flags.split()])

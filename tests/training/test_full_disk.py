@@ -20,7 +20,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 from idskit.cli import main
 main(sys.argv[2:])
 """
-FLAGS = "--width 8 --epochs 1 --batch 64 --threads 1 --novelty none --contrast 0"
+FLAGS = "--set width=8 --epochs 1 --set batch=64 --threads 1 --set novelty=none --set contrast=0"
 
 
 def train(folder: Path, output: Path, limit: int, *more: str) -> subprocess.CompletedProcess[str]:

@@ -79,7 +79,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
 
 
-ARGUMENTS = ["train", "ciciot2023", "--labels", "attack", "--epochs", "1", "--width", "8"]
+ARGUMENTS = ["train", "ciciot2023", "--labels", "attack", "--epochs", "1", "--set", "width=8"]
 
 
 @pytest.fixture(scope="module")

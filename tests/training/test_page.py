@@ -14,7 +14,9 @@ import pytest
 from idskit.cli import main
 from idskit.training.views.training_tables import unresolved
 
-FLAGS = "--width 8 --epochs 1 --batch 64 --threads 1 --novelty none --leave-one-attack-out"
+FLAGS = (
+    "--set width=8 --epochs 1 --set batch=64 --threads 1 --set novelty=none --leave-one-attack-out"
+)
 
 
 @pytest.fixture(scope="module")

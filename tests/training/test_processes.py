@@ -24,7 +24,18 @@ from idskit.training.evaluation import compare_models as compare_module
 from idskit.training.fit import fit
 from idskit.training.settings import TrainingSettings
 
-SMALL = ["--width", "8", "--batch", "64", "--threads", "1", "--novelty", "none", "--contrast", "0"]
+SMALL = [
+    "--set",
+    "width=8",
+    "--set",
+    "batch=64",
+    "--threads",
+    "1",
+    "--set",
+    "novelty=none",
+    "--set",
+    "contrast=0",
+]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 

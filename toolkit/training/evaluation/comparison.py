@@ -27,7 +27,7 @@ COLUMNS = (
 SHOWN = len(COLUMNS) - 2  # in a terminal, which may be eighty characters wide
 METHOD = (
     "macro-F1: of the most probable class. TPR: attacks found at that false-positive rate. Made-up "
-    "attacks (--contrast) and the novelty member are the networks' only. flows/s: after each "
+    "attacks (--set contrast) and the novelty member are the networks' only. flows/s: after each "
     "training, the median of 30 calls with 256 flows on one thread, raw rows to probabilities, in "
     "the library that trained the model (torch, LightGBM, scikit-learn); what else ran then slowed "
     "it: see idskit bench for times to rely on. parameters: trained numbers, of trees splits and "
