@@ -177,7 +177,7 @@ def test_other_label_columns_are_no_features(shared: Path):
 
 def test_a_file_whose_labels_do_not_tell_the_classes_is_left_out(shared: Path):
     dataset = get("ciciot2023", shared / "data" / "ciciot2023", labels="attack")
-    assert "10class_sample" in note(dataset, "left out, labels that do not tell the attack")
+    assert "10class_sample" in note(dataset, "left out, labels that do not state the attack")
     assert len(dataset.classes) == 34
     assert set(dataset.groups) == set(dataset.classes)
 
@@ -452,7 +452,7 @@ def test_labels_that_the_data_set_lacks_are_refused(tmp_path: Path):
 
 
 def test_labels_that_the_files_do_not_tell_are_refused(shared: Path):
-    with pytest.raises(DataError, match="only tell binary"):
+    with pytest.raises(DataError, match="only state binary"):
         get("iotid20", shared / "data" / "iotid20", labels="attack")
 
 

@@ -1,4 +1,4 @@
-"""Which captures there are, and what is known of each: of the whole, or of every flow."""
+"""Captures of a folder with their labels: of the whole capture, or of every flow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Capture:
 
 
 def find_captures(data: Path) -> list[Capture]:
-    """Every labelled capture in folder ``data``, by name.
+    """Return every labelled capture in folder ``data``, by name.
 
     Raises:
         DataError: none, or one without a label.

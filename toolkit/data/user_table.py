@@ -10,15 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from idskit.data.dataset import OWN, Dataset, Reading, Request
-from idskit.data.published.publisher import (
-    ATTACK,
-    BENIGN,
-    IDENTITY,
-    Meaning,
-    column_key,
-    labelled_dataset,
-    read_requested,
-)
+from idskit.data.published.labelled_rows import labelled_dataset, read_requested
+from idskit.data.published.publisher import ATTACK, BENIGN, IDENTITY, Meaning, column_key
 from idskit.errors import DataError
 from idskit.schema import Feature, Schema
 from idskit.schemas.catalog import schema_named
@@ -99,7 +92,7 @@ def _choice(paths: Sequence[Path], headers: Sequence[tuple[str, ...]], reading: 
 
 
 def _left_out(header: Sequence[str], label: str, kinds: Kinds) -> dict[str, list[str]]:
-    """Columns that are no features, by why."""
+    """Return the columns that are no features, by reason."""
     reasons = {
         "columns that identify a flow, or number the rows": {
             *(name for name in header if column_key(name) in IDENTITY),
@@ -159,7 +152,7 @@ def _source(path: Path, header: tuple[str, ...], choice: _Choice) -> Source:
 
 
 def _schema(path: Path, table: Table, choice: _Choice, profile: str) -> Schema:
-    """That of the profile, or one whose text columns have the categories seen, sorted."""
+    """Return the profile's schema, or one whose text columns have the categories seen, sorted."""
     if profile != OWN:
         return schema_named(profile)
     for column, texts in table.texts.items():
@@ -199,5 +192,5 @@ def _benign(path: Path, table: Table, label: str, reading: Reading) -> frozenset
 
 
 def _meaning(text: str, benign: frozenset[str]) -> Meaning:
-    its_own = text in benign
-    return {"binary": BENIGN if its_own else ATTACK, "attack": BENIGN if its_own else text}
+    is_benign = text in benign
+    return {"binary": BENIGN if is_benign else ATTACK, "attack": BENIGN if is_benign else text}
