@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""Data sets by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PUBLISHERS = {p.PUBLISHER.name: p.PUBLISHER for p in (ciciot2023, cicids2017, io
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What can be asked of a data set; the first of each is the one to start with."""
+    """Protocols and labels of a data set; the first of each is the default."""
 
     protocols: tuple[Protocol, ...]
     labels: tuple[Labels, ...]
@@ -124,7 +124,7 @@ def load(
 def load_more(
     dataset: Dataset, files: Sequence[Path], *, labels: Labels, reading: Reading
 ) -> MoreRows:
-    """Read rows to train on beside ``dataset``, whose labels may be coarser than ``labels``.
+    """Read rows to train on next to ``dataset``, whose labels may be coarser than ``labels``.
 
     Args:
         dataset: what ``load`` gave.

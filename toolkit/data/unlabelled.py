@@ -1,4 +1,4 @@
-"""Rows of which only the columns are known: tables that ``idskit extract`` wrote, or others."""
+"""Rows without labels: of tables that ``idskit extract`` wrote, or others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any CSV or Parquet table with a label column to a data set."""
+"""A user's CSV or Parquet table with a label column to a data set."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _choice(paths: Sequence[Path], headers: Sequence[tuple[str, ...]], reading: 
     notes = [f"left out, {why}: {_spelled(columns)}" for why, columns in left.items() if columns]
     if not names:
         raise DataError(
-            f"{paths[0]} has no column beside its label that can be learned from"
+            f"{paths[0]} has no column other than its label that can be learned from"
             + "".join(f"; {note}" for note in notes)
         )
     return _Choice(names=names, texts=kinds.texts, label=label, notes=tuple(notes))

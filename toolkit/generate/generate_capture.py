@@ -37,7 +37,7 @@ _ENDINGS = (".pcap", ".pcapng")
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedCapture:
-    """What ``generate`` wrote.
+    """A capture that ``generate`` wrote.
 
     Attributes:
         path: the capture: classic pcap or pcapng, microseconds, Ethernet.

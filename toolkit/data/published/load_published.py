@@ -34,7 +34,7 @@ def load(publisher: Publisher, data: Path, request: Request) -> Dataset:
     Args:
         publisher: whose tables they are.
         data: a folder of tables, or one table: .csv, .csv.gz or .parquet.
-        request: files whose labels do not tell the kind of classes asked for are left out, aloud.
+        request: files whose labels do not state the kind asked for are left out and noted.
 
     Raises:
         DataError: a file that cannot be read or is not the publisher's, or rows that cannot be
