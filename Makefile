@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
-.PHONY: demo test install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
+.PHONY: demo test quick install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
 	test-ort118 ship clean
 
 demo: install-runtime
@@ -14,6 +14,10 @@ demo: install-runtime
 
 test: install-all lint types tests
 	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS="$(KERNEL_TESTS)"
+
+# While working: lint, types, and the tests of what changed since main.
+quick: lint types
+	$(BIN)/python -m pytest -n 2 -q $$($(BIN)/python -m tests.changed)
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -32,7 +32,6 @@ from idskit.bench.scenarios.inference import (
 from idskit.bench.scenarios.pipeline import Passes, obstacle, paced_pipeline, pipeline
 from idskit.bench.scenarios.server_load import BOUND_MS, server
 from idskit.bench.scenarios.sustained import MINUTES, sustained
-from idskit.bench.twin import fp32_twin
 from idskit.bench.variants import Ways
 from idskit.bench.verdict import verdict
 from idskit.bench.views.bench_page import save_page
@@ -81,7 +80,7 @@ def bench(  # noqa: PLR0913 - one argument a flag
 
     Args:
         models: ONNX files and folders of training runs (measured in eager torch), all of one
-            schema; when empty the shipped model, with its fp32 twin beside it on the CPU.
+            schema; when empty the shipped model.
         scenario: some of ``SCENARIOS``; ``UNASKED`` when empty.
         device: ``cpu`` or ``cuda``; what is asked for is what is measured.
         threads: of one inference; with several counts every ONNX file is measured with each. All
@@ -134,10 +133,9 @@ def bench(  # noqa: PLR0913 - one argument a flag
             require_room(path)
         opened = list(ways.open(paths))
         candidates = [candidate for _, candidate in opened]
-        twins = [] if models or device != "cpu" else [fp32_twin(c, path) for path, c in opened]
         rivals, missing = _peers(models, device, ways.first_threads) if infers else ([], [])
         _check_schemas(candidates + rivals)
-        everyone = candidates + twins + rivals
+        everyone = candidates + rivals
         able, left_out = _able(candidates, wanted, required=bool(scenario))
         compiles = not quick and not scenario and minutes is None and _compiles(able)
         quick = quick or compiles

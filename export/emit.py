@@ -1,4 +1,4 @@
-"""What goes beside a model where idskit does not: a Python script, or a C header for firmware.
+"""Code that runs a model where idskit is not installed: a Python script, or a C header.
 
 Both are made of the model's card alone, name the model by its hash, and decide as the detector
 does.
@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.errors import IdskitError
 from idskit.files.output import write_whole
 from idskit.modelfile.model_file import INPUT, OUTPUT, ModelCard
 
@@ -23,25 +22,14 @@ _OF_THE_MODEL = re.compile(
 )
 
 
-def require_language(language: str) -> None:
-    """Return if ``language`` can be emitted.
-
-    Raises:
-        IdskitError: it cannot.
-    """
-    if language not in EMITTERS:
-        raise IdskitError(f"emit {language!r} was asked for: choose {' or '.join(EMITTERS)}")
-
-
 def emit(language: str, model: Path, card: ModelCard, sha256: str) -> Path:
-    """Write the script or header of ``model`` beside it and return its path.
+    """Write the script or header of ``model`` into its folder and return its path.
 
     ``kdd.int8.onnx`` gets ``kdd_int8.py`` and ``kdd_int8.h``: both names are identifiers.
 
     Raises:
-        IdskitError: unknown language, or the place cannot be written to.
+        IdskitError: the file cannot be written.
     """
-    require_language(language)
     suffix, text_of = EMITTERS[language]
     path = model.with_name(_identifier(model.stem) + suffix)
     text = text_of(model, card, sha256)
@@ -50,7 +38,7 @@ def emit(language: str, model: Path, card: ModelCard, sha256: str) -> Path:
 
 
 def python_script(model: Path, card: ModelCard, sha256: str) -> str:
-    """The script of standalone.py with this model's constants."""
+    """Return the script of standalone.py with this model's constants."""
     categories = {f.name: f.categories for f in card.schema.features if f.categories}
     constants = {
         "MODEL": model.name,
@@ -66,7 +54,7 @@ def python_script(model: Path, card: ModelCard, sha256: str) -> str:
 
 
 def c_header(model: Path, card: ModelCard, sha256: str) -> str:
-    """A C99 header: schema, classes, threshold, verdict and golden vectors."""
+    """Return a C99 header: schema, classes, threshold, verdict and golden vectors."""
     name = _identifier(model.stem)
     golden, big = card.golden, name.upper()
     features, classes = f"[{big}_FEATURES]", f"[{big}_CLASSES]"
@@ -126,7 +114,7 @@ def _identifier(text: str) -> str:
 
 
 def _categories(name: str, card: ModelCard) -> str:
-    """Categories of the nominal columns: a code is a place in its list, any other is -1."""
+    """Return the categories of the nominal columns: a code is an index in its list, else -1."""
     return "\n".join(
         f"/* Codes of {_comment(feature.name)}; any other category is -1. */\n"
         f"static const char *const {name}_categories_{place}[{len(feature.categories)}] = "
@@ -137,12 +125,12 @@ def _categories(name: str, card: ModelCard) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text that cannot end a comment."""
+    """Return text that cannot end a comment."""
     return re.sub(r"[^ -~]|\*/|/\*", "_", text)
 
 
 def _string(text: str) -> str:
-    """A C string: whatever is not plain is written as octal bytes of UTF-8."""
+    """Return a C string: whatever is not plain becomes octal bytes of UTF-8."""
     plain = {ord(c) for c in map(chr, range(32, 127))} - set(b'"\\?')
     return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
 
@@ -157,5 +145,5 @@ def _rows(matrix: NDArray[np.float32]) -> str:
 
 
 def _float(value: float) -> str:
-    """The shortest C constant that is this float32."""
+    """Return the shortest C constant that is this float32."""
     return f"{np.format_float_scientific(np.float32(value), unique=True)}f"

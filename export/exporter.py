@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from idskit.errors import IdskitError, RunError
-from idskit.export.emit import emit as emit_beside
-from idskit.export.emit import require_language
-from idskit.export.lower.graph_parts import Graph
+from idskit.export.emit import emit
+from idskit.export.export_options import ExportOptions
+from idskit.export.lower.graph_parts import Graph, put_metadata
 from idskit.export.lower.lower_model import lower
-from idskit.export.precision.reduce_precision import LayerCost, Smaller, in_fp16, in_int8
+from idskit.export.precision.reduce_precision import Chosen, Precision, in_fp16, in_int8
 from idskit.export.target import Target, require_precision, target_named
 from idskit.export.verify import Agreement, compare, golden_vectors, run_onnx, run_torch
 from idskit.files.output import write_whole
@@ -32,7 +32,6 @@ from idskit.report.text import shown
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
 
-QUANTIZATIONS = ("none", "int8", "fp16")
 TORCH_TOLERANCE = 1e-4
 
 
@@ -41,47 +40,43 @@ class ExportReport:
     """What was written, and how far it is from what was trained."""
 
     output: str
-    quantize: str
     target: str
     written: bool
     bytes_fp32: int
     bytes_written: int
     nodes: int
-    multiply_adds: int  # a flow, in matrix products
+    multiply_adds: int  # per flow, in matrix products
     int8_products: tuple[str, ...]
     float_products: tuple[str, ...]
     fp32_against_torch: Agreement
-    int8_against_fp32: Agreement | None = None
-    fp16_against_fp32: Agreement | None = None
-    trees: int = 0  # of the member beside the network
-    trees_share: float | None = None  # of the averaged probabilities
-    left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
-    left_as_they_are: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
-    layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
-    beside: tuple[str, ...] = ()  # the signature and what was emitted
+    precision: Precision
+    trees: int = 0  # number of boosted trees in the file
+    trees_share: float | None = None  # their share of the averaged probabilities
+    taken_over: tuple[str, ...] = ()  # kinds of operators that were not lowered, with counts
+    extra_files: tuple[str, ...] = ()  # the signature and emitted code
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
     def show(self, console: Console) -> None:
-        """Print for people."""
+        """Print the report for people."""
         table = Table(show_header=False, title=f"export of {shown(self.output)}")
         for name, value in self._lines():
             table.add_row(name, shown(value))
         console.print(table)
         words = "written" if self.written else "not written (dry run)"
-        names = ", ".join((self.output, *self.beside))
+        names = ", ".join((self.output, *self.extra_files))
         console.print(f"{words}: {shown(names)}", highlight=False)
 
     def _lines(self) -> list[tuple[str, str]]:
-        exact, drop = self.fp32_against_torch, self.int8_against_fp32 or self.fp16_against_fp32
-        precision = "fp32" if drop is None else self.quantize
+        exact, drop = self.fp32_against_torch, self.precision.against_fp32
+        precision = self.precision.name
         lines = [
             ("precision", f"{precision} for {self.target}"),
             ("size", f"{self.bytes_written:,} bytes (fp32 graph {self.bytes_fp32:,})"),
-            ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds a flow"),
-            *([("not lowered", ", ".join(self.left_as_they_are))] if self.left_as_they_are else []),
+            ("graph", f"{self.nodes} nodes, {self.multiply_adds:,} multiply-adds per flow"),
+            *([("not lowered", ", ".join(self.taken_over))] if self.taken_over else []),
             *self._tree_lines(),
             ("held rows", f"{exact.rows:,} validation rows"),
             ("fp32 against torch", f"max difference {exact.max_difference:.1e}"),
@@ -108,11 +103,11 @@ class ExportReport:
         return [("trees", f"{self.trees:,}, with {self.trees_share:.0%} of the average")]
 
     def _product_lines(self) -> list[tuple[str, str]]:
-        if self.int8_against_fp32 is None:
+        if self.precision.name != "int8":
             return []
         total = len(self.int8_products) + len(self.float_products)
-        costs = {cost.layer: cost.difference for cost in self.layer_costs}
-        left = ", ".join(f"{name} ({costs[name]:.2g})" for name in self.left_float)
+        costs = {cost.layer: cost.difference for cost in self.precision.layer_costs}
+        left = ", ".join(f"{name} ({costs[name]:.2g})" for name in self.precision.left_float)
         return [
             ("int8 products", f"{len(self.int8_products)} of {total}"),
             *([("left in float for the gate", left)] if left else []),
@@ -121,92 +116,81 @@ class ExportReport:
 
 def _change(precision: str, before: float | None, after: float | None) -> str:
     if before is None or after is None:
-        return "not to be had from these rows"
+        return "cannot be computed: all held rows are benign, or all are attacks"
     return f"fp32 {before:.4f}, {precision} {after:.4f} ({100 * (after - before):+.2f} points)"
 
 
-def export(  # noqa: PLR0913 - one argument a flag
-    run: Path,
-    output: Path,
-    *,
-    quantize: str = "none",
-    target: str = "auto",
-    max_drop: float = 0.5,
-    emit: Collection[str] = (),
-    sign: Path | None = None,
-    model_version: int | None = None,
-    qdq: bool = False,
-    dry_run: bool = False,
+def export(
+    run: Path, output: Path, options: ExportOptions | None = None, **settings: Any
 ) -> ExportReport:
     """Export a training run as one ONNX file that needs only onnxruntime.
 
     Args:
         run: folder of a finished training run.
         output: the file to write; it appears when complete and verified.
-        quantize: ``none`` (fp32), ``int8`` (static) or ``fp16`` (for CUDA).
-        target: the machine the file is for: ``auto`` or a name of ``TARGETS``.
-        max_drop: points of macro-F1 on held rows that int8 or fp16 may lose; gate.py says what
-            else may be lost.
-        emit: ``python`` (a script) and ``c`` (a header) to write beside the file.
-        sign: PEM file of the ed25519 private key that signs the file, in ``output``.sig.
-        model_version: version that the signature names; today's date (20261231) when None.
-        qdq: int8 as pairs of QuantizeLinear and DequantizeLinear around products, which other
-            runtimes load; onnxruntime's own operators, which it does not use then, are faster.
-        dry_run: do everything but write.
+        options: precision, target and what else to write; the defaults if None.
+        settings: options by name, in place of those of ``options``.
+
+    Example:
+        >>> export(Path("runs/latest"), Path("ids.onnx"), quantize="int8")  # doctest: +SKIP
 
     Raises:
         RunError: the run is incomplete or damaged.
-        IdskitError: unknown quantisation, target or language, a smaller precision for a body that
-            is not lowered, or a graph that is not torch's network.
+        IdskitError: options out of range or that do not go together, a smaller precision for a
+            body that is not lowered, or a graph that is not torch's network.
         DataError: too few calibration rows, or a class without any.
         ModelError: ``sign`` is no private ed25519 key.
         MissingExtra: ``sign`` was given and cryptography is not installed.
         GateRefused: int8 or fp16 loses more than ``max_drop`` allows.
     """
-    recipe = _recipe(quantize, target, emit, qdq=qdq)
-    signer = None if sign is None else Signer.load(sign, model_version)
+    options = replace(options or ExportOptions(), **settings)
+    target = _target(options)
+    signer = None if options.sign is None else Signer.load(options.sign, options.model_version)
     trained = _with_held_rows(load_run(run), run)
     floats = lower(trained.network)
-    _require_layers(floats, trained, quantize)
-    answers = run_onnx(floats.model(), trained.held.flows)
+    _require_layers(floats, trained, options.quantize)
+    fp32 = floats.model()
+    bytes_fp32 = fp32.ByteSize()
+    answers = run_onnx(fp32, trained.held.flows)
     exact = _against_torch(answers, trained)
-    smaller = _smaller(quantize, floats, answers, trained, recipe, max_drop, qdq=qdq)
-    graph = floats if smaller is None else smaller.graph
-    card = _card(graph, trained, quantize, _facts(trained, quantize, recipe, exact, smaller))
-    model = graph.model(card.to_metadata())
-    content = model.SerializeToString(deterministic=True)
+    if options.quantize == "int8":
+        allowed = options.max_drop
+        chosen = in_int8(floats, answers, trained, target, allowed, qdq=options.qdq)
+    elif options.quantize == "fp16":
+        chosen = in_fp16(floats, answers, trained, options.max_drop)
+    else:
+        chosen = Chosen(graph=floats, model=fp32, precision=Precision(name="fp32"))
+    card = _card(chosen, trained, target, exact)
+    put_metadata(chosen.model, card.to_metadata())
+    content = chosen.model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)
     checked = check_model(content, output)  # what nobody could load is not written
-    beside = () if dry_run else _write(output, content, card, signer, emit)
+    extra_files = () if options.dry_run else _write(output, content, card, signer, options.emit)
     products = [node.name for node in floats.nodes if node.op_type in ("Gemm", "Conv")]
-    in_int8 = tuple(n for n in products if f"{n}.weight.integers" in graph.constants)
+    in_bytes = {name for name in products if f"{name}.weight.integers" in chosen.graph.constants}
     trees = trained.network.trees
     return ExportReport(
         output=str(output),
-        quantize=quantize,
-        target=recipe.name,
-        written=not dry_run,
-        bytes_fp32=len(floats.model().SerializeToString()),
+        target=target.name,
+        written=not options.dry_run,
+        bytes_fp32=bytes_fp32,
         bytes_written=len(content),
-        nodes=len(model.graph.node),
+        nodes=len(chosen.model.graph.node),
         multiply_adds=graph_facts(checked.graph).multiply_adds,
-        int8_products=in_int8,
-        float_products=tuple(name for name in products if name not in in_int8),
+        int8_products=tuple(name for name in products if name in in_bytes),
+        float_products=tuple(name for name in products if name not in in_bytes),
         fp32_against_torch=exact,
-        int8_against_fp32=smaller.agreement if smaller and quantize == "int8" else None,
-        fp16_against_fp32=smaller.agreement if smaller and quantize == "fp16" else None,
+        precision=chosen.precision,
         trees=0 if trees is None else len(trees.root),
         trees_share=None if trees is None else float(trees.share),
-        left_float=smaller.left_float if smaller else (),
-        left_as_they_are=_left_as_they_are(graph),
-        layer_costs=smaller.layer_costs if smaller else (),
-        beside=tuple(map(str, beside)),
+        taken_over=_kinds_taken_over(chosen.graph),
+        extra_files=tuple(map(str, extra_files)),
     )
 
 
-def _left_as_they_are(graph: Graph) -> tuple[str, ...]:
-    """Kinds of nodes that were taken over from torch's export, most of them first."""
-    names = set(graph.left_as_they_are)
+def _kinds_taken_over(graph: Graph) -> tuple[str, ...]:
+    """Count the nodes taken over from torch's own export by kind, the most frequent first."""
+    names = set(graph.taken_over)
     kinds = Counter(node.op_type for node in graph.nodes if node.name in names)
     return tuple(f"{kind} ({count})" for kind, count in kinds.most_common())
 
@@ -216,29 +200,21 @@ def _write(
     content: bytes,
     card: ModelCard,
     signer: Signer | None,
-    emit: Collection[str],
+    languages: Sequence[str],
 ) -> tuple[Path, ...]:
-    """Write the model, and return what was written beside it."""
+    """Write the model, its signature and its code, and return the paths of the latter."""
     write_whole(output, lambda path: path.write_bytes(content))
     sha256 = hashlib.sha256(content).hexdigest()
     signature = [] if signer is None else [signer.sign(output, sha256)]
-    return (*signature, *(emit_beside(language, output, card, sha256) for language in emit))
+    return (*signature, *(emit(language, output, card, sha256) for language in languages))
 
 
-def _recipe(quantize: str, target: str, emit: Collection[str], *, qdq: bool) -> Target:
-    """The target, after a look at what was asked for."""
-    if quantize not in QUANTIZATIONS:
-        raise IdskitError(f"quantize {quantize!r} was asked for: choose none, int8 or fp16")
-    if qdq and quantize != "int8":
-        raise IdskitError(
-            f"QDQ was asked for with quantize {quantize}, but it is a form of int8: add "
-            "--quantize int8, or leave --qdq out"
-        )
-    for language in emit:
-        require_language(language)
-    recipe = target_named(target)
-    require_precision(recipe, quantize)
-    return recipe
+def _target(options: ExportOptions) -> Target:
+    """Return the machine to export for, after a check of all options."""
+    options.check()
+    target = target_named(options.target)
+    require_precision(target, options.quantize)
+    return target
 
 
 def _with_held_rows(trained: Run, folder: Path) -> Run:
@@ -258,23 +234,6 @@ def _require_layers(floats: Graph, trained: Run, quantize: str) -> None:
         )
 
 
-def _smaller(
-    quantize: str,
-    floats: Graph,
-    answers: Probabilities,
-    trained: Run,
-    target: Target,
-    max_drop: float,
-    *,
-    qdq: bool,
-) -> Smaller | None:
-    if quantize == "int8":
-        return in_int8(floats, answers, trained, target, max_drop, qdq=qdq)
-    if quantize == "fp16":
-        return in_fp16(floats, answers, trained, max_drop)
-    return None
-
-
 def _against_torch(answers: Probabilities, trained: Run) -> Agreement:
     held = trained.held
     before = run_torch(trained.network, held.flows)
@@ -288,33 +247,32 @@ def _against_torch(answers: Probabilities, trained: Run) -> Agreement:
     return exact
 
 
-def _facts(
-    trained: Run, quantize: str, target: Target, exact: Agreement, smaller: Smaller | None
-) -> Mapping[str, Any]:
-    return {
-        **trained.facts,
-        "precision": "fp32" if smaller is None else quantize,
-        "target": "any" if smaller is None else target.name,
-        "export": {
-            "fp32_against_torch": asdict(exact),
-            "int8_against_fp32": None,
-            **(_smaller_facts(quantize, smaller) if smaller else {}),
-        },
-    }
-
-
-def _smaller_facts(quantize: str, smaller: Smaller) -> dict[str, Any]:
-    return {
-        f"{quantize}_against_fp32": asdict(smaller.agreement),
-        "left_float": list(smaller.left_float),
-    }
-
-
-def _card(graph: Graph, trained: Run, quantize: str, facts: Mapping[str, Any]) -> ModelCard:
+def _card(chosen: Chosen, trained: Run, target: Target, exact: Agreement) -> ModelCard:
+    precision = chosen.precision
+    quantized = precision.against_fp32 is not None
     return ModelCard(
         schema=trained.schema,
         classes=trained.classes,
         threshold=trained.threshold,
-        facts=facts,
-        golden=golden_vectors(graph.model(), trained.held, quantize),
+        facts={
+            **trained.facts,
+            "precision": precision.name,
+            "target": target.name if quantized else "any",
+            "export": {
+                "fp32_against_torch": asdict(exact),
+                "int8_against_fp32": None,
+                **_facts(precision),
+            },
+        },
+        golden=golden_vectors(chosen.model, trained.held, precision.name),
     )
+
+
+def _facts(precision: Precision) -> Mapping[str, Any]:
+    """Return what the card of a reduced precision says in addition."""
+    if precision.against_fp32 is None:
+        return {}
+    return {
+        f"{precision.name}_against_fp32": asdict(precision.against_fp32),
+        "left_float": list(precision.left_float),
+    }

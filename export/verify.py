@@ -27,14 +27,14 @@ GOLDEN_ROWS = 16
 # How far another machine's answer may be from the golden one. Float graphs differ by the order of
 # sums; in int8 such a difference can move a value across a rounding step, and in fp16, of 11 bits,
 # every sum rounds.
-TOLERANCE = {"none": 1e-4, "int8": 5e-2, "fp16": 1e-2}
+TOLERANCE = {"fp32": 1e-4, "int8": 5e-2, "fp16": 1e-2}
 # Held rows below which a class is not singled out: one row alone would move its F1 by points.
 MIN_CLASS_ROWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How the exported model answers on held rows, beside the model that it replaces."""
+    """How the exported model answers on held rows, compared with the model that it replaces."""
 
     rows: int
     max_difference: float  # of any probability
@@ -119,12 +119,12 @@ def _roc_auc(attack: NDArray[np.bool_], score: NDArray[np.float64]) -> float | N
     return area_under(roc_curve(attack, score)) if both else None
 
 
-def golden_vectors(model: onnx.ModelProto, held: LabelledRows, quantize: str) -> GoldenVectors:
-    """A few held rows of every class with the model's answers, to replay on another machine."""
+def golden_vectors(model: onnx.ModelProto, held: LabelledRows, precision: str) -> GoldenVectors:
+    """Choose a few held rows of every class, with the model's answers, to replay elsewhere."""
     shares = [np.flatnonzero(held.labels == label) for label in np.unique(held.labels)]
     each = max(GOLDEN_ROWS // len(shares), 1)
     chosen = np.concatenate([share[:each] for share in shares])
     flows = held.flows[chosen]
     return GoldenVectors(
-        flows=flows, probabilities=run_onnx(model, flows), tolerance=TOLERANCE[quantize]
+        flows=flows, probabilities=run_onnx(model, flows), tolerance=TOLERANCE[precision]
     )

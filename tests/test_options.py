@@ -20,7 +20,7 @@ class Kettle:
     name: str = "kettle"
     tea: Literal["green", "black"] = option("green", "Tea to make")
     cups: Literal[1, 2, 4] = option(2, "Cups to fill")
-    pot: Path | None = option(None, "Pot to use")  # noqa: RUF009
+    pot: Path | None = option(None, "Pot to use")
     degrees: float = option(80, "Water temperature", low=20, high=100)
     minutes: int | None = option(None, "Time to steep", low=1)
     lid: bool = option(False, "Close the lid")
@@ -60,7 +60,7 @@ def test_the_kind_of_an_option_is_its_type(name: str, kind: Kind) -> None:
 def test_a_type_that_no_text_stands_for_is_a_defect() -> None:
     @dataclass
     class Odd:
-        table: dict[str, int] = option(None, "A table")  # noqa: RUF009
+        table: dict[str, int] = option(None, "A table")
 
     odd: Any = Odd
     odd.__annotations__["table"] = object

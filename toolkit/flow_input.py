@@ -29,15 +29,13 @@ class FlowInput:
             set that this kind of source does not have.
     """
 
-    capture: Sources = option(  # noqa: RUF009 - a field
+    capture: Sources = option(
         (), "Captures, or folders of them, read in time order; - is stdin", flag="-r, --read"
     )
     interface: tuple[str, ...] = option(
         (), "Network interface, read until SIGINT or SIGTERM; repeatable", flag="-i, --interface"
     )
-    flows: str | Path | None = option(  # noqa: RUF009
-        None, "CSV or Parquet table of the model's features"
-    )
+    flows: str | Path | None = option(None, "CSV or Parquet table of the model's features")
     filter: str | None = option(
         None, "Capture filter for -i (tcpdump syntax, or output of tcpdump -ddd)"
     )

@@ -87,3 +87,6 @@ class Frames:
     data: NDArray[np.uint8]
     records: NDArray[np.void]
     interface: int = 0
+
+
+MAX_INTERFACES = 16  # read at once

@@ -23,7 +23,8 @@ from idskit.capture.af_packet import LiveCapture
 from idskit.capture.capture_file import WAIT_MS, open_capture
 from idskit.detect.detect_flows import BATCH, MAX_WAIT_MS
 from idskit.detect.detector import Detector
-from idskit.flows.flow_table import VERDICT, Settings
+from idskit.flow import VERDICT
+from idskit.flows.flow_records import Settings
 from idskit.packet import Frames
 from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.registry import profile_named

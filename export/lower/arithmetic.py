@@ -92,13 +92,13 @@ class Floats:
 
     def gate(self, logits: str, name: str) -> str:
         """Weights between 0 and 1: sigmoid."""
-        self._layer(name)
+        self.graph.layers.append(name)
         self.graph.node("Sigmoid", [self.floats(logits)], name)
         return self._made(name, self._shapes[logits])
 
     def scale(self, maps: str, weights: str, shape: Maps, axis: Literal[1, 2], name: str) -> str:
         """Maps of ``shape`` (pixels, channels) by weights that are the same along ``axis``."""
-        self._layer(name)
+        self.graph.layers.append(name)
         shaped = scaled(maps, weights, shape, axis)
         inputs = [self.view(self.floats(value), seen) for value, seen in shaped]
         self.graph.node("Mul", inputs, name)
@@ -106,7 +106,7 @@ class Floats:
 
     def sum(self, left: str, right: str, name: str) -> str:
         """Residual sum and Relu."""
-        self._layer(name)
+        self.graph.layers.append(name)
         shape = self._shapes[left]
         inputs = [self.view(self.floats(value), shape) for value in (left, right)]
         self.graph.node("Add", inputs, name)
@@ -141,7 +141,7 @@ class Floats:
     def _multiply(self, source: str, matrix: Matrix, bias: Matrix, name: str) -> str:
         """``source @ matrix + bias``, a layer."""
         self.graph.ranged[source] = None
-        self._layer(name, product=True)
+        self.graph.layers.append(name)
         return self.graph.gemm(self._row(self.floats(source), matrix), matrix, bias, name)
 
     def _row(self, tensor: str, matrix: Matrix) -> str:
@@ -164,11 +164,6 @@ class Floats:
         if ranged:
             self.graph.ranged[name] = None
         return name
-
-    def _layer(self, name: str, *, product: bool = False) -> None:
-        self.graph.layers.append(name)
-        if product:
-            self.graph.products.append(name)
 
 
 POOL: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}

@@ -27,8 +27,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self.layers: list[str] = []  # nodes that a smaller precision may be chosen for
-        self.products: list[str] = []  # those of them that are matrix products
-        self.left_as_they_are: list[str] = []  # nodes of a body that is not lowered
+        self.taken_over: list[str] = []  # nodes of torch's own export of a body not lowered here
         self.ranged: dict[str, None] = {}  # values whose range int8 needs, in order
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -57,7 +56,7 @@ class Graph:
         return self.node("Gemm", inputs, output)
 
     def cut(self, source: str, count: int, *, axis: int, output: str) -> str:
-        """The first ``count`` places along an axis."""
+        """Add a slice of the first ``count`` indices along an axis."""
         ends = [
             self.constant(f"{output}.{name}", np.array([value], np.int64))
             for name, value in (("start", 0), ("end", count), ("axis", axis))
@@ -65,7 +64,7 @@ class Graph:
         return self.node("Slice", [source, *ends], output)
 
     def reshape(self, source: str, shape: tuple[int, ...], output: str) -> str:
-        """Reshape to (rows, *shape); -1 is left for the rows."""
+        """Add a reshape to (rows, *shape), the number of rows left open."""
         target = self.constant(f"{output}.shape", np.array([-1, *shape], np.int64))
         return self.node("Reshape", [source, target], output)
 
@@ -74,10 +73,8 @@ class Graph:
         others = [(name, version) for name, version in VERSIONS.items() if name in used]
         return [helper.make_opsetid(*pair) for pair in [("", OPSET), *others]]
 
-    def model(
-        self, metadata: Mapping[str, str] | None = None, watch: tuple[str, ...] = ()
-    ) -> onnx.ModelProto:
-        """Assemble the model; ``watch`` names inner values to give out as well."""
+    def model(self, watch: tuple[str, ...] = ()) -> onnx.ModelProto:
+        """Assemble the model; ``watch`` names inner values that become outputs as well."""
         outputs = [
             helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows", self.classes]),
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watch),
@@ -89,13 +86,16 @@ class Graph:
             outputs,
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
-        model = helper.make_model(
+        return helper.make_model(
             graph,
             producer_name="idskit",
             ir_version=IR_VERSION,
             opset_imports=self._opsets(),
         )
-        for key, value in sorted((metadata or {}).items()):
-            entry = model.metadata_props.add()
-            entry.key, entry.value = key, value
-        return model
+
+
+def put_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Add metadata to a model that has none, in the order of its keys."""
+    for key, value in sorted(metadata.items()):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value

@@ -28,7 +28,7 @@ from idskit.export.lower.arithmetic import Floats
 from idskit.export.lower.graph_parts import Graph
 from idskit.export.lower.lower_resnet import lower_resnet, padded_columns
 from idskit.export.lower.lower_trees import average
-from idskit.export.lower.torch_export import body_as_it_is
+from idskit.export.lower.torch_export import torch_body
 from idskit.export.lower.weights import numpy_of as _numpy
 from idskit.export.lower.weights import scale_and_shift as _affine
 from idskit.modelfile.model_file import INPUT, OUTPUT
@@ -64,7 +64,7 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
     if isinstance(body, ResNet18):
         logits = lower_resnet(ops, body, network.temperature, image)
     else:
-        logits = body_as_it_is(ops, body, network.temperature, image, network.frontend.size)
+        logits = torch_body(ops, body, network.temperature, image, network.frontend.size)
     if network.trees is not None:
         logits = average(graph, network.trees, logits)
     if network.novelty is not None:

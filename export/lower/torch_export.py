@@ -1,4 +1,4 @@
-"""A body that is not lowered: operators as torch exports them, in float, named in the report."""
+"""Operators of a body that is not lowered, as torch exports them, in float."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from idskit.models.resnet import SmallConv2d
 _PREFIX = "body."
 
 
-def body_as_it_is(ops: Floats, body: nn.Module, temperature: Tensor, image: str, size: Size) -> str:
+def torch_body(ops: Floats, body: nn.Module, temperature: Tensor, image: str, size: Size) -> str:
     """Logits of an image (rows, height * padded width), divided by the temperature."""
     graph = ops.graph
     height, width = size
@@ -41,7 +41,7 @@ def body_as_it_is(ops: Floats, body: nn.Module, temperature: Tensor, image: str,
         made.input[:] = [renamed(name) for name in node.input]
         made.output[:] = [renamed(name) for name in node.output]
         graph.nodes.append(made)
-        graph.left_as_they_are.append(made.name)
+        graph.taken_over.append(made.name)
     kelvin = graph.constant("temperature", temperature.detach().numpy())
     return graph.node("Div", [renamed(exported.output[0].name), kelvin], "logits")
 

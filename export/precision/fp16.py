@@ -18,13 +18,12 @@ def halve(graph: Graph) -> Graph:
     """The same graph with its layers, and what reads nothing but theirs, in fp16."""
     halved = Graph(graph.columns, graph.classes)
     halved.constants = dict(graph.constants)
-    halved.layers, halved.products = graph.layers, graph.products
-    halved.left_as_they_are = graph.left_as_they_are
+    halved.layers, halved.taken_over = graph.layers, graph.taken_over
     halves: set[str] = set()  # values in fp16
     for node in graph.nodes:
         values = set(node.input) - set(graph.constants)
         follows = values <= halves and OUTPUT not in node.output
-        in_half = node.name not in graph.left_as_they_are and (node.name in graph.layers or follows)
+        in_half = node.name not in graph.taken_over and (node.name in graph.layers or follows)
         turned = {name for name in values if (name in halves) != in_half}
         halved.nodes.append(_reading(node, {name: _cast(halved, name, in_half) for name in turned}))
         if in_half:

@@ -220,7 +220,7 @@ class Pairs(Quantized):
     def _multiply(self, source: str, matrix: Matrix, bias: Matrix, name: str) -> str:
         if not self._takes(name):
             return super()._multiply(source, matrix, bias, name)
-        self._layer(name, product=True)
+        self.graph.layers.append(name)
         graph, values = self.graph, self.bytes(source)
         made = self._dequantized(source)
         *weights, rounded = self._weights(source, matrix, bias, name)
@@ -243,7 +243,7 @@ class Integers(Quantized):
         """``source`` through QLinearConv; the limit is that of the range."""
         if not self._takes(name):
             return super().product(source, affine, name, limit=limit, last=last)
-        self._layer(name, product=True)
+        self.graph.layers.append(name)
         if last:
             values = self._reshaped(self.bytes(source), (-1, len(affine.matrix)))
             weights = self._weights(source, affine.matrix, affine.bias, name)
@@ -289,7 +289,7 @@ class Integers(Quantized):
         """Sigmoid, looked up."""
         if not self._takes(name):
             return super().gate(logits, name)
-        self._layer(name)
+        self.graph.layers.append(name)
         values, out = self.bytes(logits), self._ranged(name)
         inputs = [*values.inputs, out.scale, out.zero]
         return self._emit("QLinearSigmoid", inputs, name, out, self._shapes[values.tensor])
@@ -298,7 +298,7 @@ class Integers(Quantized):
         """Product of bytes."""
         if not self._takes(name):
             return super().scale(maps, weights, shape, axis, name)
-        self._layer(name)
+        self.graph.layers.append(name)
         spread = (1, shape[1]) if axis == 1 else (shape[0], 1)
         left = self._reshaped(self.bytes(maps), (1, -1, *shape))
         right = self._reshaped(self.bytes(weights), (1, -1, *spread))
@@ -310,7 +310,7 @@ class Integers(Quantized):
         """Sum of bytes; the Relu is the range's lower end."""
         if not self._takes(name):
             return super().sum(left, right, name)
-        self._layer(name)
+        self.graph.layers.append(name)
         parts = [self.bytes(left), self.bytes(right)]
         shape, made = self._shapes[parts[0].tensor], f"{name}.relu"
         inputs = [i for part in parts for i in self._reshaped(part, shape).inputs]

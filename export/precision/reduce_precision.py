@@ -1,7 +1,7 @@
 """int8 or fp16 instead of fp32, where the gate allows it.
 
 int8 is tried with every product first. Only where that loses too much is each layer's own loss
-measured, and the costliest are left in float: 1, 2, 4, ... of them, until the gate is content.
+measured, and the costliest are left in float: 1, 2, 4, ... of them, until the gate is passed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, GateRefused
@@ -38,13 +39,22 @@ class LayerCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Smaller:
-    """A graph of smaller precision that the gate let through."""
+class Precision:
+    """The precision of an exported graph, and how its answers compare with those of fp32."""
+
+    name: str  # fp32, int8 or fp16
+    against_fp32: Agreement | None = None  # None for fp32 itself
+    left_float: tuple[str, ...] = ()  # layers that int8 would have cost too much
+    layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The graph to write, and its precision."""
 
     graph: Graph
-    agreement: Agreement  # fp32 against it
-    left_float: tuple[str, ...] = ()  # layers that the gate wanted in float
-    layer_costs: tuple[LayerCost, ...] = ()  # costliest first; measured where the gate needed it
+    model: onnx.ModelProto  # assembled from it, without metadata
+    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +65,12 @@ class _Gate:
     answers: Probabilities
     max_drop: float
 
-    def judge(self, graph: Graph) -> tuple[Agreement, tuple[Fall, ...]]:
-        run, after = self.run, run_onnx(graph.model(), self.run.held.flows)
+    def judge(self, model: onnx.ModelProto) -> tuple[Agreement, tuple[Fall, ...]]:
+        """Compare a model with fp32, and return what fell by too much."""
+        run, after = self.run, run_onnx(model, self.run.held.flows)
         if not np.isfinite(after).all():
             raise GateRefused(
-                f"the smaller graph gives no number on {int((~np.isfinite(after)).any(1).sum())} "
+                f"the reduced graph has no number on {int((~np.isfinite(after)).any(1).sum())} "
                 f"of {len(after)} held rows: nothing was written; export with --quantize none"
             )
         agreement = compare(run.held, self.answers, after, run.classes, run.threshold)
@@ -74,18 +85,20 @@ class _Gate:
         )
 
 
-def in_fp16(floats: Graph, answers: Probabilities, trained: Run, max_drop: float) -> Smaller:
-    """The network in half precision.
+def in_fp16(floats: Graph, answers: Probabilities, trained: Run, max_drop: float) -> Chosen:
+    """Return the network in half precision.
 
     Raises:
         GateRefused: it loses more than ``max_drop`` allows.
     """
     gate = _Gate(run=trained, answers=answers, max_drop=max_drop)
     graph = halve(floats)
-    agreement, fallen = gate.judge(graph)
+    model = graph.model()
+    agreement, fallen = gate.judge(model)
     if fallen:
         raise gate.refuse("fp16", fallen, "")
-    return Smaller(graph=graph, agreement=agreement)
+    precision = Precision(name="fp16", against_fp32=agreement)
+    return Chosen(graph=graph, model=model, precision=precision)
 
 
 def in_int8(
@@ -96,8 +109,10 @@ def in_int8(
     max_drop: float,
     *,
     qdq: bool = False,
-) -> Smaller:
-    """Every product in int8, or as many as the gate allows; ``qdq`` in ONNX's own operators.
+) -> Chosen:
+    """Return the network with every product in int8, or as many as the gate allows.
+
+    ``qdq`` chooses ONNX's own operators.
 
     Raises:
         DataError: too few calibration rows, or a class without any.
@@ -107,19 +122,26 @@ def in_int8(
     ranges = calibrate(floats, trained.calibration.flows)
     gate = _Gate(run=trained, answers=answers, max_drop=max_drop)
     made = partial(quantize, trained.network, ranges, target, qdq=qdq)
-    graph = made()
-    agreement, fallen = gate.judge(graph)
+
+    def tried(
+        left_float: tuple[str, ...], costs: tuple[LayerCost, ...]
+    ) -> tuple[Chosen, tuple[Fall, ...]]:
+        graph = made(set(floats.layers) - set(left_float)) if left_float else made()
+        model = graph.model()
+        agreement, fallen = gate.judge(model)
+        precision = Precision(
+            name="int8", against_fp32=agreement, left_float=left_float, layer_costs=costs
+        )
+        return Chosen(graph=graph, model=model, precision=precision), fallen
+
+    chosen, fallen = tried((), ())
     if not fallen:
-        return Smaller(graph=graph, agreement=agreement)
+        return chosen
     costs = layer_costs(made, floats, trained.held.flows)
     for left_float in _costliest(costs):
-        chosen = set(floats.layers) - set(left_float)
-        graph = made(chosen)
-        agreement, remaining = gate.judge(graph)
+        chosen, remaining = tried(left_float, costs)
         if not remaining:
-            return Smaller(
-                graph=graph, agreement=agreement, left_float=left_float, layer_costs=costs
-            )
+            return chosen
     worst = ", ".join(f"{cost.layer} ({cost.difference:.2g})" for cost in costs[:NAMED_LAYERS])
     more = f"the layers that move probabilities most are {worst}, and leaving them in float does "
     raise gate.refuse("int8", fallen, f"{more}not help enough; ")
@@ -128,9 +150,9 @@ def in_int8(
 def layer_costs(
     made: Callable[[set[str]], Graph], floats: Graph, flows: NDArray[np.float32]
 ) -> tuple[LayerCost, ...]:
-    """What each layer costs on at most COST_ROWS rows, costliest first.
+    """Measure what each layer costs on at most COST_ROWS rows, costliest first.
 
-    ``made`` gives the graph with some layers in int8; it is asked for one at a time.
+    ``made`` makes the graph with some layers in int8; it is called with one layer at a time.
     """
     rows = flows[:: -(-len(flows) // COST_ROWS)]
     expected = run_onnx(floats.model(), rows)
@@ -144,7 +166,7 @@ def layer_costs(
 
 
 def _costliest(costs: tuple[LayerCost, ...]) -> Iterable[tuple[str, ...]]:
-    """The costliest layer, two, four, ...: at least one layer stays in int8."""
+    """Yield the costliest layer, two, four, ...: at least one layer stays in int8."""
     count = 1
     while count < len(costs):
         yield tuple(cost.layer for cost in costs[:count])

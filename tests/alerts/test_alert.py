@@ -14,7 +14,7 @@ import pytest
 from idskit.alerts.alert import Alert, Flow
 from idskit.alerts.eve import Origin, eve_time
 from idskit.alerts.protocol_names import NAMES
-from idskit.flows.flow_table import FLOW
+from idskit.flow import FLOW
 
 
 def make_flow(**changed: Any) -> Flow:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from idskit.alerts.alert import Alert, Flow
 from idskit.alerts.eve import Origin, stats_line
-from idskit.flows.flow_table import ENDS
+from idskit.flow import ENDS
 
 PORTED = (6, 17, 132)
 TIMES = st.integers(-(2**63) // 1000, 2**63 // 1000 - 1)  # what 64 bits of nanoseconds can say

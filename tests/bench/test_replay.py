@@ -14,7 +14,7 @@ from idskit.bench.scenarios.pipeline import Passes
 from idskit.bench.scenarios.replay import VERDICT_AFTER, PacedCapture, replay
 from idskit.capture.capture_file import open_capture
 from idskit.errors import CaptureError, IdskitError, SchemaError
-from idskit.flows.flow_table import VERDICT
+from idskit.flow import VERDICT
 from idskit.generate import generate
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows

@@ -70,14 +70,23 @@ def test_usage_errors_exit_2(arguments):
         (["extract", "-r", "missing.pcap", "--schema", "no-such"], "no-such"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_1(arguments, sentence, tmp_path):
-    result = run(*arguments, cwd=tmp_path)
-    assert result.returncode == 1, result.stderr
-    assert sentence in result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_bad_input_is_one_sentence_and_exit_1(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    streams = capsys.readouterr()
+    assert stop.value.code == 1, streams.err
+    assert sentence in streams.err
+    assert streams.out == ""
+    assert "Traceback" not in streams.err
+    assert len(streams.err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir()), "nothing half-written is left behind"
+
+
+def test_a_process_ends_with_that_sentence_and_exit_1(tmp_path):
+    result = run("extract", "-r", "missing.pcap", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "idskit: cannot read missing.pcap: no such file\n"
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -18,12 +18,13 @@ from idskit.data.datasets import load, load_more
 from idskit.data.published import cic_headers as cic_columns
 from idskit.data.published import cicids2017, iotid20
 from idskit.data.published import ciciot2023_tables as ciciot2023
-from idskit.data.published.publisher import column_key, label_key
+from idskit.data.published.label_meanings import column_key
 from idskit.errors import DataError
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows
 from idskit.schema import SchemaError
 from idskit.schemas.ciciot2023_columns import FIRST, LATER
+from idskit.tables.label_column import label_key
 
 IOT_COLUMNS = [feature.name for feature in LATER]
 _SPELLED = [line.split("; ") for line in cic_columns._SPELLINGS.strip().split("\n")]

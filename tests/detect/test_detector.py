@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from idskit.detect.detector import CHUNK, Detector
 from idskit.errors import IdskitError, ModelError, SchemaError
-from idskit.flows.flow_table import FLOW
+from idskit.flow import FLOW
 from idskit.modelfile import model_path
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Feature

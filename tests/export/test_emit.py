@@ -37,7 +37,7 @@ def model(run_folder, tmp_path_factory) -> Path:
     report = export(
         run_folder, file, quantize="int8", target="x86-64", max_drop=5, emit=["python", "c"]
     )
-    assert [Path(name).name for name in report.beside] == ["toy_int8.py", "toy_int8.h"]
+    assert [Path(name).name for name in report.extra_files] == ["toy_int8.py", "toy_int8.h"]
     return file
 
 
@@ -205,7 +205,9 @@ def test_emitting_again_gives_the_same_bytes(model, tmp_path):
 
 
 def test_an_unknown_language_is_one_sentence(run_folder, tmp_path):
-    with pytest.raises(IdskitError, match="emit 'rust' was asked for: choose python or c"):
+    with pytest.raises(
+        IdskitError, match="emit 'rust' was asked for, but the choices are python, c"
+    ):
         export(run_folder, tmp_path / "model.onnx", emit=["rust"])
     assert not list(tmp_path.iterdir())
 

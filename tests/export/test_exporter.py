@@ -177,7 +177,7 @@ def test_missing_run_says_what_to_do(tmp_path):
 def test_a_body_that_is_not_lowered_is_named_and_has_no_int8(tmp_path):
     save_run(make_run(model="gru", frontend="stft"), tmp_path / "run")
     report = export(tmp_path / "run", tmp_path / "model.onnx")
-    assert "GRU (2)" in report.left_as_they_are
+    assert "GRU (2)" in report.taken_over
     assert Detector.load(tmp_path / "model.onnx").verify() <= 1e-4
     with pytest.raises(IdskitError, match=r"gru, is taken over .* --quantize none"):
         export(tmp_path / "run", tmp_path / "int8.onnx", quantize="int8")
@@ -185,7 +185,9 @@ def test_a_body_that_is_not_lowered_is_named_and_has_no_int8(tmp_path):
 
 
 def test_unknown_quantization_names_the_known(run_folder, tmp_path):
-    with pytest.raises(IdskitError, match="choose none, int8 or fp16"):
+    with pytest.raises(
+        IdskitError, match="quantize 'int4' was asked for, but the choices are none, int8, fp16"
+    ):
         export(run_folder, tmp_path / "model.onnx", quantize="int4")
 
 
@@ -210,7 +212,7 @@ def test_export_signs_and_the_bytes_are_stable(run_folder, tmp_path):
         report = export(run_folder, file, sign=tmp_path / "key.pem")
         Detector.load(file, public_key=tmp_path / "key.pub")
         signatures.append((tmp_path / "model.onnx.sig").read_bytes())
-    assert report.beside == (f"{file}.sig",)
+    assert report.extra_files == (f"{file}.sig",)
     assert signatures[0] == signatures[1]
 
 

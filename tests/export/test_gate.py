@@ -88,11 +88,11 @@ def test_the_layer_that_costs_is_left_in_float(run_folder, tmp_path, monkeypatch
     spoil(monkeypatch, {"image"})
     file = tmp_path / "model.onnx"
     report = export(run_folder, file, quantize="int8", target="x86-64", max_drop=3)
-    assert report.left_float == ("stem",)
-    assert report.layer_costs[0].layer == "stem"
+    assert report.precision.left_float == ("stem",)
+    assert report.precision.layer_costs[0].layer == "stem"
     assert "stem" in report.float_products
     assert "block0.conv2" in report.int8_products
-    assert report.int8_against_fp32.drop_points <= 3
+    assert report.precision.against_fp32.drop_points <= 3
     assert inspect(file, verify=True).verification.passed
     weights = {tensor.name for tensor in onnx.load(file).graph.initializer}
     assert "stem.weight" in weights
@@ -113,7 +113,7 @@ def test_no_layer_is_measured_when_the_gate_is_content(run_folder, tmp_path, mon
     report = export(
         run_folder, tmp_path / "m.onnx", quantize="int8", target="x86-64", max_drop=5, dry_run=True
     )
-    assert report.layer_costs == report.left_float == ()
+    assert report.precision.layer_costs == report.precision.left_float == ()
 
 
 def test_cost_of_a_layer_is_what_it_moves_alone(run, monkeypatch):

@@ -30,7 +30,7 @@ def test_fp16_stays_close_to_fp32(run, exported):
     np.testing.assert_allclose(
         found, run_onnx(lower(run.network).model(), flows), atol=TOLERANCE["fp16"]
     )
-    assert exported[1].fp16_against_fp32.same_class > 0.99
+    assert exported[1].precision.against_fp32.same_class > 0.99
 
 
 def test_every_product_of_the_network_is_in_halves_and_the_front_end_is_not(run):

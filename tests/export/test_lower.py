@@ -111,7 +111,7 @@ def test_bodies_that_are_not_lowered_are_taken_over(model):
     graph = lower(run.network)
     got = run_onnx(graph.model(), flows)
     np.testing.assert_allclose(got, run_torch(run.network, flows), atol=1e-4)
-    assert graph.left_as_they_are
+    assert graph.taken_over
     assert run_onnx(graph.model(), flows[:1]) == pytest.approx(got[:1], abs=1e-5)
     assert graph.model().SerializeToString() == lower(run.network).model().SerializeToString()
 

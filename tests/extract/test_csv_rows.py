@@ -30,7 +30,7 @@ from idskit.extract.text_fields import (
     tail_of,
     texts,
 )
-from idskit.flows.flow_table import ENDS, FLOW
+from idskit.flow import ENDS, FLOW
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Feature, Schema

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import CAPTURE_END, Settings, new_output, open_slots
+from idskit.flow import CAPTURE_END
+from idskit.flows.flow_records import Settings, new_output, open_slots
 from idskit.profiles import profile_named
 
 

@@ -24,7 +24,7 @@ from tests.flows.capture_files import pcap
 from tests.flows.frames import udp
 from tests.flows.fuzz import resident_bytes
 
-from idskit.flows.flow_table import ENDS
+from idskit.flow import ENDS
 from idskit.profiles import open_flows
 
 FLOWS_PER_S = 1_488_000

@@ -25,9 +25,9 @@ from tests.flows.engine import Result, run
 from tests.flows.evasion import SHIPPED
 from tests.flows.packets import packet, to_array, words
 
+from idskit.flow import addresses
 from idskit.flows.decaying_counters import FEATURES
 from idskit.profiles import open_flows, schema_named
-from idskit.profiles.flow_reader import addresses
 
 SYN, SYN_ACK, ACK, RST = 0x02, 0x12, 0x10, 0x04
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"

@@ -16,19 +16,10 @@ from tests.flows.engine import run
 from tests.flows.packets import packet, to_array, words
 from tests.flows.traffic import random_packets
 
-from idskit.flows.flow_table import (
-    ENDS,
-    Settings,
-    Table,
-    bytes_per_flow,
-    discard,
-    find,
-    hash_keys,
-    insert,
-    is_swapped,
-    make_table,
-    tag_of,
-)
+from idskit.flow import ENDS
+from idskit.flows.flow_key import hash_keys, is_swapped, tag_of
+from idskit.flows.flow_records import Settings, Table, bytes_per_flow, make_table
+from idskit.flows.flow_table import discard, find, insert
 from idskit.packet import PACKET, UDP
 from idskit.profiles.gateway.connection_evidence import EVIDENCE
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from idskit.errors import RunError
 from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
 from idskit.models.members.derived_columns import NO_PAIRS, Derived, Pairs
@@ -23,7 +22,7 @@ from idskit.schema import Feature, Schema
 from idskit.schemas import ciciot2023_columns as ciciot2023
 from idskit.training.members.boosted_trees import average_of, tree_arrays
 from idskit.training.members.choose_derived import pairs_of
-from idskit.training.settings import TrainingSettings, check_settings
+from idskit.training.settings import TrainingSettings
 
 SCHEMA = Schema(name="toy", features=tuple(Feature(name=f"n{i}", unit="count") for i in range(8)))
 PAIRS = Pairs(products=((0, 1), (6, 2)), quotients=((3, 4), (5, 3), (1, 0)))
@@ -140,14 +139,9 @@ def test_runs_from_before_there_were_pairs_are_read(tmp_path: Path):
 
 def test_every_known_pair_is_found_in_the_later_columns():
     schema = Schema(name="later", features=ciciot2023.LATER)
-    pairs, names = pairs_of(schema, "pairs"), [feature.name for feature in schema.features]
+    pairs, names = pairs_of(schema, "committee"), [feature.name for feature in schema.features]
     assert [(names[a], names[b]) for a, b in pairs.products] == list(ciciot2023.PRODUCTS)
     assert [(names[a], names[b]) for a, b in pairs.quotients] == list(ciciot2023.QUOTIENTS)
-
-
-def test_columns_of_no_known_pair_are_refused():
-    with pytest.raises(RunError, match=r"none is known of the columns of schema toy: choose"):
-        pairs_of(SCHEMA, "pairs")
 
 
 def test_only_ciciot2023_has_pairs_by_default():
@@ -155,13 +149,11 @@ def test_only_ciciot2023_has_pairs_by_default():
         name: TrainingSettings(dataset=name).resolved()
         for name in ("nsl-kdd", "captures", "ciciot2023", "cicids2017", "iotid20", "table")
     }
-    assert {name for name, each in found.items() if each.derived == "pairs"} == {"ciciot2023"}
     assert {name for name, each in found.items() if each.trees == "committee"} == {"ciciot2023"}
 
 
-def test_without_trees_there_is_nothing_to_derive_for():
-    alone = TrainingSettings(dataset="ciciot2023", trees="none")
-    assert alone.resolved().derived == "none"
-    assert TrainingSettings(dataset="ciciot2023", protocol="paper").resolved().derived == "none"
-    with pytest.raises(RunError, match="derived pairs was asked for without trees"):
-        check_settings(replace(alone, derived="pairs").resolved())
+def test_only_a_committee_derives_columns_and_only_known_ones():
+    schema = Schema(name="later", features=ciciot2023.LATER)
+    assert not len(pairs_of(schema, "lightgbm"))
+    assert not len(pairs_of(schema, "none"))
+    assert not len(pairs_of(SCHEMA, "committee"))

@@ -8,6 +8,7 @@ import scipy.fft
 import torch
 from sklearn.decomposition import PCA
 
+from idskit.models import frontend as frontend_module
 from idskit.models.frontend import (
     POWER_FLOOR,
     SAMPLE_RATE_HZ,
@@ -81,7 +82,7 @@ def test_every_filter_covers_a_bin():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_fixed_stage_is_not_a_parameter(stage: str):
-    frontend = LearnableMFCC(78, MFCCSettings(**{f"train_{stage}": False}))
+    frontend = LearnableMFCC(78, MFCCSettings(learned=False))
     names = {"dft": {"cosine", "sine"}}.get(stage, {stage})
     assert names.isdisjoint(dict(frontend.named_parameters()))
     assert names <= set(dict(frontend.named_buffers()))
@@ -118,11 +119,14 @@ def test_image_is_standardised_per_position_in_training():
     assert (image.std(dim=0) - 1).abs().max() < 0.01
 
 
-def test_a_window_with_a_heavy_penalty_stays_smooth_and_symmetric_in_training():
+def test_a_window_with_a_heavy_penalty_stays_smooth_and_symmetric_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+):
     """Pulled at one end by the loss, only the penalty holds the window together."""
     shapes = {}
     for weight in (0.0, 10.0):
-        frontend = LearnableMFCC(78, MFCCSettings(window_penalty=weight))
+        monkeypatch.setattr(frontend_module, "WINDOW_PENALTY", weight)
+        frontend = LearnableMFCC(78, MFCCSettings())
         optimizer = torch.optim.Adam([frontend.window], lr=0.01)
         for _ in range(50):
             optimizer.zero_grad()

@@ -23,7 +23,7 @@ from idskit import open_flows
 from idskit.capture.af_packet import open_interface
 from idskit.capture.drops import DropNotices
 from idskit.errors import CaptureError
-from idskit.flows.flow_table import Settings
+from idskit.flows.flow_records import Settings
 from idskit.process.signals import OutputBlocked, finish_on_signals, unwinding, writing
 from idskit.profiles import profile_named
 from idskit.profiles.flow_reader import FlowReader

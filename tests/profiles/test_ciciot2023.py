@@ -18,8 +18,9 @@ from tests.profiles.naive_ciciot2023 import windows
 from idskit.capture.capture_file import open_capture
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
+from idskit.flow import ENDS, FLOW
 from idskit.flow_input import FlowInput
-from idskit.flows.flow_table import ENDS, FLOW, Settings, new_output
+from idskit.flows.flow_records import Settings, new_output
 from idskit.packet import PACKET
 from idskit.profiles import FlowBatch, open_flows, schema_named
 from idskit.profiles.ciciot2023.ciciot2023_windows import PIECE_BYTES, PacketWindows

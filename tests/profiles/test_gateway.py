@@ -13,7 +13,7 @@ from tests.flows.packets import packet, to_array
 from tests.flows.traffic import random_connections, random_packets
 from tests.profiles.naive_gateway import Flow, Gateway, features
 
-from idskit.flows.flow_table import ENDS
+from idskit.flow import ENDS
 from idskit.profiles import schema_named
 
 ROOT = Path(__file__).resolve().parents[2]

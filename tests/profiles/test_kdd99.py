@@ -18,8 +18,8 @@ from tests.profiles import naive_kdd99
 from idskit.data.published import nsl_kdd
 from idskit.errors import IdskitError
 from idskit.extract.extract import extract
+from idskit.flow import ENDS
 from idskit.flow_input import FlowInput
-from idskit.flows.flow_table import ENDS
 from idskit.profiles import open_flows, schema_named
 from idskit.profiles.kdd99 import kdd_fragments
 from idskit.profiles.kdd99.kdd_services import UNLISTED, tcp_services

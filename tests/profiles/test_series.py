@@ -16,7 +16,8 @@ from tests.profiles import naive_series
 from tests.profiles.naive_gateway import Flow
 from tests.profiles.test_gateway import key, naive, naive_key
 
-from idskit.flows.flow_table import ENDS, Settings
+from idskit.flow import ENDS
+from idskit.flows.flow_records import Settings
 from idskit.profiles import profile_named, schema_named
 from idskit.profiles.gateway import packet_series as series
 

@@ -11,6 +11,7 @@ import torch
 
 from idskit.data.dataset import Dataset, Part
 from idskit.errors import RunError
+from idskit.training import fit as fit_module
 from idskit.training.fit import fit, probabilities_of
 from idskit.training.members.teachers import TEACHER, Distillation, Teacher, soft_loss
 from idskit.training.settings import TrainingSettings
@@ -68,19 +69,22 @@ def test_soft_loss_of_some_attack_is_the_loss_of_made_up_attacks():
     assert torch.allclose(soft_loss(logits, targets).mean(), attack_loss(logits), atol=1e-6)
 
 
-def test_the_network_comes_to_say_what_the_teacher_says(toy: Dataset, tiny: TrainingSettings):
-    settings = replace(tiny, epochs=4, batch=32, distill="lightgbm", distill_weight=1.0)
+def test_the_network_comes_to_say_what_the_teacher_says(
+    toy: Dataset, tiny: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+):
+    settings = replace(tiny, epochs=4, batch=32, teacher=["lightgbm"])
+    monkeypatch.setattr(fit_module, "TEACHER_WEIGHT", 1.0)
     probabilities = probabilities_of(fit(toy, settings).network, toy.test.rows)
     taught = teach(toy.train).probabilities(toy.test.rows)
     assert np.corrcoef(probabilities[:, 0], taught[:, 0])[0, 1] > 0.8
 
 
 def test_a_distilled_run_repeats(toy: Dataset, tiny: TrainingSettings):
-    settings = replace(tiny, epochs=1, distill="lightgbm")
+    settings = replace(tiny, epochs=1, teacher=["lightgbm"])
     first, second = (fit(toy, settings).network.state_dict() for _ in range(2))
     assert all(first[name].equal(second[name]) for name in first)
 
 
 def test_an_unknown_teacher_is_refused(toy: Dataset, tiny: TrainingSettings):
-    with pytest.raises(RunError, match="distill 'oracle' was asked for"):
-        fit(toy, replace(tiny, distill="oracle"))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="oracle was asked for as a training run"):
+        fit(toy, replace(tiny, teacher=["oracle"]))

@@ -1,4 +1,4 @@
-"""Earlier runs: as teachers, as what is pruned, and which are refused."""
+"""Earlier runs as teachers, and which are refused."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.models.saved_run import load_run, members_of
 from idskit.schema import Schema
+from idskit.training import fit as fit_module
 from idskit.training.evaluation.leave_attack_out import leave_each_out
 from idskit.training.fit import fit, probabilities_of
 from idskit.training.members.teachers import Committee, Distillation
@@ -44,7 +45,7 @@ def run(seeds: Path) -> Path:
 
 
 def test_targets_are_the_mean_of_whole_models(toy: Dataset, seeds: Path):
-    runs = load_teachers([seeds], toy, SETTINGS.resolved())
+    runs = load_teachers(members_of(seeds), toy, SETTINGS.resolved())
     first, second = (load_run(seeds / f"seed-{seed}").network for seed in (0, 1))
     assert second.trees is not None
     assert second.novelty is not None
@@ -57,46 +58,38 @@ def test_targets_are_the_mean_of_whole_models(toy: Dataset, seeds: Path):
     assert not targets[:, 2].any()
 
 
-def test_the_student_comes_to_say_what_the_teacher_says(toy: Dataset, run: Path):
+def test_the_student_comes_to_say_what_the_teacher_says(
+    toy: Dataset, run: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The labels say the opposite and have no weight: what is learned is the teacher's."""
     opposite = replace(toy, train=replace(toy.train, labels=1 - toy.train.labels))
-    student = fit(opposite, replace(SETTINGS, teacher=[run], distill_weight=1.0)).network
+    monkeypatch.setattr(fit_module, "TEACHER_WEIGHT", 1.0)
+    student = fit(opposite, replace(SETTINGS, teacher=[str(run)])).network
     taught = probabilities_of(load_run(run).network, toy.test.rows)[:, 0]
     assert np.corrcoef(probabilities_of(student, toy.test.rows)[:, 0], taught)[0, 1] > 0.8
 
 
-def test_a_pruned_network_starts_from_the_runs_weights(toy: Dataset, run: Path):
-    """One epoch whose steps change next to nothing."""
-    still = replace(SETTINGS, epochs=1, learning_rate=1e-8)
-    pruned, fresh = fit(toy, replace(still, prune=run)), fit(toy, still)
-    known = probabilities_of(load_run(run).network, toy.test.rows)[:, 0]
-    found, other = (probabilities_of(f.network, toy.test.rows)[:, 0] for f in (pruned, fresh))
-    assert np.corrcoef(found, known)[0, 1] > 0.95 > np.corrcoef(other, known)[0, 1]
-
-
 def test_a_run_names_its_teachers_by_their_weights(toy: Dataset, seeds: Path, tmp_path: Path):
-    settings = replace(SETTINGS, epochs=1, inner=0.25, teacher=[seeds], prune=seeds / "seed-1")
+    settings = replace(SETTINGS, epochs=1, inner=0.25, teacher=[str(seeds)])
     train_on(toy, settings.resolved(), output=tmp_path / "student")
     text = (tmp_path / "student" / "run.json").read_text()
     recorded = json.loads(text)["facts"]["settings"]
     weights = [(seeds / f"seed-{seed}" / "model.safetensors").read_bytes() for seed in (0, 1)]
     hashes = [hashlib.sha256(content).hexdigest() for content in weights]
     assert recorded["teacher"] == hashes
-    assert recorded["prune"] == hashes[1]
-    assert recorded["distill"] == "runs"
     assert str(seeds) not in text
 
 
 def test_a_checkpoint_knows_its_teacher_wherever_that_lies(
     toy: Dataset, seeds: Path, tmp_path: Path
 ):
-    settings = replace(SETTINGS, epochs=1, inner=0.5, teacher=[seeds / "seed-0"])
+    settings = replace(SETTINGS, epochs=1, inner=0.5, teacher=[str(seeds / "seed-0")])
     whole = fit(toy, settings, folder=tmp_path).network.state_dict()
     moved = shutil.copytree(seeds / "seed-0", tmp_path / "moved")
-    resumed = fit(toy, replace(settings, teacher=[moved]), folder=tmp_path, resume=True)
+    resumed = fit(toy, replace(settings, teacher=[str(moved)]), folder=tmp_path, resume=True)
     assert all(value.equal(whole[name]) for name, value in resumed.network.state_dict().items())
     with pytest.raises(RunError, match=r"other settings: teacher is \['.*'\] and was \['"):
-        fit(toy, replace(settings, teacher=[seeds / "seed-1"]), folder=tmp_path, resume=True)
+        fit(toy, replace(settings, teacher=[str(seeds / "seed-1")]), folder=tmp_path, resume=True)
 
 
 def test_seeds_are_taken_in_order_and_a_single_run_is_itself(tmp_path: Path):
@@ -108,7 +101,6 @@ def test_seeds_are_taken_in_order_and_a_single_run_is_itself(tmp_path: Path):
     assert members_of(tmp_path / "seed-2") == [tmp_path / "seed-2"]
 
 
-@pytest.mark.parametrize("use", ["teacher", "prune"])
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -117,16 +109,15 @@ def test_seeds_are_taken_in_order_and_a_single_run_is_itself(tmp_path: Path):
     ],
 )
 def test_a_run_of_another_division_is_refused(
-    toy: Dataset, run: Path, use: str, change: dict[str, object], sentence: str
+    toy: Dataset, run: Path, change: dict[str, object], sentence: str
 ):
-    earlier = {"teacher": [run]} if use == "teacher" else {"prune": run}
-    settings = replace(SETTINGS, **change, **earlier)  # type: ignore[arg-type]
+    settings = replace(SETTINGS, teacher=[str(run)], **change)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=sentence):
         fit(toy, settings)
 
 
 def test_what_is_refused_leaves_no_folder(toy: Dataset, run: Path, tmp_path: Path):
-    settings = replace(SETTINGS, teacher=[run], split_seed=1).resolved()
+    settings = replace(SETTINGS, teacher=[str(run)], split_seed=1).resolved()
     with pytest.raises(RunError, match="split_seed is 1 and was 0"):
         train_on(toy, settings, output=tmp_path / "runs" / "seed-0")
     assert not list(tmp_path.iterdir())
@@ -151,28 +142,30 @@ def test_a_run_of_other_rows_is_refused(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"distill": "runs", "teacher": []}, "distill 'runs' was asked for, with 0 runs as"),
-        ({"distill": "lightgbm"}, "distill 'lightgbm' was asked for, with 1 runs as teachers"),
-        ({"loss": "hinge"}, "hinge loss was asked for"),
-        ({"scaling": "minmax"}, "columns are prepared in another way"),
-        ({"teacher": [Path("nowhere")]}, "nowhere was asked for as a training run"),
+        ({"teacher": ["lightgbm", "nowhere"]}, "but lightgbm stands alone"),
+        ({"teacher": ["none", "nowhere"]}, "but none stands alone"),
+        ({"model": "svm"}, "its hinge loss learns labels only"),
+        ({"teacher": ["nowhere"]}, "nowhere was asked for as a training run"),
     ],
 )
-def test_what_cannot_be_taught_or_pruned_is_refused(
+def test_what_cannot_teach_is_refused(
     toy: Dataset, run: Path, change: dict[str, object], sentence: str
 ):
-    settings = replace(SETTINGS, teacher=[run], prune=run)
+    settings = replace(SETTINGS, teacher=[str(run)])
     with pytest.raises(RunError, match=sentence):
         fit(toy, replace(settings, **change))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("earlier", ["teacher", "prune"])
-def test_attacks_are_not_left_out_of_what_a_run_has_seen(
-    toy: Dataset, run: Path, tmp_path: Path, earlier: str
-):
-    settings = replace(SETTINGS, **{earlier: [run] if earlier == "teacher" else run})  # type: ignore[arg-type]
+def test_no_teacher_is_the_word_none():
+    assert TrainingSettings(dataset="captures").resolved().teacher == ("lightgbm",)
+    assert TrainingSettings(dataset="captures", teacher=["none"]).resolved().teacher == ()
+    assert TrainingSettings(dataset="captures", model="svm").resolved().teacher == ()
+
+
+def test_attacks_are_not_left_out_of_what_a_run_has_seen(toy: Dataset, run: Path, tmp_path: Path):
+    settings = replace(SETTINGS, teacher=[str(run)])
     with pytest.raises(RunError, match="has seen the attacks that are left out"):
         leave_each_out(toy, settings, output=tmp_path)
-    flags = ["--leave-one-attack-out", f"--{earlier}", str(run)]
+    flags = ["--leave-one-attack-out", "--teacher", str(run)]
     found = CliRunner().invoke(app, ["train", "nsl-kdd", "--data", str(run), *flags])
     assert found.exit_code == 2

@@ -86,7 +86,7 @@ ARGUMENTS = ["train", "ciciot2023", "--labels", "attack", "--epochs", "1", "--wi
 def run(tables: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     fine, coarse = tables
-    arguments = [*ARGUMENTS, "--data", str(fine), "--more", str(coarse), "-o", str(folder)]
+    arguments = [*ARGUMENTS, "--data", str(fine), "--set", f"more={coarse}", "-o", str(folder)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     return folder
@@ -113,13 +113,21 @@ def test_a_run_with_more_rows_is_evaluated_on_its_own_test_rows(
 
 
 def test_attacks_cannot_be_left_out_of_rows_that_do_not_name_them(toy: Dataset, tmp_path: Path):
-    with pytest.raises(RunError, match="leave out --teacher, --prune and --more"):
+    with pytest.raises(RunError, match="omit --teacher and --set more"):
         leave_each_out(toy, TrainingSettings(more=[tmp_path]), output=tmp_path)
 
 
 def test_a_table_that_is_not_there_is_named(tables: tuple[Path, Path], tmp_path: Path):
     missing, output = tmp_path / "none.csv", tmp_path / "run"
-    arguments = [*ARGUMENTS, "--data", str(tables[0]), "--more", str(missing), "-o", str(output)]
+    arguments = [
+        *ARGUMENTS,
+        "--data",
+        str(tables[0]),
+        "--set",
+        f"more={missing}",
+        "-o",
+        str(output),
+    ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert f"asked for from {missing}, but there is no such file" in str(result.exception)

@@ -13,6 +13,7 @@ import torch
 from idskit import metrics
 from idskit.data.dataset import Dataset
 from idskit.errors import RunError
+from idskit.models import frontend as frontend_module
 from idskit.models.network import MODELS, Model
 from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
 from idskit.training.fit import build_network, fit, probabilities_of
@@ -80,11 +81,14 @@ def test_shuffling_columns_changes_their_order_and_nothing_else(toy: Dataset):
     assert plain(rows).sort(dim=1).values.equal(shuffled(rows).sort(dim=1).values)
 
 
-def test_window_penalty_keeps_the_window_nearer_to_smooth_and_symmetric(toy: Dataset):
-    free, held = (
-        fit(toy, replace(TINY, window_penalty=weight, epochs=2)).network.frontend.window
-        for weight in (0.0, 10.0)
-    )
+def test_window_penalty_keeps_the_window_nearer_to_smooth_and_symmetric(
+    toy: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    windows = []
+    for weight in (0.0, 10.0):
+        monkeypatch.setattr(frontend_module, "WINDOW_PENALTY", weight)
+        windows.append(fit(toy, replace(TINY, epochs=2)).network.frontend.window)
+    free, held = windows
     assert penalised(held) < penalised(free)
 
 

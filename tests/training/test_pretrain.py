@@ -12,18 +12,15 @@ import torch
 
 from idskit.data.dataset import Dataset
 from idskit.data.published import nsl_kdd
-from idskit.errors import RunError
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run
 from idskit.training.fit import _Loop, build_network, fit, probabilities_of
-from idskit.training.pretrain import pretrain
+from idskit.training.pretrain import PRETRAIN_EPOCHS, pretrain
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import train
 from idskit.training.views.epoch_progress import EpochBar
 
-SETTINGS = TrainingSettings(
-    width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none", pretrain=6
-)
+SETTINGS = TrainingSettings(width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none")
 
 
 def related(rows: int, length: int) -> torch.Tensor:
@@ -37,13 +34,13 @@ def last_loss(
     losses: list[float] = []
     patch.setattr(EpochBar, "show", lambda _, done, loss: losses.append(float(loss)))
     pretrain(network, signals, settings)
-    assert len(losses) == settings.pretrain
+    assert len(losses) == PRETRAIN_EPOCHS
     return losses[-1]
 
 
 @pytest.fixture
 def settings() -> ResolvedSettings:
-    return replace(SETTINGS, pretrain=20, batch=128, model="mlp", frontend="none").resolved()
+    return replace(SETTINGS, batch=64, model="mlp", frontend="none").resolved()
 
 
 def test_what_hangs_together_is_rebuilt_and_noise_is_not(
@@ -91,15 +88,18 @@ def test_draws_of_training_do_not_depend_on_it(toy: Dataset, settings: ResolvedS
 
 @pytest.mark.parametrize("model", ["resnet18", "gru", "swin", "kernel"])
 def test_every_network_can_be_pre_trained(toy: Dataset, model: str):
-    found = fit(toy, replace(SETTINGS, model=model, pretrain=1, epochs=1))
-    assert np.isfinite(probabilities_of(found.network, toy.test.rows)).all()
+    whole = replace(SETTINGS, model=model, epochs=1).resolved()
+    network = build_network(toy, whole)
+    pretrain(network, network.preparation(torch.from_numpy(toy.train.rows)).detach(), whole)
+    assert np.isfinite(probabilities_of(network.eval(), toy.test.rows)).all()
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(
-    toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Dataset, table_without_labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """With a teacher, which draws made-up attacks after pre-training."""
-    settings = replace(SETTINGS, distill="lightgbm", contrast=0.5)
+    """With a teacher, which draws synthetic negatives after pre-training."""
+    unlabelled = [table_without_labels]
+    settings = replace(SETTINGS, teacher=["lightgbm"], contrast=0.5, unlabelled=unlabelled)
     whole = fit(toy, settings)
     with monkeypatch.context() as patch:
         patch.setattr(_Loop, "epochs", lambda loop: range(1))
@@ -110,27 +110,18 @@ def test_a_stopped_run_goes_on_to_the_same_result(
     assert (probabilities_of(resumed.network, toy.test.rows) == expected).all()
 
 
-def test_two_starting_points_are_refused(toy: Dataset, tmp_path: Path):
-    with pytest.raises(RunError, match="leave out --pretrain or --prune"):
-        fit(toy, replace(SETTINGS, prune=tmp_path))
-
-
-def test_rows_without_labels_are_rebuilt_too(toy: Dataset):
+def test_rows_without_labels_are_rebuilt_too(toy: Dataset, table_without_labels: Path):
     more = replace(toy, unlabelled=toy.test.rows)
-    alone, both = (fit(data, replace(SETTINGS, epochs=1)).network for data in (toy, more))
+    settings = replace(SETTINGS, epochs=1, unlabelled=[table_without_labels])
+    alone, both = (fit(data, settings).network for data in (toy, more))
     name = "body.conv1.weight"
     assert not torch.equal(alone.state_dict()[name], both.state_dict()[name])
-
-
-def test_rows_without_labels_are_for_pre_training_only(toy: Dataset, tmp_path: Path):
-    with pytest.raises(RunError, match=r"ask for some epochs of it \(--pretrain 10\)"):
-        fit(toy, replace(SETTINGS, pretrain=0, unlabelled=[tmp_path]))
 
 
 def test_a_run_names_its_tables_by_their_content(
     nsl_folder: Path, table_without_labels: Path, tmp_path: Path
 ):
-    settings = replace(SETTINGS, epochs=1, pretrain=1, unlabelled=[table_without_labels])
+    settings = replace(SETTINGS, epochs=1, unlabelled=[table_without_labels])
     document = train(settings, data=nsl_folder, output=tmp_path)
     recorded = load_run(tmp_path).facts["settings"]["unlabelled"]
     assert recorded == [hashlib.sha256(table_without_labels.read_bytes()).hexdigest()]

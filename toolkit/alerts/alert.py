@@ -190,6 +190,6 @@ def _address(high: int, low: int) -> Address:
 
 
 def _end_named(end: int) -> str | None:
-    from idskit.flows.flow_table import ENDS  # with numba, which is there if records are
+    from idskit.flow import ENDS  # with numba, which is there if records are
 
     return None if end == UNKNOWN_END else ENDS[end]

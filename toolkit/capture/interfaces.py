@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from idskit.capture.af_packet import LiveCapture, open_interface
 from idskit.capture.capture_file import WAIT_MS
 from idskit.errors import CaptureError
-from idskit.flows.flow_table import MAX_INTERFACES
-from idskit.packet import Frames
+from idskit.packet import MAX_INTERFACES, Frames
 
 
 def open_interfaces(names: Sequence[str], *, filter: str | None = None) -> LiveCapture | Interfaces:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from idskit.cli.flags import BenignLabel, Data, Device, Html, Json, ModelVersion, Threads
+from idskit.cli.flags import BenignLabel, Data, Device, Html, Json, Threads
 from idskit.cli.notices import conclude, console, write_document
 from idskit.cli.verb import verb
 from idskit.errors import require_all
 from idskit.options import option
 
 if TYPE_CHECKING:
+    from idskit.export.export_options import ExportOptions
     from idskit.training.settings import TrainingSettings
 
 
@@ -159,7 +160,7 @@ def train(  # noqa: PLR0913 - one parameter per flag
         _compare_models(settings, model, json_file, **run)
         return
     settings = replace(settings, model=model)
-    if leave_one_attack_out and (settings.teacher or settings.more):
+    if leave_one_attack_out and (settings.resolved().teacher_runs() or settings.more):
         raise typer.BadParameter("--leave-one-attack-out goes without --teacher and --set more")
     count = seeds or (SEEDS if html else 1)
     metrics = train_seeds(settings, count, keep=choice.keep, **run)
@@ -230,67 +231,20 @@ def evaluate(
     write_document(json_file, result)
 
 
-@verb()
-def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
+@verb("idskit.export.export_options:ExportOptions")
+def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run")] = Path("runs/latest"),
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The .onnx file to write")
     ] = Path("model.onnx"),
-    quantize: Annotated[
-        str,
-        typer.Option(help="Precision of the weights: none, int8, or fp16 (--target cuda, jetson)"),
-    ] = "none",
-    target: Annotated[
-        str,
-        typer.Option(
-            help="Machine to export for: auto, x86-64, x86-64-vnni, arm64, rpi4, rpi5, jetson "
-            "or cuda"
-        ),
-    ] = "auto",
-    max_drop: Annotated[
-        float,
-        typer.Option(
-            metavar="POINTS", help="Macro-F1 that a smaller precision may lose; exit 3 beyond it"
-        ),
-    ] = 0.5,
-    emit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Also write code that runs the model: python (a script) or c (a header); "
-            "repeatable"
-        ),
-    ] = None,
-    sign: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PEM", help="Sign the file with this ed25519 private key (writes FILE.sig)"
-        ),
-    ] = None,
-    model_version: ModelVersion = None,
-    qdq: Annotated[
-        bool,
-        typer.Option("--qdq", help="Write int8 as QDQ pairs, for runtimes other than onnxruntime"),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Verify the export and write nothing")
-    ] = False,
+    *,
+    options: ExportOptions,
     json_file: Json = None,
 ) -> None:
     """Fold, lower, quantise and verify a run: one .onnx file that needs only onnxruntime."""
     require_all("export", "torch", "onnx", "safetensors")
     from idskit.export import export as export_run
 
-    report = export_run(
-        run,
-        output,
-        quantize=quantize,
-        target=target,
-        max_drop=max_drop,
-        emit=emit or (),
-        sign=sign,
-        model_version=model_version,
-        qdq=qdq,
-        dry_run=dry_run,
-    )
+    report = export_run(run, output, options)
     report.show(console())
     write_document(json_file, report.to_json())

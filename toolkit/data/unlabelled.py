@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.data.published.publisher import column_key, positions_of
+from idskit.data.published.label_meanings import column_key
+from idskit.data.published.publisher import positions_of
 from idskit.data.user_table import to_codes
 from idskit.errors import DataError
 from idskit.schema import Schema

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from idskit.data.dataset import OWN, Dataset, Reading, Request
+from idskit.data.published.label_meanings import ATTACK, BENIGN, Meaning, column_key
 from idskit.data.published.labelled_rows import labelled_dataset, read_requested
-from idskit.data.published.publisher import ATTACK, BENIGN, IDENTITY, Meaning, column_key
+from idskit.data.published.publisher import IDENTITY
 from idskit.errors import DataError
 from idskit.schema import Feature, Schema
 from idskit.schemas.catalog import schema_named

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import address_sum, hash_keys, scrambled
+from idskit.flows.flow_key import address_sum, hash_keys, scrambled
 from idskit.kernels.bitset import PLACES, before, bit, count, equal, newest
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.kernels.pointers import rows

@@ -23,8 +23,8 @@ from idskit.detect.detector import Detector
 from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.feature_table import read_flow_table
 from idskit.errors import IdskitError
+from idskit.flow import ENDS, VERDICT
 from idskit.flow_input import FlowInput
-from idskit.flows.flow_table import ENDS, VERDICT
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
 from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input

@@ -24,7 +24,7 @@ class ModelOptions:
         low=1,
         high=MAX_THREADS,
     )
-    public_key: str | Path | None = option(  # noqa: RUF009 - a field
+    public_key: str | Path | None = option(
         None, "Require that the model is signed (MODEL.sig) with this ed25519 public key (PEM)"
     )
     min_version: int | None = option(

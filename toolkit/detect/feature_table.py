@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from idskit.alerts.alert import FLOW_NUMBERS, UNKNOWN_END
 from idskit.errors import DataError, SchemaError, require
-from idskit.flows.flow_table import ENDS, FLOW
+from idskit.flow import ENDS, FLOW
 from idskit.schema import Feature, Schema
 from idskit.tables.content import kind_of
 from idskit.tables.lines import open_lines

@@ -21,8 +21,8 @@ from idskit.errors import IdskitError, require
 from idskit.extract.csv_rows import CsvRows
 from idskit.extract.text_fields import LABEL, Field, fields_of, tail_of, texts
 from idskit.files.output import is_stream, reason, write_stream, write_whole
+from idskit.flow import FLOW
 from idskit.flow_input import FlowInput
-from idskit.flows.flow_table import FLOW
 from idskit.process.signals import finish_on_signals
 from idskit.process.streams import standard_output
 from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_input
@@ -78,7 +78,7 @@ def extract(
 def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
     if not wanted or flows.progress[1] < _BAR_BYTES:
         return nullcontext()
-    from idskit.report.packet_progress import ReadingBar
+    from idskit.extract.reading_bar import ReadingBar
 
     return ReadingBar(flows)
 

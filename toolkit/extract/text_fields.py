@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import ENDS
+from idskit.flow import ENDS
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.kernels.digits import put_padded, put_text, put_whole
 from idskit.kernels.pointers import rows

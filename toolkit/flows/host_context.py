@@ -16,66 +16,31 @@ Constructing Features and Models for Intrusion Detection Systems", ACM TISSEC 3(
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import address_sum, scrambled
-from idskit.kernels.bitset import PLACES, before, bit, count, equal, newest, turned
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.hash_index import PLACE, drop, make_places, put
-from idskit.kernels.pointers import rows, touch
+from idskit.flows.host_slots import (
+    _NOWHERE,
+    SOURCE,
+    TARGET,
+    WINDOW_FLOWS,
+    WINDOWS,
+    Hosts,
+    free_slot,
+    host_tag,
+    pull,
+    push,
+    slot_of,
+)
+from idskit.kernels.bitset import before, bit, count, equal, newest, turned
+from idskit.kernels.compile import kernel
+from idskit.kernels.hash_index import put
 
 _Record = np.void
 _Records = NDArray[np.void]
 
-WINDOW_FLOWS = PLACES  # flows remembered of a host in each role
 SHORT_US, LONG_US = 2_000_000, 10_000_000
-SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
-WINDOWS = 3  # short, long, all
-PROTECTED = 4  # flows after which a host is forgotten last
-LONE, FEW, MANY = 0, 1, 2  # lists of hosts by recent use: with one flow, with fewer, with PROTECTED
 
-# A host in one role, and its flow as long as it had only one.
-_HOST = np.dtype(
-    [
-        ("high", "<u8"),
-        ("low", "<u8"),
-        ("tag", "<u4"),
-        ("serial", "<u4"),  # of the hosts remembered so far: another one if forgotten in between
-        ("next", "<i4"),  # least recently used first
-        ("previous", "<i4"),
-        ("flows", "<i4"),  # 0, 1: the one below; from two on they are in the ring
-        ("peer", "<u4"),  # of the only flow: serial of the host at the other end
-        ("start", "<i8"),
-        ("connection", "<i8"),  # which flow of the table this is
-        ("payload", "<i8"),  # bytes, both directions, see ``note_payload``
-        ("service", "<u4"),
-        ("port", "<u2"),
-        ("role", "u1"),
-        ("unanswered", "u1"),
-        ("refused", "u1"),
-        ("failed", "u1"),  # nothing but a refusal came back, see ``history``
-    ],
-    align=True,
-)
-# Sets of places in a ring.
-_RING = np.dtype(
-    [
-        ("peers", "<u8"),  # flows after which none came of the same peer
-        ("services", "<u8"),  # ... of the same service
-        ("ports", "<u8"),  # ... of the same source port
-        ("unanswered", "<u8"),  # flows for which nothing came back yet
-        ("refused", "<u8"),
-        ("head", "<i8"),  # place of the next flow
-    ],
-    align=True,
-)
-# A flow in a ring, without what a new one is compared with.
-_PAST = np.dtype([("start", "<i8"), ("connection", "<i8"), ("payload", "<i8")], align=True)
-# The flows of a ring that are in a window.
-_SUMS = np.dtype([("flows", "<i8"), ("payload", "<i8")], align=True)
 
 # What a flow keeps of a window: eight counts of eight bits, and the payload. FLOWS to PORTS include
 # the flow itself, the others are over the earlier ones.
@@ -97,110 +62,9 @@ CONTEXT = np.dtype(
     ],
     align=True,
 )
-_LIST = np.dtype([("head", "<i4"), ("tail", "<i4"), ("hosts", "<i4")])
-_NOWHERE = np.uint64(0)
-
-# What changes with every flow.
-_STATE = np.dtype(
-    [
-        ("mask", "<i8"),  # number of places less one
-        ("capacity", "<i8"),  # most hosts remembered at once
-        ("used", "<i8"),  # slots ever used
-        ("remembered", "<i8"),  # hosts ever remembered
-        ("forgotten", "<i8"),  # hosts forgotten for want of room
-    ],
-    align=True,
-)
-
-
-class Hosts(NamedTuple):
-    """The arrays of the host memory; inside the kernels, bare pointers to them."""
-
-    keys: NDArray[np.int64]  # secret of the hash
-    state: _Records  # (1,) _STATE
-    places: _Records  # (power of two,) PLACE: hosts by the hash of address and role
-    hosts: _Records  # (capacity,) _HOST
-    lists: _Records  # (3,) _LIST by recent use: LONE, FEW, MANY
-    rings: _Records  # (capacity,) _RING
-    sums: _Records  # (capacity * WINDOWS,) _SUMS
-    past: _Records  # (capacity * WINDOW_FLOWS,) _PAST
-    # The same: serial of the other end's host, protocol and destination port, source port.
-    peers: NDArray[np.uint32]
-    services: NDArray[np.uint32]
-    ports: NDArray[np.uint16]
-
-
-def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
-    """Memory for ``capacity`` hosts, counting each role of a host."""
-    places = make_places(capacity)
-    state = np.zeros(1, _STATE)
-    state["mask"], state["capacity"] = len(places) - 1, capacity
-    return Hosts(
-        keys=keys,
-        state=state,
-        places=places,
-        hosts=np.zeros(capacity, _HOST),
-        lists=np.array([(-1, -1, 0)] * 3, _LIST),
-        rings=np.zeros(capacity, _RING),
-        sums=np.zeros(capacity * WINDOWS, _SUMS),
-        past=np.zeros(capacity * WINDOW_FLOWS, _PAST),
-        peers=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
-        services=np.zeros(capacity * WINDOW_FLOWS, np.uint32),
-        ports=np.zeros(capacity * WINDOW_FLOWS, np.uint16),
-    )
-
-
-def bytes_per_host() -> int:
-    """What one host in one role takes, its share of the index included."""
-    flows = WINDOW_FLOWS * (_PAST.itemsize + 4 + 4 + 2)
-    ring = _RING.itemsize + WINDOWS * _SUMS.itemsize + flows
-    return _HOST.itemsize + ring + 4 * PLACE.itemsize
-
-
-@kernel
-def bare_hosts(hosts: Hosts) -> Hosts:
-    """The same memory by pointers: how an entry kernel hands it to the others."""
-    return Hosts(
-        borrowed(hosts.keys),
-        rows(hosts.state),
-        rows(hosts.places),
-        rows(hosts.hosts),
-        rows(hosts.lists),
-        rows(hosts.rings),
-        rows(hosts.sums),
-        rows(hosts.past),
-        borrowed(hosts.peers),
-        borrowed(hosts.services),
-        borrowed(hosts.ports),
-    )
 
 
 # Finding a host, or making room for it.
-
-
-@kernel
-def _slot_of(hosts: Hosts, high: np.uint64, low: np.uint64, role: int, tag: int) -> int:
-    places, mask = hosts.places, hosts.state[0]["mask"]
-    at = tag & mask
-    while places[at]["slot"]:
-        if places[at]["tag"] == tag:
-            slot = int(places[at]["slot"]) - 1
-            host = hosts.hosts[slot]
-            if host["low"] == low and host["high"] == high and host["role"] == role:
-                return slot
-        at = (at + 1) & mask
-    return -1
-
-
-@kernel
-def _tag(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
-    return int(scrambled(address_sum(hosts.keys, 0, high, low) + hosts.keys[6] * (role + 1)))
-
-
-@kernel
-def _list_of(hosts: Hosts, slot: int) -> int:
-    flows = hosts.hosts[slot]["flows"]
-    return LONE if flows == 1 else FEW if flows < PROTECTED else MANY
 
 
 @kernel
@@ -209,92 +73,14 @@ def _flows_in(hosts: Hosts, slot: int, window: int) -> int:
 
 
 @kernel
-def _push(hosts: Hosts, slot: int) -> None:
-    """Make a host the most recently used of its list."""
-    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts, slot)]
-    tail = ends["tail"]
-    host["previous"], host["next"] = tail, -1
-    if tail < 0:
-        ends["head"] = slot
-    else:
-        hosts.hosts[tail]["next"] = slot
-    ends["tail"] = slot
-    ends["hosts"] += 1
-
-
-@kernel
-def _pull(hosts: Hosts, slot: int) -> None:
-    """Take a host out of its list."""
-    host, ends = hosts.hosts[slot], hosts.lists[_list_of(hosts, slot)]
-    previous, following = host["previous"], host["next"]
-    if previous < 0:
-        ends["head"] = following
-    else:
-        hosts.hosts[previous]["next"] = following
-    if following < 0:
-        ends["tail"] = previous
-    else:
-        hosts.hosts[following]["previous"] = previous
-    ends["hosts"] -= 1
-
-
-@kernel
-def _victims(hosts: Hosts) -> int:
-    """Which list a host is forgotten of: that of the fewest flows, as long as it has its share.
-
-    Hosts with many flows get half of the room and those with few a quarter, so that neither a flood
-    forgets who is active, nor hosts long silent keep out who comes anew.
-    """
-    capacity = hosts.state[0]["capacity"]
-    many, few = hosts.lists[MANY]["hosts"], hosts.lists[FEW]["hosts"]
-    if many > capacity // 2:
-        return MANY
-    if few > 0 and many + few > capacity - capacity // 4:
-        return FEW
-    return LONE if hosts.lists[LONE]["hosts"] else FEW if few else MANY
-
-
-@kernel
-def _free_slot(hosts: Hosts) -> int:
-    """A slot never used, or that of the host to forget."""
-    state = hosts.state[0]
-    if state["used"] < state["capacity"]:
-        state["used"] += 1
-        return int(state["used"]) - 1
-    slot = int(hosts.lists[_victims(hosts)]["head"])
-    _touch_next(hosts, slot)
-    _pull(hosts, slot)
-    drop(hosts.places, state["mask"], slot, int(hosts.hosts[slot]["tag"]))
-    state["forgotten"] += 1
-    return slot
-
-
-@kernel
-def _touch_next(hosts: Hosts, slot: int) -> None:
-    """Have the hosts to be forgotten next at hand: the one after this already is."""
-    following = hosts.hosts[slot]["next"]
-    if following >= 0:
-        touch(hosts.places, hosts.hosts[following]["tag"] & hosts.state[0]["mask"])
-        following = hosts.hosts[following]["next"]
-    if following >= 0:
-        touch(hosts.hosts, following)
-
-
-@kernel
-def touch_host(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> None:
-    """Have the slot of a host at hand."""
-    touch(hosts.places, _tag(hosts, high, low, role) & hosts.state[0]["mask"])
-
-
-@kernel
 def _remember(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
     """Place of a host, out of its list until its flow is written."""
-    tag = _tag(hosts, high, low, role)
-    slot = _slot_of(hosts, high, low, role, tag)
+    tag = host_tag(hosts, high, low, role)
+    slot = slot_of(hosts, high, low, role, tag)
     if slot >= 0:
-        _pull(hosts, slot)
+        pull(hosts, slot)
         return slot
-    slot = _free_slot(hosts)
+    slot = free_slot(hosts)
     host, state = hosts.hosts[slot], hosts.state[0]
     host["high"], host["low"], host["role"], host["tag"] = high, low, role, tag
     host["flows"] = 0
@@ -379,7 +165,7 @@ def _keep(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) -> 
         _write(hosts, slot, peer, row, connection)
     else:
         _write_alone(hosts, slot, peer, row, connection)
-    _push(hosts, slot)
+    push(hosts, slot)
 
 
 @kernel
@@ -593,7 +379,7 @@ def refuse(hosts: Hosts, packet: _Record) -> None:
 
 @kernel
 def _known(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
-    return int(_slot_of(hosts, high, low, role, _tag(hosts, high, low, role)))
+    return int(slot_of(hosts, high, low, role, host_tag(hosts, high, low, role)))
 
 
 @kernel

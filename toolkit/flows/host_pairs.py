@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import scrambled
+from idskit.flows.flow_key import scrambled
 from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.pointers import rows
 

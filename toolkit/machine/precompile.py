@@ -20,7 +20,7 @@ from idskit.decode.reassembly import reassemble
 from idskit.errors import IdskitError
 from idskit.extract.csv_rows import CsvRows
 from idskit.extract.text_fields import fields_of, texts
-from idskit.flows.flow_table import Settings, new_output
+from idskit.flows.flow_records import Settings, new_output
 from idskit.kernels.compile import cache_folder, on_first_compilation
 from idskit.packet import FRAME, PACKET, Frames
 from idskit.profiles.flow_reader import FlowBatch, open_flows

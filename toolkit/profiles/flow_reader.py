@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
-from ipaddress import IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,8 +21,9 @@ from idskit.decode.datagrams import bytes_of, make_datagrams
 from idskit.decode.layers import SKIP_REASONS, decode
 from idskit.decode.reassembly import fragment_counts, fragments_line, give_up, reassemble
 from idskit.errors import CaptureError, IdskitError, SchemaError
+from idskit.flow import CAPTURE_END, VERDICT, addresses
 from idskit.flow_input import FlowInput
-from idskit.flows.flow_table import CAPTURE_END, VERDICT, Output, Settings, new_output, open_slots
+from idskit.flows.flow_records import Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
 from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
@@ -489,14 +488,3 @@ class _Filling:
             features=features[:count, self._reader._columns],
             first_row=first_row,
         )
-
-
-def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:
-    """Addresses as text: IPv4 where they are mapped (::ffff:a.b.c.d), else IPv6."""
-    return [_address(*words) for words in zip(high.tolist(), low.tolist(), strict=True)]
-
-
-@lru_cache(maxsize=1 << 14)
-def _address(high: int, low: int) -> str:
-    address = IPv6Address((high << 64) | low)
-    return str(address.ipv4_mapped or address)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import SchemaError
-from idskit.flows.flow_table import Output, Settings
+from idskit.flows.flow_records import Output, Settings
 from idskit.packet import Frames
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES

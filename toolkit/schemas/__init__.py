@@ -1,1 +1,1 @@
-"""Column names and units of every feature schema, as data."""
+"""Names and units of every feature profile, as data: no numba."""

@@ -1,7 +1,5 @@
 """The settings of a training: one list of options that flags, ``--set`` and run.json share."""
 
-# ruff: noqa: RUF009 - ``option`` makes a dataclass field, as ``field`` does
-
 from __future__ import annotations
 
 import os
@@ -412,7 +410,8 @@ def check_settings(settings: ResolvedSettings) -> None:
         RunError: a name that does not exist, a number out of range, or settings that exclude each
             other.
     """
-    check_options(settings, RunError)
+    # Fields that the subclass declares again are no options there.
+    check_options(TrainingSettings(**vars(settings)), RunError)
     if settings.pca and settings.frontend not in MFCC_FRONTENDS:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "

@@ -8,7 +8,8 @@ folder.
 from __future__ import annotations
 
 from idskit.data.published.cic_headers import ENDS, SPELLINGS, VERSION
-from idskit.data.published.publisher import BENIGN, Meaning, Publisher, meanings_of
+from idskit.data.published.label_meanings import BENIGN, Meaning, meanings_of
+from idskit.data.published.publisher import Publisher
 
 # Seven families with the benign one; the published samples that have them name them so.
 _FAMILIES = {

@@ -7,7 +7,8 @@ Networks", Canadian AI 2020. Facts and quirks: README.md of this folder.
 from __future__ import annotations
 
 from idskit.data.published.cic_headers import ENDS, SPELLINGS, VERSION
-from idskit.data.published.publisher import BENIGN, Meaning, Publisher, meanings_of
+from idskit.data.published.label_meanings import BENIGN, Meaning, meanings_of
+from idskit.data.published.publisher import Publisher
 
 # Attacks (Sub_Cat) of each category (Cat).
 _FAMILIES = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.dataset import OWN, Dataset, Labels, Part, Request, check_dataset
-from idskit.data.published.publisher import BENIGN, Meaning
+from idskit.data.published.finite_rows import finite
+from idskit.data.published.label_meanings import BENIGN, Meaning
 from idskit.data.split_protocols import PAPER_NOTES, Parts, divide_honest, divide_paper
 from idskit.errors import DataError
 from idskit.schema import Schema
@@ -52,7 +52,7 @@ def labelled_dataset(
         DataError: one class only, or a class of one row.
         SchemaError: NaN or infinity is left.
     """
-    table, schema, found = finite_table(table, schema, removable=request.reading.schema == OWN)
+    table, schema, found = finite(table, schema, removable=request.reading.schema == OWN)
     kept = _present(table, meanings, classes, request.labels)
     if len(kept) < 2 or BENIGN not in kept:
         raise _too_few(name, kept, table, notes)
@@ -125,33 +125,3 @@ def _group(meaning: Meaning) -> str:
     """Return the finest class that a label states."""
     kinds: tuple[Labels, ...] = ("attack", "family10", "family", "binary")
     return next(meaning[kind] for kind in kinds if kind in meaning)
-
-
-def finite_table(
-    table: Table, schema: Schema, *, removable: bool
-) -> tuple[Table, Schema, list[str]]:
-    """Return the table without columns that hold NaN or infinity, or with 0 in them, and notes."""
-    notes = [*table.notes]
-    if table.unlabelled:
-        notes.append(f"left out: {table.unlabelled} rows without a label")
-    names = ", ".join(f"{schema.names[c]} {n}" for c, n in sorted(table.nonfinite.items()))
-    if table.incomplete:
-        notes.append(f"left out: {table.incomplete} rows that hold NaN or infinity ({names})")
-    elif table.nonfinite:
-        notes.append(f"left out, columns that hold NaN or infinity: {names}")
-        bad = sorted(table.nonfinite)
-        if removable:
-            return _without(table, bad), _less(schema, bad), notes
-        table.rows[:, bad] = 0
-    return table, schema, notes
-
-
-def _without(table: Table, columns: Sequence[int]) -> Table:
-    return replace(table, rows=np.delete(table.rows, columns, axis=1))
-
-
-def _less(schema: Schema, columns: Sequence[int]) -> Schema:
-    kept = tuple(f for index, f in enumerate(schema.features) if index not in columns)
-    if not kept:
-        raise DataError(f"every column of {schema.name} holds NaN or infinity: leave out rows")
-    return Schema(name=schema.name, features=kept)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from idskit.data.dataset import Dataset, Labels, MoreRows, Request, join
 from idskit.data.divide import first_occurrence, seen_in
-from idskit.data.published.labelled_rows import finite_table, labelled_dataset, read_requested
-from idskit.data.published.publisher import Meaning, Publisher, meaning_of
+from idskit.data.published.finite_rows import finite
+from idskit.data.published.label_meanings import Meaning
+from idskit.data.published.labelled_rows import labelled_dataset, read_requested
+from idskit.data.published.publisher import Publisher, meaning_of
 from idskit.data.published.recognised_files import (
     RecognisedFile,
     common_schema,
@@ -86,7 +88,7 @@ def load_more(
     )
     of_row = possible[table.labels]
     kept, note = _new_rows(table.rows, of_row, dataset)
-    _, _, incomplete = finite_table(table, dataset.schema, removable=False)
+    _, _, incomplete = finite(table, dataset.schema, removable=False)
     notes = (f"more rows to train on, of {', '.join(table.sha256)}: {note}", *incomplete)
     return MoreRows(rows=table.rows[kept], possible=of_row[kept], notes=notes)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from idskit.data.dataset import Labels
+from idskit.data.published.label_meanings import Meaning, column_key
 from idskit.errors import DataError
 from idskit.schema import Feature
 from idskit.tables.label_column import label_key
 
-BENIGN, ATTACK = "benign", "attack"
-ATTACK_LABELS = ("1", "attack", "anomaly")  # keys of labels that say no more than that
 # Columns that say whose flow a row is, or where it stood in a file, and so give the capture away.
 IDENTITY = frozenset(
     (
@@ -21,8 +19,6 @@ IDENTITY = frozenset(
         *("dst ip", "destination ip", "dst port", "destination port"),
     )
 )
-
-Meaning = Mapping[Labels, str]  # the class that a label stands for, of each kind that it states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +44,6 @@ class Publisher:
     meanings: Mapping[str, Meaning]  # by label key
     notes: tuple[str, ...]  # what a reader of any number has to know
     profile_note: str  # of a model for packets, with the profile's name in it
-
-
-def column_key(name: str) -> str:
-    """Return a column's name without what spellings differ in, such as case and ``.1``."""
-    plain = re.sub(r"\.\d+$", "", name.strip()).replace("_", " ").casefold()
-    return re.sub(r"\s+", " ", plain).strip()
-
-
-def meanings_of(
-    benign: Sequence[str], attacks: Mapping[str, Meaning], families: Mapping[str, Meaning]
-) -> dict[str, Meaning]:
-    """Return meanings by label key.
-
-    Args:
-        benign: spellings of the benign label.
-        attacks: each attack's name and its families; the name is its class of kind ``attack``.
-        families: labels that say the family only.
-    """
-    kinds: tuple[Labels, ...] = ("binary", "family", "family10", "attack")
-    found: dict[str, Meaning] = {name: {"binary": ATTACK} for name in ATTACK_LABELS}
-    found |= {label_key(name): {"binary": ATTACK, **m} for name, m in families.items()}
-    found |= {
-        label_key(name): {"binary": ATTACK, "attack": name, **meaning}
-        for name, meaning in attacks.items()
-    }
-    return found | {label_key(name): dict.fromkeys(kinds, BENIGN) for name in benign}
 
 
 def positions_of(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idskit.data.dataset import OWN, Labels
+from idskit.data.published.label_meanings import column_key
 from idskit.data.published.labelled_rows import UNSTATED
 from idskit.data.published.publisher import (
     IDENTITY,
     Publisher,
     Version,
-    column_key,
     meaning_of,
     positions_of,
 )

@@ -12,6 +12,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flow import AGE, EVICTED, REPLACED, VERDICT
+from idskit.flows.flow_counters import (
+    add_activity,
+    add_bulk,
+    add_packet,
+    follow_teardown,
+    is_other_message,
+)
+from idskit.flows.flow_key import is_swapped, scrambled, tag_of
+from idskit.flows.flow_records import (
+    MAX_AGE_US,
+    READY,
+    Output,
+    Settings,
+    Table,
+    bare,
+    bare_output,
+    bytes_per_flow,
+    make_table,
+)
 from idskit.flows.flow_statistics import (
     put_bulk,
     put_flags,
@@ -27,40 +47,19 @@ from idskit.flows.flow_statistics import (
     ratio,
 )
 from idskit.flows.flow_table import (
-    AGE,
-    EVICTED,
-    MAX_AGE_US,
-    READY,
-    REPLACED,
-    VERDICT,
-    Output,
-    Settings,
-    Table,
-    add_activity,
-    add_bulk,
-    add_packet,
     backward_of,
-    bare,
-    bare_output,
-    bytes_per_flow,
     discard,
     find,
-    follow_teardown,
     forward_of,
     identify,
     insert,
     is_forward,
     is_full,
-    is_other_message,
-    is_swapped,
-    make_table,
     mark_data,
     mark_empty,
     open_backward,
     room,
-    scrambled,
     start_flow,
-    tag_of,
     victim,
 )
 from idskit.kernels.compile import kernel

@@ -10,6 +10,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flow import AGE, CLOSE, EVICTED, VERDICT
+from idskit.flows.flow_counters import add_activity, add_bulk, add_packet
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import (
+    FIRST_FIN,
+    MAX_AGE_US,
+    OPEN,
+    SUBFLOW_US,
+    Output,
+    Settings,
+    Table,
+    bare,
+    bare_output,
+    bytes_per_flow,
+    make_table,
+)
 from idskit.flows.flow_statistics import (
     put_flags,
     put_gaps,
@@ -22,24 +38,7 @@ from idskit.flows.flow_statistics import (
     ratio,
 )
 from idskit.flows.flow_table import (
-    AGE,
-    CLOSE,
-    EVICTED,
-    FIRST_FIN,
-    MAX_AGE_US,
-    OPEN,
-    SUBFLOW_US,
-    VERDICT,
-    Output,
-    Settings,
-    Table,
-    add_activity,
-    add_bulk,
-    add_packet,
     backward_of,
-    bare,
-    bare_output,
-    bytes_per_flow,
     discard,
     find,
     forward_of,
@@ -47,13 +46,10 @@ from idskit.flows.flow_table import (
     insert,
     is_forward,
     is_full,
-    is_swapped,
-    make_table,
     mark_data,
     open_backward,
     room,
     start_flow,
-    tag_of,
     victim,
 )
 from idskit.kernels.compile import kernel

@@ -22,19 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
-from idskit.flows.flow_table import (
-    CLOSE,
-    REPLACED,
-    Output,
-    Settings,
-    Table,
-    bare,
-    discard,
-    identify,
-    make_table,
-    room,
-    victim,
-)
+from idskit.flow import CLOSE, REPLACED
+from idskit.flows.flow_records import Output, Settings, Table, bare, make_table
+from idskit.flows.flow_table import discard, identify, room, victim
 from idskit.kernels.compile import kernel
 from idskit.packet import Frames
 from idskit.profiles.ciciot2023 import dpkt_frames

@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import (
-    Table,
-    discard,
-    find,
-    insert,
-    is_full,
-    is_swapped,
-    move,
-    tag_of,
-    victim,
-)
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import Table
+from idskit.flows.flow_table import discard, find, insert, is_full, move, victim
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, PSH, RST, SYN, TCP
 from idskit.profiles.ciciot2023.dpkt_frames import IPV4

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import Table
+from idskit.flows.flow_records import Table
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, CWR, ECE, FIN, ICMP, PSH, RST, SYN, TCP, UDP
 from idskit.profiles.ciciot2023.dpkt_frames import ARP, IPV4

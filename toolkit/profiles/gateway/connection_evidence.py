@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.flow_table import READY
+from idskit.flows.flow_records import READY
 from idskit.kernels.compile import kernel, signed
 from idskit.packet import ACK, FIN, OFFLOADED, RIGHT, RST, SYN, WRONG
 from idskit.schema import Feature

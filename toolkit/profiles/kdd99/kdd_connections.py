@@ -23,27 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
-from idskit.flows.flow_table import (
-    CLOSE,
-    EVICTED,
-    IDLE,
-    Output,
-    Settings,
-    Table,
-    bare,
-    bare_output,
-    discard,
-    find,
-    identify,
-    insert,
-    is_forward,
-    is_full,
-    is_swapped,
-    make_table,
-    move,
-    room,
-    tag_of,
-)
+from idskit.flow import CLOSE, EVICTED, IDLE
+from idskit.flows.flow_key import is_swapped, tag_of
+from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
+from idskit.flows.flow_table import discard, find, identify, insert, is_forward, is_full, move, room
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
 from idskit.profiles.kdd99 import kdd_fragments

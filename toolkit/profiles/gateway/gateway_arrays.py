@@ -1,0 +1,69 @@
+"""The arrays of the ``gateway`` profiles."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.flows.decaying_counters import History, bare_history
+from idskit.flows.flow_records import (
+    Table,
+    bare,
+)
+from idskit.flows.host_slots import (
+    Hosts,
+    bare_hosts,
+)
+from idskit.kernels.compile import kernel
+from idskit.kernels.pointers import rows
+from idskit.profiles.gateway.ended_connections import (
+    Ended,
+    bare_ended,
+)
+
+_Record = np.void
+_Records = NDArray[np.void]
+_Row = NDArray[np.float64]
+# What a row has.
+SHAPE = np.dtype([("columns", "<i8"), ("statistics", "<i8"), ("series", "<i8")])
+
+
+class Gateway(NamedTuple):
+    """The arrays of these profiles; inside the kernels, bare pointers to them."""
+
+    table: Table
+    shape: _Records  # (1,) SHAPE
+    connections: _Records  # (capacity,) CONNECTION
+    syns: _Records  # (SYNS + 1,) PACKET: the pending SYN of slot s at s % SYNS; the last is scratch
+    ended: Ended
+    # Without statistics, none of these is touched.
+    hosts: Hosts
+    contexts: _Records  # (capacity,) CONTEXT
+    windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
+    fragments: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
+    history: History
+    # Without series, not touched.
+    places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
+
+
+SYNS = 4096  # pending SYNs kept at once, a power of two
+
+
+@kernel
+def bare_gateway(gateway: Gateway) -> Gateway:
+    """Return the same arrays by raw pointers."""
+    return Gateway(
+        bare(gateway.table),
+        rows(gateway.shape),
+        rows(gateway.connections),
+        rows(gateway.syns),
+        bare_ended(gateway.ended),
+        bare_hosts(gateway.hosts),
+        rows(gateway.contexts),
+        rows(gateway.windows),
+        rows(gateway.fragments),
+        bare_history(gateway.history),
+        rows(gateway.places),
+    )
