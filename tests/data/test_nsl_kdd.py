@@ -187,7 +187,9 @@ def test_families_of_an_arff_file_are_refused(shared: Path, write_nsl: Write, ns
     (folder / "KDDTest+.txt").unlink()
     shutil.copy(shared / "data" / "nsl-kdd" / "KDDTest-21.arff.gz", folder)
     assert load_nsl(folder).test.labels.sum() == 11_850 - 2_152
-    with pytest.raises(DataError, match=r"family labels .* KDDTest-21\.arff only tells normal and"):
+    with pytest.raises(
+        DataError, match=r"family labels .* KDDTest-21\.arff only states normal and"
+    ):
         load_nsl(folder, labels="family")
 
 

@@ -19,12 +19,12 @@ from idskit.data.published import cic_headers as cic_columns
 from idskit.data.published import cicids2017, iotid20
 from idskit.data.published import ciciot2023_tables as ciciot2023
 from idskit.data.published.label_meanings import column_key
-from idskit.data.published.publisher import label_key
 from idskit.errors import DataError
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows
 from idskit.schema import SchemaError
 from idskit.schemas.ciciot2023_columns import FIRST, LATER
+from idskit.tables.label_column import label_key
 
 IOT_COLUMNS = [feature.name for feature in LATER]
 _SPELLED = [line.split("; ") for line in cic_columns._SPELLINGS.strip().split("\n")]
@@ -178,7 +178,7 @@ def test_other_label_columns_are_no_features(shared: Path):
 
 def test_a_file_whose_labels_do_not_tell_the_classes_is_left_out(shared: Path):
     dataset = get("ciciot2023", shared / "data" / "ciciot2023", labels="attack")
-    assert "10class_sample" in note(dataset, "left out, labels that do not tell the attack")
+    assert "10class_sample" in note(dataset, "left out, labels that do not state the attack")
     assert len(dataset.classes) == 34
     assert set(dataset.groups) == set(dataset.classes)
 
@@ -453,7 +453,7 @@ def test_labels_that_the_data_set_lacks_are_refused(tmp_path: Path):
 
 
 def test_labels_that_the_files_do_not_tell_are_refused(shared: Path):
-    with pytest.raises(DataError, match="only tell binary"):
+    with pytest.raises(DataError, match="only state binary"):
         get("iotid20", shared / "data" / "iotid20", labels="attack")
 
 

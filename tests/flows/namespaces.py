@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,27 +18,14 @@ from typing import Any
 
 import pytest
 
+from idskit.errors import IdskitError
+from idskit.lab.namespaces import Host, host
+
 _CLONE_NEWNET = 0x40000000
 
 
-@dataclass(frozen=True)
-class Namespace:
+class Namespace(Host):
     """A network namespace, held by a process that ends with this one."""
-
-    pid: int
-
-    @property
-    def path(self) -> str:
-        return f"/proc/{self.pid}/ns/net"
-
-    def command(self, *words: str | Path) -> list[str]:
-        """The command that runs ``words`` in here."""
-        return ["nsenter", f"--net={self.path}", *map(str, words)]
-
-    def run(self, *words: str) -> str:
-        """What a command in here prints."""
-        command = self.command(*words)
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``function`` in a thread that is in here; sockets it makes stay here."""
@@ -78,31 +63,14 @@ def _send(frames: list[bytes], interface: str) -> None:
 
 
 @contextmanager
-def _namespace() -> Iterator[Namespace]:
-    words = ["unshare", "--net", "sh", "-c", "echo made; exec cat"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as holder:
-        try:
-            if holder.stdout.readline() != b"made\n":  # type: ignore[union-attr]
-                pytest.skip("may not make network namespaces (needs root)")
-            yield Namespace(holder.pid)
-        finally:
-            holder.kill()
-
-
-@contextmanager
 def wire() -> Iterator[Wire]:
     """Make both namespaces and the wire, or skip where that is not permitted."""
-    for tool in ("unshare", "nsenter", "ip"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool} (util-linux, iproute2)")
     with ExitStack() as stack:
-        near, far = (stack.enter_context(_namespace()) for _ in range(2))
         try:
+            near, far = (Namespace(stack.enter_context(host()).pid) for _ in range(2))
             _connect(near, far)
-        except (OSError, subprocess.CalledProcessError) as error:
-            reason = getattr(error, "stderr", "") or error
-            pytest.skip(f"may not make veth pairs (needs CAP_NET_ADMIN): {reason}")
+        except (OSError, IdskitError) as error:
+            pytest.skip(f"needs network namespaces and veth pairs: {error}")
         yield Wire(near, far)
 
 

@@ -425,7 +425,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("idskit.generate._Writer._write_labels", fail)
+    monkeypatch.setattr("idskit.generate.generate_capture.CaptureWriter._write_labels", fail)
     with pytest.raises(IdskitError, match="No space left on device"):
         generate(path, packets=10)
     assert path.read_bytes() == b"older"

@@ -125,8 +125,8 @@ def test_nothing_is_left_behind():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"names": ["nmap-sync"]}, "no activity 'nmap-sync': choose of"),
-        ({"links": ["dsl"]}, "no link 'dsl': choose of lan, wan, lte"),
+        ({"names": ["nmap-sync"]}, "no activity 'nmap-sync': choose one of"),
+        ({"links": ["dsl"]}, "no link 'dsl': choose one of lan, wan, lte"),
     ],
 )
 def test_what_does_not_exist_is_answered_with_what_does(asked, said: str, tmp_path: Path):

@@ -19,7 +19,7 @@ CASES = [(schema, name) for schema in TOOLS for name in cases(SHARED, schema)]
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
 
 
-@pytest.mark.skipif(not CASES, reason="needs the data folder shared/ beside the checkout")
+@pytest.mark.skipif(not CASES, reason="needs the data folder shared/ next to the checkout")
 @pytest.mark.parametrize(("schema", "name"), CASES)
 def test_every_cell_of_the_java_table_agrees(
     schema: str, name: str, shared: Path, tmp_path: Path
@@ -79,7 +79,7 @@ def test_retransmissions_are_known_again_after_the_120_s_cut() -> None:
     assert result.column("cic-fixed", "Total Connection Flow Time") == [0, 130e6]
 
 
-def test_retransmissions_are_forgotten_with_the_connection() -> None:
+def test_retransmissions_are_evicted_with_the_connection() -> None:
     closed = [tcp(0, SYN), tcp(1, RST, back=True)]
     result = run("cic-fixed", to_array([*closed, tcp(2, SYN)]))
     assert result.column("cic-fixed", "Fwd TCP Retrans. Count") == [0, 0]
@@ -95,7 +95,7 @@ def test_the_memory_of_retransmissions_grows_and_keeps_open_connections() -> Non
 def test_a_full_memory_of_retransmissions_is_counted() -> None:
     packets = [tcp(0.0001 * i, ACK, sequence=i) for i in range(12_000)]
     result = run("cic-fixed", to_array(packets), memory_bytes=1 << 18)
-    assert result.state.memory["forgotten"][0] > 0
+    assert result.state.memory["evicted"][0] > 0
     assert len(result.flows) == 1
 
 

@@ -325,7 +325,7 @@ def test_without_pieces_nothing_starts_anew(capture: Path) -> None:
 # Bounds.
 
 
-def test_flows_beyond_the_budget_are_forgotten_and_counted(capture: Path) -> None:
+def test_flows_beyond_the_budget_are_evicted_and_counted(capture: Path) -> None:
     frames = [ipv4(17, udp(i % 60_000, i // 60_000)) for i in range(12_000)]
     with open_flows(made(capture, frames), "ciciot2023", memory_mb=1) as flows:
         rows = sum(len(batch) for batch in flows.batches())
@@ -333,7 +333,7 @@ def test_flows_beyond_the_budget_are_forgotten_and_counted(capture: Path) -> Non
     assert 0 < flows.statistics.evicted < 12_000
 
 
-def test_the_flow_silent_for_longest_is_forgotten(capture: Path) -> None:
+def test_the_flow_silent_for_longest_is_evicted(capture: Path) -> None:
     kept = ipv4(17, udp(1, 1), src=9)
     frames = [kept if i % 100 == 0 else ipv4(17, udp(i, 2)) for i in range(12_001)]
     batch = everything(made(capture, frames, step_us=10), "ciciot2023", memory_mb=1)

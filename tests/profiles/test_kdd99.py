@@ -38,7 +38,7 @@ F, S, R, P, A, U = 1, 2, 4, 8, 16, 32  # TCP flags
 
 
 def coded(rows: list[list[Any]]) -> NDArray[np.float64]:
-    """Rows of the twin with their nominal columns as codes."""
+    """Return rows of the reference with their nominal columns as codes."""
     for row in rows:
         row[1], row[3] = PROTOCOL_TYPES.index(row[1]), FLAGS.index(row[3])
         row[2] = SERVICES.index(row[2]) if row[2] in SERVICES else -1
@@ -432,7 +432,7 @@ def test_error_rates(column: str, expected: list[float]) -> None:
     ("name", "expected"), [("kdd99", [1, 2, 1]), ("kdd99-exclusive", [0, 1, 2])]
 )
 def test_two_seconds(name: str, expected: list[int]) -> None:
-    """The extractor forgets old ones only after it has looked."""
+    """The extractor evicts old ones only after it has looked."""
     packets = [
         *ended_at_once(1, A_HOST, 1, 80),
         *ended_at_once(2.9, A_HOST, 2, 80),

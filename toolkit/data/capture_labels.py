@@ -1,4 +1,4 @@
-"""Which captures there are, and what is known of each: of the whole, or of every flow."""
+"""Captures of a folder with their labels: of the whole capture, or of every flow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Capture:
 
 
 def find_captures(data: Path) -> list[Capture]:
-    """Every labelled capture in folder ``data``, by name.
+    """Return every labelled capture in folder ``data``, by name.
 
     Raises:
         DataError: none, or one without a label.
@@ -79,7 +79,7 @@ def _labels_file(data: Path) -> Path | None:
 
 
 def _from_table(table: Path, data: Path) -> Iterator[Capture]:
-    """Captures of ``data`` that labels.csv lists; it names files below its own folder."""
+    """Yield the captures of ``data`` that labels.csv lists; it names files below its own folder."""
     inside = data.resolve()
     for number, row in _rows(table, COLUMNS):
         path = table.parent.resolve() / row["file"]
@@ -99,7 +99,7 @@ def _from_table(table: Path, data: Path) -> Iterator[Capture]:
 
 
 def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
-    """Captures whose class is the name of their folder in ``data``."""
+    """Yield captures whose class is the name of their folder in ``data``."""
     for path in files:
         if path.parent == data:
             raise DataError(
@@ -111,14 +111,14 @@ def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
 
 
 def _category(row: dict[str, str]) -> str:
-    """Benign, or what kind of attack; benign traffic has categories of its own, such as dns."""
+    """Return benign or the kind of attack; benign traffic has categories too, such as dns."""
     if row["label"].lower() in BENIGN:
         return BENIGN[0]
     return (row["category"] or row["label"]).lower()
 
 
 def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and rows of a CSV file that has ``columns``."""
+    """Yield line numbers and rows of a CSV file that has ``columns``."""
     try:
         with file.open(newline="", encoding="utf-8") as opened:
             reader = csv.DictReader(opened)
@@ -137,7 +137,7 @@ def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
 
 @dataclass(frozen=True, kw_only=True)
 class FlowLabels:
-    """The true category of each flow of a capture."""
+    """True categories of the flows of a capture."""
 
     begun: dict[FlowKey, tuple[list[int], list[str]]]  # starts in us, rising, and categories
 
@@ -161,7 +161,7 @@ class FlowLabels:
         return cls(begun=begun)
 
     def categories(self, records: NDArray[np.void]) -> list[str]:
-        """Category of each FLOW record, by the last flow of its addresses begun before it.
+        """Return the category of each FLOW record: of its addresses' last flow begun before it.
 
         Empty where the labels do not know the addresses.
         """

@@ -1,4 +1,4 @@
-"""What every data set becomes before training sees it: labelled rows in three parts."""
+"""Labelled rows in three parts: what every data set is when training gets it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ OWN = "own"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How tables become rows."""
+    """Options of reading tables into rows."""
 
     schema: str = OWN  # the data set's own columns, or those of a profile of the flow engine
     label_column: str | None = None  # of a table that is no known data set; None: by its name
     benign_labels: Sequence[str] = ()  # of it; none: by their usual names
-    rows: int = 0  # at most so many, drawn at random; 0: all
-    nonfinite: Nonfinite = "rows"  # left out where they hold NaN or infinity
+    rows: int = 0  # at most this many, drawn at random; 0: all
+    nonfinite: Nonfinite = "rows"  # what is left out where it holds NaN or infinity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of tables."""
+    """Kind of classes, division and reading that are asked of tables."""
 
     protocol: Protocol
     labels: Labels
@@ -55,7 +55,7 @@ class Part:
         return len(self.rows)
 
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Part:
-        """Rows chosen by position or by mask."""
+        """Return the rows chosen by position or by mask."""
         return Part(
             rows=self.rows[index],
             labels=self.labels[index],
@@ -87,15 +87,15 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class MoreRows:
-    """Rows to train on, of each of which is known only which classes it may be of."""
+    """Rows to train on whose class is only narrowed down to some classes."""
 
     rows: NDArray[np.float32]  # (n, features), raw; none is a row of the data set
-    possible: NDArray[np.bool_]  # (n, classes), one or more of each row
+    possible: NDArray[np.bool_]  # (n, classes), at least one true per row
     notes: tuple[str, ...]  # where they come from, and what was left out
 
 
 def join(parts: list[Part]) -> Part:
-    """One part with the rows of all, in order."""
+    """Return one part with the rows of all, in order."""
     return Part(
         rows=np.concatenate([part.rows for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
@@ -137,6 +137,6 @@ def check_dataset(dataset: Dataset) -> Dataset:
 
 
 def _counts(dataset: Dataset, name: str) -> NDArray[np.int64]:
-    """Rows of each class in a part."""
+    """Return the number of rows of each class in a part."""
     part: Part = getattr(dataset, name)
     return np.bincount(part.labels, minlength=len(dataset.classes))

@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""Data sets by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from idskit.data.dataset import (
     Reading,
     Request,
 )
-from idskit.data.published import cicids2017, iotid20, nsl_kdd, publisher
+from idskit.data.published import cicids2017, iotid20, load_published, nsl_kdd
 from idskit.data.published import ciciot2023_tables as ciciot2023
 from idskit.data.unlabelled import read_unlabelled
 from idskit.errors import DataError
@@ -31,7 +31,7 @@ PUBLISHERS = {p.PUBLISHER.name: p.PUBLISHER for p in (ciciot2023, cicids2017, io
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What can be asked of a data set; the first of each is the one to start with."""
+    """Protocols and labels of a data set; the first of each is the default."""
 
     protocols: tuple[Protocol, ...]
     labels: tuple[Labels, ...]
@@ -50,7 +50,7 @@ DATASETS = tuple(OFFERS)
 
 
 def located(dataset: str, data: Path | None) -> tuple[str, Path]:
-    """Tell the name and the files of what was asked for: a data set by name, or a table's path.
+    """Return the name and the files of what was asked for: a data set by name, or a table's path.
 
     Raises:
         DataError: a name without its folder, a table with one, or neither.
@@ -104,7 +104,7 @@ def load(
     _check(dataset, data, protocol, labels, reading)
     request = Request(protocol=protocol, labels=labels, seed=seed, reading=reading)
     if dataset in PUBLISHERS:
-        return publisher.load(PUBLISHERS[dataset], data, request)
+        return load_published.load(PUBLISHERS[dataset], data, request)
     if dataset == own_table.NAME:
         return own_table.load(data, request)
     if dataset == "nsl-kdd":
@@ -124,7 +124,7 @@ def load(
 def load_more(
     dataset: Dataset, files: Sequence[Path], *, labels: Labels, reading: Reading
 ) -> MoreRows:
-    """Read rows to train on beside ``dataset``, whose labels may be coarser than ``labels``.
+    """Read rows to train on next to ``dataset``, whose labels may be coarser than ``labels``.
 
     Args:
         dataset: what ``load`` gave.
@@ -141,7 +141,7 @@ def load_more(
             "take them: leave them out"
         )
     request = Request(protocol=dataset.protocol, labels=labels, seed=0, reading=reading)
-    return publisher.load_more(PUBLISHERS[dataset.name], files, dataset, request)
+    return load_published.load_more(PUBLISHERS[dataset.name], files, dataset, request)
 
 
 def load_unlabelled(dataset: Dataset, files: Sequence[Path]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Dividing rows without letting one side see the other: duplicates together, strata in proportion.
+"""Division of rows: duplicates on one side, strata in proportion.
 
 All draws come from a numpy Generator seeded by the caller, so a seed names one split.
 """
@@ -14,7 +14,7 @@ CHUNK = 1 << 16  # rows
 
 
 def first_occurrence(rows: NDArray[np.float32]) -> NDArray[np.int64]:
-    """For each row of (n, features), the position of the first row equal to it: (n,)."""
+    """Return for each row of (n, features) the position of the first row equal to it: (n,)."""
     if not len(rows):
         return np.empty(0, np.int64)
     _, first, inverse = np.unique(_as_bytes(rows), return_index=True, return_inverse=True)
@@ -22,12 +22,12 @@ def first_occurrence(rows: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def seen_in(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which of ``rows`` also occur among ``others``."""
+    """Return which of ``rows`` also occur among ``others``."""
     return np.isin(_as_bytes(rows), _as_bytes(others))
 
 
 def _as_bytes(rows: NDArray[np.float32]) -> NDArray[np.void]:
-    """A digest of each row: equal for equal rows, and 16 bytes however long they are."""
+    """Return a digest of each row: equal for equal rows, and 16 bytes however long they are."""
     digests = np.empty(len(rows), "V16")
     for start in range(0, len(rows), CHUNK):
         whole = np.ascontiguousarray(rows[start : start + CHUNK] + np.float32(0))  # -0.0 to 0.0
@@ -54,7 +54,7 @@ def stratified_distinct(
     fraction: float,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """As ``stratified``, with equal rows always on the same side."""
+    """Mark as ``stratified`` does, with equal rows always on the same side."""
     first = first_occurrence(rows)
     distinct = np.unique(first)
     marked = np.zeros(len(rows), np.bool_)
@@ -68,7 +68,7 @@ def stratified_units(
     fraction: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.bool_], list[int]]:
-    """As ``stratified``, with rows of one unit on the same side; -1 is of no unit.
+    """Mark as ``stratified`` does, with rows of one unit on the same side; -1 is of no unit.
 
     A stratum is divided by unit if it has three or more, and all of its rows have one.
 
@@ -93,7 +93,7 @@ def stratified_units(
 def draw_balanced(
     labels: NDArray[np.int64], total: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Positions of ``total`` rows, equally many of each class; small ones repeat."""
+    """Draw positions of ``total`` rows, equally many of each class; small classes repeat."""
     classes = np.unique(labels)
     drawn = []
     for label in classes:

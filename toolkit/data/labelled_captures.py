@@ -1,9 +1,9 @@
-"""Labelled captures to labelled flows, through the project's own flow engine.
+"""Labelled captures to a data set of flows, through the project's own flow engine.
 
     folder ──> labelled captures ──> flows and features ──> sides by capture ──> rows
 
 A capture is labelled as a whole, by a line of labels.csv or by the name of its folder, or flow by
-flow, by a file ``<stem>.labels.csv`` beside it as ``idskit generate`` writes it. Rows are divided
+flow, by a file ``<stem>.labels.csv`` next to it as ``idskit generate`` writes it. Rows are divided
 by capture and never by row: flows of one capture resemble each other far more than those of
 another.
 """
@@ -66,7 +66,7 @@ class Flows:
 
     @property
     def group(self) -> str:
-        """Name in reports."""
+        """Return the name in reports."""
         return self.capture if self.stratum == self.family else f"{self.capture} ({self.family})"
 
 
@@ -83,8 +83,8 @@ def load(
 
     Args:
         data: a folder of captures with a labels.csv in it or in its parent (columns file, label,
-            category), or with a folder for each class, or with a ``<stem>.labels.csv`` beside each
-            capture.
+            category), or with a folder for each class, or with a ``<stem>.labels.csv`` next to
+            each capture.
         protocol: ``honest``, or ``official``, which is the same: there is no publisher's split.
         labels: two classes, or benign and the families of attacks.
         seed: of the split and of the rows drawn from large captures.
@@ -123,7 +123,7 @@ def load(
 
 
 def family_of(category: str) -> str:
-    """Family of a category: benign, one of FAMILIES, or UNKNOWN."""
+    """Return the family of a category: benign, one of FAMILIES, or UNKNOWN."""
     if category in (BENIGN, "normal"):
         return BENIGN
     fitting = (f for f, words in FAMILIES.items() if any(word in category for word in words))
@@ -131,7 +131,7 @@ def family_of(category: str) -> str:
 
 
 def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
-    """The flows of one capture, by family; flows that its label file does not know are left out.
+    """Return the flows of one capture by family, without those that its label file lacks.
 
     Raises:
         CaptureError: not a capture.
@@ -162,7 +162,7 @@ def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
 
 
 def _apart(captures: Iterable[Capture]) -> tuple[list[Capture], list[Capture]]:
-    """Captures to read, and those of attacks below IP."""
+    """Return captures to read, and those of attacks below IP."""
     below = [c for c in captures if c.category is not None and BELOW_IP in _words(c.category)]
     return [c for c in captures if c not in below], below
 
@@ -172,7 +172,7 @@ def _words(category: str) -> list[str]:
 
 
 def _unit(name: str) -> str:
-    """What a capture shows: IoT SENTINEL took several of each device, numbered "_Setup-A-1".
+    """Return what a capture shows: IoT SENTINEL took several per device, numbered "_Setup-A-1".
 
     Devices of one model (EdnetCam1, EdnetCam2) are one unit too.
     """
@@ -181,27 +181,27 @@ def _unit(name: str) -> str:
 
 
 def _generated(count: int, seed: int, schema: str) -> list[Flows]:
-    """Flows of ``count`` generated captures."""
+    """Return the flows of ``count`` generated captures."""
     flows: list[Flows] = []
     with TemporaryDirectory() as folder:
         for number in range(count):
             path = Path(folder) / f"generated-{number}.pcap"
-            its_seed = GENERATED_SEED + 1000 * seed + number
-            made = generate(path, packets=GENERATED_PACKETS, mix=GENERATED_MIX, seed=its_seed)
+            capture_seed = GENERATED_SEED + 1000 * seed + number
+            made = generate(path, packets=GENERATED_PACKETS, mix=GENERATED_MIX, seed=capture_seed)
             capture = Capture(path=path, name=path.name, category=None, labels=made.labels)
             flows += read_flows(capture, schema)
     return flows
 
 
 def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
-    """Side of every unit: train, validation or test.
+    """Return the side of every unit: train, validation or test.
 
     A stratum of one unit is trained on, of two also tested, of three or more also validated.
     """
     sides: dict[str, str] = {}
     strata = {item.unit: item.stratum for item in flows}
     for stratum in sorted(set(strata.values())):
-        units = sorted(unit for unit, its_stratum in strata.items() if its_stratum == stratum)
+        units = sorted(unit for unit, unit_stratum in strata.items() if unit_stratum == stratum)
         order = [units[i] for i in rng.permutation(len(units))]
         test = max(round(TEST_FRACTION * len(order)), int(len(order) > 1))
         validation = max(round(VALIDATION_FRACTION * len(order)), int(len(order) > 2))
@@ -216,7 +216,7 @@ def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
 def _part(
     flows: list[Flows], sides: dict[str, str], side: str, labels: Labels, rng: np.random.Generator
 ) -> Part:
-    """Rows of one side, capped."""
+    """Return the rows of one side, at most ``MOST_ROWS`` per capture and family."""
     groups = _groups(flows)
     chosen = [item for item in flows if sides[item.unit] == side]
     parts = [_capped(item, labels, groups.index(item.group), rng) for item in chosen]
@@ -246,7 +246,7 @@ def _empty(columns: int) -> Part:
 
 
 def class_index(family: str, labels: Labels) -> int:
-    """Class of a family; -1 for an unknown one among families."""
+    """Return the class of a family; -1 for an unknown one among families."""
     if family == BENIGN:
         return 0
     if labels == "binary":
@@ -277,7 +277,7 @@ def _notes(flows: list[Flows], below: list[Capture], labels: Labels, generated: 
 
 
 def _untested(flows: list[Flows], sides: dict[str, str]) -> list[str]:
-    """Families of which a side has no capture."""
+    """Return notes on families of which a side has no capture."""
     notes = []
     for side in ("train", "validation", "test"):
         present = {item.family for item in flows if sides[item.unit] == side}

@@ -1,8 +1,8 @@
-"""Labelled rows to three parts: as published, leaks included, or so that one can trust them.
+"""Division of labelled rows into three parts: as published with its leaks, or honest.
 
 ``honest`` removes repeated rows before anything is divided, keeps what was recorded together on one
-side where the data tell, and divides the rest by row. ``paper`` draws as many rows of each class,
-small classes repeatedly, and divides those by row, as arXiv 2507.10622 does.
+side where the data state it, and divides the rest by row. ``paper`` draws as many rows of each
+class, small classes repeatedly, and divides those by row, as arXiv 2507.10622 does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from idskit.data.dataset import Part
 from idskit.data.divide import draw_balanced, first_occurrence, stratified, stratified_units
 
-TEST_FRACTION, VALIDATION_FRACTION = 0.3, 0.15  # the second of what the first leaves
+TEST_FRACTION, VALIDATION_FRACTION = 0.3, 0.15  # the second: of what the first leaves
 # The published arrays hold 8,000 balanced test rows (data/README.md, reference-arrays).
 PAPER_ROWS, PAPER_TEST_FRACTION = 40_000, 0.2
 PAPER_NOTES = (
@@ -32,7 +32,7 @@ Parts = tuple[Part, Part, Part]  # train, validation, test
 
 
 def divide_paper(part: Part, seed: int) -> Parts:
-    """Balanced rows, divided at random."""
+    """Draw balanced rows and divide them at random."""
     rng = np.random.default_rng(seed)
     drawn = draw_balanced(part.labels, min(PAPER_ROWS, 2 * len(part)), rng)
     test = stratified(part.labels[drawn], PAPER_TEST_FRACTION, rng)
@@ -44,11 +44,11 @@ def divide_paper(part: Part, seed: int) -> Parts:
 def divide_honest(
     part: Part, units: NDArray[np.int64], groups: Sequence[str], seed: int
 ) -> tuple[Parts, list[str]]:
-    """Distinct rows, divided by unit where a group has three or more, else by row.
+    """Divide distinct rows, by unit where a group has three or more, else by row.
 
     Args:
         part: all rows.
-        units: (n,) what was recorded together: a file, a minute; -1 where the data do not tell.
+        units: (n,) what was recorded together: a file, a minute; -1 where unknown.
         groups: names of ``part.groups``, which are divided each in proportion.
         seed: of every draw.
 
@@ -73,8 +73,8 @@ def divide_honest(
 def _how(by_unit: list[int], present: NDArray[np.int64], groups: Sequence[str]) -> str:
     if not by_unit:
         return (
-            "divided by row, in proportion within each group: the data do not tell which rows were "
-            "recorded together, so equal attack runs are on both sides"
+            "divided by row, in proportion within each group: the data do not state which rows "
+            "were recorded together, so equal attack runs are on both sides"
         )
     names = ", ".join(groups[group] for group in by_unit)
     rest = len(present) - len(by_unit)

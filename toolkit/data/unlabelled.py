@@ -1,4 +1,4 @@
-"""Rows of which only the columns are known: tables that ``idskit extract`` wrote, or others."""
+"""Rows without labels: of tables that ``idskit extract`` wrote, or others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.published.label_meanings import column_key
-from idskit.data.published.publisher import places_of
+from idskit.data.published.publisher import positions_of
 from idskit.data.user_table import to_codes
 from idskit.errors import DataError
 from idskit.schema import Schema
@@ -20,7 +20,7 @@ from idskit.tables.pieces import header_of
 def read_unlabelled(
     files: Sequence[Path], schema: Schema, spellings: Mapping[str, str]
 ) -> NDArray[np.float32]:
-    """Read the columns of ``schema``, in whatever order, and pass over all others.
+    """Read the columns of ``schema``, in any order, and ignore all others.
 
     Args:
         files: CSV or Parquet tables, or folders of them.
@@ -38,8 +38,8 @@ def read_unlabelled(
 
 def _source(path: Path, schema: Schema, spellings: Mapping[str, str]) -> Source:
     header = header_of(path)
-    places = places_of(schema.features, spellings, [column_key(name) for name in header])
-    missing = [name for name in schema.names if name not in places]
+    positions = positions_of(schema.features, spellings, [column_key(name) for name in header])
+    missing = [name for name in schema.names if name not in positions]
     if missing:
         raise DataError(
             f"{path} was given as rows without labels, but it lacks {len(missing)} of the "
@@ -49,7 +49,7 @@ def _source(path: Path, schema: Schema, spellings: Mapping[str, str]) -> Source:
     return Source(
         path=path,
         header=header,
-        positions=tuple(places[name] for name in schema.names),
+        positions=tuple(positions[name] for name in schema.names),
         texts=frozenset(c for c, feature in enumerate(schema.features) if feature.categories),
         label_text="none",  # all rows are of one class, which is not looked at
     )

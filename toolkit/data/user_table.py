@@ -1,4 +1,4 @@
-"""Any CSV or Parquet table with a label column to a data set."""
+"""A user's CSV or Parquet table with a label column to a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from idskit.data.dataset import OWN, Dataset, Reading, Request
 from idskit.data.published.label_meanings import ATTACK, BENIGN, Meaning, column_key
-from idskit.data.published.publisher import IDENTITY, labelled_dataset, read_requested
+from idskit.data.published.labelled_rows import labelled_dataset, read_requested
+from idskit.data.published.publisher import IDENTITY
 from idskit.errors import DataError
 from idskit.schema import Feature, Schema
 from idskit.schemas.catalog import schema_named
@@ -85,14 +86,14 @@ def _choice(paths: Sequence[Path], headers: Sequence[tuple[str, ...]], reading: 
     notes = [f"left out, {why}: {_spelled(columns)}" for why, columns in left.items() if columns]
     if not names:
         raise DataError(
-            f"{paths[0]} has no column beside its label that can be learned from"
+            f"{paths[0]} has no column other than its label that can be learned from"
             + "".join(f"; {note}" for note in notes)
         )
     return _Choice(names=names, texts=kinds.texts, label=label, notes=tuple(notes))
 
 
 def _left_out(header: Sequence[str], label: str, kinds: Kinds) -> dict[str, list[str]]:
-    """Columns that are no features, by why."""
+    """Return the columns that are no features, by reason."""
     reasons = {
         "columns that identify a flow, or number the rows": {
             *(name for name in header if column_key(name) in IDENTITY),
@@ -152,7 +153,7 @@ def _source(path: Path, header: tuple[str, ...], choice: _Choice) -> Source:
 
 
 def _schema(path: Path, table: Table, choice: _Choice, profile: str) -> Schema:
-    """That of the profile, or one whose text columns have the categories seen, sorted."""
+    """Return the profile's schema, or one whose text columns have the categories seen, sorted."""
     if profile != OWN:
         return schema_named(profile)
     for column, texts in table.texts.items():
@@ -192,5 +193,5 @@ def _benign(path: Path, table: Table, label: str, reading: Reading) -> frozenset
 
 
 def _meaning(text: str, benign: frozenset[str]) -> Meaning:
-    its_own = text in benign
-    return {"binary": BENIGN if its_own else ATTACK, "attack": BENIGN if its_own else text}
+    is_benign = text in benign
+    return {"binary": BENIGN if is_benign else ATTACK, "attack": BENIGN if is_benign else text}

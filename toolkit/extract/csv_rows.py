@@ -22,7 +22,7 @@ _COMMA, _LINE_FEED = b",\n"
 
 
 class _Layout(NamedTuple):
-    """What stands in a line, as the kernel reads it."""
+    """Layout of a line, as the kernel reads it."""
 
     head: NDArray[np.int64]  # kinds of the fields before the features
     tail: NDArray[np.int64]  # kinds of those behind them
@@ -34,7 +34,7 @@ class _Layout(NamedTuple):
 
 
 class CsvRows:
-    """Prints flows of one schema.
+    """Printer of flows of one schema.
 
     Attributes:
         header: the first line.
@@ -52,7 +52,7 @@ class CsvRows:
         _put_rows(self._layout, nothing.flows, values, values.view(np.int64), 0, self._buffer)
 
     def lines(self, batch: FlowBatch) -> Iterator[memoryview]:
-        """Yield the batch as whole lines, some at a time; each piece is gone with the next one."""
+        """Yield the batch as whole lines, some at a time; a piece is valid until the next one."""
         first = 0
         values = batch.features.reshape(-1)
         while first < len(batch):

@@ -48,7 +48,7 @@ def extract(
     Args:
         given: the captures or interfaces, and how flows are made of their packets. An interface is
             read until SIGINT, SIGTERM or SIGHUP; the open flows are then written too. The same ends
-            a capture that comes by a pipe. With ``verdict_after`` there is a row after so many
+            a capture that comes by a pipe. With ``verdict_after`` there is a row after that many
             packets of a flow, too, with ``verdict`` in its column ``end``.
         output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
             and into a pipe or a device. When its reader goes away, reading ends without an error
@@ -169,7 +169,7 @@ def _write_pieces(pieces: _Pieces, flows: FlowReader, path: Path) -> None:
 
 
 def _compressed(pieces: _Pieces) -> Iterator[bytes]:
-    """The same as gzip, member by member: a disk that fills up leaves those before."""
+    """Yield the pieces as gzip, member by member: a disk that fills up leaves those before."""
     text = bytearray()
     try:
         for piece in pieces:
@@ -184,7 +184,7 @@ def _compressed(pieces: _Pieces) -> Iterator[bytes]:
 
 
 def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
-    """The table, some whole lines at a time."""
+    """Yield the table, some whole lines at a time."""
     schema = flows.schema
     rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=verdicts))
     yield rows.header
@@ -222,7 +222,7 @@ _WRITERS = {
 
 
 def _arrow_tables(flows: FlowReader, verdicts: bool) -> Iterator[Any]:
-    """The table in parts, the first of which is empty: it says what the columns are."""
+    """Yield the table in parts; the first is empty and states the columns."""
     arrow, schema = require("pyarrow", "train"), flows.schema
     tail = [field for field in tail_of(schema, verdicts=verdicts) if field.kind != LABEL]
     head = fields_of(schema)
@@ -238,7 +238,7 @@ def _nothing(schema: Schema) -> FlowBatch:
 
 
 def _arrow_table(arrow: Any, batch: FlowBatch, head: tuple[Field, ...], tail: list[Field]) -> Any:
-    """Who spoke with whom as int64 and text, features as float64, without a Label."""
+    """Return identity columns as int64 and text, features as float64, without a Label."""
     columns = {field.column: _arrow_field(arrow, batch, field) for field in head}
     for name, column in zip(batch.schema.names, batch.features.T, strict=True):
         columns[name] = arrow.array(np.ascontiguousarray(column))

@@ -1,8 +1,8 @@
-"""Who spoke with whom, as the tables of each schema write it: fields of a FLOW record as text.
+"""Fields of a FLOW record as text: who spoke with whom, as the tables of each schema write it.
 
     FLOW records ──> kernels ──> text of a field, one after the other
 
-The kernels take bare pointers (``borrowed``), and whoever calls them keeps FIELD_BYTES free.
+The kernels take raw pointers (``borrowed``), and callers keep FIELD_BYTES free.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SRC_IP, DST_IP, END, FLOW_ID, INSTANT, CLOCK, LABEL = range(7, 14)
 
 
 class Field(NamedTuple):
-    """A column of a table and what stands in it."""
+    """A column of a table and its content."""
 
     column: str
     kind: int
 
     @property
     def number(self) -> str:
-        """The field of FLOW that it is, or empty if it is text."""
+        """Return the field of FLOW that it is, or empty if it is text."""
         return _NUMBERS[self.kind] if self.kind < len(_NUMBERS) else ""
 
 
@@ -64,7 +64,7 @@ _CIC = (
 
 
 def fields_of(schema: Schema) -> tuple[Field, ...]:
-    """What a table of that schema has before its features."""
+    """Return the columns that a table of that schema has before its features."""
     times = {"cic-fixed": INSTANT, "cic-original": CLOCK}
     if schema.name in times:
         return (*_CIC, Field("Timestamp", times[schema.name]))
@@ -72,7 +72,7 @@ def fields_of(schema: Schema) -> tuple[Field, ...]:
 
 
 def tail_of(schema: Schema, *, verdicts: bool) -> tuple[Field, ...]:
-    """What it has behind them: CICFlowMeter's label, and where flows come twice, which is which."""
+    """Return the columns behind the features: CICFlowMeter's label, and ``end`` with verdicts."""
     if not schema.name.startswith("cic-"):
         return ()
     label = Field("Label", LABEL)
@@ -80,7 +80,7 @@ def tail_of(schema: Schema, *, verdicts: bool) -> tuple[Field, ...]:
 
 
 def texts(flows: NDArray[np.void], kind: int) -> tuple[_Bytes, NDArray[np.int32]]:
-    """One field of all ``flows`` (n,) FLOW: the text, and the n + 1 places where fields begin."""
+    """Return one field of all ``flows`` (n,) FLOW: text, and n + 1 offsets where fields begin."""
     out = np.zeros(len(flows) * FIELD_BYTES, np.uint8)
     starts = np.zeros(len(flows) + 1, np.int32)
     _put_fields(flows, kind, out, starts)
@@ -151,7 +151,7 @@ def _put_host(out: _Bytes, at: int, flow: _Record, is_target: bool) -> int:
 
 @kernel
 def _put_address(out: _Bytes, at: int, high: int, low: int) -> int:
-    """IPv4 where it is mapped (::ffff:a.b.c.d), else IPv6 as RFC 5952 has it."""
+    """Print IPv4 where it is mapped (::ffff:a.b.c.d), else IPv6 as RFC 5952 has it."""
     if high != 0 or (low >> 32) & 0xFFFFFFFF != 0xFFFF:
         return _put_six(out, at, high, low)
     for shift in (24, 16, 8, 0):
@@ -163,7 +163,7 @@ def _put_address(out: _Bytes, at: int, high: int, low: int) -> int:
 
 @kernel
 def _put_six(out: _Bytes, at: int, high: int, low: int) -> int:
-    """The first of the longest runs of zeros, if longer than one group, becomes two colons."""
+    """Print IPv6: the first of the longest runs of zero groups becomes two colons."""
     first, size = _zeros(high, low)
     i = 0
     while i < _GROUPS:
@@ -181,7 +181,7 @@ def _put_six(out: _Bytes, at: int, high: int, low: int) -> int:
 
 @kernel
 def _zeros(high: int, low: int) -> tuple[int, int]:
-    """Where the first of the longest runs of zero groups begins, and its length; beyond if none."""
+    """Return where the first longest run of zero groups begins, and its length; beyond if none."""
     first, size, run = 2 * _GROUPS, 1, 0
     for i in range(_GROUPS):
         run = 0 if _group(high, low, i) else run + 1
@@ -209,7 +209,7 @@ def _put_group(out: _Bytes, at: int, group: int) -> int:
 
 @kernel
 def _put_flow_id(out: _Bytes, at: int, flow: _Record, turned: bool) -> int:
-    """Both addresses, both ports and the protocol, in the direction that CICFlowMeter names."""
+    """Print addresses, ports and protocol, in the direction that CICFlowMeter names."""
     src_port, dst_port = signed(flow["src_port"]), signed(flow["dst_port"])
     at = _put_dash(out, _put_host(out, at, flow, turned))
     at = _put_dash(out, _put_host(out, at, flow, not turned))
@@ -238,7 +238,7 @@ def _put_time(out: _Bytes, at: int, time_us: int, is_clock: bool) -> int:
 
 @kernel
 def _put_instant(out: _Bytes, at: int, time_us: int) -> int:
-    """UTC as ``cic-fixed`` prints it: a fraction of 0, 3 or 6 digits, as short as it is exact."""
+    """Print UTC as ``cic-fixed`` does: a fraction of 0, 3 or 6 digits, as short as it is exact."""
     second, fraction = time_us // _SECOND_US, time_us % _SECOND_US
     year, month, day = _date(second // 86_400)
     at = _put_three(out, at, _DASH, year, month, day)
@@ -255,7 +255,7 @@ def _put_instant(out: _Bytes, at: int, time_us: int) -> int:
 
 @kernel
 def _put_clock(out: _Bytes, at: int, time_us: int) -> int:
-    """UTC as ``cic-original`` prints it in that zone: a twelve-hour clock, seconds cut."""
+    """Print UTC as ``cic-original`` does in that zone: a twelve-hour clock, seconds cut."""
     second = time_us // _SECOND_US
     year, month, day = _date(second // 86_400)
     at = _put_three(out, at, _SLASH, day, month, year)
@@ -268,7 +268,7 @@ def _put_clock(out: _Bytes, at: int, time_us: int) -> int:
 
 @kernel
 def _put_three(out: _Bytes, at: int, between: int, first: int, second: int, third: int) -> int:
-    """Three numbers of two digits; a year has four."""
+    """Print three numbers of two digits; a year has four."""
     at = put_padded(out, at, first, 4 if first > 99 else 2)
     out[at] = between
     at = put_padded(out, at + 1, second, 2)
@@ -278,7 +278,7 @@ def _put_three(out: _Bytes, at: int, between: int, first: int, second: int, thir
 
 @kernel
 def _date(days: int) -> tuple[int, int, int]:
-    """Year, month and day, so many days after 1970-01-01, in the Gregorian calendar.
+    """Return year, month and day of a number of days after 1970-01-01, Gregorian calendar.
 
     Years begin in March, so that the odd day comes last (Howard Hinnant, "chrono-Compatible
     Low-Level Date Algorithms", civil_from_days).

@@ -82,7 +82,7 @@ def _mqtt_event(rng: Random, tcp: Tcp, keepalive_s: int) -> None:
 
 
 def https(rng: Random) -> Script:
-    """A device that tells its vendor something over TLS, or one of the ways in which that fails."""
+    """Write a device's report to its vendor over TLS, or one of its failures."""
     return _https(rng, _connection(rng), median=700)
 
 

@@ -1,4 +1,4 @@
-"""How two hosts talk: scripts of packets, written once and played by many flows.
+"""Scripts of packets between two hosts, written once and played by many flows.
 
 A script says what a flow sends, relative to itself: who, how long after the packet before, which
 flags, how many bytes. Addresses, ports, initial sequence numbers and delays come from the flow
@@ -22,7 +22,7 @@ OPTION_BYTES = (0, 4, 12, 20, 12, 24)
 
 STEP = np.dtype(
     [
-        ("wait_us", "<i8"),  # after the step before, besides the way of a packet
+        ("wait_us", "<i8"),  # after the step before, in addition to a packet's delay
         ("prefix_at", "<i8"),  # what the payload begins with, in the scripts' common blob
         ("prefix_bytes", "<u4"),
         ("payload_bytes", "<u4"),  # the rest is noise
@@ -72,7 +72,7 @@ SERVERS = (LINUX, OLD_LINUX, CLOUD, CLOUD, BALANCER)
 
 
 class Script:
-    """What one flow sends.
+    """A script: what one flow sends.
 
     Attributes:
         protocol: IP protocol number.
@@ -124,13 +124,13 @@ class Tcp:
         self.mss = mss - 12 if self._stamped else mss
 
     def open(self) -> None:
-        """Three-way handshake."""
+        """Write the three-way handshake."""
         self.syn()
         self.syn_ack()
         self._packet(CLIENT, ACK)
 
     def syn(self, wait_us: float = 0) -> None:
-        """First packet, or the same again after ``wait_us`` without an answer."""
+        """Write the first packet, or repeat it after ``wait_us`` without an answer."""
         client = self._stacks[CLIENT]
         self._next[CLIENT] = 0
         self._handshake(CLIENT, SYN, client.syn_options, wait_us)
@@ -143,7 +143,7 @@ class Tcp:
         self._handshake(SERVER, SYN | ACK, common, wait_us)
 
     def send(self, side: int, payload: bytes, size: int = 0, wait_us: float = 0) -> None:
-        """A message of ``size`` bytes that begins with ``payload``, in segments, acknowledged."""
+        """Write a message of ``size`` bytes that begins with ``payload``, in segments."""
         size = max(size, len(payload))
         for at in range(0, size, self.mss):
             part = min(self.mss, size - at)
@@ -156,7 +156,7 @@ class Tcp:
             self._packet(1 - side, ACK, wait_us=self._rng.choice((0, 40_000)))
 
     def close(self, side: int, wait_us: float = 0) -> None:
-        """Both ends finish, ``side`` first."""
+        """Write the end of both sides, ``side`` first."""
         self._packet(side, FIN | ACK, wait_us=wait_us)
         if self._rng.random() < 0.4:
             self._packet(1 - side, ACK)

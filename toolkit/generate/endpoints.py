@@ -1,4 +1,4 @@
-"""Who talks to whom: addresses, ports and distances of flows.
+"""Addresses, ports and distances of flows: who talks to whom.
 
 Addresses come from ranges that belong to nobody: private ones (RFC 1918) for the gateway's own
 network, those for documentation (RFC 5737, RFC 3849) for servers and attackers, those for

@@ -12,7 +12,7 @@ from idskit.generate.conversation import STEP, Script
 from idskit.generate.mixes import Activity
 
 VARIETY = 512  # scripts of an activity; later flows play them again, with other delays
-_TRIAL = 32  # scripts that tell how long an activity's conversations are
+_TRIAL = 32  # scripts that measure how long an activity's conversations are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Library:
     protocol: tuple[int, ...]
 
     def mean_packets(self, activity: int) -> float:
-        """Packets of a conversation, on average."""
+        """Return the packets of a conversation, on average."""
         return float(self.length[self.begin[activity] : self.begin[activity + 1]].mean())
 
 

@@ -1,4 +1,4 @@
-"""What a capture is made of: activities, their shares of the packets, and when they happen."""
+"""Mixes: activities of a capture, their shares of the packets, and when they happen."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _standing(category: str, share: float, write: Writer, ends_: ends.Endpoints)
 
 
 def _daily_life(lan: int) -> tuple[Activity, ...]:
-    """What devices do; the shares add up to one."""
+    """Return what devices do; the shares add up to one."""
     nobody = ends.nobody(68, 67)
     return (
         _benign("dns", 0.07, benign.dns, ends.gateway(53), burst=3),
@@ -120,7 +120,7 @@ def _daily_life(lan: int) -> tuple[Activity, ...]:
 
 
 def _browsing() -> tuple[Activity, ...]:
-    """What people do; the shares add up to one."""
+    """Return what people do; the shares add up to one."""
     web, web6 = ends.servers(443), ends.servers(443, 50, ipv6=True)
     return (
         _benign("https", 0.8, benign.browse, web, burst=4),

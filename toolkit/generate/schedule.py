@@ -1,4 +1,4 @@
-"""When who says what: the flows of a capture as time goes on, and the packets that they plan."""
+"""Schedule of a capture: its flows as time goes on, and the packets that they plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _S = 1_000_000  # in microseconds
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Packets to be written: who, what and when.
+    """Planned packets: flow, script step and time.
 
     Attributes:
         flow: (n,) row of the traffic's flows.
@@ -33,7 +33,7 @@ class Plan:
 
 
 def _in_order(plans: list[Plan]) -> Plan:
-    """All packets by time; at the same time in the order given."""
+    """Return all packets by time; at the same time in the order given."""
     whole = Plan(
         flow=np.concatenate([plan.flow for plan in plans]),
         step=np.concatenate([plan.step for plan in plans]),
@@ -98,7 +98,7 @@ class Traffic:
         return flows[~stays]
 
     def _times(self, number: int, begin_us: int, end_us: int) -> list[tuple[int, int]]:
-        """Parts of a slice in which an activity happens; what has no end goes on for ever."""
+        """Return the parts of a slice in which an activity happens; one without an end goes on."""
         parts = []
         for fractions in self.activities[number].when:
             a, b = (int(fraction * self._whole_us) for fraction in fractions)
@@ -108,7 +108,7 @@ class Traffic:
         return parts
 
     def _conversations(self, number: int, begin_us: int, end_us: int) -> Plan:
-        """Conversations of an activity that begin in a part of its time."""
+        """Return conversations of an activity that begin in a part of its time."""
         activity = self.activities[number]
         length = sum(b - a for a, b in activity.when) * self._whole_us
         expected = self._expected[number] * (end_us - begin_us) / length
@@ -132,7 +132,7 @@ class Traffic:
         return begin_us + np.floor(after_us).astype(np.int64)
 
     def _flows(self, number: int, clients: Indices) -> Indices:
-        """Rows of ``flows`` for new conversations."""
+        """Return rows of ``flows`` for new conversations."""
         activity, n = self.activities[number], len(clients)
         fresh = self._fresh(number, clients)
         if not activity.standing:
@@ -158,7 +158,7 @@ class Traffic:
         return flows
 
     def _scripts(self, number: int, n: int) -> Indices:
-        """Each script once, and then any."""
+        """Choose each script once, and then any."""
         begin, end = self._library.begin[number : number + 2]
         turn = begin + self._begun[number] + np.arange(n)
         return np.where(turn < end, turn, self._rng.integers(begin, end, n))
@@ -176,7 +176,7 @@ class Traffic:
         return Plan(flow=rows, step=step, time_us=time_us)
 
     def _gaps(self, rows: Indices, step: Indices) -> Indices:
-        """Time since the step before: what the script says, a way through the network, jitter."""
+        """Return the time since the step before: the script's, a path's delay, jitter."""
         flows, steps, rng, n = self.flows[rows], self._library.steps[step], self._rng, len(rows)
         way_us = np.where(
             steps["side"] == flows["far"],

@@ -1,4 +1,4 @@
-"""What happens in the lab, as data: an entry names a command, what it needs and what it is."""
+"""Activities of the lab as data: a command, what it needs and what it is."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """One thing that people, devices or attackers do.
+    """An action of people, devices or attackers.
 
     Attributes:
         name: of its captures.
         category: ``benign``, or the kind of attack.
         command: what the client runs, with the fields of ``Values`` in braces.
         servers: names of ``idskit.lab.lab_servers.SERVERS`` that answer.
-        least, most: range of ``{count}``: how often, how many; drawn anew by the seed.
+        least, most: range of ``{count}``, a number of repetitions or items that the seed draws.
         seconds: after which the command is ended.
     """
 
@@ -55,7 +55,7 @@ class Activity:
 
     @property
     def is_attack(self) -> bool:
-        """Whether what the client sends is an attack."""
+        """Return whether what the client sends is an attack."""
         return self.category != BENIGN
 
     def words(self, folder: Path, numbers: random.Random) -> list[str]:
@@ -65,13 +65,13 @@ class Activity:
 
     @property
     def program(self) -> str:
-        """The program that the client runs; empty for a script of the lab itself."""
+        """Return the program that the client runs; empty for a script of the lab itself."""
         first = shlex.split(self.command)[0]
         return "" if first.startswith("{") else first
 
 
 def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
-    """Draw what a command may name.
+    """Draw the values of the fields in a command.
 
     Returns:
         server, client, network: addresses. gateway: the server's first address, from which servers
@@ -93,7 +93,7 @@ def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
 
 
 def missing(program: str) -> str | None:
-    """How to install a program that is not there; None where it is."""
+    """Return how to install a program that is missing; None where it is installed."""
     if not program or shutil.which(program):
         return None
     return f"{program} was not found: apt install {_PACKAGES.get(program, program)}"

@@ -15,7 +15,7 @@ USER = "operator"
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server: its program, the TCP port that tells when it is ready, and how it is started."""
+    """A server: its program, the TCP port that shows when it is ready, and how it is started."""
 
     program: str  # empty for one of our own
     words: Callable[[Path], list[str]]

@@ -36,7 +36,7 @@ _TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """What a link does to packets, each way."""
+    """Delay, loss and rate of a link, in each direction."""
 
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
@@ -57,12 +57,17 @@ class Host:
 
     pid: int
 
-    def command(self, *words: str | Path) -> list[str]:
-        """The command line that runs ``words`` in here."""
-        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *map(str, words)]
+    @property
+    def path(self) -> str:
+        """Return the namespace's file."""
+        return f"/proc/{self.pid}/ns/net"
 
-    def run(self, *words: str) -> None:
-        """Run ``words`` in here to the end.
+    def command(self, *words: str | Path) -> list[str]:
+        """Return the command line that runs ``words`` in this namespace."""
+        return ["nsenter", f"--net={self.path}", *map(str, words)]
+
+    def run(self, *words: str) -> str:
+        """Run ``words`` in this namespace to the end; return what they print.
 
         Raises:
             IdskitError: they failed.
@@ -73,11 +78,12 @@ class Host:
                 f"the lab's network could not be made ({' '.join(words)}: {done.stderr.strip()}): "
                 "run it as root, where network namespaces are allowed"
             )
+        return done.stdout
 
 
 @dataclass(frozen=True)
 class Network:
-    """Both ends, connected."""
+    """Two connected hosts."""
 
     client: Host
     server: Host
@@ -90,15 +96,12 @@ def network(link: str, seed: int) -> Iterator[Network]:
     Raises:
         IdskitError: namespaces may not be made here, or a tool is missing.
     """
-    for tool, package in _TOOLS.items():
-        if shutil.which(tool) is None:
-            raise IdskitError(f"the lab needs {tool}, which was not found: apt install {package}")
     with ExitStack() as stack:
-        client, server = stack.enter_context(_host()), stack.enter_context(_host())
+        client, server = _started(stack), _started(stack)
         if LINKS[link] == Link():
             _wire(client, CLIENT_END, server, SERVER_END)
         else:
-            relay = stack.enter_context(_host())
+            relay = _started(stack)
             _wire(client, CLIENT_END, relay, "near")
             _wire(relay, "far", server, SERVER_END)
             stack.enter_context(_relaying(relay, link, seed))
@@ -107,8 +110,23 @@ def network(link: str, seed: int) -> Iterator[Network]:
         yield Network(client, server)
 
 
+def _started(stack: ExitStack) -> Host:
+    """Return a new host whose loopback is up."""
+    made = stack.enter_context(host())
+    made.run("ip", "link", "set", "lo", "up")
+    return made
+
+
 @contextmanager
-def _host() -> Iterator[Host]:
+def host() -> Iterator[Host]:
+    """Make a network namespace without a connection while the context lasts.
+
+    Raises:
+        IdskitError: namespaces may not be made here, or a tool is missing.
+    """
+    for tool, package in _TOOLS.items():
+        if shutil.which(tool) is None:
+            raise IdskitError(f"the lab needs {tool}, which was not found: apt install {package}")
     words = ["unshare", "--net", "sh", "-c", "echo made; exec cat"]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as holder:
@@ -118,9 +136,7 @@ def _host() -> Iterator[Host]:
                     "the lab needs network namespaces, and this process may not make them: run it "
                     "as root"
                 )
-            host = Host(holder.pid)
-            host.run("ip", "link", "set", "lo", "up")
-            yield host
+            yield Host(holder.pid)
         finally:
             holder.kill()
 
@@ -128,17 +144,17 @@ def _host() -> Iterator[Host]:
 def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
     peer = ("peer", "name", far_end, "netns", str(far.pid))
     near.run("ip", "link", "add", near_end, "type", "veth", *peer)
-    for host, end in ((near, near_end), (far, far_end)):
+    for side, end in ((near, near_end), (far, far_end)):
         quiet = "echo 0 > /proc/sys/net/ipv6/conf/$0/accept_dad; ip link set $0 up"
-        host.run("sh", "-c", quiet, end)
-        host.run(sys.executable, "-m", "idskit.lab.namespaces", end)
+        side.run("sh", "-c", quiet, end)
+        side.run(sys.executable, "-m", "idskit.lab.namespaces", end)
 
 
-def _address(host: Host, end: str, addresses: tuple[str, ...]) -> None:
+def _address(at: Host, end: str, addresses: tuple[str, ...]) -> None:
     for address in addresses:
-        host.run("ip", "address", "add", f"{address}/24", "dev", end)
+        at.run("ip", "address", "add", f"{address}/24", "dev", end)
     last = addresses[0].rpartition(".")[2]
-    host.run("ip", "-6", "address", "add", f"fd77::{last}/64", "dev", end, "nodad")
+    at.run("ip", "-6", "address", "add", f"fd77::{last}/64", "dev", end, "nodad")
 
 
 @contextmanager
@@ -154,7 +170,7 @@ def _relaying(relay: Host, link: str, seed: int) -> Iterator[None]:
 
 
 def switch_offloads_off(interface: str) -> None:
-    """Let an interface send what would stand on a wire: whole checksums, no super-packets."""
+    """Make an interface send frames as on a wire: whole checksums, no super-packets."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for offload in _OFFLOADS:
             setting = ctypes.create_string_buffer(struct.pack("II", offload, 0))

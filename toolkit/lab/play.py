@@ -1,4 +1,4 @@
-"""What people, devices and attackers do where no program of the distribution does it.
+"""Scripts of people, devices and attackers for what no program of the distribution does.
 
 python -m idskit.lab.play SCRIPT SERVER [NUMBERS...]; every script ends by itself.
 """

@@ -1,4 +1,4 @@
-"""Write the frames of an interface to a pcap file until SIGTERM, at most so many of them."""
+"""Write the frames of an interface to a pcap file until SIGTERM, up to a limit."""
 
 from __future__ import annotations
 

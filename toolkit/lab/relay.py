@@ -47,7 +47,7 @@ class Way:
             self.target.send(self.waiting.popleft()[1])
 
     def due(self) -> float:
-        """When the next frame is due; infinity where none waits."""
+        """Return when the next frame is due; infinity where none waits."""
         return self.waiting[0][0] if self.waiting else float("inf")
 
 

@@ -31,7 +31,7 @@ _SETTLE_S = 0.5  # after the command, until its last packets have passed
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """One capture.
+    """A recorded capture.
 
     Attributes:
         ended: how the command ended: its exit status, or ``time`` where it was ended.
@@ -48,7 +48,7 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class LabReport:
-    """What was recorded, and what was left out and why."""
+    """Captures that were recorded, and activities left out with the reason."""
 
     recorded: tuple[Recorded, ...]
     left_out: dict[str, str]
@@ -78,7 +78,7 @@ def run_lab(
     chosen = [_named(name) for name in names] or list(ACTIVITIES.values())
     for link in links:
         if link not in LINKS:
-            raise DataError(f"there is no link {link!r}: choose of {', '.join(LINKS)}")
+            raise DataError(f"there is no link {link!r}: choose one of {', '.join(LINKS)}")
     lacks = {activity.name: lack(activity) for activity in chosen}
     left_out = {name: reason for name, reason in lacks.items() if reason is not None}
     if names and left_out:
@@ -103,12 +103,14 @@ def run_lab(
 
 def _named(name: str) -> Activity:
     if name not in ACTIVITIES:
-        raise DataError(f"there is no activity {name!r}: choose of {', '.join(sorted(ACTIVITIES))}")
+        raise DataError(
+            f"there is no activity {name!r}: choose one of {', '.join(sorted(ACTIVITIES))}"
+        )
     return ACTIVITIES[name]
 
 
 def lack(activity: Activity) -> str | None:
-    """What an activity needs and this machine does not have."""
+    """Return what an activity needs and this machine lacks; None if nothing."""
     programs = [activity.program, *(SERVERS[name].program for name in activity.servers)]
     found = (missing(program) for program in (*programs, "ssh-keygen", "openssl"))
     return next(filter(None, found), None)
@@ -166,7 +168,7 @@ def _await(name: str, process: subprocess.Popen[bytes], host: Host, folder: Path
 
 
 def _listens(host: Host, port: int) -> bool:
-    """Whether a TCP socket listens in the namespace: its table of sockets says so."""
+    """Return whether a TCP socket listens in the namespace, by its table of sockets."""
     with suppress(OSError):
         for table in ("tcp", "tcp6"):
             lines = Path(f"/proc/{host.pid}/net/{table}").read_text().splitlines()[1:]
@@ -189,7 +191,7 @@ def _recording(host: Host, path: Path) -> Iterator[None]:
 
 
 def _play(net: Network, words: list[str], seconds: int) -> str:
-    """Run the client's command; what its end was."""
+    """Run the client's command; return how it ended."""
     process = subprocess.Popen(
         net.client.command(*words),
         stdin=subprocess.DEVNULL,
@@ -215,7 +217,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _label(path: Path, activity: Activity) -> int:
-    """Write the label of every flow beside the capture; how many there are.
+    """Write the label of every flow next to the capture; return the number of flows.
 
     All that runs on the client is the activity, and nothing else is on the link but the kernels'
     own neighbour discovery, which has link-local or multicast addresses.
@@ -250,7 +252,7 @@ def _rows(batch: FlowBatch, activity: Activity) -> Iterator[tuple[object, ...]]:
 
 
 def _is_kernels(*addresses: str) -> bool:
-    """Whether one of the addresses is link-local or multicast."""
+    """Return whether one of the addresses is link-local or multicast."""
     return any(
         address.startswith(("fe80:", "ff02:", "224.", "239.", "169.254.")) for address in addresses
     )

@@ -13,7 +13,7 @@ from idskit.tables.matrix import Table
 
 
 def finite(table: Table, schema: Schema, *, removable: bool) -> tuple[Table, Schema, list[str]]:
-    """The table without columns that still hold NaN or infinity, or with 0 in them."""
+    """Return the table without columns that hold NaN or infinity, or with 0 in them, and notes."""
     notes = [*table.notes]
     if table.unlabelled:
         notes.append(f"left out: {table.unlabelled} rows without a label")
@@ -24,17 +24,17 @@ def finite(table: Table, schema: Schema, *, removable: bool) -> tuple[Table, Sch
         notes.append(f"left out, columns that hold NaN or infinity: {names}")
         bad = sorted(table.nonfinite)
         if removable:
-            return without(table, bad), less(schema, bad), notes
+            return _without(table, bad), _less(schema, bad), notes
         table.rows[:, bad] = 0
     return table, schema, notes
 
 
-def without(table: Table, columns: Sequence[int]) -> Table:
+def _without(table: Table, columns: Sequence[int]) -> Table:
     """Return the table without some of its columns."""
     return replace(table, rows=np.delete(table.rows, columns, axis=1))
 
 
-def less(schema: Schema, columns: Sequence[int]) -> Schema:
+def _less(schema: Schema, columns: Sequence[int]) -> Schema:
     """Return the schema without some of its columns."""
     kept = tuple(f for index, f in enumerate(schema.features) if index not in columns)
     if not kept:

@@ -1,23 +1,21 @@
-"""What published labels mean, by any of their spellings."""
+"""Meanings of published labels, by any of their spellings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-from idskit.data.dataset import (
-    Labels,
-)
+from idskit.data.dataset import Labels
 from idskit.tables.label_column import label_key
 
 BENIGN, ATTACK = "benign", "attack"
-Meaning = Mapping[Labels, str]  # the class that a label stands for, of each kind that it tells
+Meaning = Mapping[Labels, str]  # the class that a label stands for, of each kind that it states
 
 ATTACK_LABELS = ("1", "attack", "anomaly")  # keys of labels that say no more than that
 
 
 def column_key(name: str) -> str:
-    """A column's name without what spellings differ in; a second one of a name loses its number."""
+    """Return a column's name without what spellings differ in, such as case and ``.1``."""
     plain = re.sub(r"\.\d+$", "", name.strip()).replace("_", " ").casefold()
     return re.sub(r"\s+", " ", plain).strip()
 
@@ -25,7 +23,7 @@ def column_key(name: str) -> str:
 def meanings_of(
     benign: Sequence[str], attacks: Mapping[str, Meaning], families: Mapping[str, Meaning]
 ) -> dict[str, Meaning]:
-    """Meanings by label key.
+    """Return meanings by label key.
 
     Args:
         benign: spellings of the benign label.

@@ -115,16 +115,16 @@ def _require_schema(name: str) -> None:
 
 
 def _require_names(records: Records, labels: Labels) -> None:
-    """ARFF files do not tell attacks apart: only benign rows would be left of them."""
+    """Refuse families of ARFF files, which do not name attacks: only benign rows would be left."""
     if labels != "binary" and ANOMALY in records.attacks:
         raise DataError(
-            f"{labels} labels were asked for, but {records.name} only tells {BENIGN} and "
+            f"{labels} labels were asked for, but {records.name} only states {BENIGN} and "
             f"{ANOMALY}: ask for --labels binary, or give the publisher's text file"
         )
 
 
 def _columns_of(records: Records, name: str) -> Records:
-    """The columns of a profile, those that it does not compute filled with 0."""
+    """Return the columns of a profile, those that it does not compute filled with 0."""
     if name == OWN:
         return records
     schema = schema_named(name)
@@ -182,7 +182,7 @@ def _paper(train: Records, labels: Labels, seed: int) -> Dataset:
 
 
 def _part(records: Records, groups: tuple[str, ...], labels: Labels) -> Part:
-    """Rows with their class; attacks of no published family are left out of families only."""
+    """Return rows with their class; families leave out attacks of no published family."""
     label_of = {name: class_index(name, labels) for name in groups}
     group = np.searchsorted(np.array(groups), records.attacks)
     label = np.array([label_of[name] for name in groups], np.int64)[group]
@@ -196,7 +196,7 @@ def _part(records: Records, groups: tuple[str, ...], labels: Labels) -> Part:
 
 
 def class_index(attack: str, labels: Labels) -> int:
-    """Class of an attack's name; -1 for a family that cannot be known."""
+    """Return the class of an attack's name; -1 for an unknown family."""
     if attack == BENIGN:
         return 0
     if labels == "binary":
@@ -238,7 +238,7 @@ def _notes(records: Records, labels: Labels) -> list[str]:
 
 
 def find(data: Path, name: str, substitutes: tuple[str, ...] = ()) -> Path:
-    """Path of the file ``name``, plain or gzip, in folder ``data``, or of the first substitute.
+    """Return the path of ``name``, plain or gzip, in folder ``data``, or of its first substitute.
 
     Raises:
         DataError: none is there.
@@ -284,7 +284,7 @@ def read(path: Path) -> Records:
 
 
 def _text(content: bytes, path: Path) -> str:
-    """The text of a plain or gzip file, told apart by content."""
+    """Return the text of a plain or gzip file; its first bytes say which it is."""
     try:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
@@ -301,7 +301,7 @@ def _text(content: bytes, path: Path) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines of data; an ARFF file's lack the difficulty, which becomes 0."""
+    """Return the lines of data; those of ARFF files lack the difficulty, which becomes 0."""
     if not text.lstrip().lower().startswith("@relation"):
         return text.splitlines()
     _, _, data = text.partition("@data")
@@ -309,7 +309,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _columns(lines: list[str], path: Path) -> list[tuple[str, ...]]:
-    """The 43 columns, each (n,) strings."""
+    """Return the 43 columns, each (n,) strings."""
     rows = [line.split(",") for line in lines]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(HEADER):

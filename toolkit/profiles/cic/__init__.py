@@ -1,1 +1,1 @@
-"""CICFlowMeter's features, bug for bug, and mended."""
+"""Features of CICFlowMeter: bug for bug, and corrected."""

@@ -80,7 +80,7 @@ _WIDTH = len(SCHEMA)
 # A TCP packet that a connection has shown, to recognise it when it comes again.
 SEEN = np.dtype(
     [
-        ("connection", "<i8"),  # plus one; 0 is an empty place
+        ("connection", "<i8"),  # plus one; 0 is an empty entry
         ("slot", "<i4"),
         ("sequence", "<u4"),
         ("acknowledgement", "<u4"),
@@ -95,16 +95,16 @@ SEEN = np.dtype(
 _MEMORY = np.dtype(
     [
         ("mask", "<i8"),  # length of ``seen`` less one
-        ("used", "<i8"),  # places of it that are taken
+        ("used", "<i8"),  # entries of it that are taken
         ("largest", "<i8"),  # length to which it may grow
-        ("forgotten", "<i8"),  # packets given up for want of room
+        ("evicted", "<i8"),  # packets evicted for want of room
     ],
     align=True,
 )
 
 
 class Fixed(NamedTuple):
-    """The arrays of this profile; inside the kernels, bare pointers to them."""
+    """Arrays of this profile; inside the kernels, raw pointers to them."""
 
     table: Table
     seen: _Records  # (power of two,) SEEN, open addressing
@@ -128,9 +128,9 @@ def make(settings: Settings) -> Fixed:
 
 
 def grow(fixed: Fixed) -> Fixed:
-    """Forget the packets of connections that are over; make ``seen`` larger if that is too little.
+    """Evict the packets of ended connections; enlarge ``seen`` where that is too little.
 
-    At its largest size all is forgotten, and counted, once it is full of open connections.
+    At its largest size all entries are evicted, and counted, once it is full of open connections.
     """
     live, memory = int(_count_live(fixed)), fixed.memory[0]
     size = len(fixed.seen)
@@ -139,7 +139,7 @@ def grow(fixed: Fixed) -> Fixed:
     seen = np.zeros(size, SEEN)
     memory["used"], memory["mask"] = 0, size - 1
     if 4 * live > size:
-        memory["forgotten"] += live
+        memory["evicted"] += live
     else:
         _keep_live(fixed, seen)
     return fixed._replace(seen=seen)
@@ -151,7 +151,7 @@ def _bare(fixed: Fixed) -> Fixed:
 
 
 def reread(frames: Frames, decoded: _Records) -> _Records:
-    """The packets as the tool sees them."""
+    """Return the packets as the tool sees them."""
     return jnetpcap.reread(frames, decoded, original=False)
 
 
@@ -169,7 +169,7 @@ def advance(arrays: Fixed, rows_out: Output, packets: _Records, first: int) -> i
 
 @kernel
 def finish(arrays: Fixed, rows_out: Output, slots: NDArray[np.int64], first: int, end: int) -> int:
-    """Give out and discard the flows in ``slots``; return the first that there was no room for."""
+    """Emit and discard the flows in ``slots``; return the first that found no room."""
     table, output = bare(arrays.table), bare_output(rows_out)
     for i in range(first, len(slots)):
         if room(table, output) < 1:
@@ -181,7 +181,7 @@ def finish(arrays: Fixed, rows_out: Output, slots: NDArray[np.int64], first: int
 
 @kernel
 def _protocol(packet: _Record) -> int:
-    """What the tool takes for the protocol: 0 for those it does not know and for fragments."""
+    """Return the tool's protocol number: 0 for protocols it does not know and for fragments."""
     protocol = int(packet["protocol"])
     if protocol == IGMP:
         return IGMP
@@ -222,7 +222,7 @@ def _begin(
 
 @kernel
 def _restart(table: Table, slot: int, packet: _Record, swapped: bool) -> None:
-    """A new connection in this slot; a SYN+ACK is taken for the answer to a SYN not captured."""
+    """Open a connection in this slot; a SYN+ACK counts as the answer to a SYN not captured."""
     answer = packet["flags"] & (SYN | ACK) == SYN | ACK
     mark_empty(table, slot)
     start_flow(table, slot, packet, swapped != answer)
@@ -250,7 +250,7 @@ def _join(table: Table, output: Output, packet: _Record, slot: int, swapped: boo
 
 @kernel
 def _continue(table: Table, slot: int, packet: _Record) -> None:
-    """A flow that was cut by its age goes on with its orientation and its connection."""
+    """Continue a flow that was cut by its age, with its orientation and its connection."""
     flow = table.flows[slot]
     connection = flow["connection"]
     connection_us = flow["connection_us"] + packet["time_us"] - flow["start"]
@@ -285,7 +285,7 @@ def _add(fixed: Fixed, slot: int, packet: _Record, swapped: bool) -> None:
 
 @kernel
 def _is_known(fixed: Fixed, slot: int, packet: _Record, payload: int, forward: bool) -> bool:
-    """Whether the connection showed this packet before; remembers it if not."""
+    """Return whether the connection showed this packet before; cache it if not."""
     seen, mask = fixed.seen, fixed.memory[0]["mask"]
     connection = fixed.table.flows[slot]["connection"] + 1
     at = _home(fixed.table.keys, connection, packet, payload, forward) & mask
@@ -303,7 +303,7 @@ def _is_known(fixed: Fixed, slot: int, packet: _Record, payload: int, forward: b
 
 @kernel
 def _is_live(fixed: Fixed, entry: _Record) -> bool:
-    """Whether the connection of an entry still has its slot."""
+    """Return whether the connection of an entry still has its slot."""
     flow = fixed.table.flows[entry["slot"]]
     return bool(
         entry["connection"] and flow["list"] >= 0 and flow["connection"] == entry["connection"] - 1
@@ -342,7 +342,7 @@ def _entry_home(keys: NDArray[np.int64], entry: _Record) -> int:
 def _home(
     keys: NDArray[np.int64], connection: int, packet: _Record, payload: int, forward: bool
 ) -> int:
-    """Multilinear hash of the packet's identity, as for flow keys: pieces below 2**24."""
+    """Return a multilinear hash of the packet's identity, as for flow keys: pieces below 2**24."""
     sequence, answer = np.int64(packet["sequence"]), np.int64(packet["acknowledgement"])
     total = keys[0] * (connection & 0xFFFFFF) + keys[1] * ((connection >> 24) & 0xFFFFFF)
     total += keys[2] * (sequence & 0xFFFF) + keys[3] * (sequence >> 16)

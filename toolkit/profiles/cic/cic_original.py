@@ -67,7 +67,7 @@ _WIDTH = len(SCHEMA)
 
 
 class Original(NamedTuple):
-    """The arrays of this profile."""
+    """Arrays of this profile."""
 
     table: Table
 
@@ -83,12 +83,12 @@ def make(settings: Settings) -> Original:
 
 
 def grow(original: Original) -> Original:
-    """Nothing here grows."""
+    """Return ``state``: nothing in it grows."""
     return original
 
 
 def reread(frames: Frames, decoded: _Records) -> _Records:
-    """The packets as the tool sees them."""
+    """Return the packets as the tool sees them."""
     return jnetpcap.reread(frames, decoded, original=True)
 
 
@@ -107,7 +107,7 @@ def advance(arrays: Original, rows_out: Output, packets: _Records, first: int) -
 def finish(
     arrays: Original, rows_out: Output, slots: NDArray[np.int64], first: int, end: int
 ) -> int:
-    """Give out and discard the flows in ``slots``; return the first that there was no room for."""
+    """Emit and discard the flows in ``slots``; return the first that found no room."""
     table, output = bare(arrays.table), bare_output(rows_out)
     for i in range(first, len(slots)):
         if room(table, output) < 1:
@@ -119,7 +119,7 @@ def finish(
 
 @kernel
 def _normalise(packet: _Record) -> None:
-    """The tool knows TCP and UDP; all else, and every later fragment, is protocol 0."""
+    """Return the tool's protocol: TCP, UDP, or 0 for all else and every later fragment."""
     if packet["protocol"] not in (TCP, UDP) or packet["fragment"] == 2:
         packet["protocol"] = packet["src_port"] = packet["dst_port"] = 0
         packet["payload_bytes"] = packet["header_bytes"] = 0
@@ -155,7 +155,7 @@ def _begin(
 
 @kernel
 def _join(table: Table, output: Output, packet: _Record, slot: int, swapped: bool) -> None:
-    """What a packet does to the flow that its addresses and ports belong to."""
+    """Apply a packet to the flow that its addresses and ports belong to."""
     flow, forwards = table.flows[slot], is_forward(table.flows[slot], swapped)
     if packet["time_us"] - flow["start"] > MAX_AGE_US:
         _emit(table, output, slot, AGE)
@@ -237,7 +237,7 @@ def _put_row(row: _Row, at: int, flow: _Record, fwd: _Record, bwd: _Record) -> N
 
 @kernel
 def _quotient(numerator: int, denominator: int) -> int:
-    """Integer division, 0 where it is undefined."""
+    """Return the integer quotient, 0 where it is undefined."""
     return int(numerator // denominator) if denominator else 0
 
 
@@ -256,7 +256,7 @@ def _put_totals(row: _Row, at: int, duration: int, fwd: _Record, bwd: _Record) -
 
 @kernel
 def _over(amount: int, duration: int) -> float:
-    """A rate a second that is infinite over no time, and not a number for nothing over no time."""
+    """Return a rate per second: infinite over no time, NaN for nothing over no time."""
     if duration == 0:
         return np.inf if amount else np.nan
     return float(amount / (duration / 1e6))
@@ -264,7 +264,7 @@ def _over(amount: int, duration: int) -> float:
 
 @kernel
 def _put_first_flags(row: _Row, at: int, flags: int) -> int:
-    """Fwd and Bwd PSH, Fwd and Bwd URG: of the flow's first packet, which is always forward."""
+    """Write PSH and URG by direction: of the flow's first packet, which is always forward."""
     row[at] = (flags & PSH) != 0
     row[at + 2] = (flags & URG) != 0
     row[at + 1] = row[at + 3] = 0
@@ -291,7 +291,7 @@ def _put_subflows(row: _Row, at: int, flow: _Record, fwd: _Record, bwd: _Record)
 
 @kernel
 def _put_starts(row: _Row, at: int, flow: _Record, fwd: _Record, bwd: _Record) -> int:
-    """Windows, forward packets with payload without the first, smallest forward header."""
+    """Write windows, forward packets with payload but the first, smallest forward header."""
     row[at], row[at + 1] = fwd["window"], bwd["last_window"]
     row[at + 2] = fwd["data_packets"] - (flow["first_payload"] > 0)
     row[at + 3] = fwd["header_min"]

@@ -43,7 +43,7 @@ _OPTIONS[[5, 6]] = False
 
 
 def reread(frames: Frames, decoded: _Records, *, original: bool) -> _Records:
-    """What the tool makes of ``frames``.
+    """Return the packets that the tool makes of ``frames``.
 
     Args:
         frames: n captured frames.
@@ -96,7 +96,7 @@ def _u32(data: _Bytes, at: int) -> int:
 
 @kernel
 def _network(data: _Bytes, at: int, end: int) -> tuple[int, int, bool]:
-    """EtherType behind any VLAN tags, where it leads, whether there was a tag."""
+    """Return the EtherType behind VLAN tags, the offset behind it, and whether there was a tag."""
     if end - at < 14:
         return 0, at, False
     kind, at, tagged = _u16(data, at + 12), at + 14, False
@@ -112,7 +112,7 @@ def _is_ipv4(data: _Bytes, at: int, end: int) -> bool:
 
 @kernel
 def _read_frame(data: _Bytes, at: int, end: int, row: _Record, original: bool) -> int:
-    """Rows made of an Ethernet frame, 0 or 1."""
+    """Return the number of rows made of an Ethernet frame: 0 or 1."""
     kind, ip, tagged = _network(data, at, end)
     if kind == _IPV4 and _read_ip(data, ip, end, row, original):
         _read_transport(data, ip, _trimmed(data, ip, end, tagged, original), row, original)
@@ -128,7 +128,7 @@ def _read_frame(data: _Bytes, at: int, end: int, row: _Record, original: bool) -
 
 @kernel
 def _is_lost(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> bool:
-    """A fragment that ends inside its header; version 4.0 means only those with more to come.
+    """Return whether a fragment ends inside its header; version 4.0 skips the last fragment.
 
     Not as long as no more is missing than an Ethernet header: an ARP reply of 42 bytes, without
     padding, that claims a header of 56 is a packet.
@@ -140,7 +140,7 @@ def _is_lost(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> b
 
 @kernel
 def _trimmed(data: _Bytes, ip: int, end: int, tagged: bool, original: bool) -> int:
-    """End of the packet: padding is cut only right behind an untagged Ethernet header."""
+    """Return the packet's end: padding is cut only right behind an untagged Ethernet header."""
     total = _u16(data, ip + 2)
     if tagged or (total == 0 and not original):
         return end
@@ -149,7 +149,7 @@ def _trimmed(data: _Bytes, ip: int, end: int, tagged: bool, original: bool) -> i
 
 @kernel
 def _read_ip(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> bool:
-    """Addresses and protocol; False where the tool finds no IPv4 header, or fails over it."""
+    """Read addresses and protocol; False where the tool finds no IPv4 header, or fails over it."""
     if end - ip < 20 or not _has_readable_header(data, ip, end):
         return False
     row["protocol"], row["ttl"] = _u8(data, ip + 9), _u8(data, ip + 8)
@@ -193,7 +193,7 @@ def _clear_transport(row: _Record) -> None:
 
 @kernel
 def _read_transport(data: _Bytes, ip: int, end: int, row: _Record, original: bool) -> None:
-    """Ports and sizes; a header that is not there in full makes it a packet of protocol 0."""
+    """Read ports and sizes; an incomplete header makes it a packet of protocol 0."""
     protocol, at = signed(row["protocol"]), ip + (_u8(data, ip) & 15) * 4
     if row["fragment"] == 2:
         return
@@ -225,7 +225,7 @@ def _read_quoted(data: _Bytes, ip: int, end: int, row: _Record) -> None:
 
 @kernel
 def _read_ports(data: _Bytes, at: int, end: int, row: _Record, protocol: int) -> bool:
-    """TCP, UDP or SCTP header, if it is one and there in full."""
+    """Read the TCP, UDP or SCTP header, if it is one and complete."""
     header = 20 if protocol == TCP else 8 if protocol == UDP else 12
     if protocol not in (TCP, UDP, SCTP) or end - at < header:
         return False

@@ -32,9 +32,9 @@ _QUOTES = (3, 4, 5, 11)  # ICMP types behind which dpkt looks for a quoted packe
 
 
 def reread(frames: Frames) -> _Records:
-    """One PACKET row a frame.
+    """Return one PACKET row per frame.
 
-    ``ip_version`` tells what it is: ``IPV4``, ``ARP``, or ``NO_ROW`` for a frame that only counts
+    ``ip_version`` says what it is: ``IPV4``, ``ARP``, or ``NO_ROW`` for a frame that only counts
     for the size of the capture. ``ip_bytes`` is the length that dpkt gives the whole frame,
     ``header_bytes`` is 0 unless it found a TCP or UDP header.
     """
@@ -79,7 +79,7 @@ def _read_frame(data: _Bytes, at: int, end: int, row: _Record) -> None:
 
 @kernel
 def _read_arp(data: _Bytes, at: int, end: int, row: _Record) -> None:
-    """Addresses only where the hardware is Ethernet and the protocol IPv4, RFC 826."""
+    """Read addresses where the hardware is Ethernet and the protocol IPv4, RFC 826."""
     row["ip_version"] = ARP
     row["ip_bytes"] = end - at
     is_ipv4 = end - at >= 42 and _u16(data, at + 16) == 0x0800 and _u16(data, at + 18) == 0x0604
@@ -94,7 +94,7 @@ def _header(data: _Bytes, ip: int) -> int:
 
 @kernel
 def _own_end(data: _Bytes, ip: int, end: int) -> int:
-    """Where an IPv4 packet ends by its own total length; 0 is left by segmentation offload."""
+    """Return where an IPv4 packet ends by its total length; 0 is left by segmentation offload."""
     total = _u16(data, ip + 2)
     if total == 0:
         return end
@@ -115,7 +115,7 @@ def _end(data: _Bytes, ip: int, end: int) -> int:
 
 @kernel
 def _inner(data: _Bytes, ip: int, end: int) -> int:
-    """Position of the IPv4 header inside this packet, or -1."""
+    """Return the position of the IPv4 header inside this packet, or -1."""
     protocol, at = signed(data[ip + 9]), ip + _header(data, ip)
     if _u16(data, ip + 6) & 0x1FFF:
         return -1
@@ -128,7 +128,7 @@ def _inner(data: _Bytes, ip: int, end: int) -> int:
 
 @kernel
 def _inside_gre(data: _Bytes, at: int, end: int) -> int:
-    """Position of the IPv4 header behind a GRE header (RFC 2890), or -1."""
+    """Return the position of the IPv4 header behind a GRE header (RFC 2890), or -1."""
     if end - at < 4 or _u16(data, at) & 0x4007:  # routing, or another version
         return -1
     kind, optional = _u16(data, at + 2), 0
@@ -158,7 +158,7 @@ def _read_ipv4(data: _Bytes, ip: int, end: int, row: _Record) -> None:
 
 @kernel
 def _transport_header(data: _Bytes, at: int, end: int, protocol: int) -> int:
-    """Bytes that the TCP or UDP header claims; 0 if there is none, or dpkt refuses it."""
+    """Return the bytes that the TCP or UDP header claims; 0 if none, or dpkt refuses it."""
     if protocol == UDP:
         return 8 if end - at >= 8 else 0
     if protocol != TCP or end - at < 20:

@@ -1,1 +1,1 @@
-"""The features of KDD Cup 99 and NSL-KDD, bug for bug."""
+"""Features of KDD Cup 99 and NSL-KDD, bug for bug."""

@@ -112,7 +112,7 @@ _CLOCK = np.dtype([("packets", "<i8"), ("checked_us", "<i8"), ("is_checked", "<i
 
 
 class Conversations(NamedTuple):
-    """The arrays of this profile; inside the kernels, ``table`` is bare pointers."""
+    """Arrays of this profile; inside the kernels, ``table`` is raw pointers."""
 
     table: Table
     clock: _Records  # (1,) _CLOCK
@@ -166,7 +166,7 @@ class ConversationRecords:
 
     @staticmethod
     def reread(frames: Frames, decoded: _Records) -> _Records:
-        """IPv4 packets of TCP, UDP and ICMP."""
+        """Return the IPv4 packets of TCP, UDP and ICMP."""
         return kdd_fragments.reread(frames, decoded)
 
     @staticmethod
@@ -176,7 +176,7 @@ class ConversationRecords:
 
     @staticmethod
     def grow(state: Conversations) -> Conversations:
-        """Nothing here grows."""
+        """Return ``state``: nothing in it grows."""
         return state
 
     @staticmethod
@@ -187,7 +187,7 @@ class ConversationRecords:
         first: int,
         end: int,
     ) -> int:
-        """Give out all conversations, by the time of their last packets."""
+        """Emit all conversations, by the time of their last packets."""
         return first + int(_finish(state, output, end))
 
 
@@ -227,7 +227,7 @@ def _advance(arrays: Conversations, rows_out: Output, packets: _Records, first: 
 
 @kernel
 def _finish(arrays: Conversations, rows_out: Output, end: int) -> int:
-    """Give out conversations while there is room: how many."""
+    """Emit conversations while there is room; return how many."""
     state, output = _bare(arrays), bare_output(rows_out)
     count, slot = 0, _silent_for_longest(state.table, 0, True)
     while slot >= 0 and room(state.table, output):
@@ -242,7 +242,7 @@ def _finish(arrays: Conversations, rows_out: Output, end: int) -> int:
 
 @kernel
 def _keep_time(state: Conversations, output: Output, now: int) -> bool:
-    """Once a second of packet time, end what was silent too long; False if there was no room."""
+    """End what was silent too long, once per second of packet time; False if there is no room."""
     clock = state.clock[0]
     if clock["is_checked"] and abs(now - clock["checked_us"]) < _CHECK_US:
         return True
@@ -259,7 +259,7 @@ def _keep_time(state: Conversations, output: Output, now: int) -> bool:
 
 @kernel
 def _silent_for_longest(table: Table, now: int, everything: bool) -> int:
-    """Of the heads of the lists that are due, or of all, the one whose last packet is oldest."""
+    """Return the oldest of the list heads that are due, or of all, by last packet."""
     best = -1
     for which in range(_LISTS):
         slot = int(table.lists[which]["head"])
@@ -352,7 +352,7 @@ def _add(state: Conversations, slot: int, packet: _Record, swapped: bool) -> Non
 
 @kernel
 def _list_of(flow: _Record) -> int:
-    """The list of a conversation; -1 if it has ended."""
+    """Return the list of a conversation; -1 if it has ended."""
     if flow["protocol"] == TCP:
         return int(_LIST_OF[flow["state"]])
     return _UDP_LIST if flow["protocol"] == UDP else _ICMP_LIST
@@ -363,7 +363,7 @@ def _list_of(flow: _Record) -> int:
 
 @kernel
 def _first_state(packet: _Record) -> int:
-    """Of the first packet; a SYN+ACK (state S4 of the extractor) ends as OTH at once."""
+    """Return the state after one packet; a SYN+ACK (the extractor's S4) ends as OTH at once."""
     if packet["protocol"] != TCP:
         return _SF
     return _S0 if packet["flags"] & (SYN | ACK) == SYN else _OTH
@@ -384,7 +384,7 @@ def _next_state(state: int, from_originator: bool, flags: int) -> int:
 
 @kernel
 def _after_s0(from_originator: bool, flags: int) -> int:
-    """Nothing but a SYN so far."""
+    """Return the state after a packet where only a SYN came before."""
     if from_originator:
         if flags & RST:
             return _RSTOS0
@@ -419,7 +419,7 @@ def _after_responder(state: int, flags: int) -> int:
 
 @kernel
 def _emit(state: Conversations, output: Output, slot: int, end: int) -> None:
-    """Give out a conversation and forget it."""
+    """Emit a conversation and discard it."""
     table = state.table
     at = int(table.state[0]["emitted"])
     flow, row = table.flows[slot], output.flows[at]
@@ -441,7 +441,7 @@ def _emit(state: Conversations, output: Output, slot: int, end: int) -> None:
 def _put_basic(
     features: NDArray[np.float64], at: int, flow: _Record, row: _Record, flag: int
 ) -> None:
-    """Features 1 to 9."""
+    """Write features 1 to 9."""
     features[at] = max(flow["last"] - flow["start"], 0) // 1_000_000
     features[at + 1] = 1 if row["protocol"] == TCP else 2 if row["protocol"] == UDP else 0
     features[at + 2] = flow["service"] if flow["service"] < len(SERVICES) else -1

@@ -49,19 +49,19 @@ _DATAGRAM = np.dtype(
 
 
 class Fragments(NamedTuple):
-    """Datagrams of which fragments are missing."""
+    """Datagrams that lack fragments."""
 
     datagrams: _Records  # (PENDING,) _DATAGRAM
     units: NDArray[np.uint8]  # (PENDING * _UNITS,) 1 for each that has come
 
 
 def make_fragments() -> Fragments:
-    """Room for ``PENDING`` datagrams; memory is taken as they come."""
+    """Return room for ``PENDING`` datagrams; memory is taken as they come."""
     return Fragments(np.zeros(PENDING, _DATAGRAM), np.zeros(PENDING * _UNITS, np.uint8))
 
 
 def reread(frames: Frames, decoded: _Records) -> _Records:
-    """The IPv4 packets of TCP, UDP and ICMP among ``decoded``.
+    """Return the IPv4 packets of TCP, UDP and ICMP among ``decoded``.
 
     In rows of fragments, ``sequence`` is the identification, ``acknowledgement`` the field with
     offset and flags, and ``payload_bytes`` what IP carries.
@@ -105,7 +105,7 @@ def _is_wanted(row: _Record) -> bool:
 
 @kernel
 def drop_silent(fragments: Fragments, now: int) -> None:
-    """Give up datagrams that got no fragment for 30 s."""
+    """Discard datagrams that got no fragment for 30 s."""
     for i in range(PENDING):
         datagram = fragments.datagrams[i]
         if datagram["waits"] and datagram["last_us"] <= now - TIMEOUT_US:
@@ -142,7 +142,7 @@ def complete(fragments: Fragments, packet: _Record) -> int:
 
 @kernel
 def _place(fragments: Fragments, packet: _Record) -> int:
-    """Of the fragment's datagram, which begins to wait if it does not yet."""
+    """Return the slot of the fragment's datagram, a new one if it has none."""
     free, oldest = -1, 0
     for i in range(PENDING):
         datagram = fragments.datagrams[i]
@@ -182,7 +182,7 @@ def _begin(fragments: Fragments, place: int, packet: _Record) -> None:
 
 @kernel
 def _mark(units: NDArray[np.uint8], place: int, datagram: _Record, packet: _Record) -> None:
-    """Note the units that this fragment brings; the last one tells how many there are."""
+    """Note the units that this fragment brings; the last one states how many there are."""
     field = int(packet["acknowledgement"])
     start = field & _OFFSET
     end = start + (int(packet["payload_bytes"]) + 7) // 8

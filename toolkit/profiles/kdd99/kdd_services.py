@@ -88,7 +88,7 @@ whois 43 4321
 
 
 def tcp_services() -> NDArray[np.uint8]:
-    """Code of the service of each TCP destination port: (65536,) uint8."""
+    """Return the code of the service of each TCP destination port: (65536,) uint8."""
     codes = np.full(1 << 16, _OTHER, np.uint8)
     codes[49152:] = _PRIVATE  # RFC 6335, 6: dynamic ports
     codes[6000:6064] = _CODES["X11"]
@@ -99,7 +99,7 @@ def tcp_services() -> NDArray[np.uint8]:
 
 @kernel
 def service_of(tcp: NDArray[np.uint8], packet: _Record) -> int:
-    """Code of the service of a conversation that begins with this packet."""
+    """Return the code of the service of a conversation that begins with this packet."""
     if packet["protocol"] == ICMP:
         return _icmp_service(int(packet["icmp_type"]), int(packet["icmp_code"]))
     port = int(packet["dst_port"])

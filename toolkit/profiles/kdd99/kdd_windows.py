@@ -75,27 +75,27 @@ def _memory(capacity: int) -> Memory:
 
 @kernel
 def put_recent(row: _Row, at: int, recent: Recent, now: _Record) -> None:
-    """Write features 23 to 41 of the conversation ``now``, then remember it.
+    """Write features 23 to 41 of the conversation ``now``, then cache it.
 
-    The extractor forgets what is older than two seconds only after it has looked; where a
-    conversation counts itself, as in the data sets, it is forgotten before.
+    The extractor evicts what is older than two seconds only after it has looked; where a
+    conversation counts itself, as in the data sets, it is evicted before.
     """
     inclusive = recent.is_inclusive[0] == 1
     if inclusive:
-        _forget(recent.span, int(now["last"]) - SPAN_US)
+        _evict(recent.span, int(now["last"]) - SPAN_US)
     _tally(recent, recent.span, now)
     _put_span(row, at, recent.counts)
-    _remember(recent.span, now)
+    _cache(recent.span, now)
     if not inclusive:
-        _forget(recent.span, int(now["last"]) - SPAN_US)
+        _evict(recent.span, int(now["last"]) - SPAN_US)
     _tally(recent, recent.last, now)
     _put_last(row, at + 9, recent.counts, inclusive)
-    _remember(recent.last, now)
+    _cache(recent.last, now)
 
 
 @kernel
-def _forget(memory: Memory, until: int) -> None:
-    """Those that ended until then, as far as none that ended later precedes them."""
+def _evict(memory: Memory, until: int) -> None:
+    """Evict those that ended until then, as far as none that ended later precedes them."""
     ring = memory.ring[0]
     while ring["count"] and memory.ended[ring["first"]]["last"] <= until:
         ring["first"] = (ring["first"] + 1) % len(memory.ended)
@@ -103,7 +103,7 @@ def _forget(memory: Memory, until: int) -> None:
 
 
 @kernel
-def _remember(memory: Memory, now: _Record) -> None:
+def _cache(memory: Memory, now: _Record) -> None:
     ring, capacity = memory.ring[0], len(memory.ended)
     if ring["count"] == capacity:
         ring["first"] = (ring["first"] + 1) % capacity
@@ -140,7 +140,7 @@ def _count(counts: _Counts, other: _Record, now: _Record) -> None:
 
 @kernel
 def _put_span(row: _Row, at: int, counts: _Counts) -> None:
-    """Features 23 to 31."""
+    """Write features 23 to 31."""
     host, service, both = counts[_HOST], counts[_SERVICE], counts[_BOTH]
     row[at], row[at + 1] = host, service
     row[at + 2] = share(counts[_HOST_SYN], host)
@@ -153,7 +153,7 @@ def _put_span(row: _Row, at: int, counts: _Counts) -> None:
 
 @kernel
 def _put_last(row: _Row, at: int, counts: _Counts, inclusive: bool) -> None:
-    """Features 32 to 41; the denominator of 36 counts the current conversation in any case."""
+    """Write features 32 to 41; the denominator of 36 always counts the current conversation."""
     host, service, both = counts[_HOST], counts[_SERVICE], counts[_BOTH]
     row[at], row[at + 1] = host, service
     row[at + 2], row[at + 3] = share(both, host), share(host - both, host)
@@ -167,7 +167,7 @@ def _put_last(row: _Row, at: int, counts: _Counts, inclusive: bool) -> None:
 
 @kernel
 def share(part: int, whole: int) -> float:
-    """To two decimals, as the data sets print it, halves to even; 0 of nothing."""
+    """Return a share to two decimals, as the data sets print it, halves to even; 0 of nothing."""
     if whole == 0:
         return 0.0
     hundredths, rest = divmod(200 * part + whole, 2 * whole)

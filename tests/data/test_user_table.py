@@ -158,7 +158,7 @@ def test_an_empty_table_is_refused(tmp_path: Path):
 
 
 def test_a_table_of_labels_only_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match="no column beside its label"):
+    with pytest.raises(DataError, match="no column other than its label"):
         get(write(tmp_path, frame()[["Label"]]))
 
 
