@@ -6,7 +6,8 @@ Environment", Sensors 23(13):5941, 2023. Facts and quirks: README.md of this fol
 
 from __future__ import annotations
 
-from idskit.data.published.publisher import BENIGN, Meaning, Publisher, Version, meanings_of
+from idskit.data.published.label_meanings import BENIGN, Meaning, meanings_of
+from idskit.data.published.publisher import Publisher, Version
 from idskit.schemas import ciciot2023_columns as columns
 
 # Attacks of each of the publisher's families, as spelled in the first version.
