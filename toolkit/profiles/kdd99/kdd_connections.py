@@ -147,8 +147,8 @@ class ConversationRecords:
         """
         if settings.verdict_after:
             raise IdskitError(
-                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} are "
-                "known only when a conversation ends: omit it"
+                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} "
+                "are known only when a conversation ends: omit it"
             )
         capacity = max(settings.memory_bytes // _BYTES_EACH, 1)
         table = make_table(settings, capacity)
