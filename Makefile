@@ -72,7 +72,7 @@ test-nojit:
 
 test-boundscheck:
 	NUMBA_BOUNDSCHECK=1 NUMBA_OPT=1 NUMBA_CACHE_DIR=$(CURDIR)/.venv/boundscheck \
-	$(BIN)/python -m pytest -p no:cacheprovider $(TESTS)
+	$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 $(TESTS)
 
 # Captures and frames made to break their readers, for as long as one likes.
 MINUTES ?= 10
