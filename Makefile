@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
-.PHONY: demo test quick install-runtime install-all lint types tests test-nojit test-boundscheck fuzz \
-	test-ort118 ship clean
+.PHONY: demo test quick install-runtime install-all compile lint types tests test-nojit \
+	test-boundscheck fuzz test-ort118 ship clean
 
 demo: install-runtime
 	$(BIN)/idskit detect -r $(SAMPLE) > .venv/alerts.ndjson
@@ -12,23 +12,43 @@ demo: install-runtime
 	@head -n 3 .venv/alerts.ndjson
 	@echo; $(BIN)/idskit bench --quick
 
-test: install-all lint types tests
+# Two processors: kernels are compiled once, while the other one does lint and types.
+test: install-all
+	$(MAKE) -j2 -O compile lint types
+	$(MAKE) tests
 	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS="$(KERNEL_TESTS)"
 
 # While working: lint, types, and the tests of what changed since main.
-quick: lint types
-	$(BIN)/python -m pytest -n 2 -q $$($(BIN)/python -m tests.changed)
+quick: install-all lint types
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q $$($(BIN)/python -m tests.changed)
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
-install-runtime: $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+# Installed again when something changed. Files keep the time at which their source changed, by
+# which kernels and checked types are kept: only what changed is compiled and checked again.
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES = $(shell find toolkit export bench -type f -not -path '*/__pycache__/*')
+define install
+$(PIP) -c constraints.txt '.$(1)'
+$(PIP) --no-deps --force-reinstall .
+into=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/idskit; \
+find toolkit export bench -name '*.py' | while read -r file; do \
+	touch -r "$$file" "$$into/$${file#toolkit/}"; \
+done
+touch $@
+endef
 
-install-all: $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+install-runtime: .venv/runtime
+.venv/runtime: pyproject.toml constraints.txt $(SOURCES) | $(BIN)/python
+	$(call install)
+
+install-all: .venv/all
+.venv/all: pyproject.toml constraints.txt $(SOURCES) | $(BIN)/python
+	$(call install,[dev])
+
+compile:
+	$(BIN)/idskit doctor --warm > .venv/doctor 2>&1 || { cat .venv/doctor; exit 1; }
 
 lint:
 	$(BIN)/ruff check .
@@ -38,19 +58,21 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Once more as plain Python, on fewer examples, and once more with every index checked, compiled
 # apart because numba's cache does not tell such kernels from others. `make test` does this for the
 # tests that go through every kernel; by themselves both take all tests.
-KERNEL_TESTS = $(patsubst %,tests/flows/test_%.py,decode links unbreakable table time gateway series)
+KERNEL_TESTS = $(patsubst %,tests/%.py,decode/test_decode capture/test_links flows/test_unbreakable \
+	flows/test_table profiles/test_time profiles/test_gateway profiles/test_series \
+	extract/test_csv_rows)
 TESTS ?= tests
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -p no:cacheprovider $(TESTS)
 
 test-boundscheck:
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.venv/boundscheck \
-	$(BIN)/python -m pytest -p no:cacheprovider $(TESTS)
+	NUMBA_BOUNDSCHECK=1 NUMBA_OPT=1 NUMBA_CACHE_DIR=$(CURDIR)/.venv/boundscheck \
+	$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 $(TESTS)
 
 # Captures and frames made to break their readers, for as long as one likes.
 MINUTES ?= 10

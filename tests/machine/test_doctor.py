@@ -11,7 +11,7 @@ from idskit.machine.finding import Finding
 from idskit.machine.installed import installed, library_findings
 from idskit.process import telemetry
 
-PACKAGES = {"idskit": "0.1.0", "numpy": "2.4.6", "numba": "0.68.1", "onnxruntime": "1.31.1"}
+PACKAGES = {"idskit": "0.2.0", "numpy": "2.4.6", "numba": "0.68.1", "onnxruntime": "1.31.1"}
 PI = Path(__file__).parents[1] / "aarch64"
 
 
