@@ -22,7 +22,7 @@ from tests.flows.frames import questions, udp, write
 
 from idskit.capture.buffered_file import Source
 from idskit.capture.capture_file import open_capture
-from idskit.errors import CaptureError, MissingExtra
+from idskit.errors import CaptureError, IdskitError, MissingExtra
 from idskit.profiles import open_flows
 from idskit.profiles.flow_reader import FlowStatistics
 
@@ -116,7 +116,6 @@ def test_each_damaged_file_of_several_is_named(folder: Path) -> None:
         (["a-later.pcap", "fifo"], "fifo is a pipe"),
         (["*.cap"], r"\*.cap: no file has such a name"),
         (["empty"], "empty is a folder without captures"),
-        ([], "no capture was named"),
     ],
 )
 def test_what_cannot_be_read_together_is_refused(
@@ -128,6 +127,11 @@ def test_what_cannot_be_read_together_is_refused(
     monkeypatch.chdir(folder)
     with pytest.raises(CaptureError, match=words):
         open_flows(named, live=False)
+
+
+def test_an_empty_list_of_captures_is_refused() -> None:
+    with pytest.raises(IdskitError, match="none was named"):
+        open_flows([], live=False)
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
