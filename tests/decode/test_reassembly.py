@@ -25,7 +25,7 @@ from idskit.decode.datagrams import SLOTS, make_datagrams
 from idskit.packet import PACKET
 from idskit.profiles import open_flows
 from idskit.profiles.flow_reader import FlowBatch, FlowStatistics
-from idskit.profiles.gateway import fragment_evidence as fragment_columns
+from idskit.schemas.gateway_columns import FRAGMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = 1_000_000
@@ -349,7 +349,7 @@ def flows_of(
 
 
 def evidence_of(batch: FlowBatch) -> list[list[float]]:
-    names = [feature.name for feature in fragment_columns.FEATURES]
+    names = [feature.name for feature in FRAGMENTS]
     columns = [batch.schema.names.index(name) for name in names]
     return batch.features[:, columns].tolist()  # type: ignore[no-any-return]
 
@@ -432,7 +432,7 @@ def test_a_capture_in_fragments_gives_the_same_rows(
         statistics = flows.statistics
     kept = [name for name in expected.flows.dtype.names if name not in _OF_FRAMES]
     np.testing.assert_array_equal(found.flows[kept], expected.flows[kept])
-    ours = [expected.schema.names.index(each.name) for each in fragment_columns.FEATURES]
+    ours = [expected.schema.names.index(each.name) for each in FRAGMENTS]
     np.testing.assert_array_equal(
         np.delete(found.features, ours, 1), np.delete(expected.features, ours, 1)
     )

@@ -12,8 +12,9 @@ from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Signal, channels_of, fit_preparation
 from idskit.models.saved_run import LabelledRows, Run
 from idskit.profiles import schema_named
-from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Feature, Schema
+from idskit.schemas.gateway_columns import PACKETS as LENGTH
+from idskit.schemas.gateway_columns import SERIES_KINDS
 
 CLASSES = ("benign", "flood", "scan")
 SCHEMA = Schema(
@@ -43,10 +44,10 @@ def make_packet_rows(count: int, seed: int) -> LabelledRows:
     """Flows of a few packets, of three classes that sizes and rhythm tell apart."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % len(CLASSES)
-    flows = np.zeros((count, len(series.SERIES), series.PACKETS), np.float32)
+    flows = np.zeros((count, len(SERIES_KINDS), LENGTH), np.float32)
     for flow, label in zip(flows, labels, strict=True):
         packets = rng.integers(2, 40)
-        used = min(packets, series.PACKETS)
+        used = min(packets, LENGTH)
         flow[0, :used] = rng.integers(40, 400 + 500 * label, used)
         flow[1, :used] = rng.choice([-1, 1], used, p=[0.1 + 0.3 * label, 0.9 - 0.3 * label])
         flow[2, 1:used] = rng.lognormal(5 + 3 * label, 1, used - 1)

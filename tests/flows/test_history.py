@@ -26,12 +26,12 @@ from tests.flows.evasion import SHIPPED
 from tests.flows.packets import packet, to_array, words
 
 from idskit.flow import addresses
-from idskit.flows.decaying_counters import FEATURES
 from idskit.profiles import open_flows, schema_named
+from idskit.schemas.gateway_columns import HISTORY
 
 SYN, SYN_ACK, ACK, RST = 0x02, 0x12, 0x10, 0x04
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
-MINUTES = [feature.name for feature in FEATURES]
+MINUTES = [feature.name for feature in HISTORY]
 _FIRST = schema_named("gateway").names.index(MINUTES[0])
 COLUMNS = slice(_FIRST, _FIRST + len(MINUTES))
 

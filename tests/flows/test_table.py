@@ -21,7 +21,7 @@ from idskit.flows.flow_key import hash_keys, is_swapped, tag_of
 from idskit.flows.flow_records import Settings, Table, bytes_per_flow, make_table
 from idskit.flows.flow_table import discard, find, insert
 from idskit.packet import PACKET, UDP
-from idskit.profiles.gateway.connection_evidence import EVIDENCE
+from idskit.schemas.gateway_columns import FORGED
 
 SERVER = "192.0.2.2"
 
@@ -182,7 +182,7 @@ def test_absurd_times_lose_no_packet(schema: str, seed: int) -> None:
     result = run(schema, rows)
     others = int(result.state.table.state["late"][0])
     if schema == "gateway":
-        others += sum(sum(result.column(schema, feature.name)) for feature in EVIDENCE)
+        others += sum(sum(result.column(schema, feature.name)) for feature in FORGED)
     flows = result.flows
     assert (flows["fwd_packets"] + flows["bwd_packets"]).sum() + others == len(rows)
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.preprocessing import (
-    MinMaxScaler,
-    OneHotEncoder,
-    QuantileTransformer,
-    StandardScaler,
-)
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
 from idskit.errors import DataError
 from idskit.models.preparation import RAMPS, Preparation, channels_of, fit_preparation
-from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Feature, Schema
+from idskit.schemas.gateway_columns import SERIES
 
 SCHEMA = Schema(
     name="mixed",
@@ -175,7 +170,7 @@ def test_the_time_index_is_added_to_each_series():
     assert np.allclose(difference.reshape(-1, 3, 32), np.linspace(0, 1, 32), atol=1e-5)
 
 
-PACKETS = Schema(name="packets", features=series.FEATURES)
+PACKETS = Schema(name="packets", features=SERIES)
 
 
 def packet_rows(count: int = 100) -> np.ndarray:

@@ -20,6 +20,7 @@ from idskit.flow import ENDS
 from idskit.flows.flow_records import Settings
 from idskit.profiles import profile_named, schema_named
 from idskit.profiles.gateway import packet_series as series
+from idskit.schemas.gateway_columns import SERIES
 
 ROOT = Path(__file__).resolve().parents[2]
 ACK, SYN_ACK = 0x10, 0x12
@@ -50,7 +51,7 @@ def twin_of(seed: int) -> tuple[list[dict[str, Any]], list[Flow]]:
 
 
 def series_of(result: Result, name: str, row: int = 0) -> list[float]:
-    names = [feature.name for feature in series.FEATURES]
+    names = [feature.name for feature in SERIES]
     places = [at for at, each in enumerate(names) if each.startswith(f"{name}_")]
     return result.features[row, places].tolist()
 

@@ -35,7 +35,7 @@ from idskit.flows.host_pairs import (
 )
 from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.pointers import rows
-from idskit.schema import Feature
+from idskit.schemas.gateway_columns import HISTORY
 
 _Record = np.void
 _Records = NDArray[np.void]
@@ -52,25 +52,7 @@ HOST_SUMS = 4
 PAYLOAD, PAYLOAD_SQUARES, INTERVALS, INTERVAL, INTERVAL_SQUARES = range(4, 9)
 PAIR_SUMS = 9
 
-_COUNTS = ["flows", "failed", "new", "new_failed"]
-FEATURES = (
-    *(
-        Feature(name=f"{role}_{half_life}_{name}", unit="count")
-        for role in ("src", "dst")
-        for half_life in ("1m", "10m")
-        for name in _COUNTS
-    ),
-    *(
-        Feature(name=f"pair_{half_life}_{name}", unit="count")
-        for half_life in ("1m", "10m")
-        for name in _COUNTS[:2]
-    ),
-    Feature(name="pair_payload_mean", unit="bytes"),
-    Feature(name="pair_payload_variation", unit="1"),
-    Feature(name="pair_interval_mean", unit="us"),
-    Feature(name="pair_interval_variation", unit="1"),
-)
-COLUMNS = len(FEATURES)
+COLUMNS = len(HISTORY)
 _TARGET_AT, _PAIR_AT = 2 * HOST_SUMS, 4 * HOST_SUMS  # where a snapshot has them
 
 # What a flow keeps until its end, for its hosts and its pair.

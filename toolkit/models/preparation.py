@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from idskit.errors import DataError
-from idskit.profiles.gateway import packet_series as series
 from idskit.schema import Schema
+from idskit.schemas.gateway_columns import SERIES, SERIES_KINDS
 
 Scaling = Literal["log-standard", "standard", "minmax", "quantile"]
 Encoding = Literal["onehot", "ordinal"]
@@ -123,12 +123,12 @@ def channels_of(signal: Signal, schema: Schema) -> int:
     """
     if signal == "features":
         return 1
-    if schema.features != series.FEATURES:
+    if schema.features != SERIES:
         raise DataError(
             f"the signal packets was asked for, but the columns of schema {schema.name} are no "
             "series of packets: train on captures with --schema packets"
         )
-    return len(series.SERIES)
+    return len(SERIES_KINDS)
 
 
 def fit_preparation(  # noqa: PLR0913 - one argument a setting

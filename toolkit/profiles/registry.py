@@ -12,11 +12,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.errors import SchemaError
 from idskit.flows.flow_records import Output, Settings
 from idskit.packet import Frames
 from idskit.schema import Schema
-from idskit.schemas.catalog import NAMES
+from idskit.schemas.catalog import schema_named
 
 _MODULES = {
     "gateway": "idskit.profiles.gateway.gateway_profile:GATEWAY",
@@ -66,14 +65,14 @@ class Profile(Protocol):
 
     @staticmethod
     def expire(state: Any, output: Output, now_us: int) -> bool:
-        """Give out what has idled out by the clock; False if there was no room for all.
+        """Emit the flows that have idled out by the clock; False if there was no room for all.
 
         Only where ``IDLE_US`` is not 0: other profiles lack it.
         """
 
     @staticmethod
     def finish(state: Any, output: Output, slots: NDArray[np.int64], first: int, end: int) -> int:
-        """Give out the flows in ``slots``; return the first that there was no room for."""
+        """Emit the flows in ``slots``; return the first that there was no room for."""
 
 
 def profile_named(name: str) -> Profile:
@@ -82,8 +81,7 @@ def profile_named(name: str) -> Profile:
     Raises:
         SchemaError: there is none; the message lists them.
     """
-    if name not in _MODULES:
-        raise SchemaError(f"there is no feature schema {name!r}: choose one of {', '.join(NAMES)}")
+    schema_named(name)  # or the error that lists the names
     module, _, attribute = _MODULES[name].partition(":")
     loaded = import_module(module)
     return cast(Profile, getattr(loaded, attribute) if attribute else loaded)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import cast
 
 from idskit.errors import SchemaError
 from idskit.schema import Schema
 
 _SCHEMAS = {  # module and attribute
-    "gateway": ("idskit.profiles.gateway.gateway_profile", "GATEWAY"),
-    "packets": ("idskit.profiles.gateway.gateway_profile", "PACKETS"),
-    "gateway-packets": ("idskit.profiles.gateway.gateway_profile", "GATEWAY_PACKETS"),
+    "gateway": ("idskit.schemas.gateway_columns", "GATEWAY"),
+    "packets": ("idskit.schemas.gateway_columns", "PACKET_SERIES"),
+    "gateway-packets": ("idskit.schemas.gateway_columns", "GATEWAY_PACKETS"),
     "cic-fixed": ("idskit.schemas.cic_columns", "CIC_FIXED"),
     "cic-original": ("idskit.schemas.cic_columns", "CIC_ORIGINAL"),
     "ciciot2023": ("idskit.schemas.ciciot2023_columns", "CICIOT2023"),
@@ -38,6 +39,4 @@ def schema_named(name: str) -> Schema:
     if name not in _SCHEMAS:
         raise SchemaError(f"there is no feature schema {name!r}: choose one of {', '.join(NAMES)}")
     module, attribute = _SCHEMAS[name]
-    found = getattr(import_module(module), attribute)
-    # The columns of gateway are still made by its profile.
-    return found if isinstance(found, Schema) else found.SCHEMA
+    return cast(Schema, getattr(import_module(module), attribute))

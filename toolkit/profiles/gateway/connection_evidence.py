@@ -8,8 +8,9 @@ Whoever can send frames can forge a SYN+ACK, a RST, a FIN before, within or afte
 * frames that die on the way, or whose checksum is wrong, decide nothing where the endpoint's
   other frames show that they could not be its own.
 
-What decides nothing is counted in the flow (``EVIDENCE``) and nowhere else. Sources: RFC 9293,
-3.10.7; RFC 5961; T. Ptacek and T. Newsham, "Insertion, Evasion, and Denial of Service", 1998.
+What decides nothing is counted in the flow (``gateway_columns.FORGED``) and nowhere else. Sources:
+RFC 9293, 3.10.7; RFC 5961; T. Ptacek and T. Newsham, "Insertion, Evasion, and Denial of Service",
+1998.
 """
 
 from __future__ import annotations
@@ -20,15 +21,9 @@ from numpy.typing import NDArray
 from idskit.flows.flow_records import READY
 from idskit.kernels.compile import kernel, signed
 from idskit.packet import ACK, FIN, OFFLOADED, RIGHT, RST, SYN, WRONG
-from idskit.schema import Feature
 
 _Record = np.void
 _Row = NDArray[np.float64]
-
-EVIDENCE = tuple(
-    Feature(name=name, unit="packets")
-    for name in ("before_open", "out_of_window", "bad_checksums", "short_lived")
-)
 
 # What is known of an open flow's connection; of no meaning where the protocol is not TCP.
 CONNECTION = np.dtype(
@@ -107,7 +102,7 @@ def forget_evidence(connection: _Record) -> None:
 
 @kernel
 def put_evidence(row: _Row, at: int, connection: _Record) -> int:
-    """Write the columns of ``EVIDENCE``."""
+    """Write the columns of ``FORGED``."""
     row[at], row[at + 1] = connection["before_open"], connection["out_of_window"]
     row[at + 2], row[at + 3] = connection["bad_checksums"], connection["short_lived"]
     return at + 4

@@ -9,18 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel, signed
-from idskit.schema import Feature
 
 _Record = np.void
 _Records = NDArray[np.void]
 _Row = NDArray[np.float64]
 
-FEATURES = (
-    Feature(name="fragments", unit="fragments"),
-    Feature(name="tiny_fragments", unit="fragments"),
-    Feature(name="overlapping_fragments", unit="fragments"),
-    Feature(name="incomplete_datagrams", unit="packets"),
-)
 EVIDENCE = np.dtype(
     [("fragments", "<u4"), ("tiny", "<u4"), ("overlapping", "<u4"), ("incomplete", "<u4")],
     align=True,

@@ -8,24 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.decaying_counters import History, bare_history
-from idskit.flows.flow_records import (
-    Table,
-    bare,
-)
-from idskit.flows.host_slots import (
-    Hosts,
-    bare_hosts,
-)
+from idskit.flows.flow_records import Table, bare
+from idskit.flows.host_slots import Hosts, bare_hosts
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import rows
-from idskit.profiles.gateway.ended_connections import (
-    Ended,
-    bare_ended,
-)
+from idskit.profiles.gateway.ended_connections import Ended, bare_ended
 
-_Record = np.void
 _Records = NDArray[np.void]
-_Row = NDArray[np.float64]
+SYNS = 4096  # pending SYNs kept at once, a power of two
 # What a row has.
 SHAPE = np.dtype([("columns", "<i8"), ("statistics", "<i8"), ("series", "<i8")])
 
@@ -46,9 +36,6 @@ class Gateway(NamedTuple):
     history: History
     # Without series, not touched.
     places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
-
-
-SYNS = 4096  # pending SYNs kept at once, a power of two
 
 
 @kernel

@@ -11,13 +11,7 @@ from idskit.flows import host_context
 from idskit.flows.decaying_counters import put_history
 from idskit.flows.flow_counters import add_activity, add_bulk, add_packet, follow_teardown
 from idskit.flows.flow_key import is_swapped
-from idskit.flows.flow_records import (
-    MAX_AGE_US,
-    OPEN,
-    READY,
-    Output,
-    Table,
-)
+from idskit.flows.flow_records import MAX_AGE_US, OPEN, READY, Output, Table
 from idskit.flows.flow_table import (
     backward_of,
     discard,
@@ -39,15 +33,8 @@ from idskit.flows.flow_table import (
     turn,
     victim,
 )
-from idskit.flows.host_context import (
-    note_answer,
-    note_payload,
-    refuse,
-)
-from idskit.flows.host_slots import (
-    WINDOWS,
-    Hosts,
-)
+from idskit.flows.host_context import note_answer, note_payload, refuse
+from idskit.flows.host_slots import WINDOWS, Hosts
 from idskit.kernels.compile import inlined, kernel
 from idskit.kernels.pointers import touch
 from idskit.packet import ICMP, ICMPV6, RST, TCP, UDP
@@ -68,11 +55,7 @@ from idskit.profiles.gateway.connection_evidence import (
     put_evidence,
     settle,
 )
-from idskit.profiles.gateway.ended_connections import (
-    find_ended,
-    is_late,
-    keep_ended,
-)
+from idskit.profiles.gateway.ended_connections import find_ended, is_late, keep_ended
 from idskit.profiles.gateway.fragment_evidence import note_fragments, put_fragments
 from idskit.profiles.gateway.gateway_arrays import SYNS, Gateway
 from idskit.profiles.gateway.gateway_rows import put_context, put_statistics
@@ -80,7 +63,6 @@ from idskit.profiles.gateway.packet_series import note_packet, put_series, turn_
 from idskit.profiles.gateway.segments import cut_segment, segment_bytes
 
 _Record = np.void
-_Records = NDArray[np.void]
 _Row = NDArray[np.float64]
 SWEPT = 8  # flows that a packet may make sweeps look at
 
@@ -95,7 +77,7 @@ def has_statistics(gateway: Gateway) -> bool:
 
 @kernel
 def sweep(gateway: Gateway, output: Output, now: int) -> bool:
-    """Give out the flows that have expired by ``now``; False if there was no room for all.
+    """Emit the flows that have expired by ``now``; False if there was no room for all.
 
     Stops once the packet's allowance is spent and goes on from there with the next one, so that a
     packet costs little even where time jumps to and fro.
@@ -243,7 +225,7 @@ def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
 
 @kernel
 def _touch_next(gateway: Gateway, slot: int) -> None:
-    """Have the flow to be evicted after this one at hand."""
+    """Prefetch the flow to be evicted after this one."""
     following = touch_next(gateway.table, slot)
     if following >= 0 and has_statistics(gateway):
         touch(gateway.contexts, following)

@@ -1,4 +1,4 @@
-"""The project's own flows, of which each profile gives out some of the columns.
+"""The project's own flows, of which each profile emits some of the columns.
 
 * ``gateway``, which the shipped model is trained on: the statistics of ``cic-fixed`` that need
   bounded memory, and what the flow's source and destination had been doing when it began
@@ -15,7 +15,6 @@ once TCP is closed: a verdict must not wait for a packet that never comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,44 +23,17 @@ from idskit.decode.icmp import put_icmp_ports
 from idskit.flows import decaying_counters as host_history
 from idskit.flows.decaying_counters import make_history
 from idskit.flows.flow_key import is_swapped, tag_of
-from idskit.flows.flow_records import (
-    Output,
-    Settings,
-    bare_output,
-    bytes_per_flow,
-    make_table,
-)
-from idskit.flows.flow_table import (
-    discard,
-    room,
-    touch_flow,
-    touch_place,
-)
-from idskit.flows.host_context import (
-    CONTEXT,
-    WINDOW,
-)
-from idskit.flows.host_slots import (
-    SOURCE,
-    TARGET,
-    WINDOWS,
-    bytes_per_host,
-    make_hosts,
-    touch_host,
-)
+from idskit.flows.flow_records import Output, Settings, bare_output, bytes_per_flow, make_table
+from idskit.flows.flow_table import discard, room, touch_flow, touch_place
+from idskit.flows.host_context import CONTEXT, WINDOW
+from idskit.flows.host_slots import SOURCE, TARGET, WINDOWS, bytes_per_host, make_hosts, touch_host
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import touch
 from idskit.packet import ICMP, ICMPV6, PACKET
 from idskit.profiles.gateway import fragment_evidence as fragments
 from idskit.profiles.gateway import packet_series as series
-from idskit.profiles.gateway.connection_evidence import (
-    CONNECTION,
-    EVIDENCE,
-)
-from idskit.profiles.gateway.ended_connections import (
-    bytes_per_ended,
-    make_ended,
-)
+from idskit.profiles.gateway.connection_evidence import CONNECTION
+from idskit.profiles.gateway.ended_connections import bytes_per_ended, make_ended
 from idskit.profiles.gateway.gateway_arrays import SHAPE, SYNS, Gateway, bare_gateway
 from idskit.profiles.gateway.gateway_life import (
     LAG_US,
@@ -72,11 +44,9 @@ from idskit.profiles.gateway.gateway_life import (
     take_packet,
 )
 from idskit.schema import Schema
-from idskit.schemas.gateway_columns import STATISTICS
+from idskit.schemas import gateway_columns
 
-_Record = np.void
 _Records = NDArray[np.void]
-_Row = NDArray[np.float64]
 
 
 AHEAD = 32  # packets whose flows are fetched from memory at once
@@ -87,23 +57,16 @@ class GatewayFlows:
     """A profile (``idskit.profiles.Profile``) of the project's own flows.
 
     Attributes:
-        name: of its schema.
+        SCHEMA: its columns.
         statistics: rows have the columns of ``gateway``.
         series: rows have the first packets, after the statistics.
     """
 
-    name: str
+    SCHEMA: Schema
     statistics: bool = False
     series: bool = False
     IDLE_US: int = 120_000_000
     REASSEMBLES: bool = True
-
-    @cached_property
-    def SCHEMA(self) -> Schema:  # noqa: N802 - as the modules of the other profiles have it
-        """The columns under this name."""
-        statistics = (*STATISTICS, *host_history.FEATURES, *fragments.FEATURES, *EVIDENCE)
-        features = self.statistics * statistics + self.series * series.FEATURES
-        return Schema(name=self.name, features=features)
 
     def make(self, settings: Settings) -> Gateway:
         """Make an empty table, and with statistics a memory of hosts: a quarter of the bytes.
@@ -130,13 +93,13 @@ class GatewayFlows:
             windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
             fragments=np.zeros(contexts, fragments.EVIDENCE),
             history=make_history(hosts, contexts, for_pairs, table.keys),
-            places=np.zeros(series.PACKETS * capacity if self.series else 0, series.PLACE),
+            places=np.zeros(gateway_columns.PACKETS * capacity if self.series else 0, series.PLACE),
         )
 
     def _bytes_each(self) -> int:
         context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
         context += fragments.EVIDENCE.itemsize + host_history.bytes_per_flow()
-        places = series.PACKETS * series.PLACE.itemsize
+        places = gateway_columns.PACKETS * series.PLACE.itemsize
         connection = CONNECTION.itemsize + bytes_per_ended()
         return bytes_per_flow() + connection + self.statistics * context + self.series * places
 
@@ -159,7 +122,7 @@ class GatewayFlows:
     def finish(
         state: Gateway, output: Output, slots: NDArray[np.int64], first: int, end: int
     ) -> int:
-        """Give out and discard the flows in ``slots``; return the first without room."""
+        """Emit and discard the flows in ``slots``; return the first without room."""
         return int(_finish(state, output, slots, first, end))
 
 
@@ -167,9 +130,9 @@ def _bytes_per_host() -> int:
     return bytes_per_host() + host_history.bytes_per_host()
 
 
-GATEWAY = GatewayFlows(name="gateway", statistics=True)
-PACKETS = GatewayFlows(name="packets", series=True)
-GATEWAY_PACKETS = GatewayFlows(name="gateway-packets", statistics=True, series=True)
+GATEWAY = GatewayFlows(SCHEMA=gateway_columns.GATEWAY, statistics=True)
+PACKETS = GatewayFlows(SCHEMA=gateway_columns.PACKET_SERIES, series=True)
+GATEWAY_PACKETS = GatewayFlows(SCHEMA=gateway_columns.GATEWAY_PACKETS, statistics=True, series=True)
 
 
 @kernel

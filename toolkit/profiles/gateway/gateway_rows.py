@@ -31,9 +31,7 @@ from idskit.flows.host_context import (
     UNANSWERED,
     count_of,
 )
-from idskit.flows.host_slots import (
-    WINDOWS,
-)
+from idskit.flows.host_slots import WINDOWS
 from idskit.kernels.compile import kernel
 from idskit.packet import ICMP, ICMPV6, TCP, UDP
 

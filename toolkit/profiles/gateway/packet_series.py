@@ -11,19 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel
-from idskit.schema import Feature
+from idskit.schemas.gateway_columns import PACKETS, SERIES_KINDS
 
 _Record = np.void
 _Records = NDArray[np.void]
 _Row = NDArray[np.float64]
-
-PACKETS = 32  # of a flow, from its first on
-SERIES = (("size", "bytes"), ("direction", "sign"), ("iat", "us"))
-FEATURES = tuple(
-    Feature(name=f"{name}_{number}", unit=unit)
-    for name, unit in SERIES
-    for number in range(1, PACKETS + 1)
-)
 
 PLACE = np.dtype(
     [
@@ -67,4 +59,4 @@ def put_series(row: _Row, at: int, places: _Records, slot: int, packets: int) ->
         row[at + number] = 0.0
         row[at + PACKETS + number] = 0.0
         row[at + 2 * PACKETS + number] = 0.0
-    return at + len(SERIES) * PACKETS
+    return at + len(SERIES_KINDS) * PACKETS
