@@ -7,7 +7,7 @@ The command line makes its flags from the fields, ``--set key=value`` reaches th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -47,8 +47,14 @@ def option(default: Any, help: str, **more: Any) -> Any:
 
 
 def options_of(settings: Any) -> dict[str, tuple[Field[Any], Option]]:
-    """Return the options of a dataclass, or of an object of one, by name and in order."""
-    return {f.name: (f, f.metadata[_KEY]) for f in fields(settings) if _KEY in f.metadata}
+    """Return the options of a dataclass, or of an object of one, by name and in order.
+
+    A field that a subclass declares again, with a narrower type, stays the option that it was.
+    """
+    kind = settings if isinstance(settings, type) else type(settings)
+    bases = [base for base in reversed(kind.__mro__) if is_dataclass(base)]
+    declared = [f for base in bases for f in fields(base) if _KEY in f.metadata]
+    return {f.name: (f, f.metadata[_KEY]) for f in declared}
 
 
 def kinds_of(settings: type[Any]) -> Mapping[str, Kind]:

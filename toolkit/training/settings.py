@@ -410,8 +410,7 @@ def check_settings(settings: ResolvedSettings) -> None:
         RunError: a name that does not exist, a number out of range, or settings that exclude each
             other.
     """
-    # Fields that the subclass declares again are no options there.
-    check_options(TrainingSettings(**vars(settings)), RunError)
+    check_options(settings, RunError)
     if settings.pca and settings.frontend not in MFCC_FRONTENDS:
         raise RunError(
             f"pca {settings.pca} was asked for, but the front end is {settings.frontend}: only "
