@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from idskit.faces import lazy
 
 if TYPE_CHECKING:
     from idskit.export.export_options import ExportOptions
@@ -18,8 +19,4 @@ _LAZY = {
     "export": "idskit.export.exporter",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+__getattr__ = lazy(__name__, _LAZY)

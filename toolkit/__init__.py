@@ -14,7 +14,6 @@ from idskit.process.start import end_quietly
 
 end_quietly()
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import idskit.process.telemetry  # noqa: F401 - before anything here can import onnxruntime
@@ -29,6 +28,7 @@ from idskit.errors import (
     RunError,
     SchemaError,
 )
+from idskit.faces import lazy
 
 if TYPE_CHECKING:
     from idskit.alerts.alert import Alert
@@ -64,17 +64,15 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
+_load = lazy(__name__, _LAZY)
 
-        value: object = version("idskit")
-    elif name in _LAZY:
-        value = getattr(import_module(_LAZY[name]), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+
+def __getattr__(name: str) -> object:
+    if name != "__version__":
+        return _load(name)
+    from importlib.metadata import version
+
+    return version("idskit")
 
 
 def __dir__() -> list[str]:

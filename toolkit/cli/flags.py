@@ -72,7 +72,6 @@ Data = Annotated[
         metavar="FOLDER", help="Folder of a data set that is given by name; omit it for a table"
     ),
 ]
-MemoryMb = Annotated[int, typer.Option(min=1, metavar="MB", help="Memory budget for open flows")]
 Device = Annotated[
     str,
     typer.Option(
@@ -172,7 +171,7 @@ def _default_shown(field: Field[Any], kind: Kind, shown: str | None) -> bool | s
 
 def set_parameter(settings: Sequence[type[Any]]) -> Parameters:
     """Make ``--set``, where options are advanced; ``--set help`` lists them and ends."""
-    count = len(list(_advanced(settings)))
+    count = len(_advanced(settings))
     if not count:
         return
     flag = typer.Option(
@@ -190,11 +189,10 @@ def set_parameter(settings: Sequence[type[Any]]) -> Parameters:
     )
 
 
-def _advanced(settings: Sequence[type[Any]]) -> Iterator[tuple[type[Any], str]]:
-    for kind in settings:
-        for name, (_, known) in options_of(kind).items():
-            if known.advanced:
-                yield kind, name
+def _advanced(settings: Sequence[type[Any]]) -> list[str]:
+    """Return the names of the options that --set reaches."""
+    options = (option for kind in settings for option in options_of(kind).items())
+    return [name for name, (_, known) in options if known.advanced]
 
 
 def _listing(settings: Sequence[type[Any]]) -> Callable[..., Any]:
@@ -205,24 +203,24 @@ def _listing(settings: Sequence[type[Any]]) -> Callable[..., Any]:
             return words
         formatter = ctx.make_formatter()
         with formatter.section("Advanced options, for --set KEY=VALUE"):
-            formatter.write_dl([_line(*one) for one in _advanced(settings)])
+            formatter.write_dl([line for kind in settings for line in _lines(kind)])
         typer.echo(formatter.getvalue().rstrip("\n"))
         raise typer.Exit
 
     return show
 
 
-def _line(settings: type[Any], name: str) -> tuple[str, str]:
-    """Return one option of the list: what to write; its help, range and default."""
-    field, known = options_of(settings)[name]
-    kind = kinds_of(settings)[name]
-    default = _shown_defaults(settings).get(name) or _text(field.default)
-    facts = [range_of(known), f"default: {default}" if default else ""]
-    metavar = known.metavar or _METAVARS[kind.scalar] or "true|false"
-    notes = "; ".join(filter(None, facts))
-    return f"{name}={metavar}{',...' * kind.several}", _help(known, kind) + f"  [{notes}]" * bool(
-        notes
-    )
+def _lines(settings: type[Any]) -> Iterator[tuple[str, str]]:
+    """Yield a line of the list for each option: what to write; its help, range and default."""
+    kinds, shown = kinds_of(settings), _shown_defaults(settings)
+    for name, (field, known) in options_of(settings).items():
+        if not known.advanced:
+            continue
+        default = shown.get(name) or _text(field.default)
+        notes = "; ".join(filter(None, [range_of(known), f"default: {default}" * bool(default)]))
+        metavar = known.metavar or _METAVARS[kinds[name].scalar] or "true|false"
+        words = _help(known, kinds[name]) + f"  [{notes}]" * bool(notes)
+        yield f"{name}={metavar}{',...' * kinds[name].several}", words
 
 
 def _text(value: Any) -> str:
@@ -262,7 +260,7 @@ def _owner(settings: Sequence[type[Any]], word: str) -> type[Any]:
                 return kind
             flag = _spellings(field, known, kinds_of(kind)[name])[-1].partition("/")[0]
             raise IdskitError(f"--set {word} was asked for, but {name} has a flag: use {flag}")
-    names = ", ".join(name for _, name in _advanced(settings))
+    names = ", ".join(_advanced(settings))
     raise IdskitError(f"--set {name} is not an option: choose one of {names}")
 
 

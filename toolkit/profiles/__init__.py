@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from idskit.faces import lazy
 
 if TYPE_CHECKING:
     from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
@@ -33,13 +34,7 @@ _LAZY = {
     "schema_named": "idskit.schemas.catalog",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:
