@@ -11,13 +11,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from idskit.metrics import (
-    area_under,
-    attack_score,
-    confusion_matrix,
-    f1_scores,
-    roc_curve,
-)
+from idskit.metrics import area_under, attack_score, confusion_matrix, f1_scores, roc_curve
 from idskit.modelfile.model_file import INPUT, OUTPUT, GoldenVectors
 from idskit.models.network import Network
 from idskit.models.saved_run import LabelledRows

@@ -8,8 +8,6 @@ from ipaddress import IPv6Address
 import numpy as np
 from numpy.typing import NDArray
 
-_Record = np.void
-_Records = NDArray[np.void]
 # A finished flow as ``FlowBatch.flows`` shows it. Forward is the direction of ``src``.
 FLOW = np.dtype(
     [
@@ -30,7 +28,7 @@ FLOW = np.dtype(
         ("vlan", "<u2"),  # VLAN identifier plus one, 0 untagged
         ("protocol", "u1"),
         ("ip_version", "u1"),
-        ("end", "u1"),  # why it was given out: an index of ENDS
+        ("end", "u1"),  # why it was emitted: an index of ENDS
         ("reversed_id", "u1"),  # 1: CICFlowMeter's "Flow ID" names dst first
         ("interface", "u1"),  # index of ``FlowReader.interfaces``, 0 where there is one source
     ],

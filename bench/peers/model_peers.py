@@ -190,7 +190,7 @@ def _in_openvino(model: bytes, threads: int | None) -> Infer:
 
 
 def _in_ncnn(run: Any, threads: int | None) -> Infer:
-    """The body alone, on images that are at hand; ncnn takes one at a time."""
+    """The body alone, on images that are there already; ncnn takes one at a time."""
     try:
         import ncnn
         import pnnx

@@ -148,7 +148,7 @@ def paced_pipeline(
 
 
 def _turns(reads: Sequence[Callable[[], T]], count: int) -> tuple[list[list[T]], list[Meter]]:
-    """One pass of each in turn, so often."""
+    """Make a number of passes, each candidate in turn."""
     taken: list[list[T]] = [[] for _ in reads]
     meters = [Meter() for _ in reads]
     for _ in range(count):

@@ -17,21 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.bench.backends import Candidate, Rows
-from idskit.bench.measure import (
-    MIN_CALLS,
-    Meter,
-    Spread,
-    crowded,
-    nearest_rank,
-    unstable,
-)
+from idskit.bench.measure import MIN_CALLS, Meter, Spread, crowded, nearest_rank, unstable
 from idskit.bench.result import Probe, Result, Server
 from idskit.bench.scenarios.inference import POOL, Settings, build_result, input_rows
 from idskit.errors import IdskitError
 
 BOUND_MS = 10.0
 MAX_BOUND_MS = 1000.0
-MAX_BATCH = 256
 PRECISION = 1.05  # the search ends when the bracket is that narrow
 DESCENT = 16  # so far below where it should hold, slower arrivals shorten no queue
 MAX_PROBE_S = 10.0

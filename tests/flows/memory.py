@@ -44,9 +44,9 @@ class Outcome:
         budget_mb: of the flow table.
         grown_mb: most that resident memory grew by while reading.
         packets: fed in.
-        counted: in all flows that were given out.
-        flows: given out.
-        evicted: flows given out as ``evicted``.
+        counted: in all flows that were emitted.
+        flows: emitted.
+        evicted: flows emitted as ``evicted``.
         evicted_says: the counter of the statistics.
         talks_evicted: of the flows evicted, those that carried data.
         flow_us: processor time a flow of the reading thread, the pipe and the counting here

@@ -43,7 +43,7 @@ def capture(path: Path, frames: list[bytes], ticks: list[int], offset_s: int) ->
 
 
 def counted(path: Path, schema: str) -> tuple[int, FlowStatistics]:
-    """Packets in all flows that were given out."""
+    """Packets in all flows that were emitted."""
     packets = 0
     with open_flows(path, schema, memory_mb=1) as flows:
         for batch in flows.batches(100):

@@ -32,7 +32,7 @@ _ADDRESSES = ("src_ip", "dst_ip")
 # Columns that say whose flow a row is, as `extract` writes them; the addresses may be missing.
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
 _LAST = "end_us"  # alone, it still dates a row
-_END = "end"  # why a flow was given out, as `extract` writes it; a table may lack it
+_END = "end"  # why a flow was emitted, as `extract` writes it; a table may lack it
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idskit.flows.flow_records import (
     ACTIVITY_US,
@@ -18,7 +17,6 @@ from idskit.kernels.compile import kernel
 from idskit.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN, URG
 
 _Record = np.void
-_Records = NDArray[np.void]
 
 
 @kernel

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from idskit.kernels.compile import kernel
 
 _Record = np.void
-_Records = NDArray[np.void]
 KEY_WORDS = 14
-
 PRIME = (1 << 31) - 1
 
 

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flow import FLOW
-from idskit.flows.flow_key import (
-    hash_keys,
-)
+from idskit.flows.flow_key import hash_keys
 from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.hash_index import PLACE, make_places
 from idskit.kernels.pointers import rows
 
-_Record = np.void
 _Records = NDArray[np.void]
 # One direction of an open flow. Times in microseconds, sizes in bytes.
 DIRECTION = np.dtype(
@@ -141,19 +138,12 @@ STATE = np.dtype(
 )
 
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
-
 _KIND = np.dtype([("nearest", "<i8")])  # no list of the kind holds a flow due before this tick
-
 MAX_AGE_US = 120_000_000
-
 MOST_VLANS = 8  # flows at once that only the VLAN tells apart, less one
-
 ACTIVITY_US = 5_000_000
-
 SUBFLOW_US = BULK_US = 1_000_000
-
 WHEEL_BUCKETS = 256
-
 NEVER = -(1 << 50)  # a tick long before any packet
 
 
@@ -188,7 +178,7 @@ class Settings:
         memory_bytes: for the table and whatever the profile keeps beside it.
         idle_us: flows without a packet for longer end; 0 keeps them.
         linger_us: closed TCP flows without a packet for longer end, where ``idle_us`` is set.
-        verdict_after: give out a flow after this many packets as well as at its end; 0 does not.
+        verdict_after: emit a flow after this many packets as well as at its end; 0 does not.
         key: secret of the hash; random if None.
     """
 

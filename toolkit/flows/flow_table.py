@@ -11,30 +11,17 @@ ever scans the table. Time is whatever the packets say: it may jump either way.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from idskit.flows.flow_counters import (
-    clear_side,
-)
-from idskit.flows.flow_records import (
-    MOST_VLANS,
-    OPEN,
-    READY,
-    Output,
-    Table,
-)
+from idskit.flows.flow_counters import clear_side
+from idskit.flows.flow_records import MOST_VLANS, OPEN, READY, Output, Table
 from idskit.kernels.compile import kernel, signed
 from idskit.kernels.hash_index import drop, put
 from idskit.kernels.pointers import touch
 
 _Record = np.void
-_Records = NDArray[np.void]
 
 
 _TICK_BITS = 20  # a tick of the wheel is 2**20 us, about a second
-
-
-# The key: endpoints in sorted order, hashed.
 
 
 @kernel
@@ -132,7 +119,7 @@ def turn(table: Table, slot: int) -> None:
 
 @kernel
 def touch_place(table: Table, tag: int) -> None:
-    """Have the place of a tag at hand for ``find``."""
+    """Prefetch the index slot of a tag for ``find``."""
     touch(table.places, tag & table.state[0]["mask"])
 
 
@@ -305,7 +292,7 @@ def _first_due(table: Table, kind: int) -> int:
 
 @kernel
 def touch_next(table: Table, slot: int) -> int:
-    """Have the flows of the same list after this one at hand; the next one already is.
+    """Prefetch the flows of the same list after this one; the next one already is.
 
     Returns:
         The slot after the next one, or -1.
@@ -355,7 +342,7 @@ def insert(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int
 
 @kernel
 def discard(table: Table, slot: int) -> None:
-    """Free a slot; its flow has been given out."""
+    """Free a slot; its flow has been emitted."""
     state, flow = table.state[0], table.flows[slot]
     drop(table.places, state["mask"], slot, int(flow["tag"]))
     _unlink(table, slot)

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.host_slots import (
-    _NOWHERE,
     SOURCE,
     TARGET,
     WINDOW_FLOWS,
@@ -40,6 +39,7 @@ _Record = np.void
 _Records = NDArray[np.void]
 
 SHORT_US, LONG_US = 2_000_000, 10_000_000
+_NOWHERE = np.uint64(0)
 
 
 # What a flow keeps of a window: eight counts of eight bits, and the payload. FLOWS to PORTS include

@@ -13,16 +13,11 @@ from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.hash_index import PLACE, drop, make_places
 from idskit.kernels.pointers import rows, touch
 
-_Record = np.void
 _Records = NDArray[np.void]
 WINDOW_FLOWS = PLACES  # flows remembered of a host in each role
-
 SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
-
 WINDOWS = 3  # short, long, all
-
 PROTECTED = 4  # flows after which a host is forgotten last
-
 LONE, FEW, MANY = 0, 1, 2  # lists of hosts by recent use: with one flow, with fewer, with PROTECTED
 
 # A host in one role, and its flow as long as it had only one.
@@ -67,10 +62,7 @@ PAST = np.dtype([("start", "<i8"), ("connection", "<i8"), ("payload", "<i8")], a
 
 # The flows of a ring that are in a window.
 SUMS = np.dtype([("flows", "<i8"), ("payload", "<i8")], align=True)
-
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4"), ("hosts", "<i4")])
-
-_NOWHERE = np.uint64(0)
 
 # What changes with every flow.
 _STATE = np.dtype(
@@ -238,7 +230,7 @@ def free_slot(hosts: Hosts) -> int:
 
 @kernel
 def _touch_next(hosts: Hosts, slot: int) -> None:
-    """Have the hosts to be forgotten next at hand: the one after this already is."""
+    """Prefetch the hosts to be evicted next: the one after this already is."""
     following = hosts.hosts[slot]["next"]
     if following >= 0:
         touch(hosts.places, hosts.hosts[following]["tag"] & hosts.state[0]["mask"])
@@ -249,5 +241,5 @@ def _touch_next(hosts: Hosts, slot: int) -> None:
 
 @kernel
 def touch_host(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> None:
-    """Have the slot of a host at hand."""
+    """Prefetch the slot of a host."""
     touch(hosts.places, host_tag(hosts, high, low, role) & hosts.state[0]["mask"])

@@ -75,9 +75,9 @@ class FlowStatistics:
         packets: frames decoded as IP packets.
         skipped: frames not decoded, by reason; reasons that did not occur are left out. A datagram
             is one packet: its other fragments are ``reassembled`` frames.
-        flows: flows given out at their end.
-        verdicts: rows given out besides, in the middle of a flow, because of ``verdict_after``.
-        evicted: of the flows, those given out early because the memory was full.
+        flows: flows emitted at their end.
+        verdicts: rows emitted in addition, in the middle of a flow, because of ``verdict_after``.
+        evicted: of the flows, those emitted early because the memory was full.
         truncated: why reading ended before the end of the capture, or empty.
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
         not_read: what lies in the folders that were named and is no capture, or empty.
@@ -152,11 +152,11 @@ def open_flows(
             first packets. The name of an interface where there is no such file, or several.
         schema: which features: a name (see ``idskit.profiles.NAMES``), or the schema that a
             model carries: columns of a profile of this version, in the model's own order.
-        memory_mb: budget of the flow table, at least 1. When it is full, a flow is given out early
+        memory_mb: budget of the flow table, at least 1. When it is full, a flow is emitted early
             for every new one, those without payload first, and counted.
         idle_timeout_s: a flow without a packet for longer ends; 120 by default. Only ``gateway``
             and ``packets`` have it: by definition CICFlowMeter's flows never idle out.
-        verdict_after: give out each flow's features after this many packets too; 0 does not.
+        verdict_after: emit each flow's features after this many packets too; 0 does not.
         hash_key: secret of the hash that places flows; random if not given. Results do not depend
             on it.
         live: ``source`` is an interface, whatever files there are; never one if False.
@@ -303,7 +303,7 @@ class FlowReader:
         self._capture.close()
 
     def stop(self) -> None:
-        """End an interface or a pipe: ``batches`` gives out the open flows and ends.
+        """End an interface or a pipe: ``batches`` emits the open flows and ends.
 
         A file ends by itself. May be called from a signal handler or another thread.
         """
@@ -343,7 +343,7 @@ class FlowReader:
         """Yield the flows in the order in which they end, then those open at the capture's end.
 
         An interface has no end before ``stop``, or before it disappears: then too the open flows
-        are given out.
+        are emitted.
 
         Args:
             size: most flows in a batch; of a file, only the last one has fewer.
@@ -396,7 +396,7 @@ class FlowReader:
         self._profile.finish(self._state, batch.output, slots, 0, CAPTURE_END)
 
     def _expire(self, batch: _Filling, now_us: int) -> Iterator[FlowBatch]:
-        """Give out what has idled out by the clock, where flows idle out at all."""
+        """Emit the flows that have idled out by the clock, where flows idle out at all."""
         if not self._profile.IDLE_US:
             return
         yield from self._give_up(batch, now_us)
@@ -452,7 +452,7 @@ class FlowReader:
 
 
 class _Filling:
-    """The batch being filled. One row more than it gives out: a packet can end two flows."""
+    """The batch being filled. One row more than it emits: a packet can end two flows."""
 
     def __init__(self, reader: FlowReader, size: int) -> None:
         self._reader, self._size = reader, size

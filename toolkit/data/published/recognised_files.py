@@ -10,13 +10,7 @@ from pathlib import Path
 from idskit.data.dataset import OWN, Labels
 from idskit.data.published.label_meanings import column_key
 from idskit.data.published.labelled_rows import UNSTATED
-from idskit.data.published.publisher import (
-    IDENTITY,
-    Publisher,
-    Version,
-    meaning_of,
-    positions_of,
-)
+from idskit.data.published.publisher import IDENTITY, Publisher, Version, meaning_of, positions_of
 from idskit.errors import DataError
 from idskit.schema import Schema
 from idskit.schemas.catalog import schema_named
