@@ -36,6 +36,7 @@ PACKET = np.dtype(
         ("src_low", "<u8"),
         ("dst_high", "<u8"),
         ("dst_low", "<u8"),
+        ("payload_at", "<i8"),  # offset of the payload's first byte in the buffer it lies in
         ("sequence", "<u4"),  # TCP, else 0
         ("acknowledgement", "<u4"),  # TCP, else 0
         ("wire_bytes", "<u4"),  # frame length on the wire
@@ -43,6 +44,7 @@ PACKET = np.dtype(
         ("ip_bytes", "<u4"),  # IP total length as the header says (IPv6: 40 + payload length)
         ("payload_bytes", "<u4"),  # captured, after the transport header, within the IP length
         ("cut_bytes", "<u4"),  # payload that the IP length counts and the capture lacks
+        ("payload_held", "<u4"),  # bytes of the payload that lie in the buffer, also of ICMP
         ("src_port", "<u2"),  # TCP, UDP, SCTP, else 0
         ("dst_port", "<u2"),
         ("window", "<u2"),  # TCP, unscaled, else 0
@@ -62,6 +64,8 @@ PACKET = np.dtype(
         ("icmp_code", "u1"),
         ("checksum", "u1"),  # of a TCP segment with SYN, FIN or RST: UNKNOWN, RIGHT, ...
         ("interface", "u1"),  # index of the interface that it came in by, 0 where there is one
+        # The buffer: 0 that of the frame, 1 what was kept of a datagram that came in fragments.
+        ("payload_kept", "u1"),
         ("mss", "<u2"),  # maximum segment size that a SYN announces, 0 where there is none
     ],
     align=True,

@@ -44,6 +44,7 @@ UNIT = 8
 _UNITS = 1 << 13  # in the largest datagram
 _WORDS = _UNITS // 64
 _HEADER_UNITS = HEADER_BYTES // UNIT
+KEPT_DATAGRAMS = 64  # whose bytes are kept beyond their slot until their packets are taken
 HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # bytes, then how many are known of each unit
 
 DATAGRAM = np.dtype(
@@ -82,6 +83,7 @@ STATE = np.dtype(
         ("oldest", "<i8"),  # ends of the list of all, -1 if it is empty
         ("newest", "<i8"),
         ("now_us", "<i8"),  # time of the frame read last
+        ("kept", "<i8"),  # datagrams whose bytes lie in ``kept``
         ("fragments", "<i8"),  # counters since the beginning
         ("datagrams", "<i8"),
         ("incomplete", "<i8"),
@@ -103,6 +105,7 @@ class Datagrams(NamedTuple):
     records: _Records  # (sets * SLOTS,) DATAGRAM
     units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) a bit for each unit that came
     headers: _Bytes  # (sets * SLOTS * HEADER_ROOM,) see ``HEADER_ROOM``
+    kept: _Bytes  # (KEPT_DATAGRAMS * HEADER_BYTES,) of those that became packets just now
 
 
 class Piece(NamedTuple):
@@ -131,6 +134,7 @@ class Piece(NamedTuple):
 
 def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
     """Make an empty table of as many sets as fit into ``memory_bytes``, at least one."""
+    memory_bytes -= KEPT_DATAGRAMS * HEADER_BYTES
     sets = max(memory_bytes // (SLOTS * _bytes_each()), 1)
     slots = sets * SLOTS
     state = np.zeros(1, STATE)
@@ -144,6 +148,7 @@ def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
         records=np.zeros(slots, DATAGRAM),
         units=np.zeros(slots * _WORDS, np.uint64),
         headers=np.zeros(slots * HEADER_ROOM, np.uint8),
+        kept=np.zeros(KEPT_DATAGRAMS * HEADER_BYTES, np.uint8),
     )
 
 
@@ -167,6 +172,7 @@ def bare_datagrams(datagrams: Datagrams) -> Datagrams:
         rows(datagrams.records),
         borrowed(datagrams.units),
         borrowed(datagrams.headers),
+        borrowed(datagrams.kept),
     )
 
 

@@ -382,6 +382,8 @@ def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row:
         return 0
     if protocol in (ICMP, ICMPV6):
         row["icmp_type"], row["icmp_code"] = _u8(data, at), _u8(data, at + 1)
+        row["payload_at"] = at + 8  # RFC 792: type, code, checksum, and four bytes by type
+        row["payload_held"] = max(min(end, ip_end) - at - 8, 0)
         return 0
     row["src_port"], row["dst_port"] = read_u16(data, at), read_u16(data, at + 2)
     if protocol == TCP:
@@ -391,6 +393,7 @@ def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row:
     row["header_bytes"] = header
     row["payload_bytes"] = max(min(end, ip_end) - at - header, 0)
     row["cut_bytes"] = max(ip_end - at - header, 0) - row["payload_bytes"]
+    row["payload_at"], row["payload_held"] = at + header, row["payload_bytes"]
     if row["flags"] & SYN:
         row["mss"] = _mss(data, at + 20, min(at + header, end))
     return 0
@@ -414,6 +417,7 @@ def _clear_transport(row: np.void) -> None:
     row["icmp_type"] = row["icmp_code"] = 0
     row["header_bytes"] = row["payload_bytes"] = row["cut_bytes"] = 0
     row["checksum"] = row["mss"] = 0
+    row["payload_held"] = row["payload_kept"] = 0
 
 
 @kernel

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from idskit.decode.datagrams import (
     HEADER_BYTES,
+    KEPT_DATAGRAMS,
     HEADER_ROOM,
     Datagrams,
     Piece,
@@ -88,7 +89,8 @@ def reassemble(
         datagrams: those of which fragments are missing.
 
     Returns:
-        The first frame that there was no row left for, and how many rows were written.
+        The first frame that there was no room left for, and how many rows were written. Payloads of
+        datagrams lie in ``datagrams.kept`` until the next call.
     """
     interface = frames.interface
     done, count = _reassemble(
@@ -145,12 +147,13 @@ def _reassemble(
 ) -> tuple[int, int]:
     count, frame_bytes, datagrams = 0, borrowed(data), bare_datagrams(arrays)
     state = datagrams.state[0]
+    state["kept"] = 0
     for i in range(first, len(records)):
         record = records[i]
         now = signed(record["time_ns"]) // 1000
         if state["oldest"] >= 0 and is_over(datagrams, signed(state["oldest"]), now):
             count = _drop_old(datagrams, out, count, skipped, now, False)
-        if count == len(out):
+        if count == len(out) or state["kept"] == KEPT_DATAGRAMS:
             return i, count
         out[count]["interface"] = interface
         reason = _packet_of(datagrams, frame_bytes, len(data), record, out[count])
@@ -383,7 +386,25 @@ def _put_whole(datagrams: Datagrams, slot: int, row: _Record) -> int:
     reason = _transport(datagrams.headers, protocol, at, known, end, row)
     if row["header_bytes"]:
         row["payload_bytes"], row["cut_bytes"] = end - at - signed(row["header_bytes"]), 0
+    if row["payload_held"]:
+        _keep_payload(datagrams, row)
     return reason
+
+
+@kernel
+def _keep_payload(datagrams: Datagrams, row: _Record) -> None:
+    """Keep the first bytes of a payload until its packet is taken: their slot may be used again."""
+    state, held = datagrams.state[0], min(signed(row["payload_held"]), HEADER_BYTES)
+    start = signed(state["kept"]) * HEADER_BYTES
+    _copy(datagrams.headers, signed(row["payload_at"]), datagrams.kept, start, held)
+    row["payload_at"], row["payload_held"], row["payload_kept"] = start, held, 1
+    state["kept"] += 1
+
+
+@kernel
+def _copy(data: _Bytes, at: int, into: _Bytes, start: int, size: int) -> None:
+    for i in range(size):
+        into[start + i] = data[at + i]
 
 
 @kernel

@@ -107,6 +107,7 @@ OPEN_FLOW = np.dtype(
         ("two_way", "u1"),  # a backward packet came: its direction is in use
         ("interface", "u1"),  # part of the key: a routed packet passes two of them
         ("fragmented", "u1"),  # some of its packets came in fragments
+        ("spoke", "u1"),  # some of its payloads were noted
         ("turned", "u1"),  # the first of its two directions is the backward one
     ],
     align=True,

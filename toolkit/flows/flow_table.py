@@ -403,5 +403,5 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     flow["ip_version"], flow["vlan"] = packet["ip_version"], packet["vlan"]
     flow["serial"] = flow["connection"] = table.state[0]["begun"]
     table.state[0]["begun"] += 1
-    flow["two_way"] = flow["fragmented"] = flow["turned"] = 0
+    flow["two_way"] = flow["fragmented"] = flow["turned"] = flow["spoke"] = 0
     clear_side(table.directions[2 * slot])

@@ -419,6 +419,7 @@ class FlowReader:
             return len(frames.records), packets
         first, count = reassemble(frames, first, self._packets, self._skipped, self._datagrams)
         self._decoded += count
+        self._state = self._profile.look_at(self._state, frames.data, self._datagrams.kept)
         return first, self._packets[:count]
 
     def _give_up(self, batch: _Filling, now_us: int | None = None) -> Iterator[FlowBatch]:

@@ -56,6 +56,13 @@ class Profile(Protocol):
         """
 
     @staticmethod
+    def look_at(state: Any, frames: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Any:
+        """Arrays to go on with, whose packets' payloads lie in ``frames`` and ``kept``.
+
+        Only where ``REASSEMBLES`` is true: other profiles lack it.
+        """
+
+    @staticmethod
     def advance(state: Any, output: Output, packets: NDArray[np.void], first: int) -> int:
         """Take packets from ``first`` on; return the first one that there was no room for."""
 

@@ -6,6 +6,7 @@ They stand in the order of a row, each group after the kernel that writes it.
 from __future__ import annotations
 
 from idskit.schema import Feature, Schema
+from idskit.schemas.payload_columns import PAYLOAD
 
 STATISTICS = (
     # The flow itself: gateway_rows.put_statistics.
@@ -198,7 +199,7 @@ SERIES = tuple(
     for number in range(1, PACKETS + 1)
 )
 
-_ROW = (*STATISTICS, *HISTORY, *FRAGMENTS, *FORGED)
+_ROW = (*STATISTICS, *HISTORY, *FRAGMENTS, *FORGED, *PAYLOAD)
 GATEWAY = Schema(name="gateway", features=_ROW)
 PACKET_SERIES = Schema(name="packets", features=SERIES)
 GATEWAY_PACKETS = Schema(name="gateway-packets", features=(*_ROW, *SERIES))

@@ -182,6 +182,7 @@ def copy_segment(packet: _Record, of: _Record) -> None:
     packet["fragments"], packet["incomplete"] = of["fragments"], of["incomplete"]
     packet["tiny_fragments"] = of["tiny_fragments"]
     packet["overlapping_fragments"] = of["overlapping_fragments"]
+    packet["payload_held"] = 0  # the bytes are gone when a copy is used
 
 
 # Frames that cannot be their sender's own.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from idskit.flows.decaying_counters import History, bare_history
 from idskit.flows.flow_records import Table, bare
 from idskit.flows.host_slots import Hosts, bare_hosts
-from idskit.kernels.compile import kernel
+from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.pointers import rows
 from idskit.profiles.gateway.ended_connections import Ended, bare_ended
 
@@ -34,6 +34,10 @@ class Gateway(NamedTuple):
     windows: _Records  # (2 * WINDOWS * capacity,) WINDOW: of slot s from 2 * WINDOWS * s
     fragments: _Records  # (capacity,) fragments.EVIDENCE, of the flows that have fragments
     history: History
+    contents: NDArray[np.float32]  # (WIDTH * capacity,) of slot s from WIDTH * s
+    # The bytes that the payloads of the packets lie in: of their frames, and of their datagrams.
+    frames: NDArray[np.uint8]
+    kept: NDArray[np.uint8]
     # Without series, not touched.
     places: _Records  # (series.PACKETS * capacity,) series.PLACE: of slot s from PACKETS * s
 
@@ -52,5 +56,8 @@ def bare_gateway(gateway: Gateway) -> Gateway:
         rows(gateway.windows),
         rows(gateway.fragments),
         bare_history(gateway.history),
+        borrowed(gateway.contents),
+        borrowed(gateway.frames),
+        borrowed(gateway.kept),
         rows(gateway.places),
     )

@@ -59,6 +59,7 @@ from idskit.profiles.gateway.ended_connections import find_ended, is_late, keep_
 from idskit.profiles.gateway.fragment_evidence import note_fragments, put_fragments
 from idskit.profiles.gateway.gateway_arrays import SYNS, Gateway
 from idskit.profiles.gateway.gateway_rows import put_context, put_statistics
+from idskit.profiles.gateway.flow_payload import note_packet_payload, put_payload, turn_payload
 from idskit.profiles.gateway.packet_series import note_packet, put_series, turn_series
 from idskit.profiles.gateway.segments import cut_segment, segment_bytes
 
@@ -337,6 +338,7 @@ def _turn(gateway: Gateway, output: Output, slot: int, from_b: bool) -> None:
     settle(gateway.connections[slot], flow, from_b)
     if gateway.shape[0]["series"]:
         turn_series(gateway.places, slot, flow["packets"])
+    turn_payload(gateway, slot)
     if has_statistics(gateway):
         _begin_context(gateway, output, slot)
 
@@ -406,6 +408,8 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
         mark_data(table, slot)
     if gateway.shape[0]["series"]:
         note_packet(gateway.places, slot, flow, packet, 1 if is_forward else -1)
+    if packet["payload_held"] and has_statistics(gateway):
+        note_packet_payload(gateway, slot, packet, is_forward, int(side["data_packets"]) + 1)
     add_activity(flow, now)
     add_bulk(side, int(other["bulk_last"]), now, payload)
     add_packet(flow, side, packet, payload)
@@ -464,6 +468,7 @@ def emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         at = put_history(row, at, gateway.history, slot)
         at = put_fragments(row, at, gateway.fragments, slot, flow)
         at = _put_evidence(row, at, gateway, slot)
+        at = put_payload(row, at, gateway, slot)
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1

@@ -30,6 +30,7 @@ from idskit.flows.host_slots import SOURCE, TARGET, WINDOWS, bytes_per_host, mak
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import touch
 from idskit.packet import ICMP, ICMPV6, PACKET
+from idskit.payload.payload_counts import WIDTH
 from idskit.profiles.gateway import fragment_evidence as fragments
 from idskit.profiles.gateway import packet_series as series
 from idskit.profiles.gateway.connection_evidence import CONNECTION
@@ -46,6 +47,7 @@ from idskit.profiles.gateway.gateway_life import (
 from idskit.schema import Schema
 from idskit.schemas import gateway_columns
 
+_Bytes = NDArray[np.uint8]
 _Records = NDArray[np.void]
 
 
@@ -92,13 +94,16 @@ class GatewayFlows:
             contexts=np.zeros(contexts, CONTEXT),
             windows=np.zeros(2 * WINDOWS * contexts, WINDOW),
             fragments=np.zeros(contexts, fragments.EVIDENCE),
+            contents=np.zeros(contexts * WIDTH, np.float32),
+            frames=np.zeros(0, np.uint8),
+            kept=np.zeros(0, np.uint8),
             history=make_history(hosts, contexts, for_pairs, table.keys),
             places=np.zeros(gateway_columns.PACKETS * capacity if self.series else 0, series.PLACE),
         )
 
     def _bytes_each(self) -> int:
         context = CONTEXT.itemsize + 2 * WINDOWS * WINDOW.itemsize
-        context += fragments.EVIDENCE.itemsize + host_history.bytes_per_flow()
+        context += fragments.EVIDENCE.itemsize + host_history.bytes_per_flow() + 4 * WIDTH
         places = gateway_columns.PACKETS * series.PLACE.itemsize
         connection = CONNECTION.itemsize + bytes_per_ended()
         return bytes_per_flow() + connection + self.statistics * context + self.series * places
@@ -107,6 +112,11 @@ class GatewayFlows:
     def grow(state: Gateway) -> Gateway:
         """Nothing here grows."""
         return state
+
+    @staticmethod
+    def look_at(state: Gateway, frames: _Bytes, kept: _Bytes) -> Gateway:
+        """Take the payloads of the next packets from these bytes."""
+        return state._replace(frames=frames, kept=kept)
 
     @staticmethod
     def advance(state: Gateway, output: Output, packets: _Records, first: int) -> int:

@@ -63,3 +63,8 @@ def cut_segment(packet: _Record, size: int, whole: _Record) -> None:
     whole["flags"] = flags & (0xFF ^ CWR)
     whole["payload_bytes"], whole["cut_bytes"] = left - payload, 0
     whole["ip_bytes"], whole["wire_bytes"] = header + left - payload, frame + left - payload
+    held = min(payload, signed(whole["payload_held"]))
+    packet["payload_at"], packet["payload_held"] = whole["payload_at"], held
+    packet["payload_kept"] = whole["payload_kept"]
+    whole["payload_at"] += held
+    whole["payload_held"] = signed(whole["payload_held"]) - held

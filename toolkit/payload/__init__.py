@@ -1,0 +1,1 @@
+"""What payloads mean: protocol fields, byte classes and words, counted per flow."""

@@ -1,0 +1,180 @@
+"""HTTP requests and responses, RFC 9112, and what is written like them: SIP, RTSP and SSDP."""
+
+from __future__ import annotations
+
+from idskit.kernels.compile import kernel
+from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
+from idskit.schemas.payload_columns import COLUMN
+
+_GETS, _POSTS, _OTHERS = (
+    COLUMN[f"http_{name}"] for name in ("gets", "posts", "other_methods")
+)
+_OK, _MOVED, _REFUSED, _NOT_FOUND, _ERRORS = (
+    COLUMN[f"http_{name}"] for name in ("ok", "moved", "refused", "not_found", "errors")
+)
+_LENGTH, _DIGITS, _ESCAPES, _MARKS = (
+    COLUMN[f"uri_{name}"] for name in ("length", "digits", "escapes", "marks")
+)
+_DEPTH, _PARAMETERS, _PARENTS = (
+    COLUMN[f"uri_{name}"] for name in ("depth", "parameters", "parents")
+)
+_LINES, _ADDRESS_HOSTS, _NO_AGENT = (
+    COLUMN[f"http_{name}"] for name in ("lines", "address_hosts", "without_agent")
+)
+_SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
+_REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
+_LOGIN_REFUSALS = COLUMN["login_refusals"]
+_LONGEST_METHOD = 12
+_LONGEST_HEAD = 1024  # bytes of a request in which lines are counted
+
+
+@kernel
+def starts_with(data: Bytes, at: int, end: int, word: bytes) -> bool:
+    """Return whether the bytes at ``at`` are ``word``, in upper case."""
+    if end - at < len(word):
+        return False
+    for i in range(len(word)):
+        byte = byte_at(data, at + i)
+        if 97 <= byte <= 122:
+            byte -= 32
+        if byte != word[i]:
+            return False
+    return True
+
+
+@kernel
+def note_response(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a status line (``HTTP/1.1 404``, and of SIP and RTSP); False if there is none."""
+    is_http = starts_with(data, at, end, b"HTTP/")
+    if not is_http and not starts_with(data, at, end, b"SIP/2.0 "):
+        if not starts_with(data, at, end, b"RTSP/"):
+            return False
+    while at < end and byte_at(data, at) != 32:
+        at += 1
+    if end - at < 4:
+        return True
+    first, last = byte_at(data, at + 1) - 48, byte_at(data, at + 3) - 48
+    status = 100 * first + 10 * (byte_at(data, at + 2) - 48) + last
+    if is_http:
+        _count_status(counts, row, status)
+    else:
+        count(counts, row + (_REPLY_FINE if status < 400 else _REPLY_REFUSED))
+    if status in (401, 403, 407):
+        count(counts, row + _LOGIN_REFUSALS)
+    return True
+
+
+@kernel
+def _count_status(counts: Counts, row: int, status: int) -> None:
+    if status < 300:
+        count(counts, row + _OK)
+    elif status < 400:
+        count(counts, row + _MOVED)
+    elif status in (401, 403, 407):
+        count(counts, row + _REFUSED)
+    elif status == 404:
+        count(counts, row + _NOT_FOUND)
+    else:
+        count(counts, row + _ERRORS)
+
+
+@kernel
+def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a request: a method in capitals, a target, a version; False if there is none."""
+    method = at
+    while at < end and at - method <= _LONGEST_METHOD and _is_method(byte_at(data, at)):
+        at += 1
+    if at - method < 3 or at >= end or byte_at(data, at) != 32:
+        return False
+    target = at + 1
+    at = target
+    while at < end and byte_at(data, at) > 32:
+        at += 1
+    if starts_with(data, at, end, b" SIP/") or starts_with(data, at, end, b" RTSP/"):
+        count(counts, row + _SIP)
+        return True
+    if starts_with(data, method, end, b"M-SEARCH") or starts_with(data, method, end, b"NOTIFY "):
+        count(counts, row + _SSDP)
+        return True
+    is_known = _count_method(counts, row, data, method, end)
+    if not is_known and not starts_with(data, at, end, b" HTTP/"):
+        return False
+    if not is_known:
+        count(counts, row + _OTHERS)
+    _note_target(counts, row, data, target, at)
+    _note_head(counts, row, data, at, end)
+    return True
+
+
+@kernel
+def _is_method(byte: int) -> bool:
+    return 65 <= byte <= 90 or byte == 45 or byte == 95
+
+
+@kernel
+def _count_method(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    if starts_with(data, at, end, b"GET "):
+        count(counts, row + _GETS)
+    elif starts_with(data, at, end, b"POST "):
+        count(counts, row + _POSTS)
+    else:
+        return False
+    return True
+
+
+@kernel
+def _note_target(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Note the shape of a request's target."""
+    digits = escapes = marks = depth = parameters = parents = 0
+    for i in range(at, end):
+        byte = byte_at(data, i)
+        digits += is_digit(byte)
+        escapes += byte == 37
+        marks += _is_mark(byte)
+        depth += byte == 47
+        parameters += byte == 61
+        if byte == 46 and i + 2 < end and byte_at(data, i + 1) == 46:
+            parents += byte_at(data, i + 2) in (37, 47, 92)
+    largest(counts, row + _LENGTH, end - at)
+    largest(counts, row + _DIGITS, digits)
+    largest(counts, row + _ESCAPES, escapes)
+    largest(counts, row + _MARKS, marks)
+    largest(counts, row + _DEPTH, depth)
+    largest(counts, row + _PARAMETERS, parameters)
+    largest(counts, row + _PARENTS, parents)
+
+
+@kernel
+def _is_mark(byte: int) -> bool:
+    r"""Return whether a byte is one of ``"'();<>\`{|}$*[]``, which few honest targets have."""
+    return byte in (34, 36, 39, 40, 41, 42, 59, 60, 62, 91, 92, 93, 96, 123, 124, 125)
+
+
+@kernel
+def _note_head(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Note the header lines of a request."""
+    end = min(end, at + _LONGEST_HEAD)
+    lines, has_agent = 0, False
+    while at < end:
+        if byte_at(data, at) == 10:
+            lines += 1
+            has_agent |= starts_with(data, at + 1, end, b"USER-AGENT:")
+            if starts_with(data, at + 1, end, b"HOST: ") and at + 8 < end:
+                if _is_address(data, at + 7, end):
+                    count(counts, row + _ADDRESS_HOSTS)
+        at += 1
+    largest(counts, row + _LINES, lines)
+    if lines and not has_agent:
+        count(counts, row + _NO_AGENT)
+
+
+@kernel
+def _is_address(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a host is written in digits and dots, or as IPv6 in brackets."""
+    if byte_at(data, at) == 91:
+        return True
+    dots = 0
+    while at < end and (is_digit(byte_at(data, at)) or byte_at(data, at) == 46):
+        dots += byte_at(data, at) == 46
+        at += 1
+    return dots == 3

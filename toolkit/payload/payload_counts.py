@@ -1,0 +1,78 @@
+"""The counters of a flow's payloads: one row of float32, in the order of ``PAYLOAD``.
+
+Every function here gets ``counts``, the rows of all flows one after another, and ``row``, where
+the flow's own begins. Counts are exact up to 2**24.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.kernels.compile import kernel, signed
+from idskit.schemas.payload_columns import PAYLOAD
+
+Counts = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+WIDTH = len(PAYLOAD)
+
+
+@kernel
+def count(counts: Counts, at: int) -> None:
+    """Add one to a counter."""
+    counts[at] += np.float32(1.0)
+
+
+@kernel
+def count_many(counts: Counts, at: int, number: int) -> None:
+    """Add ``number`` to a counter."""
+    counts[at] += np.float32(number)
+
+
+@kernel
+def largest(counts: Counts, at: int, value: float) -> None:
+    """Keep the larger of a counter and ``value``."""
+    if value > counts[at]:
+        counts[at] = np.float32(value)
+
+
+@kernel
+def byte_at(data: Bytes, at: int) -> int:
+    """Return the byte at ``at``, which the caller has compared with the end of the payload."""
+    return signed(data[at])
+
+
+@kernel
+def big16(data: Bytes, at: int) -> int:
+    """Return two bytes as a number, the high byte first."""
+    return (byte_at(data, at) << 8) | byte_at(data, at + 1)
+
+
+@kernel
+def little16(data: Bytes, at: int) -> int:
+    """Return two bytes as a number, the low byte first."""
+    return byte_at(data, at) | (byte_at(data, at + 1) << 8)
+
+
+@kernel
+def big32(data: Bytes, at: int) -> int:
+    """Return four bytes as a number, the high byte first."""
+    return (big16(data, at) << 16) | big16(data, at + 2)
+
+
+@kernel
+def little32(data: Bytes, at: int) -> int:
+    """Return four bytes as a number, the low byte first."""
+    return little16(data, at) | (little16(data, at + 2) << 16)
+
+
+@kernel
+def is_letter(byte: int) -> bool:
+    """Return whether a byte is an ASCII letter."""
+    return 97 <= (byte | 32) <= 122
+
+
+@kernel
+def is_digit(byte: int) -> bool:
+    """Return whether a byte is an ASCII digit."""
+    return 48 <= byte <= 57

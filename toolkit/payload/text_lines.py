@@ -1,0 +1,68 @@
+"""Commands and replies in lines: FTP (RFC 959), SMTP (5321), POP3 (1939), IMAP (9051), Telnet."""
+
+from __future__ import annotations
+
+from idskit.kernels.compile import kernel
+from idskit.payload.http_messages import starts_with
+from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit
+from idskit.schemas.payload_columns import COLUMN
+
+_LOGINS, _FINE, _REFUSED = (
+    COLUMN[name] for name in ("logins", "replies_fine", "replies_refused")
+)
+_LOGIN_REFUSALS = COLUMN["login_refusals"]
+_TELNET = COLUMN["telnet_options"]
+
+
+@kernel
+def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a command that logs in, or a reply; False if the bytes are neither."""
+    if end - at < 4:
+        return False
+    if _is_login(data, at, end):
+        count(counts, row + _LOGINS)
+        return True
+    if is_digit(byte_at(data, at)):
+        return _note_reply(counts, row, data, at, end)
+    if starts_with(data, at, end, b"+OK"):
+        count(counts, row + _FINE)
+    elif starts_with(data, at, end, b"-ERR"):
+        count(counts, row + _REFUSED)
+        count(counts, row + _LOGIN_REFUSALS)
+    else:
+        return starts_with(data, at, end, b"* OK")
+    return True
+
+
+@kernel
+def _is_login(data: Bytes, at: int, end: int) -> bool:
+    first = byte_at(data, at) & 0xDF
+    if first == 80:
+        return starts_with(data, at, end, b"PASS ")
+    if first == 85:
+        return starts_with(data, at, end, b"USER ")
+    return first == 65 and starts_with(data, at, end, b"AUTH ")
+
+
+@kernel
+def _note_reply(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a reply of three digits and a blank or hyphen."""
+    if not is_digit(byte_at(data, at + 1)) or not is_digit(byte_at(data, at + 2)):
+        return False
+    if byte_at(data, at + 3) not in (32, 45):
+        return False
+    code = 100 * (byte_at(data, at) - 48) + 10 * (byte_at(data, at + 1) - 48)
+    code += byte_at(data, at + 2) - 48
+    count(counts, row + (_FINE if code < 400 else _REFUSED))
+    if code in (430, 530, 535):
+        count(counts, row + _LOGIN_REFUSALS)
+    return end > at
+
+
+@kernel
+def note_telnet(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a packet that begins with an option of Telnet (RFC 854): IAC, WILL to DONT."""
+    if end - at < 3 or byte_at(data, at) != 255 or not 250 <= byte_at(data, at + 1) <= 254:
+        return False
+    count(counts, row + _TELNET)
+    return True

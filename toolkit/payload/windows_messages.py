@@ -1,0 +1,233 @@
+"""Messages of Windows networks: SMB, DCE RPC, Kerberos, LDAP, NTLM, remote desktop.
+
+Sources: [MS-CIFS], [MS-SMB2], C706, RFC 4120, RFC 4511, [MS-NLMP], [MS-RDPBCGR].
+"""
+
+from __future__ import annotations
+
+from idskit.kernels.compile import kernel
+from idskit.payload.payload_counts import (
+    Bytes,
+    Counts,
+    big32,
+    byte_at,
+    count,
+    little16,
+    little32,
+)
+from idskit.schemas.payload_columns import COLUMN
+
+_SMB1, _SMB2, _SESSIONS, _TREES, _OPENS, _READS, _WRITES, _CALLS = (
+    COLUMN[f"smb{name}"]
+    for name in (
+        *("1_messages", "2_messages", "_sessions", "_trees", "_opens", "_reads", "_writes"),
+        "_calls",
+    )
+)
+_FAILURES, _LOGON_FAILURES = COLUMN["smb_failures"], COLUMN["smb_logon_failures"]
+_NTLM = COLUMN["ntlm_messages"]
+_BINDS, _REQUESTS, _FAULTS, _ADMIN, _DIRECTORY = (
+    COLUMN[f"rpc_{name}"]
+    for name in ("binds", "requests", "faults", "admin_binds", "directory_binds")
+)
+_KERBEROS, _ERRORS, _LOGON_ERRORS, _RC4 = (
+    COLUMN[f"kerberos_{name}"] for name in ("requests", "errors", "logon_errors", "rc4")
+)
+_LDAP_BINDS, _SEARCHES, _LDAP_FAILURES = (
+    COLUMN[f"ldap_{name}"] for name in ("binds", "searches", "failures")
+)
+_RDP = COLUMN["rdp_requests"]
+_SEARCHED = 512  # bytes of an SMB message that are searched for NTLM and RPC
+
+# First four bytes of interfaces, as numbers in little-endian order ([MS-SCMR], [MS-TSCH], ...).
+_ADMIN_INTERFACES = (
+    *(0x367ABB81, 0x86D35949, 0x1FF70682, 0x378E52B0, 0x338CD001),  # services, tasks, registry
+    *(0x000001A0, 0x4D9F4AB8, 0x9556DC99, 0xF309AD18, 0x99FCFEC4),  # DCOM, WMI
+    *(0xC681D488, 0xDF1941C5, 0x82273FDC, 0x894DE0C0),  # EFS, event log, shutdown
+)
+_DIRECTORY_INTERFACES = (0x12345778, 0x12345678, 0xE3514235, 0x4B324FC8, 0x6BFFD098)
+
+
+@kernel
+def note_smb(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a message behind its four bytes of length; False if there is none."""
+    if end - at < 36 or byte_at(data, at) != 0 or big32(data, at + 4) & 0xFFFFFF != 0x534D42:
+        return False
+    kind, at = byte_at(data, at + 4), at + 4
+    if kind == 0xFF:
+        _note_smb1(counts, row, data, at)
+    elif kind == 0xFE and end - at >= 24:
+        _note_smb2(counts, row, data, at)
+    else:
+        return kind == 0xFD  # encrypted
+    _search(counts, row, data, at + 28, min(end, at + _SEARCHED))
+    return True
+
+
+@kernel
+def _note_smb1(counts: Counts, row: int, data: Bytes, at: int) -> None:
+    command = byte_at(data, at + 4)
+    count(counts, row + _SMB1)
+    if command == 0x73:
+        count(counts, row + _SESSIONS)
+    elif command in (0x70, 0x75):
+        count(counts, row + _TREES)
+    elif command in (0x2D, 0xA2):
+        count(counts, row + _OPENS)
+    elif command == 0x2E:
+        count(counts, row + _READS)
+    elif command == 0x2F:
+        count(counts, row + _WRITES)
+    elif command in (0x25, 0x26, 0x32, 0x33, 0xA0, 0xA1):
+        count(counts, row + _CALLS)
+    _note_status(counts, row, little32(data, at + 5))
+
+
+@kernel
+def _note_smb2(counts: Counts, row: int, data: Bytes, at: int) -> None:
+    command = little16(data, at + 12)
+    count(counts, row + _SMB2)
+    if command == 1:
+        count(counts, row + _SESSIONS)
+    elif command == 3:
+        count(counts, row + _TREES)
+    elif command == 5:
+        count(counts, row + _OPENS)
+    elif command == 8:
+        count(counts, row + _READS)
+    elif command == 9:
+        count(counts, row + _WRITES)
+    elif command == 11:
+        count(counts, row + _CALLS)
+    if byte_at(data, at + 16) & 1:  # a response
+        _note_status(counts, row, little32(data, at + 8))
+
+
+@kernel
+def _note_status(counts: Counts, row: int, status: int) -> None:
+    """Count an NT status that is an error ([MS-ERREF], 2.3), but not "more to come"."""
+    if status >> 30 != 3 or status == 0xC0000016:
+        return
+    count(counts, row + _FAILURES)
+    if status in (0xC000006D, 0xC0000064, 0xC000006A, 0xC0000072, 0xC0000234, 0xC000015B):
+        count(counts, row + _LOGON_FAILURES)
+
+
+@kernel
+def _search(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Look for a message of NTLM or of RPC inside another one."""
+    while at + 16 <= end:
+        first = byte_at(data, at)
+        if first == 0x4E and big32(data, at) == 0x4E544C4D:  # "NTLM" of "NTLMSSP"
+            count(counts, row + _NTLM)
+            at += 12
+        elif first == 5 and big32(data, at + 4) == 0x10000000 and note_rpc(
+            counts, row, data, at, end
+        ):
+            return
+        at += 1
+
+
+@kernel
+def note_rpc(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a message of connection-oriented DCE RPC (C706, 12.6); False if it is none."""
+    if end - at < 16 or byte_at(data, at) != 5 or byte_at(data, at + 1) > 1:
+        return False
+    if byte_at(data, at + 4) & 0xEF or byte_at(data, at + 5) > 3:
+        return False
+    kind = byte_at(data, at + 2)
+    if kind == 0:
+        count(counts, row + _REQUESTS)
+    elif kind == 3:
+        count(counts, row + _FAULTS)
+    elif kind in (11, 14):
+        count(counts, row + _BINDS)
+        if end - at >= 36:
+            _note_interface(counts, row, little32(data, at + 32))
+    return kind <= 19
+
+
+@kernel
+def _note_interface(counts: Counts, row: int, interface: int) -> None:
+    if interface in _ADMIN_INTERFACES:
+        count(counts, row + _ADMIN)
+    elif interface in _DIRECTORY_INTERFACES:
+        count(counts, row + _DIRECTORY)
+
+
+@kernel
+def _body(data: Bytes, at: int) -> int:
+    """Return the offset of what a BER tag at ``at`` holds, X.690, 8.1.3."""
+    size = byte_at(data, at + 1)
+    return at + 2 + (size & 0x7F if size & 0x80 else 0)
+
+
+@kernel
+def note_kerberos(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a message, over UDP or behind TCP's four bytes of length; False if it is none."""
+    if end - at >= 16 and byte_at(data, at) == 0:
+        at += 4
+    if end - at < 12:
+        return False
+    kind = byte_at(data, at)
+    if kind in (0x6A, 0x6C):  # AS-REQ, TGS-REQ
+        count(counts, row + _KERBEROS)
+        _note_encryption(counts, row, data, at, end)
+    elif kind == 0x7E:  # KRB-ERROR
+        count(counts, row + _ERRORS)
+        _note_error(counts, row, data, at, end)
+    else:
+        return kind in (0x6B, 0x6D, 0x6E, 0x6F)
+    return True
+
+
+@kernel
+def _note_encryption(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count a request whose first wanted encryption is RC4 (23): field [8] of the body."""
+    for i in range(max(at, end - 400), end - 6):
+        if byte_at(data, i) == 0xA8 and byte_at(data, i + 2) == 0x30:
+            if little16(data, i + 4) == 0x0102 and byte_at(data, i + 6) == 23:
+                count(counts, row + _RC4)
+            return
+
+
+@kernel
+def _note_error(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count an error (field [6]) that a wrong name or password causes: 6, 18, 24, 37."""
+    for i in range(at, min(end, at + 200) - 4):
+        if big32(data, i) == 0xA6030201:
+            if byte_at(data, i + 4) in (6, 18, 24, 37):
+                count(counts, row + _LOGON_ERRORS)
+            return
+
+
+@kernel
+def note_ldap(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count an operation; False if the bytes are no message of LDAP."""
+    if end - at < 8 or byte_at(data, at) != 0x30:
+        return False
+    at = _body(data, at)
+    if end - at < 6 or byte_at(data, at) != 2 or not 1 <= byte_at(data, at + 1) <= 4:
+        return False
+    at += 2 + byte_at(data, at + 1)
+    if end - at < 4:
+        return False
+    kind = byte_at(data, at)
+    if kind == 0x60:
+        count(counts, row + _LDAP_BINDS)
+    elif kind == 0x63:
+        count(counts, row + _SEARCHES)
+    elif kind in (0x61, 0x65):
+        at = _body(data, at)
+        if end - at >= 3 and byte_at(data, at) == 10 and byte_at(data, at + 2):
+            count(counts, row + _LDAP_FAILURES)
+    return 0x42 <= kind <= 0x78
+
+
+@kernel
+def note_desktop(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
+    """Count a connection request of X.224 behind a TPKT header (RFC 1006); False if none."""
+    if end - at < 7 or byte_at(data, at + 5) & 0xF0 != 0xE0:
+        return False
+    count(counts, row + _RDP)
+    return True
