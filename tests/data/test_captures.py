@@ -12,14 +12,8 @@ from idskit.data import labelled_captures as captures
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset
 from idskit.data.datasets import load
-from idskit.data.labelled_captures import (
-    MOST_ROWS,
-    MOST_WEIGHT,
-    Flows,
-    divide,
-    family_of,
-    read_flows,
-)
+from idskit.data.families import family_of
+from idskit.data.labelled_captures import MOST_ROWS, MOST_WEIGHT, Flows, divide, read_flows
 from idskit.errors import DataError
 from idskit.generate import GeneratedCapture, generate
 
@@ -108,9 +102,19 @@ def test_a_table_without_a_needed_column_names_it(tmp_path: Path):
         ("web-rce-scan", "web"),
         ("port-scan", "scan"),
         ("mirai-scan", "scan"),
-        ("brute-force-ssh", "brute-force"),
-        ("telnet-guessing", "brute-force"),
-        ("exfiltration-dns", "malware"),
+        ("brute-force-ssh", "guessing"),
+        ("telnet-guessing", "guessing"),
+        ("exfiltration-dns", "tunnel"),
+        ("tunnel", "tunnel"),
+        ("malware-c2", "malware"),
+        ("malware-download", "malware"),
+        ("mining", "malware"),
+        ("exploit", "lateral"),
+        ("lateral", "lateral"),
+        ("ics", "lateral"),
+        ("ics-attack", "lateral"),
+        ("mitm", "lateral"),
+        ("physics", "unknown"),
         ("something-else", "unknown"),
     ],
 )
@@ -139,7 +143,7 @@ def test_flows_that_the_labels_do_not_know_are_left_out(
     lines = generated.labels.read_text().splitlines(keepends=True)
     labels.write_text("".join([lines[0], *(line for line in lines if "ssh-guessing" in line)]))
     capture = Capture(path=generated.path, name="home", category=None, labels=labels)
-    assert [item.family for item in read_flows(capture)] == ["brute-force"]
+    assert [item.family for item in read_flows(capture)] == ["guessing"]
 
 
 def test_a_bad_line_of_flow_labels_is_named(tmp_path: Path):
@@ -150,10 +154,10 @@ def test_a_bad_line_of_flow_labels_is_named(tmp_path: Path):
         FlowLabels.read(file)
 
 
-def test_captures_of_one_device_stay_on_one_side():
+def test_captures_of_one_device_stay_on_one_side(tmp_path: Path):
     names = [f"iot-sentinel_Cam{i}_Setup-{s}-STA.pcap" for i in (1, 2) for s in ("A-1", "C-4")]
-    units = {captures._unit(name) for name in names}
-    assert units == {"iot-sentinel_Cam"}
+    touch(tmp_path, *(f"benign/{name}" for name in names), "benign/iotsentinel_Cam-Setup-C-1.pcap")
+    assert {capture.group for capture in find_captures(tmp_path)} == {"iotsentinel:Cam"}
 
 
 @pytest.mark.parametrize(

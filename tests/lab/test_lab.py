@@ -86,7 +86,7 @@ def test_what_the_client_does_is_labelled_flow_by_flow(tmp_path: Path):
     families = {
         flows.family for capture in find_captures(tmp_path) for flows in read_flows(capture)
     }
-    assert families == {"benign", "brute-force"}
+    assert families == {"benign", "guessing"}
 
 
 @pytest.mark.usefixtures("permitted")

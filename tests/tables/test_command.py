@@ -18,20 +18,21 @@ from idskit.training.settings import TrainingSettings
 def test_a_table_needs_no_folder_and_a_data_set_does(tmp_path: Path):
     table = tmp_path / "my.csv"
     table.touch()
-    assert located(str(table), None) == ("table", table)
-    assert located(str(tmp_path), None) == ("table", tmp_path)
-    assert located("nsl-kdd", tmp_path) == ("nsl-kdd", tmp_path)
+    assert located(str(table), []) == ("table", table)
+    assert located(str(tmp_path), []) == ("table", tmp_path)
+    assert located("nsl-kdd", [tmp_path]) == ("nsl-kdd", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("dataset", "data", "sentence"),
     [
-        ("nsl-kdd", None, "nsl-kdd was asked for without its files: name their folder with --data"),
-        ("gone.csv", None, r"gone\.csv is no data set by name \(nsl-kdd, .* there is no such file"),
-        (".", Path(), r"a table of your own, and --data \. was given as well: leave out one"),
+        ("nsl-kdd", [], "nsl-kdd was asked for without its files: name their folder with --data"),
+        ("gone.csv", [], r"gone\.csv is no data set by name \(nsl-kdd, .* there is no such file"),
+        (".", [Path()], r"a table of your own, and --data \. was given as well: leave out one"),
+        ("nsl-kdd", [Path(), Path()], "only captures are read from several: give one --data"),
     ],
 )
-def test_what_cannot_be_located_says_what_to_do(dataset: str, data: Path | None, sentence: str):
+def test_what_cannot_be_located_says_what_to_do(dataset: str, data: list[Path], sentence: str):
     with pytest.raises(DataError, match=sentence):
         located(dataset, data)
 

@@ -56,7 +56,7 @@ def audit_tables(
 
 def audit_dataset(
     dataset: str,
-    data: Path,
+    data: Path | Sequence[Path],
     *,
     protocol: str | None = None,
     labels: str = "binary",

@@ -67,9 +67,11 @@ ModelVersion = Annotated[
     ),
 ]
 Data = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        metavar="FOLDER", help="Folder of a data set that is given by name; omit it for a table"
+        metavar="FOLDER",
+        help="Folder of a data set that is given by name; repeatable for captures; omit it for a "
+        "table",
     ),
 ]
 Device = Annotated[

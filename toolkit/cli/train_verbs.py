@@ -68,16 +68,19 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter per flag
     """Look for leaks in labelled tables; exit 3 when there is one."""
     require_all("train", "pandas", "sklearn")
     from idskit.audit.run_audit import audit_dataset, audit_tables, require_clean
+    from idskit.data.datasets import located
 
     shared: dict[str, Any] = {"permute": permute, "most_rows": rows, "seed": seed}
-    if data is None:
+    if not data:
         report = audit_tables(tables, test=test or (), labels=label or (), **shared)
     elif len(tables) > 1 or test or label:
         raise typer.BadParameter(
             "--data goes with one data set by name, without --test and --label-column"
         )
     else:
-        report = audit_dataset(str(tables[0]), data, protocol=protocol, labels=labels, **shared)
+        report = audit_dataset(
+            *located(str(tables[0]), data), protocol=protocol, labels=labels, **shared
+        )
     report.show(console())
     write_document(json_file, report.to_json())
     write_document(html, report.to_html())
@@ -149,9 +152,9 @@ def train(  # noqa: PLR0913 - one parameter per flag
     from idskit.training.views.training_page import SEEDS, save_page
     from idskit.training.views.training_tables import show_metrics
 
-    named, data = located(dataset, data)
+    named, folders = located(dataset, data or ())
     settings = replace(settings, dataset=named)
-    run: dict[str, Any] = {"data": data, "output": output, "resume": resume}
+    run: dict[str, Any] = {"data": folders, "output": output, "resume": resume}
     if model not in MODELS:
         if seeds or html or leave_one_attack_out:
             raise typer.BadParameter(
@@ -217,11 +220,11 @@ def evaluate(
     from idskit.training.evaluation.evaluate import evaluate as evaluate_model
     from idskit.training.views.training_tables import show_evaluation
 
-    dataset, data = located(dataset, data)
+    dataset, folders = located(dataset, data or ())
     result = evaluate_model(
         model,
         dataset,
-        data=data,
+        data=folders,
         device=device,
         threads=threads,
         label_column=label_column,

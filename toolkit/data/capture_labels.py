@@ -1,23 +1,27 @@
-"""Captures of a folder with their labels: of the whole capture, or of every flow."""
+"""Captures of folders with their labels: of the whole capture, or of every flow."""
 
 from __future__ import annotations
 
 import csv
+import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.data.reviews import Review, find_reviews
 from idskit.errors import DataError
 
 SUFFIXES = tuple(kind + zipped for kind in (".pcap", ".pcapng", ".cap") for zipped in ("", ".gz"))
 LABELS_FILE, FLOW_LABELS = "labels.csv", ".labels.csv"
 COLUMNS = ("file", "label", "category")
-REPOSITORY = "source_repository"  # a column that labels.csv may have
+REPOSITORY, GROUP = "source_repository", "group"  # columns that labels.csv may have
+LAB_FILE = "lab.json"  # in a folder that `idskit lab` wrote, next to NAME-LINK-SEED.pcap
 FLOW_COLUMNS = (
     *("src_ip", "src_port", "dst_ip", "dst_port", "protocol", "start_us", "label", "category"),
 )
@@ -36,21 +40,69 @@ class Capture:
     name: str  # below the data folder
     category: str | None
     labels: Path | None = None
-    repository: str = ""  # who published it, where the table says so: one lab
+    repository: str = ""  # who published it, or its folder where the table does not say: one lab
+    group: str = ""  # the scenario that it shows: captures of one group stay on one side
+    review: Review | None = None  # what reading it gave, where someone has
 
 
-def find_captures(data: Path) -> list[Capture]:
-    """Return every labelled capture in folder ``data``, by name.
+def find_captures(data: Path | Sequence[Path]) -> list[Capture]:
+    """Return every labelled capture of one or several folders, by name.
+
+    Where several are given, names begin with the name of the folder.
+
+    Raises:
+        DataError: a folder without one, two of one name, a capture without a label, or a
+            repository without a name.
+    """
+    folders = [data] if isinstance(data, Path) else list(data)
+    _require_apart(folders)
+    found = []
+    for folder in folders:
+        prefix = f"{folder.resolve().name}/" if len(folders) > 1 else ""
+        for capture in _of_folder(folder):
+            name = prefix + capture.name
+            group = _device(capture) or capture.group or name
+            found.append(replace(capture, name=name, group=group))
+    return sorted(found, key=lambda capture: capture.name)
+
+
+def _require_apart(folders: Sequence[Path]) -> None:
+    """Refuse folders whose captures could not be told apart."""
+    places = [folder.resolve() for folder in folders]
+    names = Counter(place.name for place in places)
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{names[twice]} folders called {twice} were given, so their captures would have the "
+            "same names: rename one"
+        )
+    for inner in places:
+        for outer in places:
+            if outer in inner.parents:
+                raise DataError(
+                    f"{inner} was given, and so was {outer}, which holds it: give one of them"
+                )
+
+
+def _device(capture: Capture) -> str:
+    """Return the device of a capture of IoT SENTINEL, which took several of each.
+
+    They are numbered, as "Aria_Setup-A-1", in every copy. Devices of one model (EdnetCam1,
+    EdnetCam2) are one too.
+    """
+    found = re.match(r"(?:iot-?sentinel_)?(.+?)[-_]Setup-[A-Z]-", Path(capture.name).name)
+    return f"iotsentinel:{found[1].rstrip('0123456789')}" if found else ""
+
+
+def _of_folder(data: Path) -> list[Capture]:
+    """Return the captures of one folder.
 
     Raises:
         DataError: none, or one without a label.
     """
     files = sorted(p for p in data.rglob("*") if p.name.lower().endswith(SUFFIXES))
     by_flow = {p: _flow_labels(p) for p in files if _flow_labels(p).is_file()}
-    found = [
-        Capture(path=p, name=_name(p, data), category=None, labels=labels)
-        for p, labels in by_flow.items()
-    ]
+    found = [_by_flow(path, labels, data) for path, labels in by_flow.items()]
     table = _labels_file(data)
     if table is not None:
         found += _from_table(table, data)
@@ -60,9 +112,23 @@ def find_captures(data: Path) -> list[Capture]:
         raise DataError(
             f"captures were asked for from {data}, but it holds no labelled capture "
             f"({', '.join(SUFFIXES[::2])}): give a folder with a {LABELS_FILE}, with a folder for "
-            f"each class, or with captures that `idskit generate` wrote"
+            f"each class, or with captures that `idskit generate` or `idskit lab` wrote"
         )
-    return sorted(found, key=lambda capture: capture.name)
+    return found
+
+
+def _by_flow(path: Path, labels: Path, data: Path) -> Capture:
+    """Return a capture whose flows are labelled; one of the lab is of the group of its activity."""
+    from_lab = re.fullmatch(r"(.+)-[a-z]+-\d+", path.stem)
+    is_lab = from_lab and path.with_name(LAB_FILE).is_file()
+    return Capture(
+        path=path,
+        name=_name(path, data),
+        category=None,
+        labels=labels,
+        repository=data.resolve().name,
+        group=f"{data.resolve().name}:{from_lab[1]}" if from_lab and is_lab else "",
+    )
 
 
 def _name(path: Path, data: Path) -> str:
@@ -80,7 +146,7 @@ def _labels_file(data: Path) -> Path | None:
 
 def _from_table(table: Path, data: Path) -> Iterator[Capture]:
     """Yield the captures of ``data`` that labels.csv lists; it names files below its own folder."""
-    inside = data.resolve()
+    inside, reviews = data.resolve(), find_reviews(table)
     for number, row in _rows(table, COLUMNS):
         path = table.parent.resolve() / row["file"]
         if not path.is_relative_to(inside):
@@ -94,8 +160,23 @@ def _from_table(table: Path, data: Path) -> Iterator[Capture]:
             path=path,
             name=_name(path, inside),
             category=_category(row),
-            repository=row.get(REPOSITORY, ""),
+            repository=_repository(row, table, number) or inside.name,
+            group=row.get(GROUP, ""),
+            review=reviews.get(path),
         )
+
+
+def _repository(row: dict[str, str], table: Path, number: int) -> str | None:
+    """Return who published a capture, without a remark in parentheses; None if no column says."""
+    if REPOSITORY not in row:
+        return None
+    name = row[REPOSITORY].partition(" (")[0].strip()
+    if not name:
+        raise DataError(
+            f"{table}, line {number} leaves {REPOSITORY} of {row['file']} empty: name the "
+            "repository, or the folder that it was recorded in"
+        )
+    return name
 
 
 def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
@@ -107,7 +188,8 @@ def _from_folders(files: list[Path], data: Path) -> Iterator[Capture]:
                 "category), or move it into a folder named after its class"
             )
         category = path.relative_to(data).parts[0].lower()
-        yield Capture(path=path, name=_name(path, data), category=category)
+        name = _name(path, data)
+        yield Capture(path=path, name=name, category=category, repository=data.resolve().name)
 
 
 def _category(row: dict[str, str]) -> str:
@@ -128,7 +210,8 @@ def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
                     f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
                 )
             for row in reader:
-                yield reader.line_num, {k: row[k] or "" for k in (*columns, REPOSITORY) if k in row}
+                known = (*columns, REPOSITORY, GROUP)
+                yield reader.line_num, {k: row[k] or "" for k in known if k in row}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{file} was given as a table of labels, but it is none: {error}"

@@ -83,6 +83,7 @@ class Dataset:
     notes: tuple[str, ...]  # what a reader of the numbers has to know: leaks, rows left out
     sha256: Mapping[str, str]  # of the files read, by name
     unlabelled: NDArray[np.float32] | None = None  # (n, features) further rows, to pre-train on
+    repositories: tuple[str, ...] = ()  # of captures: who published each of ``groups``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from idskit.data.dataset import (
     Reading,
     Request,
 )
+from idskit.data.families import CLASSES
 from idskit.data.published import cicids2017, iotid20, load_published, nsl_kdd
 from idskit.data.published import ciciot2023_tables as ciciot2023
 from idskit.data.unlabelled import read_unlabelled
@@ -43,23 +44,30 @@ OFFERS = {
         name: Offer(protocols=("honest", "paper"), labels=tuple(found.classes))
         for name, found in PUBLISHERS.items()
     },
-    "captures": Offer(protocols=("honest", "official"), labels=tuple(captures.CLASSES)),
+    "captures": Offer(protocols=("honest", "official"), labels=tuple(CLASSES)),
     own_table.NAME: Offer(protocols=("honest", "paper"), labels=("binary", "attack")),
 }
 DATASETS = tuple(OFFERS)
 
 
-def located(dataset: str, data: Path | None) -> tuple[str, Path]:
+def located(dataset: str, data: Sequence[Path]) -> tuple[str, Path | Sequence[Path]]:
     """Return the name and the files of what was asked for: a data set by name, or a table's path.
 
     Raises:
-        DataError: a name without its folder, a table with one, or neither.
+        DataError: a name without its folder, a table with one, neither, or several folders of
+            what is no captures.
     """
-    if data is not None and not (dataset not in OFFERS and Path(dataset).exists()):
-        return dataset, data
-    if data is not None:
+    if data and not (dataset not in OFFERS and Path(dataset).exists()):
+        if len(data) > 1 and dataset != "captures":
+            raise DataError(
+                f"{dataset} was asked for from {len(data)} folders, but only captures are read "
+                "from several: give one --data"
+            )
+        return dataset, data if len(data) > 1 else data[0]
+    if data:
         raise DataError(
-            f"{dataset} is a table of your own, and --data {data} was given as well: leave out one"
+            f"{dataset} is a table of your own, and --data {data[0]} was given as well: leave out "
+            "one"
         )
     if dataset in OFFERS:
         raise DataError(
@@ -76,7 +84,7 @@ def located(dataset: str, data: Path | None) -> tuple[str, Path]:
 
 def load(
     dataset: str,
-    data: Path,
+    data: Path | Sequence[Path],
     *,
     protocol: Protocol,
     labels: Labels,
@@ -88,7 +96,7 @@ def load(
 
     Args:
         dataset: one of ``DATASETS``.
-        data: folder with the publisher's files, or with labelled captures, or a table.
+        data: folder with the publisher's files, or folders with labelled captures, or a table.
         protocol: ``official`` (the publisher's split), ``honest`` (without duplicates, split by
             capture, file or time where the data allow) or ``paper`` (the published procedure with
             its leaks).
@@ -102,23 +110,27 @@ def load(
     """
     reading = reading or Reading()
     _check(dataset, data, protocol, labels, reading)
+    if dataset == "captures":
+        return captures.load(
+            data,
+            protocol=protocol,
+            labels=labels,
+            seed=seed,
+            generated=generated,
+            schema=captures.SCHEMAS[0] if reading.schema == OWN else reading.schema,
+        )
+    data = _only(data)
     request = Request(protocol=protocol, labels=labels, seed=seed, reading=reading)
     if dataset in PUBLISHERS:
         return load_published.load(PUBLISHERS[dataset], data, request)
     if dataset == own_table.NAME:
         return own_table.load(data, request)
-    if dataset == "nsl-kdd":
-        return nsl_kdd.load(
-            data, protocol=protocol, labels=labels, seed=seed, schema=reading.schema
-        )
-    return captures.load(
-        data,
-        protocol=protocol,
-        labels=labels,
-        seed=seed,
-        generated=generated,
-        schema=captures.SCHEMAS[0] if reading.schema == OWN else reading.schema,
-    )
+    return nsl_kdd.load(data, protocol=protocol, labels=labels, seed=seed, schema=reading.schema)
+
+
+def _only(data: Path | Sequence[Path]) -> Path:
+    """Return the one folder or table of a data set that has one."""
+    return data if isinstance(data, Path) else data[0]
 
 
 def load_more(
@@ -154,7 +166,13 @@ def load_unlabelled(dataset: Dataset, files: Sequence[Path]) -> NDArray[np.float
     return read_unlabelled(files, dataset.schema, known.spellings if known else {})
 
 
-def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading: Reading) -> None:
+def _check(
+    dataset: str,
+    data: Path | Sequence[Path],
+    protocol: Protocol,
+    labels: Labels,
+    reading: Reading,
+) -> None:
     if dataset not in OFFERS:
         raise DataError(f"data set {dataset!r} was asked for, but there are {', '.join(DATASETS)}")
     offer = OFFERS[dataset]
@@ -180,5 +198,6 @@ def _check(dataset: str, data: Path, protocol: Protocol, labels: Labels, reading
             f"schema {reading.schema!r} was asked for, but captures are read with "
             f"{', '.join(captures.SCHEMAS)}"
         )
-    if not data.is_dir():
-        raise DataError(f"{dataset} was asked for from {data}, which is not a folder")
+    for folder in [data] if isinstance(data, Path) else data:
+        if not folder.is_dir():
+            raise DataError(f"{dataset} was asked for from {folder}, which is not a folder")

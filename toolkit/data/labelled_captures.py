@@ -1,11 +1,11 @@
 """Labelled captures to a data set of flows, through the project's own flow engine.
 
-    folder ──> labelled captures ──> flows and features ──> sides by capture ──> rows
+    folders ──> labelled captures ──> flows and features ──> sides by group ──> rows
 
-A capture is labelled as a whole, by a line of labels.csv or by the name of its folder, or flow by
-flow, by a file ``<stem>.labels.csv`` next to it as ``idskit generate`` writes it. Rows are divided
-by capture and never by row: flows of one capture resemble each other far more than those of
-another.
+A capture is labelled as a whole, by a line of labels.csv or by the name of its folder; or flow by
+flow, by a file ``<stem>.labels.csv`` next to it as ``idskit generate`` and ``idskit lab`` write it,
+or by a review of its packets (``reviews``). Rows are divided by group of captures and never by row:
+flows of one scenario resemble each other far more than those of another.
 """
 
 from __future__ import annotations
@@ -13,45 +13,86 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.data import reviews
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, join
+from idskit.data.families import BENIGN, CLASSES, UNKNOWN, class_index, family_of
+from idskit.data.reviews import Review
+from idskit.flow import FLOW
 from idskit.generate import generate
 from idskit.profiles.flow_reader import open_flows
+from idskit.schema import Schema
 from idskit.schemas.catalog import schema_named
 
 SCHEMAS = ("gateway", "packets", "gateway-packets")  # the first by default
-BENIGN = "benign"
-# Attack families and the words in a category that put it there; the first that fits counts.
-FAMILIES = {
-    "web": ("web", "xss", "sql", "exploit"),
-    "amplification": ("amplification", "reflection"),
-    "brute-force": ("brute", "guess", "password"),
-    "malware": ("malware", "c2", "exfiltration", "botnet", "trojan"),
-    "flood": ("flood", "dos"),
-    "scan": ("scan", "sweep", "probe", "recon"),
-}
+DIVISION = 2  # of the rule by which captures are divided; a run records it
 BELOW_IP = "arp"  # attacks of categories with this word leave nothing in IP flows
-UNKNOWN = "unknown"  # an attack of a category that fits no family
-CLASSES: dict[Labels, tuple[str, ...]] = {
-    "binary": (BENIGN, "attack"),
-    "family": (BENIGN, *FAMILIES),
-}
 # One family of one capture gives at most this many rows, drawn at random, and at most this much
 # weight, in ordinary rows: a flood of 37,000 equal flows must not drown twenty web attacks.
 MOST_ROWS, MOST_WEIGHT = 2_000, 300.0
 TEST_FRACTION, VALIDATION_FRACTION = 0.25, 0.25
+SIDES = ("train", "validation", "test")
 GENERATED_PACKETS, GENERATED_MIX = 20_000, "home"
+GENERATED = "generated"  # the repository of the project's own captures
 # Generated captures are seeded from here on, away from the seeds that people pick for samples.
 GENERATED_SEED = 1_000_000
 BATCH = 8192
+MIXED = "several families"  # the stratum of such a group
+BY_CAPTURE, BY_FLOW, BELOW = "capture", "flow", "below IP"  # what labels the flows of a capture
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFlows:
+    """The flows of one capture, each with its family."""
+
+    capture: Capture
+    rows: NDArray[np.float32]  # (n, features)
+    families: NDArray[np.str_]  # (n,) empty where a flow is neither benign nor of the attack
+    labelled_by: str  # the capture, the flow, a filter, addresses; or why there is no label
+    sha256: str  # of the file; empty of a generated one
+
+    @property
+    def is_attack(self) -> bool:
+        """Whether an attack is in the capture, though perhaps in none of its flows."""
+        if self.capture.review is not None:
+            return self.capture.review.verdict == reviews.ATTACK
+        if self.capture.category is not None:
+            return family_of(self.capture.category) != BENIGN
+        return bool(self.attack_flows().any())
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the capture is neither benign nor an attack to those who read it."""
+        return self.labelled_by in reviews.PROBES
+
+    def attack_flows(self) -> NDArray[np.bool_]:
+        """Return which flows are of an attack."""
+        return np.asarray((self.families != BENIGN) & (self.families != ""))
+
+    def by_family(self) -> list[Flows]:
+        """Return the labelled flows, apart by family."""
+        found = [str(family) for family in np.unique(self.families[self.families != ""])]
+        attacks = [family for family in found if family != BENIGN]
+        stratum = MIXED if len(attacks) > 1 else (attacks or [BENIGN])[0]
+        return [
+            Flows(
+                capture=self.capture.name,
+                unit=self.capture.group or self.capture.name,
+                stratum=stratum,
+                family=family,
+                rows=self.rows[self.families == family],
+                repository=self.capture.repository,
+            )
+            for family in found
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +104,7 @@ class Flows:
     stratum: str  # units are divided in proportion within a stratum
     family: str
     rows: NDArray[np.float32]  # (n, features)
+    repository: str = ""
 
     @property
     def group(self) -> str:
@@ -71,7 +113,7 @@ class Flows:
 
 
 def load(
-    data: Path,
+    data: Path | Sequence[Path],
     *,
     protocol: Protocol,
     labels: Labels,
@@ -79,12 +121,13 @@ def load(
     generated: int = 0,
     schema: str = SCHEMAS[0],
 ) -> Dataset:
-    """Extract the flows of every labelled capture in ``data`` and divide them by capture.
+    """Extract the flows of every labelled capture in ``data`` and divide them by group.
 
     Args:
-        data: a folder of captures with a labels.csv in it or in its parent (columns file, label,
-            category), or with a folder for each class, or with a ``<stem>.labels.csv`` next to
-            each capture.
+        data: folders of captures, each with a labels.csv in it or in its parent (columns file,
+            label, category; perhaps source_repository and group; perhaps a reviewed.csv next to or
+            above it), or with a folder for each class, or with a ``<stem>.labels.csv`` next to each
+            capture.
         protocol: ``honest``, or ``official``, which is the same: there is no publisher's split.
         labels: two classes, or benign and the families of attacks.
         seed: of the split and of the rows drawn from large captures.
@@ -95,102 +138,132 @@ def load(
         DataError: no labelled captures, a capture without label, or too few captures to divide.
         CaptureError: a file that is not a capture.
     """
-    captures = find_captures(data)
-    above, below = _apart(captures)
-    flows, sha256 = [], {}
-    for capture in above:
-        sha256[capture.name] = hashlib.sha256(capture.path.read_bytes()).hexdigest()
-        flows += read_flows(capture, schema)
-    flows += _generated(generated, seed, schema)
-    notes = _notes(flows, below, labels, generated)
+    read = [read_capture(capture, schema) for capture in find_captures(data)]
+    read += _generated(generated, seed, schema)
     rng = np.random.default_rng(seed)
-    sides = divide(flows, rng)
-    parts = [_part(flows, sides, side, labels, rng) for side in ("train", "validation", "test")]
-    return check_dataset(
-        Dataset(
-            name="captures",
-            protocol=protocol,
-            schema=schema_named(schema),
-            classes=CLASSES[labels],
-            groups=_groups(flows),
-            train=parts[0],
-            validation=parts[1],
-            test=parts[2],
-            notes=(*notes, *_untested(flows, sides)),
-            sha256=sha256,
-        )
+    sides = divide([flows for item in read for flows in item.by_family()], rng)
+    notes = _notes(read, labels, generated)
+    dataset = assemble(read, sides, protocol=protocol, labels=labels, schema=schema, rng=rng)
+    return check_dataset(replace(dataset, notes=(*notes, *dataset.notes)))
+
+
+def assemble(
+    read: Sequence[LabelledFlows],
+    sides: Mapping[str, str],
+    *,
+    protocol: Protocol,
+    labels: Labels,
+    schema: str,
+    rng: np.random.Generator,
+) -> Dataset:
+    """Return the data set of captures whose units have the ``sides`` given, drawn by ``rng``."""
+    flows = [part for item in read for part in item.by_family()]
+    groups = _groups(flows)
+    train, validation, test = (_part(flows, sides, side, labels, rng) for side in SIDES)
+    repositories = {part.group: part.repository for part in flows}
+    return Dataset(
+        name="captures",
+        protocol=protocol,
+        schema=schema_named(schema),
+        classes=CLASSES[labels],
+        groups=groups,
+        train=train,
+        validation=validation,
+        test=test,
+        notes=tuple(_untested(flows, sides)),
+        sha256={item.capture.name: item.sha256 for item in read if item.sha256},
+        repositories=tuple(repositories[group] for group in groups),
     )
 
 
-def family_of(category: str) -> str:
-    """Return the family of a category: benign, one of FAMILIES, or UNKNOWN."""
-    if category in (BENIGN, "normal"):
-        return BENIGN
-    fitting = (f for f, words in FAMILIES.items() if any(word in category for word in words))
-    return next(fitting, UNKNOWN)
-
-
 def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
-    """Return the flows of one capture by family, without those that its label file lacks.
+    """Return the flows of one capture by family, without those that have no label.
 
     Raises:
         CaptureError: not a capture.
         DataError: a label file that cannot be read.
     """
-    with open_flows(capture.path, schema) as reader:
-        batches = list(reader.batches(BATCH))
-    if not batches:
-        return []
-    records = np.concatenate([batch.flows for batch in batches])
-    rows = np.concatenate([batch.features for batch in batches]).astype(np.float32)
-    if capture.category is not None:
-        families = np.full(len(rows), family_of(capture.category))
-    else:
-        categories = FlowLabels.read(capture.labels).categories(records)
-        families = np.array([family_of(category) if category else "" for category in categories])
-    whole = capture.category is not None
-    return [
-        Flows(
-            capture=capture.name,
-            unit=_unit(capture.name),
-            stratum=str(family) if whole else "labelled by flow",
-            family=str(family),
-            rows=rows[families == family],
-        )
-        for family in np.unique(families[families != ""])
-    ]
+    return read_capture(capture, schema).by_family()
 
 
-def _apart(captures: Iterable[Capture]) -> tuple[list[Capture], list[Capture]]:
-    """Return captures to read, and those of attacks below IP."""
-    below = [c for c in captures if c.category is not None and BELOW_IP in _words(c.category)]
-    return [c for c in captures if c not in below], below
+def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> LabelledFlows:
+    """Return all flows of one capture with their families.
 
-
-def _words(category: str) -> list[str]:
-    return re.split(r"[^a-z0-9]+", category.lower())
-
-
-def _unit(name: str) -> str:
-    """Return what a capture shows: IoT SENTINEL took several per device, numbered "_Setup-A-1".
-
-    Devices of one model (EdnetCam1, EdnetCam2) are one unit too.
+    Raises:
+        CaptureError: not a capture.
+        DataError: a label file that cannot be read.
     """
-    device, setup, _ = Path(name).name.partition("_Setup-")
-    return device.rstrip("0123456789") if setup else name
+    wanted = schema_named(schema) if isinstance(schema, str) else schema
+    if is_below_ip(capture):
+        return LabelledFlows(
+            capture=capture,
+            rows=np.empty((0, len(wanted)), np.float32),
+            families=np.empty(0, np.str_),
+            labelled_by=BELOW,
+            sha256="",
+        )
+    with open_flows(capture.path, wanted) as reader:
+        batches = list(reader.batches(BATCH))
+    records = np.concatenate([np.empty(0, FLOW), *(batch.flows for batch in batches)])
+    rows = np.concatenate([np.empty((0, len(wanted))), *(batch.features for batch in batches)])
+    families, labelled_by = _label(capture, records)
+    return LabelledFlows(
+        capture=capture,
+        rows=rows.astype(np.float32),
+        families=families,
+        labelled_by=labelled_by,
+        sha256=hashlib.sha256(capture.path.read_bytes()).hexdigest(),
+    )
 
 
-def _generated(count: int, seed: int, schema: str) -> list[Flows]:
+def is_below_ip(capture: Capture) -> bool:
+    """Return whether a capture is published as of an attack that no IP flow shows."""
+    category = capture.category or ""
+    return capture.review is None and BELOW_IP in re.split(r"[^a-z0-9]+", category)
+
+
+def _label(capture: Capture, records: NDArray[np.void]) -> tuple[NDArray[np.str_], str]:
+    """Return the family of each flow, empty where it has none, and what tells it."""
+    if capture.category is None:
+        categories = FlowLabels.read(capture.labels).categories(records)
+        found = [family_of(category) if category else "" for category in categories]
+        return np.array(found, np.str_), BY_FLOW
+    if capture.review is not None:
+        return _reviewed(capture.review, capture.category, records)
+    return np.full(len(records), family_of(capture.category)), BY_CAPTURE
+
+
+def _reviewed(
+    review: Review, category: str, records: NDArray[np.void]
+) -> tuple[NDArray[np.str_], str]:
+    """Label flows by what reading the capture gave; background flows of an attack get no label."""
+    if review.verdict == reviews.BENIGN:
+        return np.full(len(records), BENIGN), BY_CAPTURE
+    if review.verdict in reviews.PROBES:
+        return np.full(len(records), ""), review.verdict
+    published = UNKNOWN if family_of(category) == BENIGN else family_of(category)
+    family = family_of(review.kind) if review.kind else published
+    attack, labelled_by = review.attack_flows(records)
+    return np.where(attack, family, ""), labelled_by
+
+
+def _generated(count: int, seed: int, schema: str) -> list[LabelledFlows]:
     """Return the flows of ``count`` generated captures."""
-    flows: list[Flows] = []
+    found = []
     with TemporaryDirectory() as folder:
         for number in range(count):
             path = Path(folder) / f"generated-{number}.pcap"
             capture_seed = GENERATED_SEED + 1000 * seed + number
             made = generate(path, packets=GENERATED_PACKETS, mix=GENERATED_MIX, seed=capture_seed)
-            capture = Capture(path=path, name=path.name, category=None, labels=made.labels)
-            flows += read_flows(capture, schema)
-    return flows
+            capture = Capture(
+                path=path,
+                name=path.name,
+                category=None,
+                labels=made.labels,
+                repository=GENERATED,
+            )
+            found.append(replace(read_capture(capture, schema), sha256=""))
+    return found
 
 
 def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
@@ -199,7 +272,7 @@ def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
     A stratum of one unit is trained on, of two also tested, of three or more also validated.
     """
     sides: dict[str, str] = {}
-    strata = {item.unit: item.stratum for item in flows}
+    strata = _strata(flows)
     for stratum in sorted(set(strata.values())):
         units = sorted(unit for unit, unit_stratum in strata.items() if unit_stratum == stratum)
         order = [units[i] for i in rng.permutation(len(units))]
@@ -213,12 +286,25 @@ def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
     return sides
 
 
+def _strata(flows: list[Flows]) -> dict[str, str]:
+    """Return the stratum of every unit: that of its attack, where it has one."""
+    strata: dict[str, str] = {}
+    for item in sorted(flows, key=lambda item: item.stratum):
+        if strata.setdefault(item.unit, item.stratum) == BENIGN:
+            strata[item.unit] = item.stratum
+    return strata
+
+
 def _part(
-    flows: list[Flows], sides: dict[str, str], side: str, labels: Labels, rng: np.random.Generator
+    flows: list[Flows],
+    sides: Mapping[str, str],
+    side: str,
+    labels: Labels,
+    rng: np.random.Generator,
 ) -> Part:
     """Return the rows of one side, at most ``MOST_ROWS`` per capture and family."""
     groups = _groups(flows)
-    chosen = [item for item in flows if sides[item.unit] == side]
+    chosen = [item for item in flows if sides.get(item.unit) == side]
     parts = [_capped(item, labels, groups.index(item.group), rng) for item in chosen]
     columns = flows[0].rows.shape[1] if flows else 0
     empty = _empty(columns)
@@ -245,42 +331,49 @@ def _empty(columns: int) -> Part:
     )
 
 
-def class_index(family: str, labels: Labels) -> int:
-    """Return the class of a family; -1 for an unknown one among families."""
-    if family == BENIGN:
-        return 0
-    if labels == "binary":
-        return 1
-    return -1 if family == UNKNOWN else CLASSES[labels].index(family)
-
-
 def _groups(flows: list[Flows]) -> tuple[str, ...]:
     return tuple(sorted({item.group for item in flows}))
 
 
-def _notes(flows: list[Flows], below: list[Capture], labels: Labels, generated: int) -> list[str]:
-    counts = Counter(item.family for item in flows)
+def _notes(read: list[LabelledFlows], labels: Labels, generated: int) -> list[str]:
     notes = [
-        "divided by capture; a capture counts for at most "
+        "divided by group of captures; a capture counts for at most "
         f"{MOST_WEIGHT:g} rows of one family, {MOST_ROWS} are drawn"
     ]
     if generated:
         notes.append(f"{generated} captures were generated (mix {GENERATED_MIX})")
+    notes += how_labelled(read)
+    below = [item.capture for item in read if item.labelled_by == BELOW]
     if below:
         names = ", ".join(f"{capture.name} ({capture.category})" for capture in below)
         notes.append(f"left out, attacks that leave nothing in IP flows: {names}")
-    if counts[UNKNOWN]:
+    unknown = [item.capture.name for item in read if (item.families == UNKNOWN).any()]
+    if unknown:
         fate = "counted as attack" if labels == "binary" else "left out"
-        names = ", ".join(item.capture for item in flows if item.family == UNKNOWN)
-        notes.append(f"category of no known family, {fate}: {names}")
+        notes.append(f"category of no known family, {fate}: {', '.join(unknown)}")
     return notes
 
 
-def _untested(flows: list[Flows], sides: dict[str, str]) -> list[str]:
+def how_labelled(read: Iterable[LabelledFlows]) -> list[str]:
+    """Return a note on what reviewed captures were labelled by; none if there is no review."""
+    reviewed = [item for item in read if item.capture.review is not None]
+    counts = Counter(item.labelled_by for item in reviewed)
+    if not reviewed:
+        return []
+    kept = (BY_CAPTURE, reviews.BY_FILTER, reviews.BY_ADDRESSES)
+    out = ", ".join(f"{name} {counts[name]}" for name in sorted(counts.keys() - set(kept)))
+    return [
+        f"reviewed captures: {counts[BY_CAPTURE]} benign, attack flows selected by filter in "
+        f"{counts[reviews.BY_FILTER]} and by addresses in {counts[reviews.BY_ADDRESSES]}; left "
+        f"out: {out or 'none'}"
+    ]
+
+
+def _untested(flows: list[Flows], sides: Mapping[str, str]) -> list[str]:
     """Return notes on families of which a side has no capture."""
     notes = []
-    for side in ("train", "validation", "test"):
-        present = {item.family for item in flows if sides[item.unit] == side}
+    for side in SIDES:
+        present = {item.family for item in flows if sides.get(item.unit) == side}
         absent = sorted({item.family for item in flows} - present)
         if absent:
             notes.append(f"no {side} capture of: {', '.join(absent)}")

@@ -40,7 +40,7 @@ def train_seeds(
     settings: TrainingSettings,
     seeds: int,
     *,
-    data: Path,
+    data: Path | Sequence[Path],
     output: Path,
     resume: bool = False,
     keep: Keep = "median",

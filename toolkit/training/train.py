@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -39,7 +39,11 @@ PACKAGES = ("idskit", "torch", "numpy", "lightgbm", "safetensors")
 
 
 def train(
-    settings: TrainingSettings, *, data: Path, output: Path, resume: bool = False
+    settings: TrainingSettings,
+    *,
+    data: Path | Sequence[Path],
+    output: Path,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train on the data set that ``settings`` names and write the folder ``output``.
 
@@ -66,7 +70,7 @@ def train(
         return train_on(load_data(whole, data), whole, output=output, resume=resume)
 
 
-def load_data(settings: ResolvedSettings, data: Path) -> Dataset:
+def load_data(settings: ResolvedSettings, data: Path | Sequence[Path]) -> Dataset:
     """The data set that ``settings`` name, divided as they say, with the training rows they ask."""
     dataset = load(
         settings.dataset,

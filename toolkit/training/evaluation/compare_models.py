@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def compare(
     settings: TrainingSettings,
     models: tuple[str, ...],
     *,
-    data: Path,
+    data: Path | Sequence[Path],
     output: Path,
     resume: bool = False,
 ) -> Comparison:

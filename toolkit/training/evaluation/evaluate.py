@@ -45,7 +45,7 @@ def evaluate(
     model: Path,
     dataset: str,
     *,
-    data: Path,
+    data: Path | Sequence[Path],
     device: str = "cpu",
     threads: int | None = None,
     label_column: str | None = Reading.label_column,
@@ -104,7 +104,7 @@ def evaluate(
     }
 
 
-def _unseen_captures(facts: Mapping[str, Any], data: Path) -> list[Capture]:
+def _unseen_captures(facts: Mapping[str, Any], data: Path | Sequence[Path]) -> list[Capture]:
     """The captures of a folder from which none was trained on; of any other folder none.
 
     Files are compared by content, so a copy under another name is known.
@@ -134,7 +134,11 @@ def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[st
 
 
 def _transfer(
-    scorer: Scorer, model: Path, dataset: str, data: Path, reading: Reading
+    scorer: Scorer,
+    model: Path,
+    dataset: str,
+    data: Path | Sequence[Path],
+    reading: Reading,
 ) -> dict[str, Any]:
     """Measure on the rows of a data set that training knew nothing of."""
     profile = scorer.schema.name

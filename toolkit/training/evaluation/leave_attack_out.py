@@ -8,7 +8,7 @@ found.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def report_left_out(
     settings: TrainingSettings,
     document: Mapping[str, Any],
     *,
-    data: Path,
+    data: Path | Sequence[Path],
     output: Path,
     resume: bool = False,
 ) -> dict[str, Any]:
