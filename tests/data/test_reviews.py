@@ -124,7 +124,7 @@ def make_review(**changes: object) -> Review:
         (make_review(attack_filter="arp", attackers=("10.0.0.9",)), ".....", "no flow"),
         (make_review(attackers=("10.0.0.1",), victims=("10.0.0.2",)), "T.T..", "addresses"),
         (make_review(attackers=("mac:00:11", "10.0.0.9"), victims=("*",)), "...T.", "addresses"),
-        (make_review(), ".....", "no flow"),
+        (make_review(), ".....", "not located"),
     ],
 )
 def test_attack_flows_are_told_by_the_filter_and_else_by_addresses(

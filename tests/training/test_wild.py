@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from idskit.errors import DataError
+from idskit.errors import DataError, RunError
 from idskit.generate import generate
 from idskit.metrics import exact_interval
 from idskit.modelfile.model_path import model_path
@@ -102,5 +102,5 @@ def test_a_folder_that_training_knew_nothing_of_is_judged_by_capture(folder: Pat
 def test_a_capture_that_was_trained_on_is_known_by_its_content(folder: Path, shared: Path):
     trained_on = shared / "data" / "pcap" / "labelled" / "benign"
     shutil.copy(next(trained_on.glob("iot-sentinel_Aria_*.pcap")), folder / "calm.pcap")
-    with model_path() as model, pytest.raises(DataError, match="no training row of class"):
-        evaluate(model, "captures", data=folder, threads=1)  # divided, as for training
+    with model_path() as model, pytest.raises(RunError, match="divided by an earlier rule"):
+        evaluate(model, "captures", data=folder, threads=1)

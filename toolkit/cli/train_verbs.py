@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -96,7 +97,21 @@ class SeedChoice:
     )
 
 
-@verb("idskit.training.settings:TrainingSettings", SeedChoice, extra="train")
+@dataclass(frozen=True, kw_only=True)
+class LeaveOut:
+    """Which captures are left out in turn, to measure on networks that training never saw."""
+
+    leave_out: Sequence[Literal["repositories", "groups", "categories"]] = option(
+        (),
+        "Instead of a run, train without parts of captures in turn and judge them: repositories "
+        "(labs), groups (scenarios) or categories (families of attacks); repeatable",
+    )
+    folds: int = option(
+        8, "Most parts that repositories or groups are put into", low=3, high=1000, advanced=True
+    )
+
+
+@verb("idskit.training.settings:TrainingSettings", SeedChoice, LeaveOut, extra="train")
 def train(  # noqa: PLR0913 - one parameter per flag
     dataset: Annotated[
         str,
@@ -113,6 +128,7 @@ def train(  # noqa: PLR0913 - one parameter per flag
     *,
     settings: TrainingSettings,
     choice: SeedChoice,
+    parts: LeaveOut,
     model: Annotated[
         str,
         typer.Option(
@@ -155,6 +171,13 @@ def train(  # noqa: PLR0913 - one parameter per flag
     named, folders = located(dataset, data or ())
     settings = replace(settings, dataset=named)
     run: dict[str, Any] = {"data": folders, "output": output, "resume": resume}
+    if parts.leave_out:
+        if named != "captures" or seeds or html or leave_one_attack_out:
+            raise typer.BadParameter(
+                "--leave-out goes with captures, without --seeds, --html and --leave-one-attack-out"
+            )
+        _leave_out(settings, parts, model, json_file, **run)
+        return
     if model not in MODELS:
         if seeds or html or leave_one_attack_out:
             raise typer.BadParameter(
@@ -176,6 +199,27 @@ def train(  # noqa: PLR0913 - one parameter per flag
     show_metrics(metrics, console())
     conclude(f"run written to {output}")
     write_document(json_file, metrics)
+
+
+def _leave_out(
+    settings: TrainingSettings, parts: LeaveOut, model: str, json_file: Path | None, **run: Any
+) -> None:
+    """Train without parts of the captures in turn, and show how they are judged."""
+    from idskit.models.network import MODELS
+    from idskit.training.evaluation.leave_captures_out import TREES_ONLY, leave_captures_out
+    from idskit.training.views.capture_tables import show_left_out
+
+    if model not in (*MODELS, TREES_ONLY):
+        raise typer.BadParameter(
+            f"--leave-out trains one network next to LightGBM, or {TREES_ONLY} alone: name one "
+            "with --model"
+        )
+    network = model != TREES_ONLY
+    settings = replace(settings, model=model) if network else settings
+    kinds = tuple(dict.fromkeys(parts.leave_out))
+    found = leave_captures_out(settings, kinds, network=network, folds=parts.folds, **run)
+    show_left_out(found, console())
+    write_document(json_file, found)
 
 
 def _compare_models(

@@ -70,8 +70,8 @@ class LabelledFlows:
 
     @property
     def is_probe(self) -> bool:
-        """Whether the capture is neither benign nor an attack to those who read it."""
-        return self.labelled_by in reviews.PROBES
+        """Whether nobody can say that a verdict on the capture is right, or wrong."""
+        return self.labelled_by in (*reviews.PROBES, reviews.NOT_LOCATED)
 
     def attack_flows(self) -> NDArray[np.bool_]:
         """Return which flows are of an attack."""
@@ -139,7 +139,7 @@ def load(
         CaptureError: a file that is not a capture.
     """
     read = [read_capture(capture, schema) for capture in find_captures(data)]
-    read += _generated(generated, seed, schema)
+    read += generated_flows(generated, seed, schema)
     rng = np.random.default_rng(seed)
     sides = divide([flows for item in read for flows in item.by_family()], rng)
     notes = _notes(read, labels, generated)
@@ -247,7 +247,7 @@ def _reviewed(
     return np.where(attack, family, ""), labelled_by
 
 
-def _generated(count: int, seed: int, schema: str) -> list[LabelledFlows]:
+def generated_flows(count: int, seed: int, schema: str) -> list[LabelledFlows]:
     """Return the flows of ``count`` generated captures."""
     found = []
     with TemporaryDirectory() as folder:

@@ -29,7 +29,9 @@ COLUMNS = ("file", "verdict", "attackers", "victims", "attack_filter", "kind", "
 REASON = "reason"  # a column of the overlay
 ANY = "*"
 HARDWARE = "mac:"  # before addresses that flows do not hold
-BY_FILTER, BY_ADDRESSES, NO_FLOW = "filter", "addresses", "no flow"
+BY_FILTER, BY_ADDRESSES = "filter", "addresses"
+NO_FLOW = "no flow"  # the attack is in no IP flow
+NOT_LOCATED = "not located"  # nobody says which flows the attack is in
 _NO_RECORDS = np.zeros(0, FLOW)
 
 
@@ -56,8 +58,10 @@ class Review:
             if (selected == TRUE).any():
                 return np.asarray(selected == TRUE), BY_FILTER
             uncertain = np.asarray(selected == UNCERTAIN)
+            if not uncertain.any():
+                return uncertain, NO_FLOW
         if not (self.attackers or self.victims):
-            return np.zeros(len(records), np.bool_), NO_FLOW
+            return np.zeros(len(records), np.bool_), NOT_LOCATED
         ends = (_addresses(self.attackers), _addresses(self.victims))
         found = uncertain & between(*ends, records)
         return found, BY_ADDRESSES if found.any() else NO_FLOW

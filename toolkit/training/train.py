@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from idskit import metrics
 from idskit.data.dataset import Dataset, Part
 from idskit.data.datasets import load, load_more, load_unlabelled
+from idskit.data.labelled_captures import DIVISION
 from idskit.data.resample import resample
 from idskit.errors import RunError
 from idskit.files.output import write_json
@@ -234,6 +235,7 @@ def _run(
             "metrics": {name: document[name] for name in ("validation", "test")},
             "versions": {"python": platform.python_version()}
             | {package: version(package) for package in PACKAGES},
+            **({"division": DIVISION} if dataset.name == "captures" else {}),
         },
         calibration=_calibration_rows(dataset.train, rng),
         held=_labelled(_sample(dataset.validation, HELD_ROWS, rng)),

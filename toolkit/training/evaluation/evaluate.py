@@ -16,6 +16,7 @@ from idskit import metrics
 from idskit.data.capture_labels import Capture, find_captures
 from idskit.data.dataset import OWN, Dataset, Part, Reading, join
 from idskit.data.datasets import load
+from idskit.data.labelled_captures import DIVISION, how_labelled
 from idskit.detect.detector import Detector
 from idskit.detect.session import thread_count
 from idskit.errors import IdskitError, ModelError, RunError, SchemaError
@@ -82,6 +83,12 @@ def evaluate(
     if dataset == "captures" and (unseen := _unseen_captures(scorer.facts, data)):
         return _judge_wild(scorer, model, unseen)
     own = _split_of(scorer.facts, model)
+    if dataset == "captures" and scorer.facts.get("division") != DIVISION:
+        raise RunError(
+            f"{model} was trained on captures that were divided by an earlier rule, so which of "
+            f"those in {data} it was not fitted to is not known: evaluate it on captures that it "
+            "was not trained on, or train it again"
+        )
     if scorer.facts.get("dataset") not in (None, dataset):
         reading = Reading(label_column=label_column, benign_labels=benign_labels)
         return _transfer(scorer, model, dataset, data, reading)
@@ -113,22 +120,23 @@ def _unseen_captures(facts: Mapping[str, Any], data: Path | Sequence[Path]) -> l
     known = set(facts.get("sha256", {}).values())
     if any(hashlib.sha256(capture.path.read_bytes()).hexdigest() in known for capture in captures):
         return []
-    return [capture for capture in captures if capture.category is not None]
+    return captures
 
 
 def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[str, Any]:
     """Measure on captures of which training knew nothing, capture by capture."""
 
-    def scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return metrics.attack_score(scorer.probabilities(rows.astype(np.float32)))
+    def scores(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return metrics.attack_score(scorer.probabilities(rows)) if len(rows) else np.empty(0)
 
-    judged = wild.judge(captures, scorer.schema, scores, scorer.threshold)
+    judged, read = wild.judge(captures, scorer.schema, scores, scorer.threshold)
     return {
         "model": model.name,
         "runtime": scorer.name,
         "dataset": "captures",
         "trained_on": scorer.facts.get("dataset", "unknown"),
         "threshold": scorer.threshold,
+        "notes": how_labelled(read),
         "wild": wild.report(judged),
     }
 

@@ -2,12 +2,14 @@
 
 A person does not read flows: of a capture of an attack, what counts is whether anything is raised,
 and of a benign one whether nothing is. A repository of captures is one lab, and models recognise
-labs, so intervals are drawn over repositories and every rate is shown for each of them.
+labs, so intervals are drawn over repositories and every rate is shown for each of them. Background
+flows of an attack capture count for nothing, and what nobody can call benign or an attack (a matter
+of policy, unsure, not visible) is shown apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,22 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.data.capture_labels import BENIGN, Capture
+from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.errors import DataError
-from idskit.metrics import area_under, detection_rate, exact_interval, roc_curve
-from idskit.profiles.flow_reader import open_flows
+from idskit.metrics import area_under, exact_interval, roc_curve
 from idskit.schema import Schema
 
 BENIGN_RATES = (0.01, 0.02, 0.05)  # of benign captures that may be flagged
 RESAMPLES = 1_000  # draws of the bootstrap over repositories
-_BATCH = 8192
 _CONFIDENCE = 95.0  # per cent
+_LISTED = BENIGN_RATES[-1]  # the rate at which kinds of attacks are listed
+UNSEEN = "not said"  # where an attack shows, if nobody said
 
-Scores = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What a model says of one capture: how many flows it has, and how suspicious they are."""
+    """What a model says of one capture: how many flows it has, and how suspicious they are.
+
+    Only flows of the attack count in an attack capture.
+    """
 
     capture: str
     repository: str
@@ -38,61 +44,83 @@ class Judged:
     flows: int
     flagged: int  # flows that reach the threshold
     score: float  # of the most suspicious flow; 0 where there is none
+    group: str = ""
+    where: str = ""  # what shows the attack to a reader: payload, host, flow, none
+    probe: str = ""  # why the capture counts as neither benign nor attack; empty where it counts
 
     @property
     def is_attack(self) -> bool:
-        """Whether the capture was published as one of an attack."""
+        """Whether the capture is one of an attack."""
         return self.category != BENIGN[0]
 
 
 def judge(
     captures: Iterable[Capture], schema: Schema, scores: Scores, threshold: float
-) -> list[Judged]:
-    """Score every flow of every capture.
+) -> tuple[list[Judged], list[LabelledFlows]]:
+    """Score every flow of every capture; return what is said of them, and their labels.
 
     Args:
-        captures: labelled as a whole.
+        captures: labelled as a whole, or by flow.
         schema: columns that the model reads.
         scores: attack scores (n,) of raw features (n, columns).
         threshold: a flow is flagged when its score reaches it.
 
     Raises:
         CaptureError: a file is not a capture.
+        DataError: a file of flow labels cannot be read.
     """
-    return [_judged(capture, schema, scores, threshold) for capture in captures]
+    read = [read_capture(capture, schema) for capture in captures]
+    return [judged(flows, scores(flows.rows), threshold) for flows in read], read
 
 
-def _judged(capture: Capture, schema: Schema, scores: Scores, threshold: float) -> Judged:
-    flows, flagged, highest = 0, 0, 0.0
-    with open_flows(capture.path, schema) as reader:
-        for batch in reader.batches(_BATCH):
-            found = scores(batch.features)
-            flows += len(batch)
-            flagged += int((found >= threshold).sum())
-            highest = max(highest, float(found.max()))
+def judged(read: LabelledFlows, scores: NDArray[np.float64], threshold: float) -> Judged:
+    """Return what the scores (n,) of a capture's flows say of it."""
+    counted = np.ones(len(scores), np.bool_)
+    if not read.is_probe:
+        counted = read.attack_flows() if read.is_attack else read.families == BENIGN[0]
+    found, review = scores[counted], read.capture.review
     return Judged(
-        capture=capture.name,
-        repository=capture.repository,
-        category=capture.category or "",
-        flows=flows,
-        flagged=flagged,
-        score=highest,
+        capture=read.capture.name,
+        repository=read.capture.repository,
+        category=_category(read),
+        flows=len(found),
+        flagged=int((found >= threshold).sum()),
+        score=float(found.max(initial=0.0)),
+        group=read.capture.group,
+        where=review.where if review is not None and read.is_attack else "",
+        probe=read.labelled_by if read.is_probe else "",
     )
 
 
-def report(judged: list[Judged], *, seed: int = 0) -> dict[str, Any]:
+def _category(read: LabelledFlows) -> str:
+    """Return the kind of attack as it was read or published, or of flows their family."""
+    if not read.is_attack:
+        return BENIGN[0]
+    review, published = read.capture.review, read.capture.category
+    if review is not None and review.kind:
+        return review.kind
+    if published not in (None, *BENIGN):
+        return str(published)
+    families = np.unique(read.families[read.attack_flows()])
+    return "+".join(map(str, families)) or "attack"
+
+
+def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
     """Sum up judged captures, ready for JSON.
 
     Returns:
         captures (benign and attack: how many, how many raised, share and its exact 95 % interval),
         flows (benign ones: how many, flagged, share, interval), roc_auc over captures with its
         interval over repositories, found_at (attack captures found when so many benign captures
-        are flagged), categories and repositories (captures, raised), and wrong (the captures that
-        are judged wrongly, most surprising first).
+        are flagged, with intervals), categories, repositories and where (captures, raised; of
+        attacks also how many are found at the last of these rates), probes (captures that count as
+        neither, by the reason), and wrong (the captures that are judged wrongly, most surprising
+        first).
 
     Raises:
         DataError: no attack or no benign capture.
     """
+    judged = [item for item in found if not item.probe]
     attack = np.array([item.is_attack for item in judged], np.bool_)
     if attack.all() or not attack.any():
         raise DataError(
@@ -101,26 +129,33 @@ def report(judged: list[Judged], *, seed: int = 0) -> dict[str, Any]:
             "give captures of both kinds"
         )
     score = np.array([item.score for item in judged])
-    curve = roc_curve(attack, score)
-    benign = [item for item in judged if not item.is_attack]
+    levels = {rate: level_at(score[~attack], rate) for rate in BENIGN_RATES}
+    level = levels[_LISTED]
+    benign, attacks = ([i for i in judged if i.is_attack == kind] for kind in (False, True))
     return {
-        "captures": {
-            "benign": _share(sum(item.flagged > 0 for item in benign), len(benign)),
-            "attack": _share(
-                sum(item.flagged > 0 for item in judged if item.is_attack), int(attack.sum())
-            ),
-        },
-        "benign_flows": _share(sum(i.flagged for i in benign), sum(i.flows for i in benign)),
-        "roc_auc": area_under(curve),
+        "captures": {"benign": _raised(benign), "attack": _raised(attacks)},
+        "benign_flows": share(sum(i.flagged for i in benign), sum(i.flows for i in benign)),
+        "roc_auc": area_under(roc_curve(attack, score)),
         "roc_auc_interval": _auc_interval(judged, attack, score, seed),
-        "found_at": {f"{rate:g}": detection_rate(curve, rate) for rate in BENIGN_RATES},
-        "categories": _grouped(judged, lambda item: item.category),
-        "repositories": _grouped(judged, lambda item: f"{item.repository} ({_kind(item)})"),
+        "found_at": {
+            f"{rate:g}": share(int((score[attack] > least).sum()), len(attacks))
+            for rate, least in levels.items()
+        },
+        "categories": _grouped(judged, lambda item: item.category, level),
+        "repositories": _grouped(judged, lambda i: f"{i.repository} ({_kind(i)})", level),
+        "where": _grouped(attacks, lambda item: item.where or UNSEEN, level),
+        "probes": _grouped([i for i in found if i.probe], lambda item: item.probe, level),
         "wrong": [asdict(item) for item in _wrong(judged)],
     }
 
 
-def _share(hits: int, of: int) -> dict[str, Any]:
+def level_at(benign: NDArray[np.float64], rate: float) -> float:
+    """Return the score above which at most ``rate`` of the benign captures are."""
+    return float(np.sort(benign)[::-1][int(rate * len(benign) + 1e-9)])
+
+
+def share(hits: int, of: int) -> dict[str, Any]:
+    """Return a share with its exact 95 % interval."""
     return {
         "of": of,
         "raised": hits,
@@ -129,28 +164,34 @@ def _share(hits: int, of: int) -> dict[str, Any]:
     }
 
 
+def _raised(items: Sequence[Judged]) -> dict[str, Any]:
+    return share(sum(item.flagged > 0 for item in items), len(items))
+
+
 def _kind(item: Judged) -> str:
     return "attack" if item.is_attack else BENIGN[0]
 
 
-def _grouped(judged: list[Judged], name: Callable[[Judged], str]) -> Mapping[str, Any]:
-    """Captures and those with anything raised, by name."""
+def _grouped(
+    judged: Sequence[Judged], name: Callable[[Judged], str], level: float
+) -> Mapping[str, Any]:
+    """Captures, those with anything raised and those above a level, by name."""
     names = sorted({name(item) for item in judged})
     members = {key: [item for item in judged if name(item) == key] for key in names}
     return {
-        key: _share(sum(item.flagged > 0 for item in items), len(items))
+        key: {**_raised(items), "found": sum(item.score > level for item in items)}
         for key, items in members.items()
     }
 
 
-def _wrong(judged: list[Judged]) -> list[Judged]:
+def _wrong(judged: Sequence[Judged]) -> list[Judged]:
     """Benign captures with something raised and attacks with nothing, furthest off first."""
     wrong = [item for item in judged if (item.flagged > 0) != item.is_attack]
     return sorted(wrong, key=lambda item: item.score if item.is_attack else -item.score)
 
 
 def _auc_interval(
-    judged: list[Judged], attack: NDArray[np.bool_], score: NDArray[np.float64], seed: int
+    judged: Sequence[Judged], attack: NDArray[np.bool_], score: NDArray[np.float64], seed: int
 ) -> list[float] | None:
     """Bootstrap the AUC over repositories: captures of one lab are not independent.
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from idskit.metrics import false_alerts_per_hour
+from idskit.training.views.capture_tables import show_wild
 
 GROUPS_SHOWN = 30
 ONE_SEED = (
@@ -67,59 +68,6 @@ def show_evaluation(result: Mapping[str, Any], console: Console) -> None:
     _show(title, {name: result["test"]}, console)
     _show_groups(result["groups"], console)
     _show_notes(result["notes"], console)
-
-
-def show_wild(result: Mapping[str, Any], console: Console) -> None:
-    """Print what ``evaluate`` found on captures that the model never saw."""
-    found = result["wild"]
-    table = Table(
-        title=f"captures never seen, by {escape(result['model'])} at {result['threshold']:.4g}",
-        title_justify="left",
-    )
-    for name in ("measure", "found", "95 % interval"):
-        table.add_column(name, justify="left" if name == "measure" else "right")
-    for cells in wild_rows(found):
-        table.add_row(*cells)
-    console.print(table)
-    for title in ("categories", "repositories"):
-        _show_shares(title, found[title], console)
-    console.print(f"{len(found['wrong']):,} captures are judged wrongly: --json names them")
-
-
-def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Measure, value and interval of what ``wild.report`` gives."""
-    shares = {
-        "benign captures with anything raised": found["captures"]["benign"],
-        "attack captures with anything raised": found["captures"]["attack"],
-        "benign flows flagged": found["benign_flows"],
-    }
-    area, interval = found["roc_auc"], found["roc_auc_interval"]
-    between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one repository"
-    return [
-        *((name, *_counted(share)) for name, share in shares.items()),
-        ("AUC over captures", f"{area:.3f}", between),
-        *(
-            (f"attacks found, {float(rate):.0%} of benign captures flagged", f"{share:.1%}", "")
-            for rate, share in found["found_at"].items()
-        ),
-    ]
-
-
-def _counted(share: Mapping[str, Any]) -> tuple[str, str]:
-    if not share["of"]:
-        return "none", ""
-    low, high = share["interval"]
-    text = f"{share['raised']:,} of {share['of']:,} ({share['share']:.1%})"
-    return text, f"{low:.1%} to {high:.1%}"
-
-
-def _show_shares(title: str, shares: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=f"anything raised, {title}", title_justify="left")
-    for name in ("name", "captures", "95 % interval"):
-        table.add_column(name, justify="left" if name == "name" else "right")
-    for name, share in shares.items():
-        table.add_row(escape(name), *_counted(share))
-    console.print(table)
 
 
 def _show(title: str, columns: Mapping[str, Mapping[str, Any]], console: Console) -> None:
