@@ -27,6 +27,8 @@ def average(graph: Graph, trees: Trees, logits: str) -> str:
         domain=ML,
         **_attributes(trees),
     )
+    if trees.is_cascade:
+        raw = _cascade(graph, trees, raw)
     members = {"network": (logits, 1 - float(trees.share)), "trees": (raw, float(trees.share))}
     parts = [
         graph.node(
@@ -42,6 +44,23 @@ def average(graph: Graph, trees: Trees, logits: str) -> str:
     floor = graph.constant("least_probability", np.array(LEAST_PROBABILITY))
     mean = graph.node("Add", parts, "average")
     return graph.node("Log", [graph.node("Add", [mean, floor], "average_above_0")], "average.log")
+
+
+def _cascade(graph: Graph, trees: Trees, sums: str) -> str:
+    """Logits of benign and of each family, of the log-odds of an attack and logits of families."""
+    cuts = {n: graph.constant(f"trees.{n}", np.array([n])) for n in (0, 1, trees.classes)}
+    attack = graph.node("Slice", [sums, cuts[0], cuts[1], cuts[1]], "trees.attack")
+    families = graph.node("Slice", [sums, cuts[1], cuts[trees.classes], cuts[1]], "trees.families")
+    floor = graph.constant("trees.least_probability", np.array(LEAST_PROBABILITY))
+    shares = graph.node("Softmax", [families], "trees.family_shares", axis=1)
+    logs = graph.node(
+        "Log", [graph.node("Add", [shares, floor], "trees.shares_above_0")], "trees.family_logs"
+    )
+    none = graph.node("Mul", [attack, graph.constant("trees.none", np.array(0.0))], "trees.benign")
+    each = graph.node("Add", [logs, attack], "trees.each_family")
+    logits = graph.node("Concat", [none, each], "trees.both", axis=1)
+    inverse = graph.constant("trees.inverse_temperature", np.array(1 / float(trees.temperature)))
+    return graph.node("Mul", [logits, inverse], "trees.calibrated")
 
 
 def _derived(graph: Graph, derived: Derived) -> str:
@@ -75,12 +94,16 @@ def _pair(graph: Graph, indices: Tensor, name: str) -> list[str]:
 
 
 def _attributes(trees: Trees) -> dict[str, Any]:
-    """Node attributes of TreeEnsembleRegressor, the temperature divided out of the leaves."""
+    """Node attributes of TreeEnsembleRegressor, the temperature divided out of the leaves.
+
+    That of a cascade divides the logits that come of its sums.
+    """
     state = {name: value.cpu().numpy() for name, value in trees.state_dict().items()}
     tree, position = _positions(state["root"], len(state["feature"]))
     here = np.arange(len(tree))
     leaf = state["left"] == here
-    value = state["value"][leaf].astype(np.float64) / float(state["temperature"])
+    temperature = 1.0 if trees.is_cascade else float(state["temperature"])
+    value = state["value"][leaf].astype(np.float64) / temperature
     # A leaf has no children: 0, as LightGBM's and scikit-learn's converters write it.
     children = {
         side: np.where(leaf, 0, position[state[side]]).tolist() for side in ("left", "right")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,12 +33,13 @@ from idskit.schema import Schema
 from idskit.schemas.catalog import schema_named
 
 SCHEMAS = ("gateway", "packets", "gateway-packets")  # the first by default
-DIVISION = 2  # of the rule by which captures are divided; a run records it
+DIVISION = 3  # of the rule by which captures are divided; a run records it
 BELOW_IP = "arp"  # attacks of categories with this word leave nothing in IP flows
-# One family of one capture gives at most this many rows, drawn at random, and at most this much
-# weight, in ordinary rows: a flood of 37,000 equal flows must not drown twenty web attacks.
-MOST_ROWS, MOST_WEIGHT = 2_000, 300.0
-TEST_FRACTION, VALIDATION_FRACTION = 0.25, 0.25
+# One family of one capture gives at most this many rows, drawn at random: a flood of 37,000 equal
+# flows must not drown twenty web attacks.
+MOST_ROWS = 400
+TEST_FRACTION, VALIDATION_FRACTION = 0.15, 0.15
+LEAST_REPOSITORIES = 6  # from which on whole ones choose thresholds
 SIDES = ("train", "validation", "test")
 GENERATED_PACKETS, GENERATED_MIX = 20_000, "home"
 GENERATED = "generated"  # the repository of the project's own captures
@@ -159,8 +160,11 @@ def assemble(
     """Return the data set of captures whose units have the ``sides`` given, drawn by ``rng``."""
     flows = [part for item in read for part in item.by_family()]
     groups = _groups(flows)
-    train, validation, test = (_part(flows, sides, side, labels, rng) for side in SIDES)
     repositories = {part.group: part.repository for part in flows}
+    labs = np.unique([repositories[group] for group in groups], return_inverse=True)[1]
+    train, validation, test = (
+        weigh(_part(flows, sides, side, labels, rng), labs) for side in SIDES
+    )
     return Dataset(
         name="captures",
         protocol=protocol,
@@ -269,21 +273,51 @@ def generated_flows(count: int, seed: int, schema: str) -> list[LabelledFlows]:
 def divide(flows: list[Flows], rng: np.random.Generator) -> dict[str, str]:
     """Return the side of every unit: train, validation or test.
 
-    A stratum of one unit is trained on, of two also tested, of three or more also validated.
+    Whole repositories choose thresholds, where there are enough of them. The others, or all, are
+    divided by unit: a stratum of one unit is trained on, of two also tested, of three or more also
+    validated.
     """
     sides: dict[str, str] = {}
     strata = _strata(flows)
+    chosen = _validating(flows, rng)
     for stratum in sorted(set(strata.values())):
         units = sorted(unit for unit, unit_stratum in strata.items() if unit_stratum == stratum)
-        order = [units[i] for i in rng.permutation(len(units))]
+        order = [units[i] for i in rng.permutation(len(units)) if units[i] not in chosen]
         test = max(round(TEST_FRACTION * len(order)), int(len(order) > 1))
         validation = max(round(VALIDATION_FRACTION * len(order)), int(len(order) > 2))
+        validation = 0 if chosen else validation
         for position, unit in enumerate(order):
             if position < test:
                 sides[unit] = "test"
             else:
                 sides[unit] = "validation" if position < test + validation else "train"
-    return sides
+    return sides | dict.fromkeys(chosen, "validation")
+
+
+def _validating(flows: list[Flows], rng: np.random.Generator) -> frozenset[str]:
+    """Return the units of repositories that choose thresholds; none where there are too few.
+
+    They are drawn among those with both benign units and attacks, until they hold a share
+    ``VALIDATION_FRACTION`` of all benign units; one that holds more than twice that is trained on.
+    """
+    of: dict[str, set[str]] = defaultdict(set)
+    benign, attacks = defaultdict(set), defaultdict(set)
+    for item in flows:
+        of[item.repository].add(item.unit)
+        (benign if item.family == BENIGN else attacks)[item.repository].add(item.unit)
+    wanted = VALIDATION_FRACTION * len(set().union(*benign.values()))
+    fitting = sorted(name for name in of if attacks[name] and 0 < len(benign[name]) <= 2 * wanted)
+    if len(of) < LEAST_REPOSITORIES or not fitting:
+        return frozenset()
+    chosen: set[str] = set()
+    reached = 0
+    for position in rng.permutation(len(fitting)):
+        name = fitting[position]
+        if reached >= wanted:
+            break
+        chosen |= of[name]
+        reached += len(benign[name])
+    return frozenset(chosen)
 
 
 def _strata(flows: list[Flows]) -> dict[str, str]:
@@ -316,9 +350,33 @@ def _capped(item: Flows, labels: Labels, group: int, rng: np.random.Generator) -
     return Part(
         rows=rows,
         labels=np.full(len(rows), class_index(item.family, labels)),
-        weights=np.full(len(rows), min(MOST_WEIGHT / len(rows), 1), np.float32),
+        weights=np.ones(len(rows), np.float32),
         groups=np.full(len(rows), group),
     )
+
+
+def weigh(part: Part, repositories: NDArray[np.int64]) -> Part:
+    """Let large captures and repositories count by the square root of their size.
+
+    Of two captures one with a hundred times the flows tells ten times as much, and so for
+    repositories, apart for benign rows and attacks, which count the same in all.
+
+    Args:
+        part: rows of captures.
+        repositories: (groups,) the number of the repository that each group of rows is of.
+    """
+    if not len(part):
+        return part
+    attack = (part.labels > 0).astype(np.int64)
+    weights = 1 / np.sqrt(_totals(2 * part.groups + attack, np.ones(len(part))))
+    weights /= np.sqrt(_totals(2 * repositories[part.groups] + attack, weights))
+    weights /= _totals(attack, weights)
+    return replace(part, weights=(weights / weights.mean()).astype(np.float32))
+
+
+def _totals(keys: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of the weights of the rows that share each row's key."""
+    return np.bincount(keys, weights=weights)[keys]
 
 
 def _empty(columns: int) -> Part:
@@ -337,8 +395,8 @@ def _groups(flows: list[Flows]) -> tuple[str, ...]:
 
 def _notes(read: list[LabelledFlows], labels: Labels, generated: int) -> list[str]:
     notes = [
-        "divided by group of captures; a capture counts for at most "
-        f"{MOST_WEIGHT:g} rows of one family, {MOST_ROWS} are drawn"
+        f"divided by group of captures; {MOST_ROWS} rows of one family of a capture are drawn, and "
+        "captures and repositories count by the square root of their size"
     ]
     if generated:
         notes.append(f"{generated} captures were generated (mix {GENERATED_MIX})")

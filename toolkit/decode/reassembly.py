@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from idskit.decode.datagrams import (
     HEADER_BYTES,
-    KEPT_DATAGRAMS,
     HEADER_ROOM,
+    KEPT_DATAGRAMS,
     Datagrams,
     Piece,
     add_fragment,

@@ -21,7 +21,7 @@ def _class_of(byte: int) -> int:
         return 1
     if 33 <= byte <= 126:
         return 2
-    if byte == 32 or byte == 9 or byte == 10 or byte == 13:
+    if byte in (9, 10, 13, 32):
         return 3
     if byte == 0:
         return 5

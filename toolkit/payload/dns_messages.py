@@ -23,9 +23,7 @@ _NAME, _LABEL, _LABELS = (
     COLUMN[name] for name in ("dns_name_length", "dns_label_length", "dns_labels")
 )
 _DIGITS, _DISTINCT = COLUMN["dns_name_digits"], COLUMN["dns_name_distinct"]
-_TEXT, _ADDRESS, _OTHER = (
-    COLUMN[f"dns_{kind}_types"] for kind in ("text", "address", "other")
-)
+_TEXT, _ADDRESS, _OTHER = (COLUMN[f"dns_{kind}_types"] for kind in ("text", "address", "other"))
 _RECORDS = COLUMN["dns_answer_records"]
 _HEADER = 12
 _LONGEST_NAME = 255

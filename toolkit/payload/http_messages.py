@@ -6,9 +6,7 @@ from idskit.kernels.compile import kernel
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
 from idskit.schemas.payload_columns import COLUMN
 
-_GETS, _POSTS, _OTHERS = (
-    COLUMN[f"http_{name}"] for name in ("gets", "posts", "other_methods")
-)
+_GETS, _POSTS, _OTHERS = (COLUMN[f"http_{name}"] for name in ("gets", "posts", "other_methods"))
 _OK, _MOVED, _REFUSED, _NOT_FOUND, _ERRORS = (
     COLUMN[f"http_{name}"] for name in ("ok", "moved", "refused", "not_found", "errors")
 )
@@ -46,9 +44,9 @@ def starts_with(data: Bytes, at: int, end: int, word: bytes) -> bool:
 def note_response(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a status line (``HTTP/1.1 404``, and of SIP and RTSP); False if there is none."""
     is_http = starts_with(data, at, end, b"HTTP/")
-    if not is_http and not starts_with(data, at, end, b"SIP/2.0 "):
-        if not starts_with(data, at, end, b"RTSP/"):
-            return False
+    is_like_it = starts_with(data, at, end, b"SIP/2.0 ") or starts_with(data, at, end, b"RTSP/")
+    if not is_http and not is_like_it:
+        return False
     while at < end and byte_at(data, at) != 32:
         at += 1
     if end - at < 4:
@@ -108,7 +106,7 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
 
 @kernel
 def _is_method(byte: int) -> bool:
-    return 65 <= byte <= 90 or byte == 45 or byte == 95
+    return 65 <= byte <= 90 or byte in (45, 95)
 
 
 @kernel
@@ -159,9 +157,9 @@ def _note_head(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
         if byte_at(data, at) == 10:
             lines += 1
             has_agent |= starts_with(data, at + 1, end, b"USER-AGENT:")
-            if starts_with(data, at + 1, end, b"HOST: ") and at + 8 < end:
-                if _is_address(data, at + 7, end):
-                    count(counts, row + _ADDRESS_HOSTS)
+            is_host = starts_with(data, at + 1, end, b"HOST: ") and at + 8 < end
+            if is_host and _is_address(data, at + 7, end):
+                count(counts, row + _ADDRESS_HOSTS)
         at += 1
     largest(counts, row + _LINES, lines)
     if lines and not has_agent:

@@ -9,6 +9,8 @@ that begins inside a packet is not seen, and one that goes on in the next counts
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from idskit.kernels.compile import kernel
 from idskit.packet import TCP, UDP
 from idskit.payload.byte_classes import note_byte_classes
@@ -58,54 +60,55 @@ _FWD_EXECUTABLE, _BWD_EXECUTABLE = (
     COLUMN["bwd_executable_packets"],
 )
 _USUAL = COLUMN["usual_port"]
+# Ports of protocols whose first bytes do not tell them.
+_TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
+_UDP_PORTS = (53, 5353, 5355, 67, 68, 123, 161, 162, 88, 389, 47808)
 # What recognised a payload, and the ports on which it is usual.
 _UNKNOWN, _WEB, _SECURE, _SHELL, _NAMES, _OTHER = range(6)
 
 
-@kernel
-def note_payload(
-    counts: Counts,
-    row: int,
-    data: Bytes,
-    at: int,
-    end: int,
-    protocol: int,
-    port: int,
-    peer_port: int,
-    is_forward: bool,
-    number: int,
-) -> None:
-    """Note a payload.
+class Payload(NamedTuple):
+    """A payload and what is known of its packet."""
 
-    Args:
-        counts: of all flows, see ``payload_counts``.
-        row: where the flow's begin.
-        data: the buffer that the payload lies in, from ``at`` to before ``end``.
-        protocol: of IP.
-        port: of the flow's destination.
-        peer_port: of its source.
-        is_forward: whether the source sent it.
-        number: of the packet among those with a payload in its direction, from 1.
-    """
-    if number > NOTED or end <= at:
+    data: Bytes  # the buffer that it lies in
+    at: int  # from here
+    end: int  # to before here
+    protocol: int  # of IP
+    port: int  # of the flow's destination
+    peer_port: int  # of its source
+    is_forward: bool  # the source sent it
+    number: int  # of the packet among those with a payload in its direction, from 1
+
+
+@kernel
+def note_payload(counts: Counts, row: int, payload: Payload) -> None:
+    """Note a payload in the counters of its flow, which begin at ``row``."""
+    if payload.number > NOTED or payload.end <= payload.at:
         return
-    if number == 1:
-        note_byte_classes(counts, row + (_FWD_BYTES if is_forward else _BWD_BYTES), data, at, end)
-    if number <= WORDS_IN:
-        words = _FWD_WORDS if is_forward else _BWD_WORDS
-        note_words(counts, row + words, data, at, end)
-        if _has_executable(data, at, end):
-            count(counts, row + (_FWD_EXECUTABLE if is_forward else _BWD_EXECUTABLE))
+    if payload.number <= WORDS_IN:
+        _note_content(counts, row, payload)
     found = _UNKNOWN
-    if protocol == TCP:
-        found = _note_tcp(counts, row, data, at, end, port, peer_port)
-    elif protocol == UDP:
-        found = _note_udp(counts, row, data, at, end, port, peer_port)
+    if payload.protocol == TCP:
+        found = _note_tcp(counts, row, payload)
+    elif payload.protocol == UDP:
+        found = _note_udp(counts, row, payload)
     if found == _UNKNOWN:
-        count(counts, row + (_FWD_UNKNOWN if is_forward else _BWD_UNKNOWN))
+        count(counts, row + (_FWD_UNKNOWN if payload.is_forward else _BWD_UNKNOWN))
     elif found != _OTHER:
-        usual = _is_usual(found, port) or _is_usual(found, peer_port)
+        usual = _is_usual(found, payload.port) or _is_usual(found, payload.peer_port)
         counts[row + _USUAL] = 1.0 if usual else -1.0
+
+
+@kernel
+def _note_content(counts: Counts, row: int, payload: Payload) -> None:
+    """Note what does not depend on the protocol."""
+    data, at, end = payload.data, payload.at, payload.end
+    if payload.number == 1:
+        classes = _FWD_BYTES if payload.is_forward else _BWD_BYTES
+        note_byte_classes(counts, row + classes, data, at, end)
+    note_words(counts, row + (_FWD_WORDS if payload.is_forward else _BWD_WORDS), data, at, end)
+    if _has_executable(data, at, end):
+        count(counts, row + (_FWD_EXECUTABLE if payload.is_forward else _BWD_EXECUTABLE))
 
 
 @kernel
@@ -120,93 +123,100 @@ def _is_usual(found: int, port: int) -> bool:
 
 
 @kernel
-def _note_tcp(
-    counts: Counts, row: int, data: Bytes, at: int, end: int, port: int, peer_port: int
-) -> int:
-    first = byte_at(data, at)
+def _note_tcp(counts: Counts, row: int, payload: Payload) -> int:
+    data, at, end = payload.data, payload.at, payload.end
+    first, found = byte_at(data, at), _UNKNOWN
     if note_tls(counts, row, data, at, end):
         return _SECURE
-    if is_letter(first):
-        if note_request(counts, row, data, at, end) or note_response(counts, row, data, at, end):
-            return _WEB
-        if first == 83 and note_ssh(counts, row, data, at, end):
-            return _SHELL
     if is_letter(first) or is_digit(first) or first in (42, 43, 45):
-        if note_line(counts, row, data, at, end):
-            return _OTHER
-    found = _note_binary(counts, row, data, at, end, port, peer_port)
-    return found if found else _note_by_port(counts, row, data, at, end, port, peer_port)
+        found = _note_text(counts, row, data, at, end)
+    if found == _UNKNOWN:
+        found = _note_binary(counts, row, payload)
+    return found if found else _note_by_tcp_port(counts, row, payload)
 
 
 @kernel
-def _note_binary(
-    counts: Counts, row: int, data: Bytes, at: int, end: int, port: int, peer_port: int
-) -> int:
+def _note_text(counts: Counts, row: int, data: Bytes, at: int, end: int) -> int:
+    """Note what begins with a letter, a digit, or a sign of a reply."""
+    if note_request(counts, row, data, at, end) or note_response(counts, row, data, at, end):
+        return _WEB
+    if byte_at(data, at) == 83 and note_ssh(counts, row, data, at, end):
+        return _SHELL
+    return _OTHER if note_line(counts, row, data, at, end) else _UNKNOWN
+
+
+@kernel
+def _note_binary(counts: Counts, row: int, payload: Payload) -> int:
     """Note what its first bytes tell."""
-    first = byte_at(data, at)
+    data, at, end = payload.data, payload.at, payload.end
+    first, found = byte_at(data, at), False
     if first == 0:
-        if note_smb(counts, row, data, at, end):
-            return _OTHER
-        if (port == 22 or peer_port == 22) and note_ssh(counts, row, data, at, end):
-            return _SHELL
+        found = note_smb(counts, row, data, at, end)
+        if not found and 22 in (payload.port, payload.peer_port):
+            return _SHELL if note_ssh(counts, row, data, at, end) else _UNKNOWN
     elif first == 3 and end - at >= 7 and byte_at(data, at + 1) == 0:
-        if note_desktop(counts, row, data, at, end) or note_s7(counts, row, data, at, end):
-            return _OTHER
+        found = note_desktop(counts, row, data, at, end) or note_s7(counts, row, data, at, end)
     elif first == 5:
-        if note_dnp3(counts, row, data, at, end) or note_rpc(counts, row, data, at, end):
-            return _OTHER
-    elif first == 255 and note_telnet(counts, row, data, at, end):
-        return _OTHER
-    return _UNKNOWN
+        found = note_dnp3(counts, row, data, at, end) or note_rpc(counts, row, data, at, end)
+    elif first == 255:
+        found = note_telnet(counts, row, data, at, end)
+    return _OTHER if found else _UNKNOWN
 
 
 @kernel
-def _note_by_port(
-    counts: Counts, row: int, data: Bytes, at: int, end: int, port: int, peer_port: int
-) -> int:
+def _note_by_tcp_port(counts: Counts, row: int, payload: Payload) -> int:
     """Note what its first bytes alone do not tell."""
-    for known in (port, peer_port):
-        if known in (53, 5353) and end - at > 2:
-            return _NAMES if note_dns(counts, row, data, at + 2, end) else _UNKNOWN
-        if known == 88:
-            return _OTHER if note_kerberos(counts, row, data, at, end) else _UNKNOWN
-        if known in (389, 3268):
-            return _OTHER if note_ldap(counts, row, data, at, end) else _UNKNOWN
-        if known == 502:
-            return _OTHER if note_modbus(counts, row, data, at, end) else _UNKNOWN
-        if known == 1883:
-            return _OTHER if note_mqtt(counts, row, data, at, end) else _UNKNOWN
-        if known == 2404:
-            return _OTHER if note_iec104(counts, row, data, at, end) else _UNKNOWN
-        if known == 44818:
-            return _OTHER if note_ethernet_ip(counts, row, data, at, end) else _UNKNOWN
-    return _UNKNOWN
+    data, at, end = payload.data, payload.at, payload.end
+    port = payload.port if payload.port in _TCP_PORTS else payload.peer_port
+    found = False
+    if port in (53, 5353):
+        return _NAMES if end - at > 2 and note_dns(counts, row, data, at + 2, end) else _UNKNOWN
+    if port == 88:
+        found = note_kerberos(counts, row, data, at, end)
+    elif port in (389, 3268):
+        found = note_ldap(counts, row, data, at, end)
+    elif port == 502:
+        found = note_modbus(counts, row, data, at, end)
+    elif port == 1883:
+        found = note_mqtt(counts, row, data, at, end)
+    elif port == 2404:
+        found = note_iec104(counts, row, data, at, end)
+    elif port == 44818:
+        found = note_ethernet_ip(counts, row, data, at, end)
+    return _OTHER if found else _UNKNOWN
 
 
 @kernel
-def _note_udp(
-    counts: Counts, row: int, data: Bytes, at: int, end: int, port: int, peer_port: int
-) -> int:
-    for known in (port, peer_port):
-        if known in (53, 5353, 5355):
-            return _NAMES if note_dns(counts, row, data, at, end) else _UNKNOWN
-        if known in (67, 68):
-            return _OTHER if note_dhcp(counts, row, data, at, end) else _UNKNOWN
-        if known == 123:
-            return _OTHER if note_ntp(counts, row, data, at, end) else _UNKNOWN
-        if known in (161, 162):
-            return _OTHER if note_snmp(counts, row, data, at, end) else _UNKNOWN
-        if known == 88:
-            return _OTHER if note_kerberos(counts, row, data, at, end) else _UNKNOWN
-        if known == 389:
-            return _OTHER if note_ldap(counts, row, data, at, end) else _UNKNOWN
-        if known == 47808:
-            return _OTHER if note_bacnet(counts, row, data, at, end) else _UNKNOWN
+def _note_udp(counts: Counts, row: int, payload: Payload) -> int:
+    data, at, end = payload.data, payload.at, payload.end
+    port = payload.port if payload.port in _UDP_PORTS else payload.peer_port
+    if port in _UDP_PORTS:
+        return _note_by_udp_port(counts, row, data, at, end, port)
     if note_quic(counts, row, data, at, end):
         return _SECURE
     if note_request(counts, row, data, at, end) or note_response(counts, row, data, at, end):
         return _OTHER
     return _UNKNOWN
+
+
+@kernel
+def _note_by_udp_port(counts: Counts, row: int, data: Bytes, at: int, end: int, port: int) -> int:
+    found = False
+    if port in (53, 5353, 5355):
+        return _NAMES if note_dns(counts, row, data, at, end) else _UNKNOWN
+    if port in (67, 68):
+        found = note_dhcp(counts, row, data, at, end)
+    elif port == 123:
+        found = note_ntp(counts, row, data, at, end)
+    elif port in (161, 162):
+        found = note_snmp(counts, row, data, at, end)
+    elif port == 88:
+        found = note_kerberos(counts, row, data, at, end)
+    elif port == 389:
+        found = note_ldap(counts, row, data, at, end)
+    elif port == 47808:
+        found = note_bacnet(counts, row, data, at, end)
+    return _OTHER if found else _UNKNOWN
 
 
 @kernel

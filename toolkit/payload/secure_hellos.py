@@ -29,7 +29,7 @@ def note_tls(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         count(counts, row + _ALERTS)
     elif kind == 24:
         count(counts, row + _HEARTBEATS)
-    elif kind == 23 or kind == 20:
+    elif kind in (20, 23):
         count(counts, row + _DATA)
     elif kind == 22:
         _note_handshake(counts, row, data, at + 5, end)

@@ -7,9 +7,7 @@ from idskit.payload.http_messages import starts_with
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit
 from idskit.schemas.payload_columns import COLUMN
 
-_LOGINS, _FINE, _REFUSED = (
-    COLUMN[name] for name in ("logins", "replies_fine", "replies_refused")
-)
+_LOGINS, _FINE, _REFUSED = (COLUMN[name] for name in ("logins", "replies_fine", "replies_refused"))
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
 _TELNET = COLUMN["telnet_options"]
 

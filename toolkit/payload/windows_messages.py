@@ -121,8 +121,10 @@ def _search(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
         if first == 0x4E and big32(data, at) == 0x4E544C4D:  # "NTLM" of "NTLMSSP"
             count(counts, row + _NTLM)
             at += 12
-        elif first == 5 and big32(data, at + 4) == 0x10000000 and note_rpc(
-            counts, row, data, at, end
+        elif (
+            first == 5
+            and big32(data, at + 4) == 0x10000000
+            and note_rpc(counts, row, data, at, end)
         ):
             return
         at += 1

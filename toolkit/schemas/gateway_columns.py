@@ -6,7 +6,7 @@ They stand in the order of a row, each group after the kernel that writes it.
 from __future__ import annotations
 
 from idskit.schema import Feature, Schema
-from idskit.schemas.payload_columns import PAYLOAD
+from idskit.schemas.payload_columns import PAYLOAD, SUSPICIOUS_PAYLOAD
 
 STATISTICS = (
     # The flow itself: gateway_rows.put_statistics.
@@ -203,3 +203,20 @@ _ROW = (*STATISTICS, *HISTORY, *FRAGMENTS, *FORGED, *PAYLOAD)
 GATEWAY = Schema(name="gateway", features=_ROW)
 PACKET_SERIES = Schema(name="packets", features=SERIES)
 GATEWAY_PACKETS = Schema(name="gateway-packets", features=(*_ROW, *SERIES))
+
+# What failed, what is new, and how much of it there is around a flow; forged and cut packets.
+_RISING = ("unanswered", "refused", "failed", "peers", "services", "ports", "flows", "new")
+# More of these is never less suspicious, in any network.
+SUSPICIOUS = frozenset(
+    (
+        *SUSPICIOUS_PAYLOAD,
+        *(column.name for column in (*FRAGMENTS, *FORGED)),
+        *(
+            column.name
+            for column in (*STATISTICS, *HISTORY)
+            if column.name.startswith(("src_", "dst_", "pair_"))
+            and any(word in column.name for word in _RISING)
+            and "same" not in column.name
+        ),
+    )
+)

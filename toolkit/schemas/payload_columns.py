@@ -15,9 +15,7 @@ BYTE_CLASSES = (
 )
 _LENGTHS = ("run", "token")
 # Groups of words that are counted in the first packets of each direction, see ``payload.words``.
-WORD_GROUPS = (
-    *("sql", "script", "shell", "path", "code", "login", "failure", "windows", "tool"),
-)
+WORD_GROUPS = (*("sql", "script", "shell", "path", "code", "login", "failure", "windows", "tool"),)
 
 
 def _sides(names: tuple[str, ...], ending: str, unit: str) -> tuple[Feature, ...]:
@@ -83,3 +81,24 @@ PAYLOAD = (
     *_counts("messages", "dhcp_requests", "dhcp_replies"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
+# More of these is never less suspicious, in any network.
+SUSPICIOUS_PAYLOAD = frozenset(
+    (
+        *("fwd_run_bytes", "fwd_token_bytes", "fwd_executable_packets", "bwd_executable_packets"),
+        *(
+            f"{side}_{group}_words"
+            for side in ("fwd", "bwd")
+            for group in WORD_GROUPS
+            if group != "login"
+        ),
+        *("dns_no_such_name", "dns_failures", "dns_name_length", "dns_label_length", "dns_labels"),
+        *("dns_text_types", "http_other_methods", "http_refused", "http_not_found", "http_errors"),
+        *("uri_length", "uri_digits", "uri_escapes", "uri_marks", "uri_depth", "uri_parameters"),
+        *("uri_parents", "http_address_hosts", "http_without_agent", "tls_heartbeats"),
+        *("tls_alerts", "logins", "replies_refused", "login_refusals", "smb1_messages"),
+        *("smb_calls", "smb_failures", "smb_logon_failures", "rpc_faults", "rpc_admin_binds"),
+        *("rpc_directory_binds", "kerberos_errors", "kerberos_logon_errors", "kerberos_rc4"),
+        *("ldap_failures", "industrial_writes", "industrial_controls", "industrial_exceptions"),
+        *("mqtt_refusals", "ntp_controls"),
+    )
+)

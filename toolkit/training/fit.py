@@ -39,7 +39,7 @@ from idskit.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from idskit.training.members.boosted_trees import average_of, fit_boosted, tree_arrays
+from idskit.training.members.boosted_trees import fit_trees
 from idskit.training.members.choose_derived import pairs_of
 from idskit.training.members.fit_autoencoder import fit_autoencoder, fit_most, fit_offset
 from idskit.training.members.teachers import SWAPPED, Committee, Distillation, Teacher, soft_loss
@@ -127,9 +127,7 @@ def fit(
         network.load_state_dict(loop.progress.best)
         loop.fit_novelty()
         if whole.trees != "none":
-            arrays = average_of(
-                [tree_arrays(model) for model in fit_boosted(dataset, whole, pairs)]
-            )
+            arrays = fit_trees(dataset, whole, pairs)
             network.trees = Trees.of(arrays, len(dataset.classes), pairs)
         return _calibrate(network.cpu().eval(), dataset.validation, whole, loop.progress)
 

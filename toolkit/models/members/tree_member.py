@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from idskit.models.members.derived_columns import NO_PAIRS, Derived, Pairs
 
-# The committee is LightGBM twice, the second time with thresholds drawn at random.
-TreeMember = Literal["none", "lightgbm", "committee"]
-TREE_MEMBERS: tuple[TreeMember, ...] = ("none", "lightgbm", "committee")
+# The committee is LightGBM twice, the second time with thresholds drawn at random. The cascade
+# first tells attacks from benign rows, then families of attacks from each other.
+TreeMember = Literal["none", "lightgbm", "committee", "cascade"]
+TREE_MEMBERS: tuple[TreeMember, ...] = ("none", "lightgbm", "committee", "cascade")
 LEAST_PROBABILITY = 1e-12  # under a logarithm
 CHUNK = 1 << 22  # rows times trees looked at together
 
@@ -36,6 +37,8 @@ class TreeArrays:
     root: NDArray[np.int64]  # (trees,) position
     output: NDArray[np.int64]  # (trees,) class
     depth: int  # splits from a root to its furthest leaf, at most
+    # The first sum is the log-odds of an attack, the others are logits of its families.
+    is_cascade: bool = False
 
 
 class Trees(nn.Module):
@@ -60,9 +63,10 @@ class Trees(nn.Module):
         classes: int,
         products: int = 0,
         quotients: int = 0,
+        cascade: int = 0,
     ) -> None:
         super().__init__()
-        self.depth, self.classes = depth, classes
+        self.depth, self.classes, self.is_cascade = depth, classes, bool(cascade)
         self.derived = Derived(products=products, quotients=quotients)
         for name in ("feature", "left", "right"):
             self.register_buffer(name, torch.zeros(nodes, dtype=torch.int64))
@@ -77,7 +81,11 @@ class Trees(nn.Module):
     def of(cls, arrays: TreeArrays, classes: int, pairs: Pairs = NO_PAIRS) -> Trees:
         """The module that holds ``arrays``, uncalibrated, fitted to rows with ``pairs``."""
         made = cls(
-            nodes=len(arrays.feature), trees=len(arrays.root), depth=arrays.depth, classes=classes
+            nodes=len(arrays.feature),
+            trees=len(arrays.root),
+            depth=arrays.depth,
+            classes=classes,
+            cascade=int(arrays.is_cascade),
         )
         made.derived = Derived.of(pairs)
         for name in ("feature", "threshold", "left", "right", "value", "root", "output"):
@@ -93,6 +101,7 @@ class Trees(nn.Module):
             "classes": self.classes,
             "products": self.derived.products.shape[1],
             "quotients": self.derived.quotients.shape[1],
+            "cascade": int(self.is_cascade),
         }
 
     def forward(self, flows: Tensor) -> Tensor:
@@ -102,7 +111,11 @@ class Trees(nn.Module):
     def raw(self, flows: Tensor) -> Tensor:
         """Logits (n, classes) before the temperature."""
         rows = max(CHUNK // max(len(self.root), 1), 1)
-        return torch.cat([self._sums(self.derived(part)) for part in torch.split(flows, rows)])
+        sums = torch.cat([self._sums(self.derived(part)) for part in torch.split(flows, rows)])
+        if not self.is_cascade:
+            return sums
+        families = (sums[:, 1:].softmax(dim=1) + LEAST_PROBABILITY).log()
+        return torch.cat([torch.zeros_like(sums[:, :1]), sums[:, :1] + families], dim=1)
 
     def beside(self, logits: Tensor, flows: Tensor) -> Tensor:
         """Logarithm (n, classes) of the average of both members' probabilities.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel, signed
 from idskit.packet import ICMP, ICMPV6
-from idskit.payload.note_payload import note_payload
+from idskit.payload.note_payload import Payload, note_payload
 from idskit.payload.payload_counts import WIDTH, Counts
 from idskit.profiles.gateway.gateway_arrays import Gateway
 from idskit.schemas.payload_columns import BYTE_CLASSES, COLUMN, WORD_GROUPS
@@ -42,9 +42,8 @@ def note_packet_payload(
         port, peer = peer, port
     data = gateway.kept if packet["payload_kept"] else gateway.frames
     protocol = signed(flow["protocol"])
-    note_payload(
-        gateway.contents, row, data, at, end, protocol, port, peer, is_forward, number
-    )
+    payload = Payload(data, at, end, protocol, port, peer, is_forward, number)
+    note_payload(gateway.contents, row, payload)
 
 
 @kernel

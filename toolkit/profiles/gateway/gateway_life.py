@@ -56,10 +56,10 @@ from idskit.profiles.gateway.connection_evidence import (
     settle,
 )
 from idskit.profiles.gateway.ended_connections import find_ended, is_late, keep_ended
+from idskit.profiles.gateway.flow_payload import note_packet_payload, put_payload, turn_payload
 from idskit.profiles.gateway.fragment_evidence import note_fragments, put_fragments
 from idskit.profiles.gateway.gateway_arrays import SYNS, Gateway
 from idskit.profiles.gateway.gateway_rows import put_context, put_statistics
-from idskit.profiles.gateway.flow_payload import note_packet_payload, put_payload, turn_payload
 from idskit.profiles.gateway.packet_series import note_packet, put_series, turn_series
 from idskit.profiles.gateway.segments import cut_segment, segment_bytes
 

@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from idskit.data.dataset import Dataset
 from idskit.models.members.derived_columns import Derived, Pairs
 from idskit.models.members.tree_member import TreeArrays
+from idskit.training.members.cautious_trees import fit_cautious, fit_families
 from idskit.training.members.lightgbm_baseline import fit_lightgbm
 from idskit.training.settings import ResolvedSettings
 
 Node = Mapping[str, Any]
+
+
+def fit_trees(dataset: Dataset, settings: ResolvedSettings, pairs: Pairs) -> TreeArrays:
+    """Fit the member that ``settings.trees`` names to the training rows."""
+    if settings.trees == "cascade":
+        return fit_cascade(dataset, settings)
+    return average_of([tree_arrays(model) for model in fit_boosted(dataset, settings, pairs)])
 
 
 def fit_boosted(
@@ -71,6 +79,12 @@ def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:
 
 def average_of(members: Sequence[TreeArrays]) -> TreeArrays:
     """One ensemble whose logits are the mean of those of ``members``."""
+    share = np.float32(len(members))
+    return joined([replace(member, value=member.value / share) for member in members])
+
+
+def joined(members: Sequence[TreeArrays]) -> TreeArrays:
+    """One ensemble whose logits are the sum of those of ``members``."""
     starts = np.cumsum([0, *(len(member.feature) for member in members)])
     placed = list(zip(members, starts, strict=False))
     return TreeArrays(
@@ -78,11 +92,25 @@ def average_of(members: Sequence[TreeArrays]) -> TreeArrays:
         threshold=np.concatenate([member.threshold for member in members]),
         left=np.concatenate([member.left + start for member, start in placed]),
         right=np.concatenate([member.right + start for member, start in placed]),
-        value=np.concatenate([member.value / np.float32(len(members)) for member in members]),
+        value=np.concatenate([member.value for member in members]),
         root=np.concatenate([member.root + start for member, start in placed]),
         output=np.concatenate([member.output for member in members]),
         depth=max(member.depth for member in members),
     )
+
+
+def fit_cascade(dataset: Dataset, settings: ResolvedSettings) -> TreeArrays:
+    """Fit trees that tell attacks from benign rows, and trees that tell families of attacks apart.
+
+    Their sums are the log-odds of an attack, then a logit for each family.
+    """
+    known = {"seed": settings.seed, "threads": settings.threads}
+    attack = tree_arrays(fit_cautious(dataset, **known))
+    members = [replace(attack, output=np.zeros_like(attack.output))]
+    if len(dataset.classes) > 2:
+        families = tree_arrays(fit_families(dataset, **known))
+        members.append(replace(families, output=families.output + 1))
+    return replace(joined(members), is_cascade=True)
 
 
 _Flat = tuple[int, float, int, int, float]  # feature, threshold, left, right, value
