@@ -24,7 +24,7 @@ FLOORS = (
     "detect data",
     "alerts modelfile extract generate models",
     "tables profiles",
-    "flows decode",
+    "flows decode payload",
     "capture",
     "kernels report process files schemas",
     "ground",  # the modules that lie in toolkit/ itself

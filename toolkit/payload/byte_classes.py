@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from idskit.kernels.bitset import count as members
 from idskit.kernels.compile import kernel
-from idskit.payload.payload_counts import Bytes, Counts, byte_at, is_digit, is_letter, largest
+from idskit.payload.payload_counts import (
+    Bytes,
+    Counts,
+    byte_at,
+    count,
+    is_digit,
+    is_letter,
+    largest,
+)
 from idskit.schemas.payload_columns import BYTE_CLASSES
 
 EXAMINED = 256  # bytes of a payload whose classes are counted
@@ -36,21 +45,39 @@ def _is_token(byte: int) -> bool:
 
 @kernel
 def note_byte_classes(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
-    """Write the shares of byte classes, and the longest run and token, from counter ``row`` on."""
+    """Write the shares of byte classes, and the longest run and token, from counter ``row`` on.
+
+    The counters are 0 before: this is done once for each direction of a flow.
+    """
     end = min(end, at + EXAMINED)
-    share = np.float32(1.0 / max(end - at, 1))
-    seen = np.zeros(4, np.uint64)
     run = token = 0
     before = -1
     for i in range(at, end):
         byte = byte_at(data, i)
-        counts[row + _class_of(byte)] += share
-        word, bit = byte >> 6, np.uint64(1) << np.uint64(byte & 63)
-        if not seen[word] & bit:
-            seen[word] |= bit
-            counts[row + _DISTINCT] += share
+        count(counts, row + _class_of(byte))
         run = run + 1 if byte == before else 1
         token = token + 1 if _is_token(byte) else 0
         largest(counts, row + _RUN, run)
         largest(counts, row + _TOKEN, token)
         before = byte
+    counts[row + _DISTINCT] = np.float32(_distinct(data, at, end))
+    for i in range(row, row + _DISTINCT + 1):  # the shares are the first columns
+        counts[i] /= np.float32(max(end - at, 1))
+
+
+@kernel
+def _distinct(data: Bytes, at: int, end: int) -> int:
+    """Count the values that occur, which four words note: an array would have to be allocated."""
+    a = b = c = d = np.uint64(0)
+    for i in range(at, end):
+        byte = byte_at(data, i)
+        seen = np.uint64(1) << np.uint64(byte & 63)
+        if byte < 64:
+            a |= seen
+        elif byte < 128:
+            b |= seen
+        elif byte < 192:
+            c |= seen
+        else:
+            d |= seen
+    return members(a) + members(b) + members(c) + members(d)

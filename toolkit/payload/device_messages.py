@@ -8,7 +8,16 @@ RFC 5905, RFC 2131.
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
-from idskit.payload.payload_counts import Bytes, Counts, big16, byte_at, count, little16
+from idskit.payload.payload_counts import (
+    Bytes,
+    Counts,
+    big16,
+    byte_at,
+    count,
+    inside_tag,
+    little16,
+    little32,
+)
 from idskit.schemas.payload_columns import COLUMN
 
 _READS, _WRITES, _CONTROLS, _EXCEPTIONS = (
@@ -26,7 +35,7 @@ _DHCP_REQUESTS, _DHCP_REPLIES = COLUMN["dhcp_requests"], COLUMN["dhcp_replies"]
 @kernel
 def note_modbus(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a request or response by its function; False if the bytes are none."""
-    if end - at < 8 or big16(data, at + 2) != 0 or big16(data, at + 4) > 260:
+    if end - at < 8 or big16(data, at + 2) != 0 or not 2 <= big16(data, at + 4) <= 260:
         return False
     function = byte_at(data, at + 7)
     if function & 0x80:
@@ -65,8 +74,8 @@ def note_dnp3(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a message by its application function; False if the bytes are none."""
     if end - at < 10 or big16(data, at) != 0x0564:
         return False
-    if end - at < 13:
-        return True
+    if end - at < 13 or byte_at(data, at + 2) < 8 or not byte_at(data, at + 10) & 0x40:
+        return True  # of the link only, or not the first part of its message
     function = byte_at(data, at + 12)
     if function in (0, 1, 129, 130):
         count(counts, row + _READS)
@@ -96,7 +105,7 @@ def note_iec104(counts: Counts, row: int, data: Bytes, at: int, end: int) -> boo
 @kernel
 def note_ethernet_ip(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count an encapsulated command; False if the bytes are none."""
-    if end - at < 24 or little16(data, at + 2) > end - at:
+    if end - at < 24 or little32(data, at + 20) != 0:  # options
         return False
     command = little16(data, at)
     if command in (0x6F, 0x70):
@@ -138,6 +147,9 @@ def note_snmp(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a message; False if the bytes are none."""
     if end - at < 8 or byte_at(data, at) != 0x30:
         return False
+    at = inside_tag(data, at)
+    if end - at < 3 or big16(data, at) != 0x0201 or byte_at(data, at + 2) > 3:  # the version
+        return False
     count(counts, row + _SNMP)
     return True
 
@@ -145,7 +157,7 @@ def note_snmp(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 @kernel
 def note_ntp(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a message: of time, or one that controls or asks a server (modes 6 and 7)."""
-    if end - at < 8:
+    if end - at < 8 or not 1 <= (byte_at(data, at) >> 3) & 7 <= 4:  # the version
         return False
     if byte_at(data, at) & 7 >= 6:
         count(counts, row + _NTP_CONTROLS)
@@ -157,7 +169,7 @@ def note_ntp(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 @kernel
 def note_dhcp(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a request or a reply of BOOTP; False if the bytes are neither."""
-    if end - at < 44 or byte_at(data, at) not in (1, 2):
+    if end - at < 44 or byte_at(data, at) not in (1, 2) or byte_at(data, at + 2) > 16:
         return False
     count(counts, row + (_DHCP_REQUESTS if byte_at(data, at) == 1 else _DHCP_REPLIES))
     return True

@@ -73,7 +73,7 @@ def _note_question(counts: Counts, row: int, data: Bytes, at: int, end: int) -> 
         at += 1 + size
     length = min(at, end) - start
     _note_name(counts, row, length, labels, longest, digits, seen)
-    if at + 3 <= end:
+    if at + 3 <= end and byte_at(data, at) == 0:  # else the name is compressed or too long
         _note_type(counts, row, big16(data, at + 1))
 
 

@@ -22,7 +22,9 @@ _LINES, _ADDRESS_HOSTS, _NO_AGENT = (
 _SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
 _REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
-_LONGEST_METHOD = 12
+_LONGEST_METHOD = 17  # UPDATEREDIRECTREF, the longest that IANA lists
+_LONGEST_VERSION = 16  # bytes of a status line in which its first blank is looked for
+_LONGEST_ADDRESS = 15  # of IPv4 as text
 _LONGEST_HEAD = 1024  # bytes of a request in which lines are counted
 
 
@@ -47,12 +49,9 @@ def note_response(counts: Counts, row: int, data: Bytes, at: int, end: int) -> b
     is_like_it = starts_with(data, at, end, b"SIP/2.0 ") or starts_with(data, at, end, b"RTSP/")
     if not is_http and not is_like_it:
         return False
-    while at < end and byte_at(data, at) != 32:
-        at += 1
-    if end - at < 4:
+    status = _status_of(data, at, end)
+    if status < 0:
         return True
-    first, last = byte_at(data, at + 1) - 48, byte_at(data, at + 3) - 48
-    status = 100 * first + 10 * (byte_at(data, at + 2) - 48) + last
     if is_http:
         _count_status(counts, row, status)
     else:
@@ -60,6 +59,28 @@ def note_response(counts: Counts, row: int, data: Bytes, at: int, end: int) -> b
     if status in (401, 403, 407):
         count(counts, row + _LOGIN_REFUSALS)
     return True
+
+
+@kernel
+def _status_of(data: Bytes, at: int, end: int) -> int:
+    """Return the status behind a version and a blank, -1 where there is none."""
+    for i in range(at, min(end, at + _LONGEST_VERSION)):
+        if byte_at(data, i) == 32:
+            return three_digits(data, i + 1, end)
+    return -1
+
+
+@kernel
+def three_digits(data: Bytes, at: int, end: int) -> int:
+    """Return the number that three digits at ``at`` make, -1 where there are none."""
+    if end - at < 3:
+        return -1
+    number = 0
+    for i in range(at, at + 3):
+        if not is_digit(byte_at(data, i)):
+            return -1
+        number = 10 * number + byte_at(data, i) - 48
+    return number
 
 
 @kernel
@@ -80,7 +101,7 @@ def _count_status(counts: Counts, row: int, status: int) -> None:
 def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a request: a method in capitals, a target, a version; False if there is none."""
     method = at
-    while at < end and at - method <= _LONGEST_METHOD and _is_method(byte_at(data, at)):
+    while at < end and at - method < _LONGEST_METHOD and _is_method(byte_at(data, at)):
         at += 1
     if at - method < 3 or at >= end or byte_at(data, at) != 32:
         return False
@@ -157,8 +178,7 @@ def _note_head(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
         if byte_at(data, at) == 10:
             lines += 1
             has_agent |= starts_with(data, at + 1, end, b"USER-AGENT:")
-            is_host = starts_with(data, at + 1, end, b"HOST: ") and at + 8 < end
-            if is_host and _is_address(data, at + 7, end):
+            if starts_with(data, at + 1, end, b"HOST: ") and _is_address(data, at + 7, end):
                 count(counts, row + _ADDRESS_HOSTS)
         at += 1
     largest(counts, row + _LINES, lines)
@@ -168,11 +188,14 @@ def _note_head(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
 
 @kernel
 def _is_address(data: Bytes, at: int, end: int) -> bool:
-    """Return whether a host is written in digits and dots, or as IPv6 in brackets."""
-    if byte_at(data, at) == 91:
+    """Return whether a host is written in digits and three dots, or as IPv6 in brackets.
+
+    A blank, a line end or the colon of a port has to follow: ``1.2.3.example`` is a name.
+    """
+    if at < end and byte_at(data, at) == 91:
         return True
-    dots = 0
-    while at < end and (is_digit(byte_at(data, at)) or byte_at(data, at) == 46):
+    dots, last = 0, min(end, at + _LONGEST_ADDRESS)
+    while at < last and (is_digit(byte_at(data, at)) or byte_at(data, at) == 46):
         dots += byte_at(data, at) == 46
         at += 1
-    return dots == 3
+    return dots == 3 and at < end and byte_at(data, at) in (10, 13, 32, 58)

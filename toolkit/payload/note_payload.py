@@ -51,6 +51,7 @@ from idskit.payload.words import SCANNED, note_words
 from idskit.schemas.payload_columns import COLUMN
 
 WORDS_IN = 4  # packets with a payload in each direction that are searched for words
+LOOKED_AT = 2048  # bytes of a payload, at most
 NOTED = 64  # packets with a payload in each direction that are looked at
 _FWD_BYTES, _BWD_BYTES = COLUMN["fwd_letters_bytes"], COLUMN["bwd_letters_bytes"]
 _FWD_WORDS, _BWD_WORDS = COLUMN["fwd_sql_words"], COLUMN["bwd_sql_words"]
@@ -63,6 +64,15 @@ _USUAL = COLUMN["usual_port"]
 # Ports of protocols whose first bytes do not tell them.
 _TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
 _UDP_PORTS = (53, 5353, 5355, 67, 68, 123, 161, 162, 88, 389, 47808)
+_NAME_PORTS, _SHELL_PORTS = (53, 5353, 5355), (22, 2222)
+_WEB_PORTS = (  # with RTSP (554, 8554), SSDP (1900) and SIP (5060) over TCP
+    *(80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985),
+    *(8000, 8008, 8080, 8081, 8088, 8554, 8888),
+)
+_SECURE_PORTS = (
+    *(443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995),
+    *(3389, 4433, 5061, 8443),
+)
 # What recognised a payload, and the ports on which it is usual.
 _UNKNOWN, _WEB, _SECURE, _SHELL, _NAMES, _OTHER = range(6)
 
@@ -114,12 +124,12 @@ def _note_content(counts: Counts, row: int, payload: Payload) -> None:
 @kernel
 def _is_usual(found: int, port: int) -> bool:
     if found == _WEB:
-        return port in (80, 81, 591, 1900, 3128, 5000, 5985, 8000, 8008, 8080, 8081, 8088, 8888)
+        return port in _WEB_PORTS
     if found == _SECURE:
-        return port in (443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 8443)
+        return port in _SECURE_PORTS
     if found == _SHELL:
-        return port in (22, 2222)
-    return port in (53, 5353, 5355, 137)
+        return port in _SHELL_PORTS
+    return port in _NAME_PORTS
 
 
 @kernel
@@ -152,7 +162,7 @@ def _note_binary(counts: Counts, row: int, payload: Payload) -> int:
     first, found = byte_at(data, at), False
     if first == 0:
         found = note_smb(counts, row, data, at, end)
-        if not found and 22 in (payload.port, payload.peer_port):
+        if not found and (payload.port in _SHELL_PORTS or payload.peer_port in _SHELL_PORTS):
             return _SHELL if note_ssh(counts, row, data, at, end) else _UNKNOWN
     elif first == 3 and end - at >= 7 and byte_at(data, at + 1) == 0:
         found = note_desktop(counts, row, data, at, end) or note_s7(counts, row, data, at, end)
@@ -226,7 +236,7 @@ def _has_executable(data: Bytes, at: int, end: int) -> bool:
         return True
     if end - at < 16 or not is_letter(byte_at(data, at)):
         return False
-    for i in range(at, min(end, at + SCANNED) - 8):
+    for i in range(at, min(end, at + SCANNED) - 7):
         if byte_at(data, i) == 13 and big32(data, i) == 0x0D0A0D0A:
             return _is_executable(data, i + 4, end)
     return False

@@ -24,12 +24,6 @@ def count(counts: Counts, at: int) -> None:
 
 
 @kernel
-def count_many(counts: Counts, at: int, number: int) -> None:
-    """Add ``number`` to a counter."""
-    counts[at] += np.float32(number)
-
-
-@kernel
 def largest(counts: Counts, at: int, value: float) -> None:
     """Keep the larger of a counter and ``value``."""
     if value > counts[at]:
@@ -64,6 +58,13 @@ def big32(data: Bytes, at: int) -> int:
 def little32(data: Bytes, at: int) -> int:
     """Return four bytes as a number, the low byte first."""
     return little16(data, at) | (little16(data, at + 2) << 16)
+
+
+@kernel
+def inside_tag(data: Bytes, at: int) -> int:
+    """Return the offset of what a BER tag at ``at`` holds, X.690, 8.1.3; two bytes are there."""
+    size = byte_at(data, at + 1)
+    return at + 2 + (size & 0x7F if size & 0x80 else 0)
 
 
 @kernel

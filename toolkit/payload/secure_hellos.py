@@ -17,12 +17,15 @@ _VERSION, _CIPHERS, _EXTENSIONS, _NAME, _PROTOCOLS, _GREASE = (
 _QUIC, _BANNERS, _KEYS = (
     COLUMN[name] for name in ("quic_initials", "ssh_banners", "ssh_key_exchanges")
 )
+_LONGEST_RECORD = 16_384 + 2048  # bytes, RFC 5246, 6.2.3
 
 
 @kernel
 def note_tls(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count the record that a payload begins with; False if it is none."""
     if end - at < 6 or byte_at(data, at + 1) != 3 or byte_at(data, at + 2) > 4:
+        return False
+    if not 0 < big16(data, at + 3) <= _LONGEST_RECORD:
         return False
     kind = byte_at(data, at)
     if kind == 21:
@@ -41,6 +44,8 @@ def note_tls(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 @kernel
 def _note_handshake(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     kind = byte_at(data, at)
+    if end - at < 6 or byte_at(data, at + 4) != 3:  # no version: another message, or encrypted
+        kind = 0
     if kind == 1:
         count(counts, row + _CLIENT)
         _note_client(counts, row, data, at, end)
@@ -55,7 +60,7 @@ def _note_client(counts: Counts, row: int, data: Bytes, at: int, end: int) -> No
     """Note a client's hello: version, numbers of ciphers and extensions, name (RFC 8446, 4.1.2)."""
     if end - at < 40:
         return
-    largest(counts, row + _VERSION, byte_at(data, at + 5))
+    largest(counts, row + _VERSION, min(byte_at(data, at + 5), 4))
     at += 38
     at += 1 + byte_at(data, at)
     if end - at < 4:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
-from idskit.payload.http_messages import starts_with
+from idskit.payload.http_messages import starts_with, three_digits
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit
 from idskit.schemas.payload_columns import COLUMN
 
@@ -45,16 +45,13 @@ def _is_login(data: Bytes, at: int, end: int) -> bool:
 @kernel
 def _note_reply(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a reply of three digits and a blank or hyphen."""
-    if not is_digit(byte_at(data, at + 1)) or not is_digit(byte_at(data, at + 2)):
+    code = three_digits(data, at, end)
+    if not 100 <= code < 600 or byte_at(data, at + 3) not in (32, 45):
         return False
-    if byte_at(data, at + 3) not in (32, 45):
-        return False
-    code = 100 * (byte_at(data, at) - 48) + 10 * (byte_at(data, at + 1) - 48)
-    code += byte_at(data, at + 2) - 48
     count(counts, row + (_FINE if code < 400 else _REFUSED))
     if code in (430, 530, 535):
         count(counts, row + _LOGIN_REFUSALS)
-    return end > at
+    return True
 
 
 @kernel

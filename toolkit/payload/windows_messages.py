@@ -9,9 +9,11 @@ from idskit.kernels.compile import kernel
 from idskit.payload.payload_counts import (
     Bytes,
     Counts,
+    big16,
     big32,
     byte_at,
     count,
+    inside_tag,
     little16,
     little32,
 )
@@ -37,6 +39,7 @@ _LDAP_BINDS, _SEARCHES, _LDAP_FAILURES = (
     COLUMN[f"ldap_{name}"] for name in ("binds", "searches", "failures")
 )
 _RDP = COLUMN["rdp_requests"]
+_NO_FAILURES = (0, 5, 6, 10, 14)  # result codes of LDAP, RFC 4511, A.1
 _SEARCHED = 512  # bytes of an SMB message that are searched for NTLM and RPC
 
 # First four bytes of interfaces, as numbers in little-endian order ([MS-SCMR], [MS-TSCH], ...).
@@ -56,10 +59,10 @@ def note_smb(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     kind, at = byte_at(data, at + 4), at + 4
     if kind == 0xFF:
         _note_smb1(counts, row, data, at)
-    elif kind == 0xFE and end - at >= 24:
+    elif kind == 0xFE:
         _note_smb2(counts, row, data, at)
     else:
-        return kind == 0xFD  # encrypted
+        return kind in (0xFC, 0xFD)  # compressed, encrypted
     _search(counts, row, data, at + 28, min(end, at + _SEARCHED))
     return True
 
@@ -158,13 +161,6 @@ def _note_interface(counts: Counts, row: int, interface: int) -> None:
 
 
 @kernel
-def _body(data: Bytes, at: int) -> int:
-    """Return the offset of what a BER tag at ``at`` holds, X.690, 8.1.3."""
-    size = byte_at(data, at + 1)
-    return at + 2 + (size & 0x7F if size & 0x80 else 0)
-
-
-@kernel
 def note_kerberos(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count a message, over UDP or behind TCP's four bytes of length; False if it is none."""
     if end - at >= 16 and byte_at(data, at) == 0:
@@ -187,18 +183,20 @@ def note_kerberos(counts: Counts, row: int, data: Bytes, at: int, end: int) -> b
 def _note_encryption(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count a request whose first wanted encryption is RC4 (23): field [8] of the body."""
     for i in range(max(at, end - 400), end - 6):
-        if byte_at(data, i) == 0xA8 and byte_at(data, i + 2) == 0x30:
-            if little16(data, i + 4) == 0x0102 and byte_at(data, i + 6) == 23:
+        if byte_at(data, i) != 0xA8 or byte_at(data, i + 2) != 0x30:
+            continue
+        if byte_at(data, i + 1) == byte_at(data, i + 3) + 2:  # the list fills the field
+            if big16(data, i + 4) == 0x0201 and byte_at(data, i + 6) == 23:
                 count(counts, row + _RC4)
             return
 
 
 @kernel
 def _note_error(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
-    """Count an error (field [6]) that a wrong name or password causes: 6, 18, 24, 37."""
+    """Count an error (field [6]) that a wrong name or password causes: 6, 18, 24."""
     for i in range(at, min(end, at + 200) - 4):
         if big32(data, i) == 0xA6030201:
-            if byte_at(data, i + 4) in (6, 18, 24, 37):
+            if byte_at(data, i + 4) in (6, 18, 24):
                 count(counts, row + _LOGON_ERRORS)
             return
 
@@ -208,7 +206,7 @@ def note_ldap(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     """Count an operation; False if the bytes are no message of LDAP."""
     if end - at < 8 or byte_at(data, at) != 0x30:
         return False
-    at = _body(data, at)
+    at = inside_tag(data, at)
     if end - at < 6 or byte_at(data, at) != 2 or not 1 <= byte_at(data, at + 1) <= 4:
         return False
     at += 2 + byte_at(data, at + 1)
@@ -220,16 +218,20 @@ def note_ldap(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     elif kind == 0x63:
         count(counts, row + _SEARCHES)
     elif kind in (0x61, 0x65):
-        at = _body(data, at)
-        if end - at >= 3 and byte_at(data, at) == 10 and byte_at(data, at + 2):
+        at = inside_tag(data, at)
+        if end - at >= 3 and byte_at(data, at) == 10 and byte_at(data, at + 2) not in _NO_FAILURES:
             count(counts, row + _LDAP_FAILURES)
     return 0x42 <= kind <= 0x78
 
 
 @kernel
 def note_desktop(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
-    """Count a connection request of X.224 behind a TPKT header (RFC 1006); False if none."""
+    """Count a connection request of X.224 behind a TPKT header (RFC 1006); False if none.
+
+    One that names transport selectors (C0 to C2) opens a conversation with a controller instead.
+    """
     if end - at < 7 or byte_at(data, at + 5) & 0xF0 != 0xE0:
         return False
-    count(counts, row + _RDP)
+    if end - at < 12 or not 0xC0 <= byte_at(data, at + 11) <= 0xC2:
+        count(counts, row + _RDP)
     return True

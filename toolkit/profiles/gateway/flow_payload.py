@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel, signed
 from idskit.packet import ICMP, ICMPV6
-from idskit.payload.note_payload import Payload, note_payload
+from idskit.payload.note_payload import LOOKED_AT, Payload, note_payload
 from idskit.payload.payload_counts import WIDTH, Counts
 from idskit.profiles.gateway.gateway_arrays import Gateway
 from idskit.schemas.payload_columns import BYTE_CLASSES, COLUMN, WORD_GROUPS
@@ -36,7 +36,7 @@ def note_packet_payload(
         flow["spoke"] = 1
         _clear(gateway.contents, row)
     at = signed(packet["payload_at"])
-    end = at + signed(packet["payload_held"])
+    end = at + min(signed(packet["payload_held"]), LOOKED_AT)
     port, peer = signed(flow["b_port"]), signed(flow["a_port"])
     if flow["src_is_b"]:
         port, peer = peer, port

@@ -1,0 +1,531 @@
+"""The columns of payloads by their definitions (toolkit/payload/README.md), in plain Python.
+
+Slow and obvious: whole byte strings, regular expressions and ``struct``. Nothing of the parsers is
+used but the list of words and the names of the columns.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+
+from idskit.payload.words import WORDS
+from idskit.schemas.payload_columns import PAYLOAD, WORD_GROUPS
+
+TCP, UDP, ICMP = 6, 17, (1, 58)
+Said = tuple[
+    bytes, bool, int
+]  # held bytes, whether forward, number of the payload in its direction
+
+CLASSES = {
+    "letters": rb"[A-Za-z]",
+    "digits": rb"[0-9]",
+    "marks": rb"[!-/:-@\[-`{-~]",
+    "blanks": rb"[\t\n\r ]",
+    "controls": rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]",
+    "zeros": rb"\0",
+    "high": rb"[\x80-\xff]",
+}
+GROUPS = {word: group for group in reversed(WORD_GROUPS) for word in WORDS[group].split()}
+WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8088, 8554, 8888}
+SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
+USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
+REFUSED = {401, 403, 407}
+ADMIN = (
+    *("367abb81 86d35949 1ff70682 378e52b0 338cd001 000001a0 4d9f4ab8 9556dc99".split()),
+    *("f309ad18 99fcfec4 c681d488 df1941c5 82273fdc 894de0c0".split()),
+)
+DIRECTORY = "12345778 12345678 e3514235 4b324fc8 6bffd098".split()
+SMB1 = {
+    **dict.fromkeys((0x73,), "smb_sessions"),
+    **dict.fromkeys((0x70, 0x75), "smb_trees"),
+    **dict.fromkeys((0x2D, 0xA2), "smb_opens"),
+    **dict.fromkeys((0x2E,), "smb_reads"),
+    **dict.fromkeys((0x2F,), "smb_writes"),
+    **dict.fromkeys((0x25, 0x26, 0x32, 0x33, 0xA0, 0xA1), "smb_calls"),
+}
+SMB2 = {
+    **{1: "smb_sessions", 3: "smb_trees", 5: "smb_opens", 8: "smb_reads", 9: "smb_writes"},
+    11: "smb_calls",
+}
+LOGON_STATUS = {0xC000006D, 0xC0000064, 0xC000006A, 0xC0000072, 0xC0000234, 0xC000015B}
+
+
+def payload_columns(
+    said: Iterable[Said], protocol: int, src_port: int, dst_port: int
+) -> list[float]:
+    """All columns of a flow, in the order of the schema."""
+    notes = Notes(protocol, src_port, dst_port)
+    for data, forward, number in said:
+        notes.note(data[:2048], "fwd" if forward else "bwd", number)
+    if protocol not in ICMP and dst_port:
+        notes.values["dst_port_class"] = 1 + (dst_port >= 1024) + (dst_port >= 49152)
+    return [float(notes.values[feature.name]) for feature in PAYLOAD]
+
+
+class Notes:
+    def __init__(self, protocol: int, src_port: int, dst_port: int) -> None:
+        self.values: dict[str, float] = {feature.name: 0 for feature in PAYLOAD}
+        self.protocol, self.src_port, self.dst_port = protocol, src_port, dst_port
+
+    def add(self, *names: str) -> bool:
+        for name in names:
+            self.values[name] += 1
+        return True
+
+    def most(self, name: str, value: float) -> None:
+        self.values[name] = max(self.values[name], value)
+
+    def service(self, ports: set[int]) -> int:
+        """The destination port if it is one of these, else the source port if that is, else 0."""
+        return next((port for port in (self.dst_port, self.src_port) if port in ports), 0)
+
+    def note(self, data: bytes, side: str, number: int) -> None:
+        if not data or number > 64:
+            return
+        if number == 1:
+            self.classes(data[:256], side)
+        if number <= 4:
+            self.words(data[:512], side)
+            self.executable(data, side)
+        kind = ""
+        if self.protocol == TCP:
+            kind = self.tcp(data)
+        elif self.protocol == UDP:
+            kind = self.udp(data)
+        if not kind:
+            self.add(f"{side}_unknown_packets")
+        elif kind != "other":
+            usual = {self.src_port, self.dst_port} & USUAL[kind]
+            self.values["usual_port"] = 1 if usual else -1
+
+    # Whatever the protocol.
+
+    def classes(self, head: bytes, side: str) -> None:
+        for name, pattern in CLASSES.items():
+            self.values[f"{side}_{name}_bytes"] = len(re.findall(pattern, head)) / len(head)
+        self.values[f"{side}_distinct_bytes"] = len(set(head)) / len(head)
+        runs = [len(found.group()) for found in re.finditer(rb"(?s)(.)\1*", head)]
+        tokens = [len(found) for found in re.findall(rb"[\w+/=-]+", head)]
+        self.values[f"{side}_run_bytes"] = max(runs)
+        self.values[f"{side}_token_bytes"] = max(tokens, default=0)
+
+    def words(self, head: bytes, side: str) -> None:
+        for found in re.findall(rb"(?:\w\0?)+", head):
+            word = found.replace(b"\0", b"").lower().decode()
+            if 2 <= len(word) <= 30 and word in GROUPS:
+                self.add(f"{side}_{GROUPS[word]}_words")
+
+    def executable(self, data: bytes, side: str) -> None:
+        begins = [data]
+        if len(data) >= 16 and re.match(rb"[A-Za-z]", data) and b"\r\n\r\n" in data[:508]:
+            begins.append(data.split(b"\r\n\r\n", 1)[1])
+        if any(len(b) >= 4 and b.startswith((b"MZ", b"\x7fELF")) for b in begins):
+            self.add(f"{side}_executable_packets")
+
+    # Which protocol.
+
+    def tcp(self, data: bytes) -> str:
+        if self.tls(data):
+            return "secure"
+        if re.match(rb"[A-Za-z0-9*+-]", data):
+            if self.request(data) or self.response(data):
+                return "web"
+            if data.startswith(b"SSH-") and len(data) >= 8:
+                self.add("ssh_banners")
+                return "shell"
+            if self.line(data):
+                return "other"
+        return self.binary(data) or self.by_tcp_port(data)
+
+    def binary(self, data: bytes) -> str:
+        first = data[0]
+        if first == 0:
+            if self.smb(data):
+                return "other"
+            if self.service({22, 2222}) and self.key_exchange(data):
+                return "shell"
+        elif first == 3 and len(data) >= 7 and data[1] == 0:
+            return "other" if self.desktop(data) or self.s7(data) else ""
+        elif first == 5:
+            return "other" if self.dnp3(data) or self.rpc(data) else ""
+        elif first == 255 and len(data) >= 3 and 250 <= data[1] <= 254:
+            self.add("telnet_options")
+            return "other"
+        return ""
+
+    def by_tcp_port(self, data: bytes) -> str:
+        parsers = {
+            **{53: self.dns, 5353: self.dns, 88: self.kerberos, 389: self.ldap, 3268: self.ldap},
+            **{502: self.modbus, 1883: self.mqtt, 2404: self.iec104, 44818: self.ethernet_ip},
+        }
+        port = self.service(set(parsers))
+        if not port:
+            return ""
+        if port in (53, 5353):
+            return "names" if self.dns(data[2:]) else ""
+        return "other" if parsers[port](data) else ""
+
+    def udp(self, data: bytes) -> str:
+        parsers = {
+            **{53: self.dns, 5353: self.dns, 5355: self.dns, 67: self.dhcp, 68: self.dhcp},
+            **{123: self.ntp, 161: self.snmp, 162: self.snmp, 88: self.kerberos},
+            **{389: self.ldap, 47808: self.bacnet},
+        }
+        port = self.service(set(parsers))
+        if port:
+            found = parsers[port](data)
+            return "" if not found else "names" if port in (53, 5353, 5355) else "other"
+        if self.quic(data):
+            return "secure"
+        return "other" if self.request(data) or self.response(data) else ""
+
+    # Text.
+
+    def request(self, data: bytes) -> bool:
+        found = re.match(rb"([A-Z_-]{3,17}) ([^\x00-\x20]*)", data)
+        if not found:
+            return False
+        method, target = found.groups()
+        rest = data[found.end() :]
+        if re.match(rb"(?i) (SIP|RTSP)/", rest):
+            return self.add("sip_requests")
+        if method == b"NOTIFY" or method.startswith(b"M-SEARCH"):
+            return self.add("ssdp_messages")
+        if method not in (b"GET", b"POST") and not re.match(rb"(?i) HTTP/", rest):
+            return False
+        self.add({b"GET": "http_gets", b"POST": "http_posts"}.get(method, "http_other_methods"))
+        self.target(target)
+        self.head(rest[:1024])
+        return True
+
+    def target(self, target: bytes) -> None:
+        def count(pattern: bytes) -> int:
+            return len(re.findall(pattern, target))
+
+        self.most("uri_length", len(target))
+        self.most("uri_digits", count(rb"\d"))
+        self.most("uri_escapes", count(b"%"))
+        self.most("uri_marks", count(rb"[\"$'()*;<>\[\\\]`{|}]"))
+        self.most("uri_depth", count(b"/"))
+        self.most("uri_parameters", count(b"="))
+        self.most("uri_parents", count(rb"(?=\.\.[%/\\])"))
+
+    def head(self, head: bytes) -> None:
+        self.most("http_lines", head.count(b"\n"))
+        for host in re.findall(rb"(?i)\nHost: ([0-9.]{3,15}(?=[\r\n :])|\[)", head):
+            if host == b"[" or host.count(b".") == 3:
+                self.add("http_address_hosts")
+        if b"\n" in head and not re.search(rb"(?i)\nUser-Agent:", head):
+            self.add("http_without_agent")
+
+    def response(self, data: bytes) -> bool:
+        found = re.match(rb"(?i)HTTP/|SIP/2\.0 |RTSP/", data)
+        if not found:
+            return False
+        status = re.match(rb"[^ ]{0,15} (\d{3})", data)
+        if not status:
+            return True
+        code = int(status.group(1))
+        if code in REFUSED:
+            self.add("login_refusals")
+        if found.group().upper() != b"HTTP/":
+            return self.add("replies_fine" if code < 400 else "replies_refused")
+        if code < 400:
+            return self.add("http_ok" if code < 300 else "http_moved")
+        special = {404: "http_not_found", **dict.fromkeys(REFUSED, "http_refused")}
+        return self.add(special.get(code, "http_errors"))
+
+    def line(self, data: bytes) -> bool:
+        if re.match(rb"(?i)(PASS|USER|AUTH) ", data[:5]):
+            return len(data) >= 5 and self.add("logins")
+        reply = re.match(rb"([1-5]\d\d)[ -]", data)
+        if reply:
+            code = int(reply.group(1))
+            if code in (430, 530, 535):
+                self.add("login_refusals")
+            return self.add("replies_fine" if code < 400 else "replies_refused")
+        if re.match(rb"(?is)\+OK.", data):
+            return self.add("replies_fine")
+        if re.match(rb"(?i)-ERR", data):
+            return self.add("replies_refused", "login_refusals")
+        return bool(re.match(rb"(?i)\* OK", data))
+
+    # What is encrypted.
+
+    def tls(self, data: bytes) -> bool:
+        if len(data) < 6:
+            return False
+        kind, major, minor, size = struct.unpack_from(">BBBH", data)
+        if major != 3 or minor > 4 or not 0 < size <= 18432 or not 20 <= kind <= 24:
+            return False
+        if kind != 22:
+            return self.add({21: "tls_alerts", 24: "tls_heartbeats"}.get(kind, "tls_data_records"))
+        hello = data[5:]
+        kinds = {1: "tls_client_hellos", 2: "tls_server_hellos"}
+        is_hello = len(hello) >= 6 and hello[4] == 3 and hello[0] in kinds
+        if is_hello and hello[0] == 1:
+            self.client_hello(hello)
+        return self.add(kinds[hello[0]] if is_hello else "tls_data_records")
+
+    def client_hello(self, hello: bytes) -> None:
+        if len(hello) < 40:
+            return
+        self.most("tls_version", min(hello[5], 4))
+        rest = hello[39 + hello[38] :]  # behind the session identifier
+        if len(rest) < 4:
+            return
+        size, cipher = struct.unpack_from(">HH", rest)
+        self.most("tls_ciphers", size // 2)
+        self.most("tls_grease", cipher in {0x0A0A + 0x1010 * i for i in range(16)})
+        rest = rest[2 + size :]
+        rest = rest[1 + rest[0] :] if rest else b""  # behind the compression methods
+        if len(rest) < 2:
+            return
+        (size,) = struct.unpack_from(">H", rest)
+        rest, count = rest[2 : 2 + size], 0
+        while len(rest) >= 4:
+            kind, size = struct.unpack_from(">HH", rest)
+            if kind == 0:
+                self.most("tls_name_length", size - 5)
+            elif kind == 16:
+                self.most("tls_protocols", 1)
+            elif kind == 43:
+                self.most("tls_version", 4)
+            rest, count = rest[4 + size :], count + 1
+        self.most("tls_extensions", count)
+
+    def quic(self, data: bytes) -> bool:
+        if len(data) < 20 or data[0] < 0xC0:
+            return False
+        known = rb"\x00{3}\x01|\x6b\x33\x43\xcf|\xff\x00\x00.|Q..."
+        return bool(re.match(known, data[1:5], re.DOTALL)) and self.add("quic_initials")
+
+    def key_exchange(self, data: bytes) -> bool:
+        if len(data) < 8:
+            return False
+        size, padding, kind = struct.unpack_from(">IBB", data)
+        right = size <= 35000 and padding <= 16 and kind in (20, 30, 31)
+        return right and self.add("ssh_key_exchanges")
+
+    # Names.
+
+    def dns(self, data: bytes) -> bool:
+        if len(data) < 17:
+            return False
+        _, flags, questions, answers = struct.unpack_from(">HHHH", data)
+        if flags >> 11 & 15 > 6 or questions > 16:
+            return False
+        if flags & 0x8000:
+            self.add("dns_answers")
+            self.most("dns_answer_records", answers)
+            if flags & 15:
+                self.add("dns_no_such_name" if flags & 15 == 3 else "dns_failures")
+        else:
+            self.add("dns_queries")
+        if questions:
+            self.question(data[12:])
+        return True
+
+    def question(self, data: bytes) -> None:
+        at, labels = 0, []
+        while at < len(data) and at < 255 and 0 < data[at] < 64:
+            labels.append((data[at], data[at + 1 : at + 1 + data[at]]))
+            at += 1 + data[at]
+        name = b"".join(label for _, label in labels).lower()
+        length = min(at, len(data))
+        letters = max(length - len(labels), 1)
+        self.most("dns_name_length", length)
+        self.most("dns_label_length", max((size for size, _ in labels), default=0))
+        self.most("dns_labels", len(labels))
+        self.most("dns_name_digits", len(re.findall(rb"\d", name)) / letters)
+        self.most("dns_name_distinct", len(set(re.sub(rb"[^a-z0-9]", b"-", name))) / letters)
+        if data[at : at + 1] == b"\0" and len(data) >= at + 3:
+            (kind,) = struct.unpack_from(">H", data, at + 1)
+            texts, addresses = (10, 16, 25, 255), (1, 28, 65)
+            kind = "text" if kind in texts else "address" if kind in addresses else "other"
+            self.add(f"dns_{kind}_types")
+
+    # Windows.
+
+    def smb(self, data: bytes) -> bool:
+        if len(data) < 36 or data[5:8] != b"SMB" or data[4] not in (0xFF, 0xFE, 0xFD, 0xFC):
+            return False
+        message = data[4:]
+        if message[0] in (0xFC, 0xFD):
+            return True
+        if message[0] == 0xFF:
+            self.add("smb1_messages")
+            command, status = struct.unpack_from("<BI", message, 4)
+            name = SMB1.get(command)
+        else:
+            self.add("smb2_messages")
+            status, command, _, flags = struct.unpack_from("<IHHI", message, 8)
+            status, name = status if flags & 1 else 0, SMB2.get(command)
+        self.add(*filter(None, [name]))
+        if status >= 0xC0000000 and status != 0xC0000016:
+            self.add("smb_failures")
+            if status in LOGON_STATUS:
+                self.add("smb_logon_failures")
+        self.inside(message[28:512])
+        return True
+
+    def inside(self, data: bytes) -> None:
+        while len(data) >= 16:
+            if data.startswith(b"NTLM"):
+                self.add("ntlm_messages")
+                data = data[13:]
+                continue
+            if data[0] == 5 and data[4:8] == b"\x10\0\0\0" and self.rpc(data):
+                return
+            data = data[1:]
+
+    def rpc(self, data: bytes) -> bool:
+        if len(data) < 16 or data[0] != 5 or data[1] > 1:
+            return False
+        if data[4] not in (0, 0x10) or data[5] > 3:
+            return False
+        kind = data[2]
+        names = {0: "rpc_requests", 3: "rpc_faults", 11: "rpc_binds", 14: "rpc_binds"}
+        if kind in names:
+            self.add(names[kind])
+        if kind in (11, 14) and len(data) >= 36:
+            interface = data[35:31:-1].hex()
+            if interface in ADMIN:
+                self.add("rpc_admin_binds")
+            if interface in DIRECTORY:
+                self.add("rpc_directory_binds")
+        return kind <= 19
+
+    def kerberos(self, data: bytes) -> bool:
+        if len(data) >= 16 and data[0] == 0:
+            data = data[4:]
+        if len(data) < 12:
+            return False
+        if data[0] in (0x6A, 0x6C):
+            self.add("kerberos_requests")
+            for found in re.finditer(rb"(?s)(?=\xa8(.)\x30(.)(...))", data[-400:]):
+                outer, inner, value = found.groups()
+                if outer[0] == inner[0] + 2:
+                    if value == b"\x02\x01\x17":
+                        self.add("kerberos_rc4")
+                    break
+            return True
+        if data[0] == 0x7E:
+            self.add("kerberos_errors")
+            code = re.search(rb"(?s)\xa6\x03\x02\x01(.)", data[:200])
+            if code and code.group(1)[0] in (6, 18, 24):
+                self.add("kerberos_logon_errors")
+            return True
+        return data[0] in (0x6B, 0x6D, 0x6E, 0x6F)
+
+    def ldap(self, data: bytes) -> bool:
+        if len(data) < 8 or data[0] != 0x30:
+            return False
+        message = content(data)
+        if len(message) < 6 or message[0] != 2 or message[1] not in (1, 2, 3, 4):
+            return False
+        operation = message[2 + message[1] :]
+        if len(operation) < 4:
+            return False
+        kind = operation[0]
+        if kind in (0x60, 0x63):
+            self.add("ldap_binds" if kind == 0x60 else "ldap_searches")
+        if kind in (0x61, 0x65):
+            result = content(operation)
+            if len(result) >= 3 and result[0] == 10 and result[2] not in (0, 5, 6, 10, 14):
+                self.add("ldap_failures")
+        return 0x42 <= kind <= 0x78
+
+    def desktop(self, data: bytes) -> bool:
+        if data[5] >> 4 != 14:
+            return False
+        if data[11:12] not in (b"\xc0", b"\xc1", b"\xc2"):
+            self.add("rdp_requests")
+        return True
+
+    # Devices.
+
+    def industrial(self, kind: str) -> bool:
+        return self.add(f"industrial_{kind}")
+
+    def s7(self, data: bytes) -> bool:
+        if len(data) < 18 or data[5] != 0xF0 or data[7] != 0x32:
+            return False
+        at = 19 if data[8] in (2, 3) else 17
+        if data[8] == 7 or len(data) <= at:
+            return self.industrial("reads")
+        if data[at] != 0xF0:
+            self.industrial({4: "reads", 5: "writes"}.get(data[at], "controls"))
+        return True
+
+    def dnp3(self, data: bytes) -> bool:
+        if len(data) < 10 or data[:2] != b"\x05\x64":
+            return False
+        if len(data) >= 13 and data[2] >= 8 and data[10] & 0x40:
+            reads = dict.fromkeys((0, 1, 129, 130), "reads")
+            self.industrial({**reads, 2: "writes"}.get(data[12], "controls"))
+        return True
+
+    def modbus(self, data: bytes) -> bool:
+        if len(data) < 8:
+            return False
+        _, identifier, size, _, function = struct.unpack_from(">HHHBB", data)
+        if identifier or not 2 <= size <= 260:
+            return False
+        kinds = {
+            **dict.fromkeys((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43), "reads"),
+            **dict.fromkeys((5, 6, 15, 16, 21, 22, 23), "writes"),
+        }
+        return self.industrial("exceptions" if function > 127 else kinds.get(function, "controls"))
+
+    def iec104(self, data: bytes) -> bool:
+        if len(data) < 6 or data[0] != 0x68:
+            return False
+        if len(data) >= 8 and data[2] % 2 == 0:
+            is_write, is_control = 45 <= data[6] <= 64, 100 <= data[6] <= 107
+            self.industrial("writes" if is_write else "controls" if is_control else "reads")
+        return True
+
+    def ethernet_ip(self, data: bytes) -> bool:
+        if len(data) < 24 or data[20:24] != bytes(4):
+            return False
+        (command,) = struct.unpack_from("<H", data)
+        if command in (0x6F, 0x70):
+            return self.industrial("controls")
+        return command in (4, 0x63, 0x64, 0x65, 0x66) and self.industrial("reads")
+
+    def bacnet(self, data: bytes) -> bool:
+        return len(data) >= 4 and data[0] == 0x81 and self.industrial("reads")
+
+    def mqtt(self, data: bytes) -> bool:
+        if len(data) < 2:
+            return False
+        kind = data[0] >> 4
+        if kind in (1, 3):
+            self.add("mqtt_connects" if kind == 1 else "mqtt_publishes")
+        if kind == 2 and len(data) >= 4 and data[3]:
+            self.add("mqtt_refusals")
+        return kind > 0
+
+    def snmp(self, data: bytes) -> bool:
+        is_message = len(data) >= 8 and data[0] == 0x30
+        version = content(data)[:3] if is_message else b""
+        right = len(version) == 3 and version[:2] == b"\x02\x01" and version[2] <= 3
+        return right and self.add("snmp_messages")
+
+    def ntp(self, data: bytes) -> bool:
+        if len(data) < 8 or not 1 <= data[0] >> 3 & 7 <= 4:
+            return False
+        return self.add("ntp_controls" if data[0] & 7 in (6, 7) else "ntp_messages")
+
+    def dhcp(self, data: bytes) -> bool:
+        if len(data) < 44 or data[0] not in (1, 2) or data[2] > 16:
+            return False
+        return self.add("dhcp_requests" if data[0] == 1 else "dhcp_replies")
+
+
+def content(data: bytes) -> bytes:
+    """What a BER element holds, as far as the bytes go."""
+    return data[2 + (data[1] & 0x7F if data[1] > 127 else 0) :]

@@ -1,0 +1,118 @@
+"""Payloads that lie: no byte outside of them is read, and they end in bounded time.
+
+The parsers run here as plain Python, on bytes that complain about every read outside of the
+payload; compiled, they are the same functions.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from tests.payload.messages import CLIENT_PORT, MESSAGES, Message
+from tests.payload.naive_payload import payload_columns
+from tests.payload.parsers import NAMES, Fenced, noted_alone
+
+from idskit.kernels.compile import is_compiling
+from idskit.payload.note_payload import LOOKED_AT
+
+PLAIN = pytest.mark.skipif(is_compiling(), reason="runs in a process that compiles nothing")
+MOST_READS = 40  # of each byte that is looked at
+PORTS = (*(22, 53, 67, 80, 88, 102, 123, 135, 161, 389, 443, 445, 502), *(1883, 2404, 44818, 47808))
+
+
+@pytest.mark.skipif(not is_compiling(), reason="this is the process that compiles nothing")
+@pytest.mark.timeout(600)
+def test_the_parsers_as_plain_python_read_nothing_outside_of_the_payload() -> None:
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(
+        [sys.executable, *words],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def fenced(message: Message, data: bytes) -> dict[str, float]:
+    """Columns of a payload behind a fence, which bounds how often it may be read."""
+    made: list[Fenced] = []
+
+    def fence(content: bytes, at: int) -> Fenced:
+        made.append(Fenced(content, at))
+        return made[-1]
+
+    found = noted_alone(message, data, fence)
+    assert sum(each.reads for each in made) <= MOST_READS * (len(data) + 16)
+    return found
+
+
+def agree(message: Message, data: bytes) -> None:
+    row = payload_columns([(data, message.forward, 1)], message.protocol, CLIENT_PORT, message.port)
+    expected = dict(zip(NAMES, row, strict=True)) | {"dst_port_class": 0}
+    assert fenced(message, data) == pytest.approx(expected), data.hex()
+
+
+@PLAIN
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
+def test_a_message_cut_off_at_every_byte(message: Message) -> None:
+    for size in range(len(message.data) + 1):
+        agree(message, message.data[:size])
+
+
+@PLAIN
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
+def test_a_message_with_hostile_numbers(message: Message) -> None:
+    data, rng = message.data, random.Random(message.name)
+    for at in range(min(len(data), 120)):
+        for number in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\xff", b"\x80", rng.randbytes(3)):
+            agree(message, data[:at] + number + data[at + len(number) :])
+
+
+@PLAIN
+@pytest.mark.parametrize("port", PORTS)
+def test_random_bytes(port: int) -> None:
+    rng = random.Random(port)
+    starts = [message.data[: rng.randrange(1, 9)] for message in MESSAGES] + [b""] * 20
+    for protocol in (6, 17, 1):
+        message = Message("random", b"", port, {}, protocol)
+        for start in starts:
+            agree(message, start + rng.randbytes(rng.randrange(80)))
+
+
+@PLAIN
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
+def test_a_message_that_does_not_end(message: Message) -> None:
+    rng = random.Random(message.name)
+    last = message.data[-1:] or b"\0"
+    for filling in (last * LOOKED_AT, rng.randbytes(LOOKED_AT), message.data * LOOKED_AT):
+        agree(message, (message.data + filling)[:LOOKED_AT])
+
+
+DNS_HEAD = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0"
+ENDLESS = {
+    "labels of one byte": DNS_HEAD + b"\x01a" * 1000,
+    "a name of pointers": DNS_HEAD + b"\xc0\x0c" * 1000,
+    "labels of 63 bytes": DNS_HEAD + (b"\x3f" + b"a" * 63) * 20,
+    "65535 questions": b"\0\x07\x01\0\xff\xff" + DNS_HEAD[6:] + b"\x01a\0\0\x01\0\x01",
+}
+
+
+@PLAIN
+@pytest.mark.parametrize("data", ENDLESS.values(), ids=ENDLESS)
+def test_a_name_that_does_not_end(data: bytes) -> None:
+    agree(Message("name", data, 53, {}, 17), data)
+
+
+EMPTY_EXTENSIONS = b"\x16\x03\x01\xff\xff\x01\xff\xff\xff\x03\x03" + bytes(32) + b"\0"
+
+
+@PLAIN
+@pytest.mark.parametrize("ciphers", [b"\0\0", b"\0\x02\x2a\x2a", b"\xff\xff"])
+def test_a_hello_of_extensions_without_content(ciphers: bytes) -> None:
+    data = EMPTY_EXTENSIONS + ciphers + b"\0\xff\xff" + bytes(LOOKED_AT)
+    agree(Message("hello", data, 443, {}), data[:LOOKED_AT])

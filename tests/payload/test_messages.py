@@ -1,0 +1,157 @@
+"""What is noted of one message of each kind: right values by hand, and the reference's."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from tests.payload.messages import CLIENT_PORT, MESSAGES, Message
+from tests.payload.naive_payload import payload_columns
+from tests.payload.parsers import NAMES, noted, noted_alone
+
+GENERAL = re.compile("(fwd|bwd)_.*_(bytes|words|packets)$|dst_port_class")
+every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
+
+
+def reference(message: Message) -> dict[str, float]:
+    said = [(message.data, message.forward, 1)]
+    row = payload_columns(said, message.protocol, CLIENT_PORT, message.port)
+    return dict(zip(NAMES, row, strict=True)) | {"dst_port_class": 0}  # which the engine writes
+
+
+@every_message
+def test_a_message_fills_the_columns_of_its_protocol_and_no_others(message: Message) -> None:
+    found = {name: value for name, value in noted_alone(message).items() if value}
+    special = {name: value for name, value in found.items() if not GENERAL.match(name)}
+    assert special == pytest.approx(message.columns)
+
+
+@every_message
+def test_an_unknown_message_is_counted_in_its_direction(message: Message) -> None:
+    found = noted_alone(message)
+    side = "fwd" if message.forward else "bwd"
+    assert found[f"{side}_unknown_packets"] == (not message.known)
+    assert found["fwd_unknown_packets"] + found["bwd_unknown_packets"] == (not message.known)
+
+
+@every_message
+def test_a_message_is_noted_as_the_reference_notes_it(message: Message) -> None:
+    assert noted_alone(message) == pytest.approx(reference(message))
+
+
+def test_every_column_is_filled_by_some_message() -> None:
+    general = [*CONTENT, (b"MZ\x90\0" * 9, True), (b"MZ\x90\0" * 9, False)]
+    found = np.zeros(len(NAMES))
+    for message in MESSAGES:
+        found += np.abs(list(noted_alone(message).values()))
+    for data, forward in general:
+        found += np.abs(list(noted([(data, forward, 1)], 6, CLIENT_PORT, 80).values()))
+    silent = [name for name, value in zip(NAMES, found, strict=True) if not value]
+    assert silent == ["dst_port_class"]
+
+
+CONTENT = [
+    (b"select eval wget passwd jndi password denied ipc nmap", True),
+    (b"union alert chmod shadow base64 login failed svcctl nikto", False),
+]
+
+
+def columns(data: bytes, number: int = 1, protocol: int = 6) -> dict[str, float]:
+    return noted([(data, True, number)], protocol, CLIENT_PORT, 7777)
+
+
+def test_shares_of_byte_classes_add_up_to_one() -> None:
+    found = columns(b"aB1!. \0\x01\xff\xff")
+    names = ("letters", "digits", "marks", "blanks", "zeros", "controls", "high", "distinct")
+    shares = [found[f"fwd_{name}_bytes"] for name in names]
+    assert shares == pytest.approx([0.2, 0.1, 0.2, 0.1, 0.1, 0.1, 0.2, 0.9])
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_every_byte_is_of_one_class(byte: int) -> None:
+    found = columns(bytes([byte]) * 300)
+    names = ("letters", "digits", "marks", "blanks", "zeros", "controls", "high")
+    assert sorted(found[f"fwd_{name}_bytes"] for name in names) == [0] * 6 + [1]
+    assert found["fwd_run_bytes"] == 256
+    assert found["fwd_distinct_bytes"] == pytest.approx(1 / 256)
+
+
+def test_all_byte_values_are_told_apart() -> None:
+    assert columns(bytes(range(256)))["fwd_distinct_bytes"] == 1
+
+
+def test_the_longest_run_and_token_are_kept() -> None:
+    found = columns(b"..ab+/=-_c!ddddd d")
+    assert (found["fwd_token_bytes"], found["fwd_run_bytes"]) == (8, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"SELECT", 1),
+        (b"select*from", 1),
+        (b"selects", 0),
+        (b"unselect", 0),
+        (b"s\0e\0l\0e\0c\0t\0", 1),  # as Windows writes it
+        (b"s\0\0elect", 0),
+        (b"union(select)", 2),
+        (b"x" * 506 + b" union", 0),  # its last letter is the 512th byte, and one more follows
+        (b"x" * 505 + b" union", 0),
+        (b"." * 506 + b" unio" + b"n", 1),
+        (b"." * 507 + b" union", 0),
+    ],
+)
+def test_words_are_whole_words_of_the_first_bytes(text: bytes, words: int) -> None:
+    expected = payload_columns([(text, True, 1)], 6, CLIENT_PORT, 7777)
+    found = columns(text)["fwd_sql_words"]
+    assert found == dict(zip(NAMES, expected, strict=True))["fwd_sql_words"]
+    if not text.startswith(b"x"):
+        assert found == words
+
+
+def test_content_is_looked_at_in_the_first_packets_only() -> None:
+    assert columns(b"union select", 4)["fwd_sql_words"] == 2
+    assert columns(b"union select", 5)["fwd_sql_words"] == 0
+    assert columns(b"union select", 2)["fwd_letters_bytes"] == 0
+
+
+def test_messages_are_counted_in_the_first_64_packets_of_a_direction() -> None:
+    alert = b"\x15\x03\x01\0\x02\x02\x28"
+    assert columns(alert, 64)["tls_alerts"] == 1
+    assert not any(columns(alert, 65).values())
+
+
+@pytest.mark.parametrize(
+    ("data", "programs"),
+    [
+        (b"MZ\x90\0", 1),
+        (b"MZ\x90", 0),
+        (b"\x7fELF\x02", 1),
+        (b"HTTP/1.1 200 OK\r\n\r\nMZ\0\0", 1),
+        (b"HTTP/1.1 200 OK\r\n\r\nMZ\0", 0),
+        (b"HTTP/1.1 200 OK\r\n\r\nno\r\n\r\nMZ\0\0", 0),
+        (b"HTTP/1.1 200 OK" + b"." * 489 + b"\r\n\r\nMZ\0\0", 1),
+        (b"HTTP/1.1 200 OK" + b"." * 490 + b"\r\n\r\nMZ\0\0", 0),
+        (b"\x01HTTP/1.1 200 OK\r\n\r\nMZ\0\0", 0),
+    ],
+)
+def test_a_program_is_known_at_the_start_and_behind_a_head(data: bytes, programs: int) -> None:
+    assert columns(data)["fwd_executable_packets"] == programs
+
+
+def test_the_port_of_either_side_tells_what_first_bytes_do_not() -> None:
+    query = next(message for message in MESSAGES if message.name == "dns query").data
+    here = noted([(query, True, 1)], 17, 5353, 9999)
+    assert (here["dns_queries"], here["usual_port"]) == (1, 1)
+    assert noted([(query, True, 1)], 17, 5000, 9999)["dns_queries"] == 0
+
+
+def test_largest_values_are_those_of_all_messages() -> None:
+    said = [
+        (b"GET /a/b/c HTTP/1.1\r\n\r\n", True, 1),
+        (b"GET /" + b"d" * 90 + b" HTTP/1.1\r\n\r\n", True, 2),
+        (b"GET /e HTTP/1.1\r\n\r\n", True, 3),
+    ]
+    found = noted(said, 6, CLIENT_PORT, 80)
+    assert (found["http_gets"], found["uri_length"], found["uri_depth"]) == (3, 91, 3)
