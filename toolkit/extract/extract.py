@@ -48,8 +48,8 @@ def extract(
     Args:
         given: the captures or interfaces, and how flows are made of their packets. An interface is
             read until SIGINT, SIGTERM or SIGHUP; the open flows are then written too. The same ends
-            a capture that comes by a pipe. With ``verdict_after`` there is a row after that many
-            packets of a flow, too, with ``verdict`` in its column ``end``.
+            a capture that comes by a pipe. With ``verdict_at_s`` there is a row at each age, too,
+            with ``verdict`` in its column ``end``: the last row of a flow is all of it.
         output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
             and into a pipe or a device. When its reader goes away, reading ends without an error
             and the statistics say so (``lost``).
@@ -71,7 +71,7 @@ def extract(
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else _bar(flows, progress):
-            lost = write(flows, given.verdict_after > 0)
+            lost = write(flows, bool(given.verdict_at_s))
         return replace(flows.statistics, lost=lost)
 
 
