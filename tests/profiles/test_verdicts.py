@@ -15,6 +15,7 @@ from tests.profiles.naive_gateway import Flow, Gateway, features
 from idskit.flow import ENDS, VERDICT
 from idskit.flows.flow_records import Settings, new_output
 from idskit.profiles import profile_named, schema_named
+from idskit.schemas.gateway_columns import FORGED
 
 AGES_US = (1_000_000, 5_000_000, 30_000_000)
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
@@ -60,7 +61,7 @@ def of_client(result: Result) -> Result:
 @pytest.mark.parametrize("seed", range(12))
 def test_every_row_is_that_of_the_definition(seed: int) -> None:
     shape = {"hosts": 3 + seed % 9, "ports": 2 + seed % 5, "jitter": seed % 3 == 2}
-    assert_as_defined(random_packets(seed, 700, **shape))
+    assert_as_defined(unhurried(random_packets(seed, 400, **shape)))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -83,6 +84,16 @@ def test_bursts_are_judged_as_the_allowance_has_it(seed: int) -> None:
     assert_as_defined(packets)
 
 
+def unhurried(packets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Let no packet come upon more to sweep than one may: the definition has no allowance there."""
+    made, latest = [], packets[0]["time_us"]
+    for each in packets:
+        moments = range(latest + 200_000, each["time_us"], 200_000)
+        made += [*tick(*(moment / 1e6 for moment in moments)), each]
+        latest = max(latest, each["time_us"])
+    return made
+
+
 def assert_as_defined(packets: list[dict[str, Any]]) -> None:
     result, naive = judged(packets), Gateway(AGES_US)
     for each in packets:
@@ -91,10 +102,10 @@ def assert_as_defined(packets: list[dict[str, Any]]) -> None:
     order = sorted(range(len(result.flows)), key=lambda i: key(result.flows[i]))
     expected = sorted(naive.done, key=naive_key)
     assert [key(result.flows[i]) for i in order] == [naive_key(flow) for flow in expected]
-    assert result.state.table.state["settled"][0] == naive.settled
     assert {VERDICT} < set(result.flows["end"].tolist())
     wanted = np.array([features(flow) for flow in expected])
     np.testing.assert_allclose(result.features[order], wanted, rtol=1e-6, atol=1e-5)
+    assert result.state.table.state["settled"][0] == naive.settled
 
 
 def key(flow: np.void) -> tuple[int, ...]:
@@ -165,14 +176,13 @@ def test_a_flow_that_begins_anew_in_its_place_has_a_clock_of_its_own() -> None:
     assert result.flows["start_us"].tolist() == [again[0]["time_us"], again[1]["time_us"]]
 
 
-def test_rows_of_a_flow_share_slot_and_serial_and_no_others_do() -> None:
+def test_rows_of_a_flow_share_slot_and_serial_and_no_two_flows_do() -> None:
     result = judged(random_packets(3, 700))
+    over = result.flows["end"] != VERDICT
     marks = result.flows[["slot", "serial"]].tolist()
-    starts: dict[Any, set[int]] = {}
-    for mark, start in zip(marks, result.flows["start_us"].tolist(), strict=True):
-        starts.setdefault(mark, set()).add(start)
-    assert len(set(marks)) < len(marks)
-    assert all(len(each) == 1 for each in starts.values())
+    ended = [mark for mark, is_over in zip(marks, over, strict=True) if is_over]
+    assert len(set(ended)) == len(ended)
+    assert set(ended) & {mark for mark, is_over in zip(marks, over, strict=True) if not is_over}
 
 
 @pytest.mark.parametrize("rows", [2, 3, 50])
@@ -221,14 +231,14 @@ def test_absurd_times_lose_no_packet(seed: int) -> None:
     packets = to_array(random_packets(seed, 600))
     jumps = rng.choice([0, 0, 0, 0, 10**15, -(10**15), 10**9, -(10**9), 2**52], len(packets))
     packets["time_us"] += np.where(rng.random(len(packets)) < 0.2, jumps, 0)
-    judged_, plain = judged_array(packets), run("gateway", packets, close=False)
-    assert states(judged_) >= states(plain)
-
-
-def states(result: Result) -> set[tuple[Any, ...]]:
-    """What the flows of the rows were, whyever they were emitted."""
-    names = [name for name in result.flows.dtype.names if name != "end"]
-    return set(result.flows[names].tolist())
+    result = run("gateway", packets, verdict_at_us=AGES_US)
+    last = {serial: row for row, serial in enumerate(result.flows["serial"].tolist())}
+    others = int(result.state.table.state["late"][0])
+    forged = result.features[:, [schema_named("gateway").names.index(f.name) for f in FORGED]]
+    rows = list(last.values())
+    # What a SYN started over had been judged before, and is counted with it again.
+    assert sum(counts(result)[row] for row in rows) + forged[rows].sum() + others >= len(packets)
+    assert (result.state.table.flows["age"] == 0).all()
 
 
 def test_queues_hold_the_open_flows_only_when_memory_is_full() -> None:
