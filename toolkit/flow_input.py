@@ -65,12 +65,12 @@ class FlowInput:
             object.__setattr__(self, name, listed)
         self._check_source()
         self._check_memory()
+        self._set_ages()
         check_options(self)
         if self.filter is not None and not self.interface:
             raise IdskitError(
                 f"filter is {self.filter!r}, but only interfaces (-i) have one: omit it"
             )
-        self._check_ages()
 
     @property
     def source(self) -> Sources:
@@ -90,7 +90,7 @@ class FlowInput:
                 "name one of them"
             )
 
-    def _check_ages(self) -> None:
+    def _set_ages(self) -> None:
         if self.verdict_at_s is None:
             return
         if self.flows is not None:
