@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WAIT_MS = 1000.0
+RING_US = 100_000  # a packet may lie that long in the ring of an interface before it is read
 FRAGMENTS_SHARE = 16  # of the memory, one part in so many is for datagrams that are not whole
 
 
@@ -378,7 +379,7 @@ class FlowReader:
                 self.on_drops(dropped)
             yield from self._feed(frames, batch)
             if self._decoded == before:  # else the packets' times move the clock
-                yield from self._expire(batch, capture.now_us())
+                yield from self._expire(batch, capture.now_us() - RING_US)
             if batch.filled and (time.monotonic() - since) * 1000 >= max_wait_ms:
                 yield batch.take()
             if not batch.filled:

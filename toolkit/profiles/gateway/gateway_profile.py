@@ -51,7 +51,6 @@ from idskit.schemas import gateway_columns
 _Records = NDArray[np.void]
 
 
-RING_US = 100_000  # a packet may lie that long in the ring of an interface before it is read
 AHEAD = 32  # packets whose flows are fetched from memory at once
 
 
@@ -179,7 +178,7 @@ def _expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
     gateway, output = bare_gateway(arrays), bare_output(rows_out)
     state = gateway.table.state[0]
     state["allowance"] = state["open"]
-    if not judge_due(gateway, output, now_us - RING_US):
+    if not judge_due(gateway, output, now_us):
         return False
     state["allowance"] = state["open"]
     return bool(sweep(gateway, output, now_us - LAG_US))
