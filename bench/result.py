@@ -22,6 +22,7 @@ from idskit.errors import IdskitError
 from idskit.files.output import write_whole
 
 SCHEMA_VERSION = 2
+_RETIRED = {"verdict_after"}  # fields that earlier versions wrote; ignored
 _SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views
 
 
@@ -94,7 +95,6 @@ class Paced:
     """A pipeline at a chosen packet rate; ``latency_ms`` is then that of its verdicts."""
 
     rate_per_s: float
-    verdict_after: int  # at this packet of a flow the verdict was due
     verdicts: int  # timed
 
 
@@ -260,7 +260,7 @@ def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ())
     """Arguments of the dataclass ``kind`` out of a JSON object that has exactly its fields."""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name not in skip]
-    odd = set(names) ^ set(document)
+    odd = set(names) ^ (set(document) - _RETIRED)
     if odd:
         raise ValueError(f"{kind.__name__}: {', '.join(sorted(odd))} missing or unknown")
     return {name: _value(hints[name], document[name], name) for name in names}

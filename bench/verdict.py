@@ -155,7 +155,7 @@ def _paced_sentence(result: Result, paced: Paced) -> str:
     within = "" if tail is None else f", 99 of 100 within {tail:,.0f} ms"
     return (
         f"At {paced.rate_per_s:,.0f} packets a second, {result.model.name} gives its verdict "
-        f"{number(middle, 0)} ms after packet {paced.verdict_after} of a flow{within} (median of "
+        f"{number(middle, 0)} ms after a flow is old enough{within} (median of "
         f"{paced.verdicts:,} verdicts; flows wait up to {MAX_WAIT_MS:g} ms for others)."
     )
 

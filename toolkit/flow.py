@@ -21,6 +21,8 @@ FLOW = np.dtype(
         ("bwd_packets", "<i8"),
         ("fwd_bytes", "<i8"),  # frames on the wire, link headers included
         ("bwd_bytes", "<i8"),
+        ("serial", "<i8"),  # with ``slot``, the same in all rows of a flow of ``gateway``; else 0
+        ("slot", "<i4"),  # in the flow table
         ("src_port", "<u2"),
         ("dst_port", "<u2"),
         ("icmp_type", "<i2"),  # of the first packet, -1 where it is not ICMP

@@ -14,7 +14,7 @@ from idskit.errors import IdskitError
 from idskit.options import check_options, option
 
 Sources = tuple[str | Path, ...]
-_MOST_PACKETS = 1 << 31
+_MOST_AGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,13 @@ class FlowInput:
         high=86_400,
         flag="--idle-timeout",
     )
-    verdict_after: int = option(
-        0,
-        "Judge each flow after this many packets, too (0 = only at its end)",
+    verdict_at_s: tuple[float, ...] | None = option(
+        None,
+        "Judge a flow at this age in seconds while it is open, too; repeatable; 0: only at its end",
         low=0,
-        high=_MOST_PACKETS,
+        high=119,
+        flag="--verdict-at",
+        metavar="SECONDS",
     )
     # Secret of the hash that places flows; random if None. Results do not depend on it.
     hash_key: bytes | None = field(default=None, repr=False)
@@ -63,15 +65,11 @@ class FlowInput:
             object.__setattr__(self, name, listed)
         self._check_source()
         self._check_memory()
+        self._set_ages()
         check_options(self)
         if self.filter is not None and not self.interface:
             raise IdskitError(
                 f"filter is {self.filter!r}, but only interfaces (-i) have one: omit it"
-            )
-        if self.verdict_after and self.flows is not None:
-            raise IdskitError(
-                f"verdict_after is {self.verdict_after}, but a table has no packets to count: "
-                "omit it"
             )
 
     @property
@@ -92,12 +90,30 @@ class FlowInput:
                 "name one of them"
             )
 
+    def _set_ages(self) -> None:
+        if self.verdict_at_s is None:
+            return
+        if self.flows is not None:
+            raise IdskitError(
+                f"verdict_at_s is {list(self.verdict_at_s)}, but flows of a table do not grow "
+                "older: omit it"
+            )
+        ages = tuple(sorted({float(age) for age in self.verdict_at_s if age}))
+        if len(ages) > _MOST_AGES:
+            raise IdskitError(f"verdict_at_s names {len(ages)} ages: choose at most {_MOST_AGES}")
+        object.__setattr__(self, "verdict_at_s", ages)
+
     def _check_memory(self) -> None:
         most_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         if self.memory_mb > most_mb:
             raise IdskitError(
                 f"memory_mb is {self.memory_mb}: choose 1 to {most_mb}, all of this machine's"
             )
+
+
+def shown_defaults() -> dict[str, str]:
+    """Return what a default of None stands for, where that is not nothing."""
+    return {"verdict_at_s": "detect: 1, 5 and 30; else none"}
 
 
 def _listed(given: list[str]) -> str:

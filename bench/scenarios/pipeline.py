@@ -23,7 +23,7 @@ from idskit.bench.backends import Candidate
 from idskit.bench.measure import Meter, Spread, crowded, doubts, latency_ms, quantiles_ms
 from idskit.bench.result import Paced, Result, RunFacts, Split
 from idskit.bench.scenarios.inference import Settings, energy_mj
-from idskit.bench.scenarios.replay import VERDICT_AFTER, PacedCapture, Replay, replay
+from idskit.bench.scenarios.replay import PacedCapture, Replay, replay
 from idskit.detect.detect_flows import BATCH
 from idskit.detect.detector import Detector
 from idskit.errors import SchemaError
@@ -247,8 +247,8 @@ def _paced_result(
     waits_ns = np.concatenate([one.waits_ns for one in passes])
     if not len(waits_ns):
         raise SchemaError(
-            f"no flow came to its verdict, at packet {VERDICT_AFTER}, in the {passes[0].packets:,} "
-            f"packets read at {rate_per_s:g} a second: raise --rate or take another capture"
+            f"no flow came to its verdict, at an age of 1 s, in the {passes[0].packets:,} packets "
+            f"read at {rate_per_s:g} a second: raise --rate or take another capture"
         )
     extract, infer, post = np.median(
         [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
@@ -280,7 +280,7 @@ def _paced_result(
         accuracy=candidate.accuracy,
         warnings=(*_behind(reached.median, rate_per_s), *crowded(meter.timing([waits_ns]))),
         quantiles_ms=quantiles_ms(waits_ns),
-        paced=Paced(rate_per_s=rate_per_s, verdict_after=VERDICT_AFTER, verdicts=len(waits_ns)),
+        paced=Paced(rate_per_s=rate_per_s, verdicts=len(waits_ns)),
     )
 
 

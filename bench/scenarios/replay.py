@@ -3,8 +3,8 @@
     capture ──> packets that fall due ──> the loop of a live interface ──> detector ──> alert lines
 
 What is not due is not there yet, as on an interface; what falls due meanwhile waits, and comes
-together with the others that wait. Flows are judged at their VERDICT_AFTER-th packet too, and these
-verdicts are what is timed: at which moment a flow has ended is a question of the capture's clock.
+together with the others that wait. Flows are judged at the age of VERDICT_AT_US too, and these
+verdicts are what is timed, from when the packet was due that moved the clock there.
 The kernel's ring, which keeps packets for up to RETIRE_MS, is not part of it.
 """
 
@@ -29,7 +29,7 @@ from idskit.packet import Frames
 from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.registry import profile_named
 
-VERDICT_AFTER = 4
+VERDICT_AT_US = 1_000_000
 MEMORY_MB = 256
 
 
@@ -38,8 +38,8 @@ class Replay:
     """One pass of a capture at a rate.
 
     Attributes:
-        waits_ns: (verdicts,) from the moment a flow's VERDICT_AFTER-th packet was due until its
-            alert, if any, was written.
+        waits_ns: (verdicts,) from the moment the packet was due at which a flow was VERDICT_AT_US
+            old until its alert, if any, was written.
         packets: handed on.
         flows: rows judged, those of flows that ended included.
         spent_ns: from the first packet's due time until the last one was read.
@@ -121,7 +121,7 @@ def replay(detector: Detector, capture: PacedCapture, sink: TextIO) -> Replay:
     """Judge the flows of a capture as its packets fall due, until no more verdicts wait."""
     profile = profile_named(detector.schema.name)
     settings = Settings(
-        memory_bytes=MEMORY_MB << 20, idle_us=profile.IDLE_US, verdict_after=VERDICT_AFTER
+        memory_bytes=MEMORY_MB << 20, idle_us=profile.IDLE_US, verdict_at_us=(VERDICT_AT_US,)
     )
     pace, clock = _Places(capture), time.perf_counter_ns
     waits, flows, spent = [], 0, np.zeros(3, np.int64)
@@ -165,5 +165,6 @@ class _Places:
 
     def due_ns(self, batch: FlowBatch) -> NDArray[np.int64]:
         """When the packets that called for a verdict were due; of simultaneous ones, the first."""
-        called = batch.flows["end_us"][batch.flows["end"] == VERDICT]
-        return self._capture.due_ns(self._order[np.searchsorted(self._sorted, called)])
+        called = batch.flows["start_us"][batch.flows["end"] == VERDICT] + VERDICT_AT_US
+        places = np.searchsorted(self._sorted, called)
+        return self._capture.due_ns(self._order[np.minimum(places, len(self._order) - 1)])

@@ -11,7 +11,7 @@ from idskit.bench import run_bench as run
 from idskit.bench.measure import Plan
 from idskit.bench.run_bench import bench
 from idskit.bench.scenarios.pipeline import Passes
-from idskit.bench.scenarios.replay import VERDICT_AFTER, PacedCapture, replay
+from idskit.bench.scenarios.replay import VERDICT_AT_US, PacedCapture, replay
 from idskit.capture.capture_file import open_capture
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flow import VERDICT
@@ -80,7 +80,7 @@ def test_a_verdict_waits_at_least_for_its_inference(path, tmp_path) -> None:
 
 
 def test_every_verdict_of_the_capture_is_timed(path, tmp_path) -> None:
-    with open_flows(path, "gateway", verdict_after=VERDICT_AFTER) as flows:
+    with open_flows(path, "gateway", verdict_at_s=[VERDICT_AT_US / 1e6]) as flows:
         expected = sum(np.count_nonzero(b.flows["end"] == VERDICT) for b in flows.batches())
     judged: list[int] = []
     with (tmp_path / "alerts").open("w") as sink:

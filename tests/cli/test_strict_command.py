@@ -94,10 +94,30 @@ def test_the_same_interface_twice_is_refused(verb: str) -> None:
 def test_memory_reaches_the_flow_table(monkeypatch: Any, tmp_path: Path) -> None:
     opened: list[FlowInput] = []
 
-    def open_input(given: FlowInput, _schema: Any) -> Any:
+    def open_input(given: FlowInput, _schema: Any, **_usual: Any) -> Any:
         opened.append(given)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("idskit.detect.detect_flows.open_input", open_input)
     CliRunner().invoke(app, ["detect", "-r", "x", "--memory-mb", "7", "--idle-timeout", "9"])
     assert (opened[0].memory_mb, opened[0].idle_timeout_s) == (7, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "ages"),
+    [
+        ([], None),
+        (["--verdict-at", "2", "--verdict-at", "0.5"], (0.5, 2)),
+        (["--verdict-at", "0"], ()),
+    ],
+)
+def test_ages_reach_the_flow_table(flags: list[str], ages: Any, monkeypatch: Any) -> None:
+    opened: list[FlowInput] = []
+
+    def open_input(given: FlowInput, _schema: Any, **_usual: Any) -> Any:
+        opened.append(given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("idskit.detect.detect_flows.open_input", open_input)
+    CliRunner().invoke(app, ["detect", "-r", "x", *flags])
+    assert opened[0].verdict_at_s == ages

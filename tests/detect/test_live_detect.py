@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def packets_in(lines: str) -> int:
 def test_a_signal_finishes_the_open_flows(
     veth: Wire, model: Path, frames: list[bytes], number: signal.Signals
 ) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0") as process:
+    with idskit(veth, "detect", model, "-i", "veth0", "--verdict-at", "0") as process:
         veth.send(frames)
         process.send_signal(number)
         code, out, err = ended(process)
@@ -106,10 +107,24 @@ def test_alerts_come_while_it_runs(veth: Wire, model: Path, frames: list[bytes])
         assert ended(process)[0] == 0
 
 
+def test_silence_judges_a_lone_packet(veth: Wire, model: Path, frames: list[bytes]) -> None:
+    with idskit(veth, "detect", model, "-i", "veth0") as process:
+        veth.send(frames[:1])
+        assert process.stdout is not None
+        event = json.loads(
+            process.stdout.readline()
+        )  # without a signal, or the wait would be 2 min
+        assert event["alert"]["context"]["idskit"]["end"] == "verdict"
+        assert time.time() - datetime.fromisoformat(event["timestamp"]).timestamp() < 20
+        process.send_signal(signal.SIGTERM)
+        code, out, _ = ended(process)
+    assert (code, out) == (0, "")  # its end added nothing
+
+
 def test_what_was_written_before_the_interface_disappeared_stays(
     veth: Wire, model: Path, frames: list[bytes]
 ) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0") as process:
+    with idskit(veth, "detect", model, "-i", "veth0", "--verdict-at", "0") as process:
         veth.send(frames)
         veth.near.run("ip", "link", "del", "veth0")
         code, out, err = ended(process)

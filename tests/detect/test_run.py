@@ -9,6 +9,7 @@ from datetime import datetime
 import jsonschema
 import numpy as np
 import pytest
+from tests.flows.frames import udp, write
 
 from idskit import Detector, open_flows
 from idskit.alerts.eve import Origin
@@ -131,7 +132,7 @@ def capture(tmp_path_factory):
 
 def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
     output = io.StringIO()
-    summary = detect(flow_model, FlowInput(capture=capture), output=output)
+    summary = detect(flow_model, FlowInput(capture=capture, verdict_at_s=()), output=output)
     events = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [own(event)["row"] for event in events] == list(range(summary.flows))
     assert summary.packets == 3000
@@ -143,7 +144,8 @@ def test_every_alert_of_a_capture_names_its_flow(flow_model, capture) -> None:
 
 def test_alerts_are_those_of_the_detector(flow_model, capture) -> None:
     output = io.StringIO()
-    detect(flow_model, FlowInput(capture=capture), DetectorOptions(threshold=0.25), output=output)
+    given = FlowInput(capture=capture, verdict_at_s=())
+    detect(flow_model, given, DetectorOptions(threshold=0.25), output=output)
     detector = Detector.load(flow_model, threshold=0.25)
     with open_flows(capture, detector.schema) as flows:
         alerts = [alert for batch in flows.batches(size=10**6) for alert in detector.alerts(batch)]
@@ -158,56 +160,73 @@ def events_of(model, **given):
 
 
 def test_a_verdict_raises_the_alert_early_and_only_once(flow_model, capture) -> None:
-    late, plain = events_of(flow_model, capture=capture)
-    events, summary = events_of(flow_model, capture=capture, verdict_after=4)
-    packets = {e["flow_id"]: e["flow"]["pkts_toserver"] + e["flow"]["pkts_toclient"] for e in late}
-    early = {e["flow_id"] for e in events if own(e)["end"] == "verdict"}
-    assert early == {flow for flow, count in packets.items() if count >= 4}
-    assert sorted(e["flow_id"] for e in events) == sorted(packets)
-    assert (summary.flows, summary.repeated) == (plain.flows, len(early))
+    late, plain = events_of(flow_model, capture=capture, verdict_at_s=())
+    events, summary = events_of(flow_model, capture=capture)
+    assert sorted(e["flow_id"] for e in events) == sorted(e["flow_id"] for e in late)
+    early = [e for e in events if own(e)["end"] == "verdict"]
+    assert len(early) > len(late) // 2
+    assert summary.flows == summary.alerts == plain.flows
+    assert 0 < summary.repeated < len(early)
 
 
 def test_an_early_alert_tells_of_the_packets_until_then(flow_model, capture) -> None:
-    events, _ = events_of(flow_model, capture=capture, verdict_after=4)
-    early = [e["flow"] for e in events if own(e)["end"] == "verdict"]
-    assert {flow["pkts_toserver"] + flow["pkts_toclient"] for flow in early} == {4}
+    events, _ = events_of(flow_model, capture=capture, verdict_at_s=(0.25,))
+    ages = [e["flow"]["age"] for e in events if own(e)["end"] == "verdict"]
+    assert len(ages) > 10
+    assert max(ages) == 0
+    assert {own(e)["end"] for e in events if e["flow"]["age"] > 0} == {"age", "capture_end", "idle"}
 
 
-def test_a_flow_that_looks_benign_first_is_alerted_at_its_end(make_model, capture) -> None:
+def test_a_flow_that_looks_benign_first_is_alerted_when_it_does_not(make_model, capture) -> None:
     schema = schema_named("gateway")
     weights = np.zeros((len(schema), 2))
     weights[schema.names.index("fwd_data_packets"), 1] = 1.0  # more than 4: not before packet 5
     model = make_model(schema=schema, classes=("benign", "scan"), threshold=0.99, weights=weights)
-    late, _ = events_of(model, capture=capture)
-    events, summary = events_of(model, capture=capture, verdict_after=4)
-    assert [e["flow_id"] for e in events] == [e["flow_id"] for e in late]
-    assert len(events) > 10
-    assert (summary.repeated, {own(e)["end"] for e in events} >= {"verdict"}) == (0, False)
+    late, _ = events_of(model, capture=capture, verdict_at_s=())
+    events, summary = events_of(model, capture=capture)
+    assert sorted(e["flow_id"] for e in events) == sorted(e["flow_id"] for e in late)
+    assert {own(e)["end"] for e in events} > {"verdict"}
+    assert summary.alerts == len(late) > 10
 
 
-def test_flows_with_an_alert_are_remembered_within_bounds(flow_model, capture, monkeypatch) -> None:
-    monkeypatch.setattr("idskit.detect.detect_flows.MAX_ALERTED", 1)
-    _, summary = events_of(flow_model, capture=capture, verdict_after=1)
-    assert (summary.repeated, summary.alerts) == (1, 2 * summary.flows - 1)
+def test_each_flow_of_a_flood_that_goes_on_is_alerted_once(flow_model, tmp_path) -> None:
+    """More of them at once than there are slots to keep flow IDs of a table in."""
+    flood = [
+        (second, i, udp(f"10.0.{i >> 8}.{i & 255}", "192.0.2.1", 7, 9))
+        for second in (0, 2, 7, 40)
+        for i in range(2000)
+    ]
+    write(tmp_path / "flood.pcap", flood)
+    _, summary = events_of(flow_model, capture=tmp_path / "flood.pcap")
+    assert (summary.flows, summary.alerts, summary.repeated) == (2000, 2000, 2000)
+
+
+def test_flows_of_a_table_with_an_alert_are_kept_within_bounds(
+    flow_model, capture, tmp_path, monkeypatch
+) -> None:
+    path = tmp_path / "flows.csv"
+    made = extract(FlowInput(capture=capture, verdict_at_s=(0.5,)), path)
+    _, all_kept = events_of(flow_model, flows=path)
+    monkeypatch.setattr("idskit.detect.raised.MAX_ALERTED", 1)
+    _, summary = events_of(flow_model, flows=path)
+    assert summary.repeated < all_kept.repeated
+    assert all_kept.alerts == made.flows
 
 
 def test_a_table_with_verdicts_gives_the_alerts_of_its_capture(
     flow_model, capture, tmp_path
 ) -> None:
-    extract(FlowInput(capture=capture, verdict_after=4), tmp_path / "flows.csv")
+    extract(FlowInput(capture=capture, verdict_at_s=(1, 5, 30)), tmp_path / "flows.csv")
     alerts = [
         [own(e) for e in events_of(flow_model, **given)[0]]
-        for given in (
-            {"capture": capture, "verdict_after": 4},
-            {"flows": tmp_path / "flows.csv"},
-        )
+        for given in ({"capture": capture}, {"flows": tmp_path / "flows.csv"})
     ]
     assert alerts[0] == alerts[1]
 
 
-def test_a_table_has_no_packets_to_count(flow_model, table) -> None:
-    with pytest.raises(IdskitError, match="verdict_after is 4, but a table has no packets"):
-        detect(flow_model, FlowInput(flows=table, verdict_after=4))
+def test_flows_of_a_table_do_not_grow(flow_model, table) -> None:
+    with pytest.raises(IdskitError, match="flows of a table do not grow older: omit it"):
+        detect(flow_model, FlowInput(flows=table, verdict_at_s=(1,)))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
@@ -216,7 +235,10 @@ def test_the_table_of_a_capture_gives_its_alerts(flow_model, capture, tmp_path, 
         pytest.importorskip("pyarrow")
     extract(FlowInput(capture=capture), tmp_path / f"flows{suffix}", schema="gateway")
     lines = {}
-    for given in ({"capture": capture}, {"flows": tmp_path / f"flows{suffix}"}):
+    for given in (
+        {"capture": capture, "verdict_at_s": ()},
+        {"flows": tmp_path / f"flows{suffix}"},
+    ):
         output = io.StringIO()
         detect(flow_model, FlowInput(**given), DetectorOptions(threshold=0.25), output=output)
         events = [json.loads(line) for line in output.getvalue().splitlines()]
@@ -323,7 +345,7 @@ def test_every_line_of_captures_and_tables_is_accepted_by_suricatas_schema(
     edge = shared / "data" / "pcap" / "edge" / "zeek"
     inputs = [(flow_model, {"capture": flood}), (make_model("toy2.onnx"), {"flows": table})]
     inputs += [
-        (flow_model, {"capture": edge / f"communityid__{name}.pcap", "verdict_after": 1})
+        (flow_model, {"capture": edge / f"communityid__{name}.pcap", "verdict_at_s": (0.001,)})
         for name in BASELINE
     ]
     for model, given in inputs:

@@ -171,7 +171,7 @@ def test_a_small_buffer_gives_the_same_lines(schema: str, monkeypatch: pytest.Mo
     wanted = schema_named(schema)
     features = np.random.default_rng(3).random((50, len(wanted))) * -1e-300  # as long as can be
     batch = FlowBatch(schema=wanted, flows=random_flows(50), features=features)
-    layout = wanted, fields_of(wanted), tail_of(wanted, verdicts=True)
+    layout = wanted, fields_of(wanted), tail_of(wanted)
     whole = [bytes(lines) for lines in CsvRows(*layout).lines(batch)]
     monkeypatch.setattr(csv_rows, "_BUFFER_BYTES", 1)
     pieces = [bytes(lines) for lines in CsvRows(*layout).lines(batch)]
@@ -185,7 +185,7 @@ def digest() -> str:
     schema = schema_named("cic-fixed")
     bits = np.random.default_rng(4).integers(-(2**63), 2**63 - 1, (30, len(schema)))
     batch = FlowBatch(schema=schema, flows=random_flows(30), features=bits.view(np.float64))
-    rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=True))
+    rows = CsvRows(schema, fields_of(schema), tail_of(schema))
     return hashlib.sha256(b"".join(map(bytes, rows.lines(batch)))).hexdigest()
 
 

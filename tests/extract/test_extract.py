@@ -10,7 +10,7 @@ import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -284,36 +284,39 @@ def test_statistics_as_json(
 # A verdict before the end.
 
 
-@pytest.mark.parametrize("schema", ["gateway", "cic-fixed", "cic-original"])
-def test_verdicts_are_rows_of_their_own(schema: str, busy: Path, tmp_path: Path) -> None:
+def test_verdicts_are_rows_of_their_own_and_the_last_row_of_a_flow_is_all_of_it(
+    busy: Path, tmp_path: Path
+) -> None:
     plain, early = tmp_path / "plain.csv", tmp_path / "early.csv"
-    extract(FlowInput(capture=busy), plain, schema=schema)
-    statistics = extract(FlowInput(capture=busy, verdict_after=4), early, schema=schema)
+    extract(FlowInput(capture=busy), plain)
+    statistics = extract(FlowInput(capture=busy, verdict_at_s=(0.5, 2)), early)
     with plain.open() as file, early.open() as both:
-        expected, rows = list(csv.DictReader(file)), list(csv.DictReader(both))
-    ends = [row for row in rows if row["end"] != "verdict"]
-    if schema != "gateway":
-        ends = [{name: row[name] for name in row if name != "end"} for row in ends]
-    assert ends == expected
-    assert (statistics.flows, statistics.verdicts) == (len(ends), len(rows) - len(ends))
-    assert 0 < statistics.verdicts < statistics.flows
+        ended, rows = list(csv.DictReader(file)), list(csv.DictReader(both))
+    last = {flow_of(row): row for row in rows}
+    assert without_end(last.values()) == without_end(ended)
+    verdicts = sum(row["end"] == "verdict" for row in rows)
+    assert (statistics.flows, statistics.verdicts) == (len(ended), verdicts)
+    assert len(ended) < len(rows) < len(ended) + verdicts
 
 
-def test_a_verdict_is_what_the_first_packets_give(tmp_path: Path) -> None:
+def flow_of(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in (*list(row)[:5], "start_us"))
+
+
+def without_end(rows: Iterable[dict[str, str]]) -> list[list[tuple[str, str]]]:
+    return sorted([item for item in row.items() if item[0] != "end"] for row in rows)
+
+
+def test_a_verdict_is_what_the_packets_until_then_give(tmp_path: Path) -> None:
     packets = [(i, i * i, udp("10.0.0.1", "10.0.0.2", 1, 2, b"x" * i)) for i in range(9)]
     whole, cut = write(tmp_path / "a.pcap", packets), write(tmp_path / "b.pcap", packets[:4])
-    extract(FlowInput(capture=whole, verdict_after=4), tmp_path / "a.csv")
+    extract(FlowInput(capture=whole, verdict_at_s=(4,)), tmp_path / "a.csv")
     extract(FlowInput(capture=cut), tmp_path / "b.csv")
     early, ended = columns_of(tmp_path / "a.csv"), columns_of(tmp_path / "b.csv")
     assert (early.pop("end"), ended.pop("end")) == (["verdict", "capture_end"], ["capture_end"])
     assert {name: values[0] for name, values in early.items()} == {
         name: values[0] for name, values in ended.items()
     }
-
-
-def test_the_label_of_cicflowmeter_stays_the_last_column(capture: Path, tmp_path: Path) -> None:
-    extract(FlowInput(capture=capture, verdict_after=2), tmp_path / "flows.csv", schema="cic-fixed")
-    assert list(columns_of(tmp_path / "flows.csv"))[-2:] == ["end", "Label"]
 
 
 # A bar for people.

@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.profiles.naive_clock import Clock, is_swept
 from tests.profiles.naive_connection import Connection, has, is_opening, payload_of, segments
 
 from idskit.packet import ACK, CWR, ECE, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, URG
@@ -60,6 +61,8 @@ class Flow:
     vlan: int = 0
     connection: Connection | None = None
     final_evidence: dict[str, int] | None = None
+    judged: list[float] | None = None  # features at its last verdict
+    is_verdict: bool = False
 
     @property
     def start(self) -> int:
@@ -116,9 +119,11 @@ class Ended:
 
 
 class Gateway:
-    """Feed packets in order, then ``close``; ``done`` holds the finished flows."""
+    """Feed packets in order, then ``close``; ``done`` holds the flows that gave rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, ages_us: tuple[int, ...] = ()) -> None:
+        self.clock = Clock(ages_us)
+        self.settled = 0
         self.open: dict[Any, list[Flow]] = {}  # by key; of several, the VLAN tells
         self.ended: dict[Any, Ended] = {}
         self.done: list[Flow] = []
@@ -126,8 +131,11 @@ class Gateway:
         self.windows: dict[Any, list[Past]] = {}
 
     def feed(self, packet: Packet) -> None:
-        self.note_unreachable(packet)
         key, now = key_of(packet), packet["time_us"]
+        for flow in self.clock.due(now):
+            self.emit(flow, is_verdict=True)
+        self.sweep(now)
+        self.note_unreachable(packet)
         flow = self.find(key, packet)
         if flow is not None and self.silent(flow, now):
             self.end(key, flow)
@@ -138,6 +146,7 @@ class Gateway:
                 return
             flow = self.begin(packet, opener)
             self.open.setdefault(key, []).append(flow)
+            self.clock.begin(flow)
         elif flow.connection and not self.meet(flow, packet):
             return
         if flow.packets and now - flow.start > MAX_AGE_US:
@@ -150,9 +159,15 @@ class Gateway:
         same = [f for f in self.open.get(key, []) if 0 in (f.vlan, vlan) or f.vlan == vlan]
         return same[0] if same else None
 
+    def sweep(self, now: int) -> None:
+        for key, flows in self.open.items():
+            for flow in [f for f in flows if is_swept(now, f.last, self.timeout(f))]:
+                self.end(key, flow)
+
     def end(self, key: Any, flow: Flow) -> None:
-        self.done.append(flow)
-        self.open[key].remove(flow)
+        self.emit(flow)
+        self.clock.end(flow)
+        self.open[key] = [other for other in self.open[key] if other is not flow]
         if flow.connection and False in flow.forward:
             ended = Ended((flow.src, flow.src_port), flow.teardown == "ready", flow.last)
             self.ended[key] = ended
@@ -194,11 +209,13 @@ class Gateway:
     def replace(self, flow: Flow, packet: Packet) -> None:
         self.emit(flow)
         flow.__dict__.update(self.begin(packet, source(packet)).__dict__)
+        self.clock.begin(flow)
 
     def start_over(self, flow: Flow, packet: Packet, before: int) -> None:
         same, past, context = (flow.src, flow.src_port) == source(packet), flow.past, flow.context
         remembered = [*self.history], {host: [*w] for host, w in self.windows.items()}
         flow.__dict__.update(self.begin(packet, source(packet), before).__dict__)
+        self.clock.begin(flow)
         if same:
             self.history, self.windows = remembered
             flow.past, flow.context = past, context
@@ -216,6 +233,8 @@ class Gateway:
 
     def cut(self, flow: Flow, packet: Packet) -> None:
         self.emit(flow)
+        self.clock.begin(flow)
+        flow.judged = None
         if flow.protocol not in (TCP, UDP):
             flow.__dict__.update(self.begin(packet, source(packet)).__dict__)
             return
@@ -223,19 +242,30 @@ class Gateway:
         if flow.connection:
             flow.connection.forget()
 
-    def emit(self, flow: Flow) -> None:
-        """Keep a flow as it is, in place of one that goes on or begins anew."""
+    def emit(self, flow: Flow, *, is_verdict: bool = False) -> None:
+        """Keep a flow as it is, unless its last verdict was the same."""
+        row = features(flow) if self.clock.lines else None
+        if row is not None and row == flow.judged:
+            self.settled += not is_verdict
+            return
         evidence = flow.evidence
         kept = replace(flow, packets=[*flow.packets], forward=[*flow.forward], connection=None)
-        kept.final_evidence = evidence
+        kept.final_evidence, kept.is_verdict = evidence, is_verdict
         self.done.append(kept)
+        if is_verdict:
+            flow.judged = row
 
     def close(self) -> None:
-        self.done.extend(flow for flows in self.open.values() for flow in flows)
+        for flow in [flow for flows in self.open.values() for flow in flows]:
+            self.emit(flow)
         self.open.clear()
 
     def silent(self, flow: Flow, now: int) -> bool:
-        return abs(now - flow.last) > (LINGER_US if flow.teardown == "ready" else IDLE_US)
+        return abs(now - flow.last) > self.timeout(flow)
+
+    @staticmethod
+    def timeout(flow: Flow) -> int:
+        return LINGER_US if flow.teardown == "ready" else IDLE_US
 
     def begin(self, packet: Packet, opener: End, before: int = 0) -> Flow:
         ends = [source(packet), target(packet)]

@@ -16,7 +16,6 @@ from tests.flows.capture_files import pcap, read
 from tests.profiles.naive_ciciot2023 import windows
 
 from idskit.capture.capture_file import open_capture
-from idskit.errors import IdskitError
 from idskit.extract.extract import extract
 from idskit.flow import ENDS, FLOW
 from idskit.flow_input import FlowInput
@@ -348,12 +347,6 @@ def test_rows_do_not_depend_on_the_size_of_batches(capture: Path) -> None:
 
 
 # Schemas and tables.
-
-
-def test_verdict_after_is_refused(shared: Path) -> None:
-    path = shared / "data/pcap/flow-reference/mqtt/capture.pcap"
-    with pytest.raises(IdskitError, match="windows of packets"):
-        open_flows(path, "ciciot2023", verdict_after=5)
 
 
 def test_columns_are_those_of_the_published_tables(shared: Path) -> None:

@@ -21,8 +21,6 @@ from tests.flows.tcp_frames import (
     write,
 )
 
-from idskit.profiles import open_flows
-
 SCHEMA = "gateway-packets"
 
 
@@ -183,13 +181,3 @@ def test_a_request_and_its_reply_are_one_flow(
     protocol: int, sent: list[tuple[bool, int, int]], counts: list[list[int]]
 ) -> None:
     assert sorted(messages(protocol, *sent)) == sorted(counts)
-
-
-def test_the_row_after_n_packets_is_that_of_n_segments(tmp_path: Path) -> None:
-    segments, found = download().segments, []
-    for name, each in (("whole", segments), ("merged", merged(segments))):
-        path = write(tmp_path / f"{name}.pcap", each)
-        with open_flows(path, SCHEMA, verdict_after=9) as flows:
-            found.append([row for batch in flows.batches() for row in batch.features.tolist()])
-    assert found[0] == found[1]
-    assert len(found[0]) == 2

@@ -182,14 +182,6 @@ def test_regular_flows_to_one_service_look_like_a_beacon() -> None:
     assert result.column("gateway", "beacon_interval_variation") == [-1, -1, 0, 0, 0]
 
 
-def test_a_verdict_comes_after_n_packets_and_again_at_the_end() -> None:
-    packets = to_array([tcp(0.1 * i, ACK, back=i % 2 == 1, payload=i) for i in range(6)])
-    result = run("gateway", packets, verdict_after=4)
-    assert ends(result) == ["verdict", "capture_end"]
-    alone = run("gateway", packets[:4])
-    assert result.features[0].tobytes() == alone.features[0].tobytes()
-
-
 def test_a_small_host_memory_forgets_quiet_hosts_first() -> None:
     busy = [packet(0.01 * i, CLIENT, SERVER, flags=SYN, dst_port=i) for i in range(1, 11)]
     many = [

@@ -16,7 +16,6 @@ from tests.flows.traffic import random_packets
 from tests.profiles import naive_kdd99
 
 from idskit.data.published import nsl_kdd
-from idskit.errors import IdskitError
 from idskit.extract.extract import extract
 from idskit.flow import ENDS
 from idskit.flow_input import FlowInput
@@ -580,13 +579,6 @@ def test_rows_do_not_depend_on_the_room_for_them() -> None:
     packets = packets[np.isin(packets["protocol"], (1, 6, 17)) & (packets["ip_version"] == 4)]
     one, other = run("kdd99", packets, rows=2), run("kdd99", packets, rows=5000)
     np.testing.assert_array_equal(one.features, other.features)
-
-
-def test_verdict_after_is_ended_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "made.pcap"
-    path.write_bytes(pcap([(1, 0, bytes(60))]))
-    with pytest.raises(IdskitError, match="when a conversation ends"):
-        open_flows(path, "kdd99", verdict_after=3)
 
 
 # The schema is that of NSL-KDD.

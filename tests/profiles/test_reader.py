@@ -142,8 +142,11 @@ def test_an_unknown_schema_is_answered_with_the_known_ones(capture: Path) -> Non
         ({"memory_mb": 0}, "memory_mb is 0"),
         ({"idle_timeout_s": 0.5}, "choose 1 to 86,400"),
         ({"idle_timeout_s": 60, "schema": "cic-fixed"}, "never idle out"),
-        ({"verdict_after": -1}, "choose 0 to 2,147,483,648"),
-        ({"verdict_after": 10**30}, "choose 0 to 2,147,483,648"),
+        ({"verdict_at_s": [-1]}, "choose 0 to 119"),
+        ({"verdict_at_s": [1, 10**30]}, "choose 0 to 119"),
+        ({"verdict_at_s": [1, 5], "schema": "cic-fixed"}, "verdict_at_s is 1, 5, but rows of cic"),
+        ({"verdict_at_s": [1], "schema": "kdd99"}, "complete only at their end: omit it"),
+        ({"verdict_at_s": [1], "schema": "ciciot2023"}, "complete only at their end: omit it"),
         ({"memory_mb": 10**12}, "all of this machine's"),
     ],
 )

@@ -118,8 +118,8 @@ def test_a_slot_used_again_shows_nothing_of_the_flow_before() -> None:
 
 
 def test_verdicts_have_the_packets_so_far() -> None:
-    packets = to_array([packet(0.1 * i, CLIENT, SERVER, src_port=5) for i in range(6)])
-    result = run("packets", packets, verdict_after=4)
+    packets = to_array([packet(0.3 * i, CLIENT, SERVER, src_port=5) for i in range(6)])
+    result = run("packets", packets, verdict_at_us=(1_000_000,))
     assert result.features[0].tobytes() == run("packets", packets[:4]).features[0].tobytes()
 
 

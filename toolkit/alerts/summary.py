@@ -62,7 +62,7 @@ class DetectionSummary:
     lines_withheld: Mapping[str, int] = field(default_factory=dict)  # by label: too many came
     lines_lost: int = 0  # they could not be written
     dropped: int = 0  # frames that the kernel dropped before they could be read
-    repeated: int = 0  # flows whose end would have raised another alert: left out
+    repeated: int = 0  # flows that went on after their alert and would have raised another
     unjudged: int = 0  # flows with an infinite or undefined feature
     not_read: str = ""  # what lies in the folders that were named and is no capture
     lost: str = ""  # why alerts were not written, or empty
@@ -115,7 +115,9 @@ class DetectionSummary:
     def _notes(self) -> list[str]:
         notes = self._output_notes()
         if self.repeated:
-            notes.append(f"{self.repeated:,} of these flows still looked like it at their end")
+            notes.append(
+                f"{self.repeated:,} of these flows went on, and looked like it at their end"
+            )
         if self.unjudged:
             notes.append(
                 f"[yellow]{self.unjudged:,} flows were not judged[/yellow]: the tool that their "

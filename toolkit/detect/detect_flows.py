@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ from idskit.capture.drops import DropNotices
 from idskit.detect.detector import Detector
 from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.feature_table import read_flow_table
+from idskit.detect.raised import RaisedFlows, RaisedRows
 from idskit.errors import IdskitError
-from idskit.flow import ENDS, VERDICT
 from idskit.flow_input import FlowInput
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
@@ -31,37 +30,9 @@ from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input
 
 BATCH = 1024
 MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
-MAX_ALERTED = 1 << 16  # flow IDs kept of flows that had an alert before their end
+VERDICT_AT_S = (1.0, 5.0, 30.0)  # ages at which open flows are judged, unless stated otherwise
 
 Batches = Generator[list[Alert], None, None]
-
-
-class _Raised:
-    """Flows that had an alert before their end: it is not raised again then."""
-
-    def __init__(self) -> None:
-        self._flows: OrderedDict[int | None, None] = OrderedDict()  # flow IDs, oldest first
-        self.repeated = 0
-
-    def only_first(self, alerts: list[Alert]) -> list[Alert]:
-        """The alerts without those of flows that had one; the oldest flows are forgotten."""
-        return [alert for alert in alerts if self._is_first(alert)]
-
-    def _is_first(self, alert: Alert) -> bool:
-        is_early = alert.flow is not None and alert.flow.end == ENDS[VERDICT]
-        if alert.flow is None or not (is_early or self._flows):
-            return True
-        flow_id = alert.flow.flow_id
-        if flow_id is None:
-            return True
-        if is_early:
-            self._flows[flow_id] = None
-            if len(self._flows) > MAX_ALERTED:
-                self._flows.popitem(last=False)
-            return True
-        is_first = self._flows.pop(flow_id, self) is self
-        self.repeated += not is_first
-        return is_first
 
 
 @dataclass(kw_only=True)
@@ -71,8 +42,8 @@ class _Reading:
     rows: int = 0
     unjudged: int = 0
     origin: Origin = UNKNOWN_ORIGIN
+    raised: RaisedFlows | RaisedRows = field(default_factory=RaisedRows)
     throttle: Throttle | None = None  # None for a table: its rows bound its lines
-    raised: _Raised = field(default_factory=_Raised)
     statistics: FlowStatistics | None = None  # None for a table
 
     @property
@@ -95,9 +66,10 @@ def detect(
     Args:
         model: the ONNX file; None for the model that idskit ships.
         given: where flows come from. An interface is read until SIGINT, SIGTERM or SIGHUP; the open
-            flows are then judged, too. The same ends a capture that comes through a pipe. With
-            ``verdict_after`` an alert comes early; what the flow's end would add is omitted and
-            counted (of the last MAX_ALERTED flows with an alert).
+            flows are then judged, too. The same ends a capture that comes through a pipe. Flows
+            are judged at VERDICT_AT_S, or at the ages that ``verdict_at_s`` states, and at their
+            end. A flow raises one alert, the earliest; what its end would add is omitted and
+            counted.
         options: how the model is loaded and judged.
         output: a stream, or the name of a file that lines are appended to (see ``EveFile``);
             standard output if None. When its reader goes away, reading ends without an error; when
@@ -151,7 +123,7 @@ def _read_packets(
     notice: Callable[[str], object] | None,
 ) -> Batches:
     """Yield the alerts of captures or interfaces."""
-    with open_input(given, detector.schema) as flows:
+    with open_input(given, detector.schema, verdict_at_s=VERDICT_AT_S) as flows:
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else nullcontext():
@@ -160,13 +132,14 @@ def _read_packets(
 
 def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
     reading.origin, reading.throttle = _origin(flows), Throttle()
+    raised = reading.raised = RaisedFlows(flows.capacity)
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
             alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
             reading.rows += len(batch)
             reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
-            yield reading.raised.only_first(alerts)
+            yield raised.only_first(alerts, batch.flows, batch.first_row)
     finally:
         reading.statistics = flows.statistics
 
@@ -178,13 +151,14 @@ def _read_table(
     _notice: Callable[[str], object] | None,
 ) -> Batches:
     """Yield the alerts of a table of flows."""
+    raised = reading.raised = RaisedRows()
     for rows in read_flow_table(Path(str(given.flows)), detector.schema):
         probabilities = detector.probabilities(rows.features)
         alerts = detector.judge(
             probabilities, rows.flows, ends_us=rows.ends_us, first_row=reading.rows
         )
         reading.rows += len(rows.features)
-        yield reading.raised.only_first(alerts)
+        yield raised.only_first(alerts)
 
 
 def _origin(flows: FlowReader) -> Origin:

@@ -48,8 +48,8 @@ def extract(
     Args:
         given: the captures or interfaces, and how flows are made of their packets. An interface is
             read until SIGINT, SIGTERM or SIGHUP; the open flows are then written too. The same ends
-            a capture that comes by a pipe. With ``verdict_after`` there is a row after that many
-            packets of a flow, too, with ``verdict`` in its column ``end``.
+            a capture that comes by a pipe. With ``verdict_at_s`` there is a row at each age, too,
+            with ``verdict`` in its column ``end``: the last row of a flow is all of it.
         output: a .csv, .csv.gz, .parquet or .arrow file; CSV on standard output if None or ``-``,
             and into a pipe or a device. When its reader goes away, reading ends without an error
             and the statistics say so (``lost``).
@@ -71,7 +71,7 @@ def extract(
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else _bar(flows, progress):
-            lost = write(flows, given.verdict_after > 0)
+            lost = write(flows)
         return replace(flows.statistics, lost=lost)
 
 
@@ -85,7 +85,7 @@ def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
 
 # Where the table goes.
 
-_Write = Callable[[FlowReader, bool], str]  # with verdicts or not: why rows were lost, or empty
+_Write = Callable[[FlowReader], str]  # why rows were lost, or empty
 
 
 def _writer(output: str | Path | None) -> _Write:
@@ -93,40 +93,40 @@ def _writer(output: str | Path | None) -> _Write:
         return _write_stdout
     path = Path(output)
     if is_stream(path):
-        return lambda flows, verdicts: _write_device(flows, path, verdicts)
+        return lambda flows: _write_device(flows, path)
     if not path.name.endswith(_ENDINGS):
         raise IdskitError(
             f"{path} ends in none of {', '.join(_ENDINGS)}: name the output like that"
         )
     if path.suffix in {".parquet", ".arrow"}:
         require("pyarrow", "train")
-    return lambda flows, verdicts: _write_file(flows, path, verdicts)
+    return lambda flows: _write_file(flows, path)
 
 
-def _write_stdout(flows: FlowReader, verdicts: bool) -> str:
+def _write_stdout(flows: FlowReader) -> str:
     stdout = standard_output()
     stdout.flush()
-    return write_stream(stdout.buffer, _csv(flows, verdicts), "standard output")
+    return write_stream(stdout.buffer, _csv(flows), "standard output")
 
 
-def _write_device(flows: FlowReader, path: Path, verdicts: bool) -> str:
+def _write_device(flows: FlowReader, path: Path) -> str:
     try:
         with path.open("wb") as file:
-            pieces = _csv(flows, verdicts)
+            pieces = _csv(flows)
             pieces = _compressed(pieces) if path.suffix == ".gz" else pieces
             return write_stream(file, pieces, str(path))
     except OSError as error:
         raise IdskitError(f"{path} cannot be opened: {reason(error)}") from error
 
 
-def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> str:
+def _write_file(flows: FlowReader, path: Path) -> str:
     """Write the table; where it ends early but is whole, say so once it is in its place."""
     write = _WRITERS[path.suffix]
     broken: list[IdskitError] = []
 
     def fill(partial: Path) -> None:
         try:
-            write(flows, partial, verdicts)
+            write(flows, partial)
         except IdskitError as error:
             if not flows.is_live:
                 raise
@@ -143,12 +143,12 @@ def _write_file(flows: FlowReader, path: Path, verdicts: bool) -> str:
 _Pieces = Iterator[bytes | memoryview]  # some whole lines each
 
 
-def _write_csv(flows: FlowReader, path: Path, verdicts: bool) -> None:
-    _write_pieces(_csv(flows, verdicts), flows, path)
+def _write_csv(flows: FlowReader, path: Path) -> None:
+    _write_pieces(_csv(flows), flows, path)
 
 
-def _write_gzip(flows: FlowReader, path: Path, verdicts: bool) -> None:
-    _write_pieces(_compressed(_csv(flows, verdicts)), flows, path)
+def _write_gzip(flows: FlowReader, path: Path) -> None:
+    _write_pieces(_compressed(_csv(flows)), flows, path)
 
 
 def _write_pieces(pieces: _Pieces, flows: FlowReader, path: Path) -> None:
@@ -183,10 +183,10 @@ def _compressed(pieces: _Pieces) -> Iterator[bytes]:
     yield gzip.compress(text, mtime=0)
 
 
-def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
+def _csv(flows: FlowReader) -> _Pieces:
     """Yield the table, some whole lines at a time."""
     schema = flows.schema
-    rows = CsvRows(schema, fields_of(schema), tail_of(schema, verdicts=verdicts))
+    rows = CsvRows(schema, fields_of(schema), tail_of(schema))
     yield rows.header
     if flows.is_live:
         rows.compile(_nothing(schema))  # a signal to end it should not wait for that
@@ -197,16 +197,16 @@ def _csv(flows: FlowReader, verdicts: bool) -> _Pieces:
 # Parquet and Arrow
 
 
-def _write_parquet(flows: FlowReader, path: Path, verdicts: bool) -> None:
-    parquet, tables = require("pyarrow.parquet", "train"), _arrow_tables(flows, verdicts)
+def _write_parquet(flows: FlowReader, path: Path) -> None:
+    parquet, tables = require("pyarrow.parquet", "train"), _arrow_tables(flows)
     first = next(tables)
     with parquet.ParquetWriter(path, first.schema) as writer:
         for table in tables:
             writer.write_table(table)
 
 
-def _write_arrow(flows: FlowReader, path: Path, verdicts: bool) -> None:
-    ipc, tables = require("pyarrow.ipc", "train"), _arrow_tables(flows, verdicts)
+def _write_arrow(flows: FlowReader, path: Path) -> None:
+    ipc, tables = require("pyarrow.ipc", "train"), _arrow_tables(flows)
     first = next(tables)
     with ipc.new_file(path, first.schema) as writer:
         for table in tables:
@@ -221,10 +221,10 @@ _WRITERS = {
 }
 
 
-def _arrow_tables(flows: FlowReader, verdicts: bool) -> Iterator[Any]:
+def _arrow_tables(flows: FlowReader) -> Iterator[Any]:
     """Yield the table in parts; the first is empty and states the columns."""
     arrow, schema = require("pyarrow", "train"), flows.schema
-    tail = [field for field in tail_of(schema, verdicts=verdicts) if field.kind != LABEL]
+    tail = [field for field in tail_of(schema) if field.kind != LABEL]
     head = fields_of(schema)
     yield _arrow_table(arrow, _nothing(schema), head, tail)
     for batch in flows.batches(_BATCH):

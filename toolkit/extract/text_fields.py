@@ -71,12 +71,9 @@ def fields_of(schema: Schema) -> tuple[Field, ...]:
     return _PLAIN
 
 
-def tail_of(schema: Schema, *, verdicts: bool) -> tuple[Field, ...]:
-    """Return the columns behind the features: CICFlowMeter's label, and ``end`` with verdicts."""
-    if not schema.name.startswith("cic-"):
-        return ()
-    label = Field("Label", LABEL)
-    return (Field("end", END), label) if verdicts else (label,)
+def tail_of(schema: Schema) -> tuple[Field, ...]:
+    """Return the columns behind the features: CICFlowMeter's label."""
+    return (Field("Label", LABEL),) if schema.name.startswith("cic-") else ()
 
 
 def texts(flows: NDArray[np.void], kind: int) -> tuple[_Bytes, NDArray[np.int32]]:

@@ -109,6 +109,10 @@ OPEN_FLOW = np.dtype(
         ("fragmented", "u1"),  # some of its packets came in fragments
         ("spoke", "u1"),  # some of its payloads were noted
         ("turned", "u1"),  # the first of its two directions is the backward one
+        ("older", "<i4"),  # in the queue of its age, see ``verdict_clock``
+        ("newer", "<i4"),
+        ("version", "<i4"),  # what its last verdict counted, 0 before
+        ("age", "u1"),  # the queue, counted from 1; 0: in none
     ],
     align=True,
 )
@@ -133,13 +137,15 @@ STATE = np.dtype(
         ("buckets", "<i8"),  # a power of two
         ("idle_us", "<i8"),  # 0: flows never idle out
         ("linger_us", "<i8"),  # how long a closed TCP flow waits for stragglers
-        ("verdict_after", "<i8"),  # 0: never
+        ("ages", "<i8"),  # number of queues of flows that wait for a verdict
+        ("settled", "<i8"),  # flows that ended as their last verdict had them: in no row
     ],
     align=True,
 )
 
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
 _KIND = np.dtype([("nearest", "<i8")])  # no list of the kind holds a flow due before this tick
+_AGE = np.dtype([("us", "<i8"), ("head", "<i4"), ("tail", "<i4")])
 MAX_AGE_US = 120_000_000
 MOST_VLANS = 8  # flows at once that only the VLAN tells apart, less one
 ACTIVITY_US = 5_000_000
@@ -161,6 +167,7 @@ class Table(NamedTuple):
     directions: _Records
     lists: _Records  # (2 * buckets,) _LIST: flows without payload, then flows with one
     kinds: _Records  # (2,) _KIND: flows without payload, flows with one
+    ages: _Records  # (ages,) _AGE: queues of flows that wait for their verdict at an age
 
 
 class Output(NamedTuple):
@@ -179,14 +186,14 @@ class Settings:
         memory_bytes: for the table and whatever the profile keeps beside it.
         idle_us: flows without a packet for longer end; 0 keeps them.
         linger_us: closed TCP flows without a packet for longer end, where ``idle_us`` is set.
-        verdict_after: emit a flow after this many packets as well as at its end; 0 does not.
+        verdict_at_us: ages, ascending, at which an open flow is emitted as well as at its end.
         key: secret of the hash; random if None.
     """
 
     memory_bytes: int
     idle_us: int = 0
     linger_us: int = 5_000_000
-    verdict_after: int = 0
+    verdict_at_us: tuple[int, ...] = ()
     key: bytes | None = None
 
 
@@ -203,7 +210,9 @@ def make_table(settings: Settings, capacity: int) -> Table:
     state["hand"] = NEVER
     state["buckets"] = buckets
     state["idle_us"], state["linger_us"] = settings.idle_us, settings.linger_us
-    state["verdict_after"] = settings.verdict_after
+    state["ages"] = len(settings.verdict_at_us)
+    ages = np.full(len(settings.verdict_at_us), -1, _AGE)
+    ages["us"] = settings.verdict_at_us
     return Table(
         state=state,
         keys=hash_keys(os.urandom(32) if settings.key is None else settings.key),
@@ -212,6 +221,7 @@ def make_table(settings: Settings, capacity: int) -> Table:
         directions=np.zeros(2 * capacity + 1, DIRECTION),
         lists=np.full(4 * buckets, -1, np.int32).view(_LIST),
         kinds=np.zeros(2, _KIND),
+        ages=ages,
     )
 
 
@@ -230,7 +240,7 @@ def bytes_per_flow() -> int:
 def new_output(count: int, width: int) -> Output:
     """Room for ``count`` finished flows of ``width`` features."""
     return Output(
-        flows=np.empty(count, FLOW), features=np.empty(count * width, np.float64), rows=count
+        flows=np.zeros(count, FLOW), features=np.empty(count * width, np.float64), rows=count
     )
 
 
@@ -245,6 +255,7 @@ def bare(table: Table) -> Table:
         rows(table.directions),
         rows(table.lists),
         rows(table.kinds),
+        rows(table.ages),
     )
 
 

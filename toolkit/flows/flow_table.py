@@ -14,6 +14,7 @@ import numpy as np
 
 from idskit.flows.flow_counters import clear_side
 from idskit.flows.flow_records import MOST_VLANS, OPEN, READY, Output, Table
+from idskit.flows.verdict_clock import restart_clock
 from idskit.kernels.compile import kernel, signed
 from idskit.kernels.hash_index import drop, put
 from idskit.kernels.pointers import touch
@@ -405,3 +406,4 @@ def start_flow(table: Table, slot: int, packet: _Record, src_is_b: bool) -> None
     table.state[0]["begun"] += 1
     flow["two_way"] = flow["fragmented"] = flow["turned"] = flow["spoke"] = 0
     clear_side(table.directions[2 * slot])
+    restart_clock(table, slot)

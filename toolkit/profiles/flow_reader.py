@@ -25,6 +25,7 @@ from idskit.flow import CAPTURE_END, VERDICT, addresses
 from idskit.flow_input import FlowInput
 from idskit.flows.flow_records import Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
+from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WAIT_MS = 1000.0
+RING_US = 100_000  # a packet may lie that long in the ring of an interface before it is read
 FRAGMENTS_SHARE = 16  # of the memory, one part in so many is for datagrams that are not whole
 
 
@@ -75,8 +77,8 @@ class FlowStatistics:
         packets: frames decoded as IP packets.
         skipped: frames not decoded, by reason; reasons that did not occur are left out. A datagram
             is one packet: its other fragments are ``reassembled`` frames.
-        flows: flows emitted at their end.
-        verdicts: rows emitted in addition, in the middle of a flow, because of ``verdict_after``.
+        flows: flows that ended. One that got nothing more after a verdict has no other row.
+        verdicts: rows emitted while their flows were open, because of ``verdict_at_s``.
         evicted: of the flows, those emitted early because the memory was full.
         truncated: why reading ended before the end of the capture, or empty.
         dropped: frames that the kernel dropped before they could be read, not among ``frames``.
@@ -114,7 +116,7 @@ class FlowStatistics:
         """The same in sentences."""
         yield f"{self.flows:,} flows of {self.packets:,} packets in {self.source} ({self.schema})"
         if self.verdicts:
-            yield f"{self.verdicts:,} rows besides, of flows that then went on"
+            yield f"{self.verdicts:,} rows of flows that were still open"
         lost = {reason: n for reason, n in self.skipped.items() if reason != "reassembled"}
         if lost:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
@@ -139,7 +141,7 @@ def open_flows(
     *,
     memory_mb: int = 256,
     idle_timeout_s: float | None = None,
-    verdict_after: int = 0,
+    verdict_at_s: Sequence[float] = (),
     hash_key: bytes | None = None,
     live: bool | None = None,
     filter: str | None = None,
@@ -156,7 +158,8 @@ def open_flows(
             for every new one, those without payload first, and counted.
         idle_timeout_s: a flow without a packet for longer ends; 120 by default. Only ``gateway``
             and ``packets`` have it: by definition CICFlowMeter's flows never idle out.
-        verdict_after: emit each flow's features after this many packets too; 0 does not.
+        verdict_at_s: ages in seconds at which to emit the features of an open flow, too, with
+            ``VERDICT`` as its ``end``; what has not changed since is not emitted again.
         hash_key: secret of the hash that places flows; random if not given. Results do not depend
             on it.
         live: ``source`` is an interface, whatever files there are; never one if False.
@@ -185,15 +188,22 @@ def open_flows(
         **named,
         memory_mb=memory_mb,
         idle_timeout_s=idle_timeout_s,
-        verdict_after=verdict_after,
+        verdict_at_s=tuple(verdict_at_s),
         hash_key=hash_key,
         filter=filter,
     )
     return open_input(given, schema)
 
 
-def open_input(given: FlowInput, schema: str | Schema = "gateway") -> FlowReader:
+def open_input(
+    given: FlowInput,
+    schema: str | Schema = "gateway",
+    *,
+    verdict_at_s: Sequence[float] = (),
+) -> FlowReader:
     """Open the captures or interfaces of a ``FlowInput``; see ``open_flows``.
+
+    ``verdict_at_s`` holds where the input does not state it and the schema's flows have verdicts.
 
     Raises:
         CaptureError, SchemaError: as ``open_flows``.
@@ -205,12 +215,7 @@ def open_input(given: FlowInput, schema: str | Schema = "gateway") -> FlowReader
             "or interfaces (-i)"
         )
     profile, wanted = _profile_of(schema)
-    settings = Settings(
-        memory_bytes=given.memory_mb << 20,
-        idle_us=_idle_us(profile, given.idle_timeout_s),
-        verdict_after=given.verdict_after,
-        key=given.hash_key,
-    )
+    settings = settings_for(profile, given, verdict_at_s)
     capture = open_source(given)
     try:
         return FlowReader(capture, profile, settings, wanted)
@@ -238,17 +243,6 @@ def _profile_of(schema: str | Schema) -> tuple[Profile, Schema]:
             "model was made with"
         )
     return profile, schema
-
-
-def _idle_us(profile: Profile, idle_timeout_s: float | None) -> int:
-    if idle_timeout_s is None:
-        return profile.IDLE_US
-    if not profile.IDLE_US:
-        raise IdskitError(
-            f"idle_timeout_s is {idle_timeout_s:g}, but flows of {profile.SCHEMA.name} never idle "
-            "out: omit it, or choose the schema gateway"
-        )
-    return int(idle_timeout_s * 1_000_000)
 
 
 class FlowReader:
@@ -315,6 +309,11 @@ class FlowReader:
         return self._capture.is_live
 
     @property
+    def capacity(self) -> int:
+        """Most flows open at once: their ``slot`` is less."""
+        return int(self._state.table.state["capacity"][0])
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Bytes of the capture file read so far, and its size."""
         return self._capture.bytes_read, self._capture.bytes_total
@@ -329,7 +328,7 @@ class FlowReader:
             frames=self._decoded + int(self._skipped.sum()),
             packets=self._decoded,
             skipped={reason: count for reason, count in skipped if count},
-            flows=self._given - self._verdicts,
+            flows=self._given - self._verdicts + int(self._state.table.state["settled"][0]),
             verdicts=self._verdicts,
             evicted=int(self._state.table.state["evicted"][0]),
             truncated=self._capture.truncated,
@@ -380,7 +379,7 @@ class FlowReader:
                 self.on_drops(dropped)
             yield from self._feed(frames, batch)
             if self._decoded == before:  # else the packets' times move the clock
-                yield from self._expire(batch, capture.now_us())
+                yield from self._expire(batch, capture.now_us() - RING_US)
             if batch.filled and (time.monotonic() - since) * 1000 >= max_wait_ms:
                 yield batch.take()
             if not batch.filled:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flow import AGE, EVICTED, REPLACED, VERDICT
+from idskit.flow import AGE, EVICTED, REPLACED
 from idskit.flows.flow_counters import (
     add_activity,
     add_bulk,
@@ -201,8 +201,6 @@ def _take(fixed: Fixed, output: Output, packet: _Record) -> None:
     else:
         _join(table, output, packet, slot, swapped)
     _add(fixed, slot, packet, swapped)
-    if table.flows[slot]["packets"] == table.state[0]["verdict_after"]:
-        _emit(table, output, slot, VERDICT)
 
 
 @kernel

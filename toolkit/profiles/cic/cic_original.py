@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flow import AGE, CLOSE, EVICTED, VERDICT
+from idskit.flow import AGE, CLOSE, EVICTED
 from idskit.flows.flow_counters import add_activity, add_bulk, add_packet
 from idskit.flows.flow_key import is_swapped, tag_of
 from idskit.flows.flow_records import (
@@ -173,8 +173,6 @@ def _join(table: Table, output: Output, packet: _Record, slot: int, swapped: boo
     else:
         add_activity(flow, int(packet["time_us"]))
         _add(table, slot, packet, forwards)
-        if flow["packets"] == table.state[0]["verdict_after"]:
-            _emit(table, output, slot, VERDICT)
 
 
 @kernel

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.errors import IdskitError
 from idskit.flow import CLOSE, REPLACED
 from idskit.flows.flow_records import Output, Settings, Table, bare, make_table
 from idskit.flows.flow_table import discard, identify, room, victim
@@ -72,16 +71,7 @@ class PacketWindows:
     REASSEMBLES: bool = False
 
     def make(self, settings: Settings) -> Windows:
-        """Make empty arrays; flows of a whole piece get what they can need at most.
-
-        Raises:
-            IdskitError: ``verdict_after`` is set, and rows here are not flows.
-        """
-        if settings.verdict_after:
-            raise IdskitError(
-                f"verdict_after is {settings.verdict_after}, but rows of {self.SCHEMA.name} are "
-                "windows of packets and not flows: omit it"
-            )
+        """Make empty arrays; flows of a whole piece get what they can need at most."""
         capacity = max(settings.memory_bytes // BYTES_EACH, 1)
         if self.piece_bytes:
             capacity = min(capacity, self.piece_bytes // _SMALLEST + 2)

@@ -101,6 +101,13 @@ def forget_evidence(connection: _Record) -> None:
 
 
 @kernel
+def evidence_of(connection: _Record) -> int:
+    """Return the number of packets counted in the columns of ``FORGED``."""
+    before, forged = int(connection["before_open"]), int(connection["out_of_window"])
+    return before + forged + int(connection["bad_checksums"]) + int(connection["short_lived"])
+
+
+@kernel
 def put_evidence(row: _Row, at: int, connection: _Record) -> int:
     """Write the columns of ``FORGED``."""
     row[at], row[at + 1] = connection["before_open"], connection["out_of_window"]

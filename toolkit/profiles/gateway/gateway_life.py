@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flow import AGE, CLOSE, EVICTED, IDLE, REPLACED, VERDICT
+from idskit.flow import AGE, CLOSE, EVICTED, IDLE, REPLACED
 from idskit.flows import decaying_counters as host_history
 from idskit.flows import host_context
 from idskit.flows.decaying_counters import put_history
@@ -35,6 +35,7 @@ from idskit.flows.flow_table import (
 )
 from idskit.flows.host_context import note_answer, note_payload, refuse
 from idskit.flows.host_slots import WINDOWS, Hosts
+from idskit.flows.verdict_clock import is_settled, stop_clock
 from idskit.kernels.compile import inlined, kernel
 from idskit.kernels.pointers import touch
 from idskit.packet import ICMP, ICMPV6, RST, TCP, UDP
@@ -46,6 +47,7 @@ from idskit.profiles.gateway.connection_evidence import (
     TURN,
     begin_connection,
     copy_segment,
+    evidence_of,
     forget_evidence,
     goes_on,
     is_opening,
@@ -150,7 +152,7 @@ def take_packet(gateway: Gateway, output: Output, packet: _Record, tag: int) -> 
         _refuse(gateway.hosts, packet)
     slot = _place(gateway, output, packet, slot, swapped, tag)
     if slot >= 0:
-        _count(gateway, output, slot, packet, swapped)
+        _count(gateway, slot, packet, swapped)
     table.state[0]["allowance"] = SWEPT  # not before: a packet that is taken again sweeps no more
     return True
 
@@ -221,6 +223,7 @@ def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     emit(gateway, output, slot, end)
     if flow["protocol"] == TCP and flow["two_way"]:
         keep_ended(gateway.ended, flow, flow["tcp"] == READY)
+    stop_clock(gateway.table, slot)
     discard(gateway.table, slot)
 
 
@@ -267,6 +270,7 @@ def _begin_context(gateway: Gateway, output: Output, slot: int) -> None:
 def _identify(table: Table, slot: int, end: int, row: _Record) -> None:
     """Fill a FLOW row; ICMP has no ports, whatever its key is made of."""
     identify(table, slot, end, row)
+    row["slot"], row["serial"] = slot, table.flows[slot]["serial"]
     if table.flows[slot]["protocol"] in (ICMP, ICMPV6):
         row["src_port"] = row["dst_port"] = 0
 
@@ -326,7 +330,7 @@ def _confirm(gateway: Gateway, output: Output, slot: int) -> None:
     else:
         emit(gateway, output, slot, REPLACED)
         _restart(gateway, output, slot, packet, from_b, from_b)
-    _count(gateway, output, slot, packet, from_b)
+    _count(gateway, slot, packet, from_b)
 
 
 @kernel
@@ -364,7 +368,7 @@ def _continue(gateway: Gateway, slot: int, packet: _Record) -> None:
 
 
 @inlined
-def _count(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
+def _count(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     """Add a packet to its flow, or the segments that it stands for."""
     if has_statistics(gateway):
         note_fragments(gateway.fragments, slot, gateway.table.flows[slot], packet)
@@ -383,15 +387,8 @@ def _count(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped
     while more:
         if size:
             cut_segment(segment, size, packet)
-        _count_one(gateway, output, slot, segment, swapped)
+        _add(gateway, slot, segment, swapped)
         more = size > 0 and packet["payload_bytes"] + packet["cut_bytes"] > 0
-
-
-@inlined
-def _count_one(gateway: Gateway, output: Output, slot: int, packet: _Record, swapped: bool) -> None:
-    _add(gateway, slot, packet, swapped)
-    if gateway.table.flows[slot]["packets"] == gateway.table.state[0]["verdict_after"]:
-        emit(gateway, output, slot, VERDICT)
 
 
 @inlined
@@ -455,8 +452,10 @@ def _note_payload(gateway: Gateway, slot: int, payload: int) -> None:
 
 @kernel
 def emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
-    """Write a flow, and its columns, into the next row of the output."""
+    """Write a flow into the next row of the output, unless its last verdict has it as it is."""
     table = gateway.table
+    if is_settled(table, slot, _version(gateway, slot), end):
+        return
     at = table.state[0]["emitted"]
     _identify(table, slot, end, output.flows[at])
     shape, row, flow = gateway.shape[0], output.features, table.flows[slot]
@@ -472,6 +471,14 @@ def emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1
+
+
+@kernel
+def _version(gateway: Gateway, slot: int) -> int:
+    """Return a number that grows with everything that a flow's row counts."""
+    flow = gateway.table.flows[slot]
+    evidence = evidence_of(gateway.connections[slot]) if flow["protocol"] == TCP else 0
+    return int(flow["packets"]) + evidence
 
 
 @kernel

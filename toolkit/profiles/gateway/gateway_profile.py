@@ -27,6 +27,7 @@ from idskit.flows.flow_records import Output, Settings, bare_output, bytes_per_f
 from idskit.flows.flow_table import discard, room, touch_flow, touch_place
 from idskit.flows.host_context import CONTEXT, WINDOW
 from idskit.flows.host_slots import SOURCE, TARGET, WINDOWS, bytes_per_host, make_hosts, touch_host
+from idskit.flows.verdict_clock import stop_clock
 from idskit.kernels.compile import kernel
 from idskit.kernels.pointers import touch
 from idskit.packet import ICMP, ICMPV6, PACKET
@@ -44,6 +45,7 @@ from idskit.profiles.gateway.gateway_life import (
     sweep,
     take_packet,
 )
+from idskit.profiles.gateway.verdict_sweep import judge_due
 from idskit.schema import Schema
 from idskit.schemas import gateway_columns
 
@@ -153,6 +155,8 @@ def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -
         count = min(len(packets) - first, AHEAD)
         _look_ahead(gateway, packets, first, tags[:count])
         for i in range(first, first + count):
+            if not judge_due(gateway, output, int(packets[i]["time_us"])):
+                return i
             if not take_packet(gateway, output, packets[i], tags[i - first]):
                 return i
         first += count
@@ -181,9 +185,13 @@ def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[n
 
 @kernel
 def _expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
-    gateway = bare_gateway(arrays)
-    gateway.table.state[0]["allowance"] = gateway.table.state[0]["open"]
-    return bool(sweep(gateway, bare_output(rows_out), now_us - LAG_US))
+    gateway, output = bare_gateway(arrays), bare_output(rows_out)
+    state = gateway.table.state[0]
+    state["allowance"] = state["open"]
+    if not judge_due(gateway, output, now_us):
+        return False
+    state["allowance"] = state["open"]
+    return bool(sweep(gateway, output, now_us - LAG_US))
 
 
 @kernel
@@ -195,6 +203,7 @@ def _finish(
         if room(gateway.table, output) < 1:
             return i
         emit(gateway, output, slots[i], end)
+        stop_clock(gateway.table, slots[i])
         discard(gateway.table, slots[i])
     return len(slots)
 

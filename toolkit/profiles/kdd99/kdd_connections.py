@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.errors import IdskitError
 from idskit.flow import CLOSE, EVICTED, IDLE
 from idskit.flows.flow_key import is_swapped, tag_of
 from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
@@ -139,16 +138,7 @@ class ConversationRecords:
     REASSEMBLES: bool = False
 
     def make(self, settings: Settings) -> Conversations:
-        """Make empty arrays within ``settings.memory_bytes``.
-
-        Raises:
-            IdskitError: ``verdict_after`` is set, and a conversation's state is known at its end.
-        """
-        if settings.verdict_after:
-            raise IdskitError(
-                f"verdict_after is {settings.verdict_after}, but features of {self.SCHEMA.name} "
-                "are known only when a conversation ends: omit it"
-            )
+        """Make empty arrays within ``settings.memory_bytes``."""
         capacity = max(settings.memory_bytes // _BYTES_EACH, 1)
         table = make_table(settings, capacity)
         return Conversations(
