@@ -160,7 +160,7 @@ def assemble(
     flows = [part for item in read for part in item.by_family()]
     groups = _groups(flows)
     train, validation, test = (_part(flows, sides, side, labels, rng) for side in SIDES)
-    repositories = {part.group: part.repository for part in flows}
+    of_group = {part.group: part for part in flows}
     return Dataset(
         name="captures",
         protocol=protocol,
@@ -172,7 +172,8 @@ def assemble(
         test=test,
         notes=tuple(_untested(flows, sides)),
         sha256={item.capture.name: item.sha256 for item in read if item.sha256},
-        repositories=tuple(repositories[group] for group in groups),
+        repositories=tuple(of_group[group].repository for group in groups),
+        units=tuple(of_group[group].unit for group in groups),
     )
 
 
