@@ -9,12 +9,12 @@ from typing import cast
 from idskit.audit.audit_finding import SEVERITIES, Finding
 from idskit.audit.audit_report import AuditReport
 from idskit.audit.audited_table import AuditTable
-from idskit.audit.column_leaks import capture_constants, constants, identifiers, label_codes
-from idskit.audit.column_pairs import joint_labels
+from idskit.audit.checks.column_leaks import capture_constants, constants, identifiers, label_codes
+from idskit.audit.checks.column_pairs import joint_labels
+from idskit.audit.checks.leak_probe import linear_labels
+from idskit.audit.checks.permuted_labels import PermutedRun, not_at_chance, permuted_run
+from idskit.audit.checks.split_leaks import absent_classes, across_split, label_conflicts, repeats
 from idskit.audit.gather_tables import MOST_ROWS, ReadOptions, dataset_tables, read_tables
-from idskit.audit.leak_probe import linear_labels
-from idskit.audit.permuted_labels import PermutedRun, not_at_chance, permuted_run
-from idskit.audit.split_leaks import absent_classes, across_split, label_conflicts, repeats
 from idskit.data.dataset import Labels, Protocol
 from idskit.data.datasets import OFFERS, load
 from idskit.errors import DataError, GateRefused
