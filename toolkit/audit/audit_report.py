@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from idskit.audit.audit_finding import SEVERITIES, Finding, listed
-from idskit.audit.permuted_labels import PermutedRun
+from idskit.audit.checks.permuted_labels import PermutedRun
 
 _COLOURS = {"leak": "red", "warning": "yellow", "note": "cyan"}
 _PAGE = """<!DOCTYPE html>

@@ -9,12 +9,13 @@ from typing import cast
 from idskit.audit.audit_finding import SEVERITIES, Finding
 from idskit.audit.audit_report import AuditReport
 from idskit.audit.audited_table import AuditTable
-from idskit.audit.column_leaks import capture_constants, constants, identifiers, label_codes
-from idskit.audit.column_pairs import joint_labels
+from idskit.audit.checks.column_leaks import capture_constants, constants, identifiers, label_codes
+from idskit.audit.checks.column_pairs import joint_labels
+from idskit.audit.checks.leak_probe import linear_labels
+from idskit.audit.checks.permuted_labels import PermutedRun, not_at_chance, permuted_run
+from idskit.audit.checks.repository_probe import repositories_told
+from idskit.audit.checks.split_leaks import absent_classes, across_split, label_conflicts, repeats
 from idskit.audit.gather_tables import MOST_ROWS, ReadOptions, dataset_tables, read_tables
-from idskit.audit.leak_probe import linear_labels
-from idskit.audit.permuted_labels import PermutedRun, not_at_chance, permuted_run
-from idskit.audit.split_leaks import absent_classes, across_split, label_conflicts, repeats
 from idskit.data.dataset import Labels, Protocol
 from idskit.data.datasets import OFFERS, load
 from idskit.errors import DataError, GateRefused
@@ -76,7 +77,8 @@ def audit_dataset(
         dataset, data, protocol=cast("Protocol", protocol), labels=cast("Labels", labels), seed=seed
     )
     train, test = dataset_tables(loaded, ReadOptions(most_rows=most_rows, seed=seed))
-    return _report(train, test, permute=permute, seed=seed, notes=loaded.notes)
+    told = tuple(repositories_told(loaded, seed))
+    return _report(train, test, permute=permute, seed=seed, notes=loaded.notes, more=told)
 
 
 def require_clean(report: AuditReport) -> None:
@@ -101,9 +103,11 @@ def _report(
     permute: bool,
     seed: int,
     notes: tuple[str, ...] = (),
+    more: tuple[Finding, ...] = (),
 ) -> AuditReport:
     run = permuted_run(train, test, seed) if permute else None
-    found = sorted(_findings(train, test, run, seed), key=lambda f: SEVERITIES.index(f.severity))
+    findings = [*_findings(train, test, run, seed), *more]
+    found = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     return AuditReport(
         train=train.name,
         rows=len(train),

@@ -209,13 +209,14 @@ def _leave_out(
     from idskit.training.evaluation.leave_captures_out import TREES_ONLY, leave_captures_out
     from idskit.training.views.capture_tables import show_left_out
 
-    if model not in (*MODELS, TREES_ONLY):
+    if model in MODELS:
+        settings = replace(settings, model=model)
+    elif model != TREES_ONLY:
         raise typer.BadParameter(
             f"--leave-out trains one network next to LightGBM, or {TREES_ONLY} alone: name one "
             "with --model"
         )
     network = model != TREES_ONLY
-    settings = replace(settings, model=model) if network else settings
     kinds = tuple(dict.fromkeys(parts.leave_out))
     found = leave_captures_out(settings, kinds, network=network, folds=parts.folds, **run)
     show_left_out(found, console())

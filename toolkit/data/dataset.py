@@ -84,6 +84,7 @@ class Dataset:
     sha256: Mapping[str, str]  # of the files read, by name
     unlabelled: NDArray[np.float32] | None = None  # (n, features) further rows, to pre-train on
     repositories: tuple[str, ...] = ()  # of captures: who published each of ``groups``
+    units: tuple[str, ...] = ()  # of captures: the scenario that each of ``groups`` shows
 
 
 @dataclass(frozen=True, kw_only=True)

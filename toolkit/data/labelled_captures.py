@@ -160,8 +160,9 @@ def assemble(
     """Return the data set of captures whose units have the ``sides`` given, drawn by ``rng``."""
     flows = [part for item in read for part in item.by_family()]
     groups = _groups(flows)
-    repositories = {part.group: part.repository for part in flows}
-    labs = np.unique([repositories[group] for group in groups], return_inverse=True)[1]
+    of_group = {part.group: part for part in flows}
+    repositories = [of_group[group].repository for group in groups]
+    labs = np.unique(repositories, return_inverse=True)[1]
     train, validation, test = (
         weigh(_part(flows, sides, side, labels, rng), labs) for side in SIDES
     )
@@ -176,7 +177,8 @@ def assemble(
         test=test,
         notes=tuple(_untested(flows, sides)),
         sha256={item.capture.name: item.sha256 for item in read if item.sha256},
-        repositories=tuple(repositories[group] for group in groups),
+        repositories=tuple(of_group[group].repository for group in groups),
+        units=tuple(of_group[group].unit for group in groups),
     )
 
 

@@ -107,7 +107,7 @@ def leave_captures_out(
     identity = {**whole.recorded(), "data": hashes, "folds": folds, "network": network}
     known = _kept(file, identity) if resume else {}
     output.mkdir(parents=True, exist_ok=True)
-    found = {}
+    found: dict[str, Any] = {}
     for kind in kinds:
         divided = divided_into(read, kind, folds)
         opinions: list[Opinions] = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from idskit.audit.audit_finding import Finding, listed
 from idskit.audit.audited_table import AuditTable, Classes, Column
-from idskit.audit.column_leaks import LEAST_TELLING
+from idskit.audit.checks.column_leaks import LEAST_TELLING
 
 PROBE_ROWS = 20_000
 # 1 - R^2 on unseen rows. Honest classes would have to lie 600 standard deviations apart for the
