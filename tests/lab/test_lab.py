@@ -16,8 +16,8 @@ from idskit.data.capture_labels import find_captures
 from idskit.data.labelled_captures import read_flows
 from idskit.errors import DataError, IdskitError
 from idskit.lab import run_lab as lab_run
+from idskit.lab.activities.activity_table import ACTIVITIES
 from idskit.lab.activity import Activity, missing
-from idskit.lab.activity_table import ACTIVITIES
 from idskit.lab.lab_servers import SERVERS, Server
 from idskit.lab.namespaces import LINKS, PREFIX, network
 from idskit.lab.run_lab import run_lab

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +107,8 @@ def network(link: str, seed: int) -> Iterator[Network]:
             _wire(client, CLIENT_END, relay, "near")
             _wire(relay, "far", server, SERVER_END)
             stack.enter_context(_relaying(relay, link, seed))
-        _address(client, CLIENT_END, CLIENTS)
+        first = seed % len(CLIENTS)  # the address from which programs ask
+        _address(client, CLIENT_END, (*CLIENTS[first:], *CLIENTS[:first]))
         _address(server, SERVER_END, (f"{PREFIX}.1", *SERVERS))
         yield Network(client, server)
 
@@ -136,9 +139,23 @@ def host() -> Iterator[Host]:
                     "the lab needs network namespaces, and this process may not make them: run it "
                     "as root"
                 )
-            yield Host(holder.pid)
+            made = Host(holder.pid)
+            try:
+                yield made
+            finally:
+                _end_members(made)
         finally:
             holder.kill()
+
+
+def _end_members(host: Host) -> None:
+    """End what still runs in a namespace, such as the sessions of servers."""
+    inside = Path(host.path).stat().st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        pid = int(process.name)
+        with suppress(OSError):
+            if pid != host.pid and (process / "ns" / "net").stat().st_ino == inside:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
