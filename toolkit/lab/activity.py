@@ -56,6 +56,8 @@ class Activity:
         needs: programs that the command runs and does not begin with.
         least, most: range of ``{count}``, a number of repetitions or items that the seed draws.
         seconds: after which the command is ended.
+
+    Fields of the command: those of ``values``, ``{count}``, and ``{scratch}``, a folder.
     """
 
     name: str
@@ -72,9 +74,13 @@ class Activity:
         """Return whether what the client sends is an attack."""
         return self.category != BENIGN
 
-    def words(self, folder: Path, numbers: random.Random) -> list[str]:
+    def words(self, folder: Path, numbers: random.Random, scratch: str = SCRATCH) -> list[str]:
         """Return the command line with every field filled in."""
-        filled = values(folder, numbers) | {"count": numbers.randint(self.least, self.most)}
+        filled = (
+            values(folder, numbers)
+            | {"scratch": str(folder / scratch)}
+            | {"count": numbers.randint(self.least, self.most)}
+        )
         return shlex.split(self.command.format(**filled))
 
     @property
@@ -127,7 +133,7 @@ def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
     Returns:
         server, other, client, network: addresses. gateway: the server's first address, from which
         servers answer that do not look at whom a datagram was for. folder: of what
-        ``idskit.lab.site_files`` writes. scratch: a folder to write to. ssh: options of ssh, scp
+        ``idskit.lab.site_files`` writes. ssh: options of ssh, scp
         and sftp. play: runs a script of ``idskit.lab.play``. port: a random one. rate: a second.
         pause: in seconds. size: in bytes.
     """
@@ -138,7 +144,6 @@ def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
         "gateway": f"{PREFIX}.1",
         "network": f"{PREFIX}.0/27",
         "folder": str(folder),
-        "scratch": str(folder / SCRATCH),
         "ssh": f"-F {folder}/ssh.conf",
         "play": f"{shlex.quote(sys.executable)} -m idskit.lab.play",
         "port": numbers.randint(2000, 60000),

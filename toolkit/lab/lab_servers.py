@@ -100,7 +100,9 @@ def _snmpd(folder: Path) -> list[str]:
 
 
 def _chronyd(folder: Path) -> list[str]:
-    (folder / "chrony.conf").write_text("local stratum 8\nallow\ncmdport 0\nbindcmdaddress /\n")
+    (folder / "chrony.conf").write_text(
+        f"local stratum 8\nallow\ncmdport 0\nbindcmdaddress /\npidfile {folder}/chrony.pid\n"
+    )
     return ["chronyd", "-d", "-x", "-f", str(folder / "chrony.conf")]
 
 

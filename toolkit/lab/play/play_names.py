@@ -32,7 +32,7 @@ def look_up(server: str, name: str, *kinds: int, edns: bool = False) -> None:
 @script
 def names_of_pages(server: str, count: int, pause: float) -> None:
     """Look up the names of pages in bursts: addresses of both kinds, and HTTPS."""
-    for _ in range(count):
+    for _ in range(max(count // 4, 3)):
         for _ in range(RANDOM.randint(3, 15)):
             name = f"{RANDOM.choice(_SITES)}.site{RANDOM.randint(1, 400)}.example"
             look_up(server, name, A, AAAA, HTTPS)
@@ -139,20 +139,25 @@ def search_names(_server: str, count: int, pause: float) -> None:
             rest(pause)
 
 
-def lease(out: socket.socket, mac: bytes, kind: int, *options: bytes) -> bytes:
-    """Send a DHCP message by broadcast; return the answer, or nothing (RFC 2131)."""
+def lease_message(mac: bytes, kind: int, *options: bytes) -> bytes:
+    """Return a DHCP message (RFC 2131)."""
     number = RANDOM.getrandbits(32)
     head = _BOOTP.pack(1, 1, 6, 0, number, 0, 0x8000, 0, 0, 0, 0, mac, b"", b"")
     body = head + b"\x63\x82\x53\x63\x35\x01" + bytes([kind]) + b"".join(options) + b"\xff"
-    return ask(out, body.ljust(300, b"\0"), "255.255.255.255", 67)
+    return body.ljust(300, b"\0")
 
 
-def dhcp_socket() -> socket.socket:
-    """Return a socket from which a DHCP client asks."""
+def lease(out: socket.socket, mac: bytes, kind: int, *options: bytes) -> bytes:
+    """Send a DHCP message by broadcast; return the answer, or nothing."""
+    return ask(out, lease_message(mac, kind, *options), "255.255.255.255", 67)
+
+
+def dhcp_socket(port: int = 68) -> socket.socket:
+    """Return a socket from which a DHCP client asks, or a server answers."""
     out = datagrams(4)
     out.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     out.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")
-    out.bind(("", 68))
+    out.bind(("", port))
     return out
 
 

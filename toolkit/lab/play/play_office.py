@@ -79,10 +79,10 @@ def read_mail(server: str, count: int, pause: float, wrong: str = "0") -> None:
     """Read mails by IMAP; before that, mistype the password ``wrong`` times."""
     for number in range(int(wrong)):
         with suppress(imaplib.IMAP4.error):
-            imaplib.IMAP4(server, 143, TIMEOUT_S).login(_USER, f'"wrong {number}"')
+            imaplib.IMAP4(server, 143, TIMEOUT_S).login(_USER, f"wrong {number}")
         rest(4 * pause)
     connection = imaplib.IMAP4(server, 143, TIMEOUT_S)
-    connection.login(_USER, f'"{_PASSWORD}"')
+    connection.login(_USER, _PASSWORD)
     connection.select()
     connection.search(None, "UNSEEN")
     for number in range(count):

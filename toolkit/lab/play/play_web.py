@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import http.client
 import os
-import ssl
 import struct
 import threading
 from urllib.parse import urlencode
 
-from idskit.lab.play.script import RANDOM, TIMEOUT_S, connect, rest, script
+from idskit.lab.play.script import RANDOM, TIMEOUT_S, TLS, connect, rest, script
 
 _BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0"}
 
@@ -18,9 +17,7 @@ _BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Ch
 def _open(server: str, port: int) -> http.client.HTTPConnection:
     if port not in (443, 8443):
         return http.client.HTTPConnection(server, port, timeout=TIMEOUT_S * 4)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(server, port, timeout=TIMEOUT_S * 4, context=context)
+    return http.client.HTTPSConnection(server, port, timeout=TIMEOUT_S * 4, context=TLS)
 
 
 def _get(connection: http.client.HTTPConnection, path: str, **headers: str) -> bytes:
