@@ -17,10 +17,12 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from idskit.errors import IdskitError
 from idskit.files.output import reason
@@ -33,6 +35,7 @@ CLIENT_END, SERVER_END = "lan0", "lan1"
 _ETHTOOL = 0x8946  # SIOCETHTOOL, linux/sockios.h
 # Checksums and segments as on a wire: linux/ethtool.h, ETHTOOL_SRXCSUM, STXCSUM, STSO, SGSO, SGRO.
 _OFFLOADS = (0x15, 0x17, 0x1F, 0x24, 0x2C)
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 _TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 
 
@@ -81,6 +84,18 @@ class Host:
                 "run it as root, where network namespaces are allowed"
             )
         return done.stdout
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``function`` in a thread that is in here; sockets it makes stay here."""
+
+        def inside() -> Any:
+            with Path(self.path).open() as file:
+                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns failed")
+            return function(*args, **kwargs)
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(inside).result()
 
 
 @dataclass(frozen=True)
@@ -164,14 +179,14 @@ def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
     for side, end in ((near, near_end), (far, far_end)):
         quiet = "echo 0 > /proc/sys/net/ipv6/conf/$0/accept_dad; ip link set $0 up"
         side.run("sh", "-c", quiet, end)
-        side.run(sys.executable, "-m", "idskit.lab.namespaces", end)
+        side.call(switch_offloads_off, end)
 
 
 def _address(at: Host, end: str, addresses: tuple[str, ...]) -> None:
-    for address in addresses:
-        at.run("ip", "address", "add", f"{address}/24", "dev", end)
     last = addresses[0].rpartition(".")[2]
-    at.run("ip", "-6", "address", "add", f"fd77::{last}/64", "dev", end, "nodad")
+    asked = [f"address add {address}/24 dev {end}" for address in addresses]
+    asked.append(f"address add fd77::{last}/64 dev {end} nodad")
+    at.run("sh", "-c", 'printf "%s\\n" "$@" | ip -batch -', "sh", *asked)
 
 
 @contextmanager
@@ -199,7 +214,3 @@ def switch_offloads_off(interface: str) -> None:
                 raise IdskitError(
                     f"offloads of {interface} cannot be switched off: {reason(error)}"
                 ) from error
-
-
-if __name__ == "__main__":
-    switch_offloads_off(sys.argv[1])

@@ -43,21 +43,22 @@ def _server(name: str, host: Host, folder: Path) -> Iterator[None]:
     except subprocess.CalledProcessError as error:
         said = (error.stderr or b"")[-300:]
         raise IdskitError(f"the lab's {name} server cannot be prepared: {said!r}") from error
-    with log.open("wb") as file, _group(words, file.fileno()) as process:
+    with log.open("wb") as file, _group(words, file.fileno(), folder) as process:
         _await(name, server, process, host, log)
         yield
 
 
 @contextmanager
-def _group(words: Sequence[str], output: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the context lasts; it and all its children end with it."""
+def _group(words: Sequence[str], output: int, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in its home while the context lasts; its children end with it."""
     process = subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         start_new_session=True,
-        env=os.environ | more,
+        cwd=home,
+        env=os.environ | {"HOME": str(home)},
     )
     try:
         yield process
@@ -122,7 +123,7 @@ def capturing(host: Host, path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def play(client: Host, words: Sequence[str], seconds: float, home: Path) -> str:
     """Run a command on the client for at most ``seconds``; return how it ended."""
     with (
-        _group(client.command(*words), subprocess.DEVNULL, HOME=str(home)) as process,
+        _group(client.command(*words), subprocess.DEVNULL, home) as process,
         suppress(subprocess.TimeoutExpired),
     ):
         return f"exit {process.wait(seconds)}"
