@@ -7,8 +7,10 @@ import json
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import dpkt
@@ -32,6 +34,7 @@ from idskit.lab.activities.operations import OPERATIONS
 from idskit.lab.activities.scans import SCANS
 from idskit.lab.activity import Activity, missing
 from idskit.lab.lab_servers import SERVERS, Server
+from idskit.lab.label_flows import label_flows
 from idskit.lab.namespaces import LINKS, PREFIX, host, network
 from idskit.lab.record_activity import play
 from idskit.lab.run_lab import run_lab
@@ -114,6 +117,31 @@ def test_what_the_client_does_is_labelled_flow_by_flow(tmp_path: Path):
         flows.family for capture in find_captures(tmp_path) for flows in read_flows(capture)
     }
     assert families == {"benign", "brute-force"}
+
+
+def test_of_an_attack_only_what_kernels_say_to_neighbours_is_benign(tmp_path: Path):
+    ether = bytes(12) + b"\x86\xdd"
+    solicitation = ip_v6("fe80::1", "ff02::1:ff00:2", 58, b"\x87" + bytes(23))
+    echo = ip_v6("fd77::64", "fd77::1", 58, b"\x80" + bytes(7))
+    search = dpkt.udp.UDP(sport=4000, dport=1900, data=b"M-SEARCH")
+    search.ulen = len(search)
+    multicast = dpkt.ip.IP(
+        src=b"\x0a\x4d\0\x64", dst=b"\xef\xff\xff\xfa", p=17, data=search, len=20 + len(search)
+    )
+    path = tmp_path / "a.pcap"
+    with path.open("wb") as file:
+        writer = dpkt.pcap.Writer(file)
+        for second, frame in enumerate((ether + solicitation, ether + echo)):
+            writer.writepkt(frame, second)
+        writer.writepkt(bytes(12) + b"\x08\0" + bytes(multicast), 2)
+    assert label_flows(path, "scan") == 3
+    said = {row["dst_ip"]: row["category"] for row in labels_of(path)}
+    assert said == {"ff02::1:ff00:2": "benign", "fd77::1": "scan", "239.255.255.250": "scan"}
+
+
+def ip_v6(source: str, destination: str, protocol: int, data: bytes) -> bytes:
+    ends = (ip_address(address).packed for address in (source, destination))
+    return struct.pack(">IHBB", 6 << 28, len(data), protocol, 255) + b"".join(ends) + data
 
 
 @pytest.mark.usefixtures("permitted")

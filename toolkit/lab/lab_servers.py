@@ -41,7 +41,8 @@ def _datagrams(kind: str, port: int) -> Server:
 
 def _nginx(folder: Path) -> list[str]:
     tls = f"ssl_certificate {folder}/tls.pem; ssl_certificate_key {folder}/tls.key;"
-    server = f"server {{ listen 80; listen 443 ssl http2; {tls} root {folder}/site; }}"
+    ports = "".join(f"listen {end}80; listen {end}443 ssl http2;" for end in ("", "[::]:"))
+    server = f"server {{ {ports} {tls} root {folder}/site; }}"
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -238,6 +239,7 @@ SERVERS = {
     "iec104": _own("iec104", 2404),
     "camera": _own("camera", 554),
     "sink": _own("sink", 4444),
+    "desktop": _own("desktop", 5900),
     "controller": _own("controller", 4445),
     "controller-tls": _own("controller-tls", 443),
     "coap": _datagrams("coap", 5683),

@@ -58,7 +58,7 @@ def _group(words: Sequence[str], output: int, home: Path) -> Iterator[subprocess
         stderr=output,
         start_new_session=True,
         cwd=home,
-        env=os.environ | {"HOME": str(home)},
+        env=os.environ | {"HOME": str(home), "TMPDIR": str(home)},
     )
     try:
         yield process

@@ -37,6 +37,7 @@ APPLIANCES = (
     _script("bacnet", "read-building", "bacnet"),
     _script("call", "call", "sip", "media"),
     _script("meeting", "meet", "stun", "media"),
+    _script("desktop", "work-remotely", "desktop"),
     _script("game", "play-game", "media"),
     _script("camera", "watch-camera", "camera"),
     _script("vpn", "use-vpn", "vpn"),

@@ -38,6 +38,12 @@ BROWSING = (
         "curl -s -Z --parallel-max 6 -o /dev/null http://{server}/p[0-7]-[0-9].jpg",
         "web",
     ),
+    benign(
+        "wget-ipv6",
+        "wget -q -r -l 2 -P {scratch} --wait 0.1 --random-wait http://[fd77::1]/album.html",
+        "web",
+    ),
+    benign("video-ipv6", "curl -sk -o /dev/null https://[fd77::1]/video.mp4", "web"),
     benign("video", "curl -s -o /dev/null http://{server}/video.mp4", "web"),
     benign("video-tls", "curl -sk -o /dev/null https://{server}/video.mp4", "web"),
     benign(

@@ -43,6 +43,8 @@ FLOODS = (
     _flood("flood-mqtt", "{play} flood-mqtt {server} {count} 0", "mqtt"),
     _flood("flood-pages", "{play} flood-pages {server} {count} 0", "web"),
     _flood("ab", "ab -q -n 3000 -c 50 http://{server}/index.html", "web"),
+    _flood("ab-ipv6", "ab -q -n 2000 -c 40 http://[fd77::1]/index.html", "web"),
+    _flood("ping-flood-ipv6", "ping -6 -q -f -c 2500 fd77::1"),
     _flood("ab-tls", "ab -q -n 800 -c 30 https://{server}/index.html", "web"),
     _slow("headers", "-H -i 5"),
     _slow("body", "-B -i 5"),

@@ -22,6 +22,7 @@ def _guess(name: str, command: str, server: str, seconds: int = 40) -> Activity:
 
 GUESSING = (
     _hydra("ssh://{server}", "ssh", seconds=40),
+    _hydra("-6 ssh://[fd77::1]", "ssh", name="ipv6", seconds=40),
     _hydra("ftp://{server}", "ftp", seconds=40),
     _hydra("telnet://{server}", "telnet"),
     _hydra("smtp://{server}", "smtp"),

@@ -21,6 +21,8 @@ def _shell(name: str, script: str, server: str, *needs: str, seconds: int = 60) 
 
 OFFICE_WORK = (
     benign("ssh-command", _SSH + " uptime", "ssh"),
+    benign("ssh-ipv6", "ssh {ssh} root@fd77::1 ls -l /etc", "ssh"),
+    benign("rsync-ipv6", "rsync -a rsync://[fd77::1]/site/ {scratch}/", "rsync"),
     benign("ssh-listing", _SSH + " ls -lR /usr/share/doc/openssh-server /etc", "ssh"),
     _shell(
         "ssh-typing",

@@ -14,6 +14,13 @@ def _script(name: str, script: str, *servers: str, more: str = "") -> Activity:
 OPERATIONS = (
     benign("dig", "dig +tries=1 +time=2 @{server} www.example.org A mail.example.org MX", "dns"),
     benign("dig-reverse", "dig +tries=1 +time=2 @{server} -x 192.0.2.7", "dns"),
+    benign(
+        "names-ipv6",
+        "sh -c 'for n in $(seq {count}); do dig +tries=1 +time=2 @fd77::1 host$n.example A "
+        "host$n.example AAAA; sleep {pause}; done'",
+        "dns",
+        needs=("dig",),
+    ),
     _script("names-of-pages", "names-of-pages", "dns"),
     _script("names-mistyped", "names-mistyped", "dns"),
     _script("names-of-addresses", "names-of-addresses", "dns"),
@@ -69,6 +76,7 @@ OPERATIONS = (
     _script("retry-away", "retry-late"),
     _script("retry-datagrams", "retry-datagrams"),
     benign("ping", "ping -q -c 15 -i 0.4 {server}"),
+    benign("ping-ipv6", "ping -6 -q -c 15 -i 0.4 fd77::1"),
     benign("ping-large", "ping -q -c 12 -i 0.3 -s 1400 {server}"),
     benign(
         "ping-hosts", "fping -q -c 8 -p 700 10.77.0.10 10.77.0.11 10.77.0.12 10.77.0.13 {gateway}"
@@ -76,6 +84,7 @@ OPERATIONS = (
     benign("trace-route", "traceroute -n -q 2 -w 1 -m 6 {server}"),
     benign("trace-away", "traceroute -n -I -q 1 -w 1 -m 4 {server}"),
     benign("iperf", "iperf3 -c {server} -t 3 -b 20M", "iperf"),
+    benign("iperf-ipv6", "iperf3 -6 -c fd77::1 -t 3 -b 12M", "iperf"),
     benign("iperf-reverse", "iperf3 -c {server} -t 3 -R -b 20M", "iperf"),
     benign("iperf-parallel", "iperf3 -c {server} -t 3 -P 4 -b 6M", "iperf"),
     benign("iperf-both", "iperf3 -c {server} -t 3 --bidir -b 10M", "iperf"),

@@ -36,6 +36,7 @@ SCANS = (
     _nmap("sneaky", "-sS --scan-delay 2s --max-parallelism 1 -p 21-45", *_SITE, seconds=75),
     _nmap("slow-connect", "-sT --scan-delay 900ms -p 75-115", *_SITE, seconds=60),
     attack("nmap-ipv6", "scan", "nmap -6 -n -Pn -sS -p 1-200 fd77::1", *_SITE),
+    attack("nmap-connect-ipv6", "scan", "nmap -6 -n -Pn -sT -p 1-300 fd77::1", *_SITE),
     attack("nmap-ping-sweep", "scan", "nmap -n -sn -PE --send-ip {network}"),
     attack("nmap-syn-sweep", "scan", "nmap -n -sn -PS22,80,443 --send-ip {network}", *_SITE),
     attack("nmap-udp-sweep", "scan", "nmap -n -Pn -sU -p 53,161 --max-retries 0 {network}", "dns"),

@@ -103,6 +103,17 @@ class Camera(socketserver.StreamRequestHandler):
             left -= size
 
 
+class Desktop(socketserver.StreamRequestHandler):
+    """A remote desktop: each stroke of the client changes a part of the picture (RFC 6143)."""
+
+    def handle(self) -> None:
+        """Greet, then answer strokes with pieces of the picture."""
+        self.wfile.write(b"RFB 003.008\n")
+        while self.rfile.read1(1 << 12):
+            pieces = 40 if _RANDOM.random() < 0.05 else _RANDOM.randint(0, 3)
+            self.wfile.write(os.urandom(_RANDOM.randint(40, 1200)) * pieces or b"\0")
+
+
 class Sink(socketserver.StreamRequestHandler):
     """Take whatever comes, a line answered by a line."""
 
@@ -140,6 +151,7 @@ DEVICES: dict[str, type[socketserver.BaseRequestHandler]] = {
     "opcua": OpcUa,
     "iec104": Iec104,
     "camera": Camera,
+    "desktop": Desktop,
     "sink": Sink,
     "hole": Hole,
     "controller": Controller,

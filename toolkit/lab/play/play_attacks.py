@@ -234,7 +234,7 @@ def claim_addresses(server: str, count: int, pause: float) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
         out.bind(("lan0", 0x0806))
         mine = out.getsockname()[4]
-        for _ in range(4 * count):
+        for _ in range(count):
             for claimed in (server, "10.77.0.1", "10.77.0.12"):
                 ends = (
                     mine + socket.inet_aton(claimed) + b"\xff" * 6 + socket.inet_aton("10.77.0.100")

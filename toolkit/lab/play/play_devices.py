@@ -104,6 +104,17 @@ def meet(server: str, count: int, _pause: float) -> None:
 
 
 @script
+def work_remotely(server: str, count: int, pause: float) -> None:
+    """Work on a remote desktop: strokes and pointer moves, bursts of picture."""
+    with connect(server, 5900) as connection:
+        connection.recv(100)
+        for number in range(10 * count):
+            connection.sendall(os.urandom(RANDOM.choice((6, 8, 8, 10))))
+            connection.recv(1 << 16)
+            rest(pause * (1 if number % 20 == 0 else 0.2))
+
+
+@script
 def play_game(server: str, count: int, _pause: float) -> None:
     """Play a game: small datagrams both ways, thirty a second."""
     with datagrams(0.02) as out:
