@@ -122,6 +122,7 @@ def test_what_the_client_does_is_labelled_flow_by_flow(tmp_path: Path):
 def test_of_an_attack_only_what_kernels_say_to_neighbours_is_benign(tmp_path: Path):
     ether = bytes(12) + b"\x86\xdd"
     solicitation = ip_v6("fe80::1", "ff02::1:ff00:2", 58, b"\x87" + bytes(23))
+    answer = ip_v6("fd77::2", "fd77::64", 58, b"\x88" + bytes(23))
     echo = ip_v6("fd77::64", "fd77::1", 58, b"\x80" + bytes(7))
     search = dpkt.udp.UDP(sport=4000, dport=1900, data=b"M-SEARCH")
     search.ulen = len(search)
@@ -131,12 +132,13 @@ def test_of_an_attack_only_what_kernels_say_to_neighbours_is_benign(tmp_path: Pa
     path = tmp_path / "a.pcap"
     with path.open("wb") as file:
         writer = dpkt.pcap.Writer(file)
-        for second, frame in enumerate((ether + solicitation, ether + echo)):
+        for second, frame in enumerate((ether + solicitation, ether + answer, ether + echo)):
             writer.writepkt(frame, second)
-        writer.writepkt(bytes(12) + b"\x08\0" + bytes(multicast), 2)
-    assert label_flows(path, "scan") == 3
+        writer.writepkt(bytes(12) + b"\x08\0" + bytes(multicast), 3)
+    assert label_flows(path, "scan") == 4
     said = {row["dst_ip"]: row["category"] for row in labels_of(path)}
-    assert said == {"ff02::1:ff00:2": "benign", "fd77::1": "scan", "239.255.255.250": "scan"}
+    assert (said["ff02::1:ff00:2"], said["fd77::64"]) == ("benign", "benign")
+    assert (said["fd77::1"], said["239.255.255.250"]) == ("scan", "scan")
 
 
 def ip_v6(source: str, destination: str, protocol: int, data: bytes) -> bytes:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
+
+import numpy as np
 
 from idskit.files.output import write_whole
 from idskit.lab.activity import BENIGN
@@ -14,15 +17,14 @@ LABEL_COLUMNS = (
     *("src_ip", "src_port", "dst_ip", "dst_port", "protocol", "start_us", "label", "category"),
 )
 _IGMP, _ICMPV6 = 2, 58
-_LOCAL = ("fe80:", "ff02:", "224.", "169.254.")
+_DISCOVERY = (*range(130, 137), 143)  # types of ICMPv6 (RFC 4861, RFC 3810)
 
 
 def label_flows(path: Path, category: str) -> int:
     """Write the label of every flow next to the capture; return the number of flows.
 
     All that runs on the client is one activity of this category, and nothing else is on the link
-    but the kernels' own neighbour and group discovery: ICMPv6 and IGMP with link-local or multicast
-    addresses.
+    but what kernels discover neighbours and groups with: ICMPv6 of some types, and IGMP to groups.
     """
     with open_flows(path) as flows:
         rows = [row for batch in flows.batches() for row in _rows(batch, category)]
@@ -39,21 +41,21 @@ def _rows(batch: FlowBatch, category: str) -> Iterator[tuple[object, ...]]:
     for source, destination, flow in zip(
         batch.sources(), batch.destinations(), batch.flows, strict=True
     ):
-        protocol = int(flow["protocol"])
-        of_kernel = protocol in (_IGMP, _ICMPV6) and _is_local(source, destination)
-        kind = BENIGN if of_kernel else category
+        kind = BENIGN if _is_of_kernel(flow, destination) else category
         yield (
             source,
             flow["src_port"],
             destination,
             flow["dst_port"],
-            protocol,
+            flow["protocol"],
             flow["start_us"],
             BENIGN if kind == BENIGN else "attack",
             kind,
         )
 
 
-def _is_local(*addresses: str) -> bool:
-    """Return whether one of the addresses is link-local or multicast."""
-    return any(address.startswith(_LOCAL) for address in addresses)
+def _is_of_kernel(flow: np.void, destination: str) -> bool:
+    """Return whether a flow is the discovery of neighbours or groups."""
+    if flow["protocol"] == _ICMPV6:
+        return int(flow["icmp_type"]) in _DISCOVERY
+    return bool(flow["protocol"] == _IGMP) and ip_address(destination).is_multicast

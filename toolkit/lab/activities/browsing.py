@@ -80,6 +80,22 @@ BROWSING = (
     _script("call-service-tls", "call-service", "service-tls", more="8443"),
     _script("short-requests", "short-requests", "service"),
     _script("short-requests-tls", "short-requests", "service-tls", more="8443"),
+    benign(
+        "check-for-updates",
+        "sh -c 'for n in $(seq 14); do curl -sk -o /dev/null https://{server}:8443/update?n=9; "
+        "sleep 12; done'",
+        "service-tls",
+        needs=("curl",),
+        seconds=200,
+    ),
+    benign(
+        "report-weather",
+        "sh -c 'for n in $(seq 16); do curl -s -o /dev/null -d t=2$n http://{server}:8081/api/t; "
+        "sleep 10; done'",
+        "service",
+        needs=("curl",),
+        seconds=200,
+    ),
     _script("poll-long", "poll-long", "service", most=14, least=5),
     _script("upload", "upload", "service"),
     _script("upload-tls", "upload", "service-tls", more="8443"),

@@ -20,6 +20,15 @@ COVERT_CHANNELS = (
     _beacon("tls-beacon", "tls-beacon", "web"),
     _beacon("http-beacon", "http-beacon", "service"),
     _beacon("http-beacon-steady", "http-beacon", "service", more="0.05"),
+    attack(
+        "http-beacon-slow",
+        "malware",
+        "{play} http-beacon {server} 14 4 0.3",
+        "service",
+        seconds=200,
+    ),
+    attack("tls-beacon-slow", "malware", "{play} tls-beacon {server} 14 4", "web", seconds=200),
+    attack("dns-beacon-slow", "malware", "{play} dns-beacon {server} 14 4", "dns", seconds=200),
     _beacon("dns-beacon", "dns-beacon", "dns"),
     _beacon("icmp-beacon", "icmp-beacon"),
     attack(
