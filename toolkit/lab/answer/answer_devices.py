@@ -115,7 +115,7 @@ class Desktop(socketserver.StreamRequestHandler):
 
 
 class Sink(socketserver.StreamRequestHandler):
-    """Take whatever comes, a line answered by a line."""
+    """A server of anything: a line is answered by a line."""
 
     def handle(self) -> None:
         """Answer until the client leaves."""
@@ -124,7 +124,7 @@ class Sink(socketserver.StreamRequestHandler):
 
 
 class Hole(socketserver.StreamRequestHandler):
-    """Take whatever comes and say nothing, as printers and collectors of logs do."""
+    """A server that reads and says nothing, as printers and collectors of logs do."""
 
     def handle(self) -> None:
         """Read until the client leaves."""

@@ -71,7 +71,7 @@ class Telnet(socketserver.StreamRequestHandler):
 
 
 class _Mail(socketserver.StreamRequestHandler):
-    """What the three mail protocols share: lines, and messages of random sizes."""
+    """The common part of the mail protocols: lines, and messages of random sizes."""
 
     def _say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
@@ -86,7 +86,7 @@ class _Mail(socketserver.StreamRequestHandler):
 
 
 class Smtp(_Mail):
-    """Takes mail, from anybody or after AUTH PLAIN or LOGIN."""
+    """A server that takes mail by SMTP, from anybody or after AUTH PLAIN or LOGIN."""
 
     def handle(self) -> None:
         """Answer until the client leaves."""
@@ -125,7 +125,7 @@ class Smtp(_Mail):
 
 
 class Pop3(_Mail):
-    """Hands messages out by POP3."""
+    """A mailbox by POP3."""
 
     def handle(self) -> None:
         """Answer until the client leaves."""
@@ -152,7 +152,7 @@ class Pop3(_Mail):
 
 
 class Imap(_Mail):
-    """Hands messages out by IMAP (RFC 3501) and waits for new ones (RFC 2177)."""
+    """A mailbox by IMAP (RFC 3501) that waits for new messages (RFC 2177)."""
 
     def handle(self) -> None:
         """Answer until the client leaves."""

@@ -22,7 +22,7 @@ _BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 class _Application(http.server.BaseHTTPRequestHandler):
-    """What both applications share."""
+    """The common part of both applications."""
 
     protocol_version = "HTTP/1.1"
 
@@ -91,7 +91,7 @@ class Shop(_Application):
 
 
 class Service(_Application):
-    """What programs ask: data, a registry of images, metrics, streams and a WebSocket."""
+    """An interface for programs: data, a registry of images, metrics, streams, a WebSocket."""
 
     def do_GET(self) -> None:
         """Answer by the path's first word."""

@@ -1,4 +1,4 @@
-"""What scripts of the lab share: their register, connections with a time-out, and pauses."""
+"""The common part of scripts: their register, connections with a time-out, and pauses."""
 
 from __future__ import annotations
 
