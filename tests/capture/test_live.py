@@ -26,7 +26,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.flows.capture_files import decoded, in_memory, pcap, read
 from tests.flows.fragmentation import cut
-from tests.flows.namespaces import Namespace, Wire, wire
+from tests.flows.namespaces import Wire, wire
 
 from idskit import open_flows
 from idskit.capture.af_packet import (
@@ -40,6 +40,7 @@ from idskit.capture.af_packet import (
 )
 from idskit.errors import CaptureError, IdskitError
 from idskit.generate import generate
+from idskit.lab.namespaces import Host
 from idskit.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN
 from idskit.process.signals import finish_on_signals
 from idskit.profiles.flow_reader import FlowBatch, FlowReader
@@ -507,7 +508,7 @@ def idskit(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "idskit", *map(str, words)]
 
 
-def is_listening(process: subprocess.Popen[str], namespace: Namespace) -> bool:
+def is_listening(process: subprocess.Popen[str], namespace: Host) -> bool:
     """Whether the process has bound its socket (to every protocol), and handles SIGTERM."""
     assert process.poll() is None, process.communicate()
     sockets = Path(f"/proc/{namespace.pid}/net/packet").read_text().splitlines()[1:]

@@ -5,47 +5,26 @@ Nothing sent here can leave them: their only interfaces are a veth pair and thei
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from idskit.errors import IdskitError
 from idskit.lab.namespaces import Host, host
 
-_CLONE_NEWNET = 0x40000000
-
-
-class Namespace(Host):
-    """A network namespace, held by a process that ends with this one."""
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call ``function`` in a thread that is in here; sockets it makes stay here."""
-
-        def inside() -> Any:
-            with Path(self.path).open() as file:
-                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns failed")
-            return function(*args, **kwargs)
-
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(inside).result()
-
 
 @dataclass(frozen=True)
 class Wire:
     """``veth0`` in ``near`` is one end, ``veth1`` in ``far`` the other."""
 
-    near: Namespace
-    far: Namespace
+    near: Host
+    far: Host
 
     def send(self, frames: list[bytes], interface: str = "veth1") -> None:
         """Send frames from the far end, as they are."""
@@ -67,14 +46,14 @@ def wire() -> Iterator[Wire]:
     """Make both namespaces and the wire, or skip where that is not permitted."""
     with ExitStack() as stack:
         try:
-            near, far = (Namespace(stack.enter_context(host()).pid) for _ in range(2))
+            near, far = (stack.enter_context(host()) for _ in range(2))
             _connect(near, far)
         except (OSError, IdskitError) as error:
             pytest.skip(f"needs network namespaces and veth pairs: {error}")
         yield Wire(near, far)
 
 
-def _connect(near: Namespace, far: Namespace) -> None:
+def _connect(near: Host, far: Host) -> None:
     for end in (near, far):  # so that the kernels have nothing of their own to say
         end.call(Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text, "1")
     peer = ("peer", "name", "veth1", "mtu", "9000", "netns", str(far.pid))

@@ -6,6 +6,11 @@ import csv
 import json
 import random
 import shutil
+import signal
+import struct
+import subprocess
+import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import dpkt
@@ -16,11 +21,24 @@ from idskit.data.capture_labels import find_captures
 from idskit.data.labelled_captures import read_flows
 from idskit.errors import DataError, IdskitError
 from idskit.lab import run_lab as lab_run
+from idskit.lab import soak
+from idskit.lab.activities.activity_table import ACTIVITIES
+from idskit.lab.activities.appliances import APPLIANCES
+from idskit.lab.activities.browsing import BROWSING
+from idskit.lab.activities.covert_channels import COVERT_CHANNELS
+from idskit.lab.activities.floods import FLOODS
+from idskit.lab.activities.guessing import GUESSING
+from idskit.lab.activities.intrusions import INTRUSIONS
+from idskit.lab.activities.office_work import OFFICE_WORK
+from idskit.lab.activities.operations import OPERATIONS
+from idskit.lab.activities.scans import SCANS
 from idskit.lab.activity import Activity, missing
-from idskit.lab.activity_table import ACTIVITIES
 from idskit.lab.lab_servers import SERVERS, Server
-from idskit.lab.namespaces import LINKS, PREFIX, network
+from idskit.lab.label_flows import label_flows
+from idskit.lab.namespaces import LINKS, PREFIX, host, network
+from idskit.lab.record_activity import play
 from idskit.lab.run_lab import run_lab
+from idskit.lab.soak import compatible, run_soak
 
 TRY = {
     "tries": Activity(
@@ -50,6 +68,18 @@ def permitted(monkeypatch: pytest.MonkeyPatch) -> None:
 def labels_of(path: Path) -> list[dict[str, str]]:
     with path.with_name(f"{path.stem}.labels.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def test_there_are_enough_activities_of_both_kinds():
+    attacks = [activity for activity in ACTIVITIES.values() if activity.is_attack]
+    assert len(attacks) >= 40
+    assert len(ACTIVITIES) - len(attacks) >= 60
+
+
+def test_no_activity_replaces_another():
+    themes = (SCANS, GUESSING, FLOODS, INTRUSIONS, COVERT_CHANNELS)
+    themes += (BROWSING, OFFICE_WORK, OPERATIONS, APPLIANCES)
+    assert sum(map(len, themes)) == len(ACTIVITIES)
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES.values(), ids=lambda activity: activity.name)
@@ -89,6 +119,33 @@ def test_what_the_client_does_is_labelled_flow_by_flow(tmp_path: Path):
     assert families == {"benign", "guessing"}
 
 
+def test_of_an_attack_only_what_kernels_say_to_neighbours_is_benign(tmp_path: Path):
+    ether = bytes(12) + b"\x86\xdd"
+    solicitation = ip_v6("fe80::1", "ff02::1:ff00:2", 58, b"\x87" + bytes(23))
+    answer = ip_v6("fd77::2", "fd77::64", 58, b"\x88" + bytes(23))
+    echo = ip_v6("fd77::64", "fd77::1", 58, b"\x80" + bytes(7))
+    search = dpkt.udp.UDP(sport=4000, dport=1900, data=b"M-SEARCH")
+    search.ulen = len(search)
+    multicast = dpkt.ip.IP(
+        src=b"\x0a\x4d\0\x64", dst=b"\xef\xff\xff\xfa", p=17, data=search, len=20 + len(search)
+    )
+    path = tmp_path / "a.pcap"
+    with path.open("wb") as file:
+        writer = dpkt.pcap.Writer(file)
+        for second, frame in enumerate((ether + solicitation, ether + answer, ether + echo)):
+            writer.writepkt(frame, second)
+        writer.writepkt(bytes(12) + b"\x08\0" + bytes(multicast), 3)
+    assert label_flows(path, "scan") == 4
+    said = {row["dst_ip"]: row["category"] for row in labels_of(path)}
+    assert (said["ff02::1:ff00:2"], said["fd77::64"]) == ("benign", "benign")
+    assert (said["fd77::1"], said["239.255.255.250"]) == ("scan", "scan")
+
+
+def ip_v6(source: str, destination: str, protocol: int, data: bytes) -> bytes:
+    ends = (ip_address(address).packed for address in (source, destination))
+    return struct.pack(">IHBB", 6 << 28, len(data), protocol, 255) + b"".join(ends) + data
+
+
 @pytest.mark.usefixtures("permitted")
 def test_a_longer_link_delays_and_a_command_is_ended(tmp_path: Path):
     run_lab(tmp_path, names=["asks"], links=["wan"])
@@ -114,12 +171,64 @@ def test_a_server_that_does_not_listen_says_why(tmp_path: Path, monkeypatch: pyt
         run_lab(tmp_path, names=["asks"])
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.usefixtures("permitted")
 def test_nothing_is_left_behind():
     with network("wan", 0) as net:
         holders = [net.client.pid, net.server.pid]
-        assert all(Path(f"/proc/{pid}/ns/net").exists() for pid in holders)
-    assert not any(Path(f"/proc/{pid}/exe").exists() for pid in holders)
+        assert all(is_running(pid) for pid in holders)
+        words = net.server.command("setsid", "sleep", "60")
+        stray = subprocess.Popen(words)  # what servers start outlives them
+    assert stray.wait(5) == -signal.SIGKILL
+    assert not any(is_running(pid) for pid in holders)
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_command_ends_with_its_children(tmp_path: Path):
+    with host() as alone:
+        words = ["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"]
+        assert play(alone, words, 1, tmp_path) == "after 1 s"
+        assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_signal_ends_the_lab_after_its_folder_is_gone(tmp_path: Path):
+    code = (
+        "import sys, time; from pathlib import Path; from idskit.lab.run_lab import lab_folder\n"
+        "with lab_folder(Path(sys.argv[1]), 0) as folder: print(folder, flush=True); time.sleep(60)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert (folder / "site" / "index.html").is_file()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+    assert not folder.exists()
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_soak_mixes_benign_activities_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(soak, "ACTIVITIES", TRY)
+    monkeypatch.setattr(soak, "_MEAN_REST_S", 0.01)
+    (recorded,) = run_soak(tmp_path, 0.05, seed=1).recorded
+    assert {part.split(":")[0] for part in recorded.command.split(", ")} <= {"asks", "sleeps"}
+    labels = labels_of(tmp_path / "soak-lan-1-0.pcap")
+    assert {row["label"] for row in labels} == {"benign"}
+
+
+def test_activities_of_a_soak_share_no_port():
+    able = [a for a in ACTIVITIES.values() if not a.is_attack]
+    chosen = compatible(able, random.Random(5))
+    names = {name for activity in chosen for name in activity.servers}
+    ports = [(SERVERS[n].port, SERVERS[n].is_udp) for n in names if SERVERS[n].port is not None]
+    assert len(set(ports)) == len(ports) > 5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import typer
 from idskit.cli.flags import Json
 from idskit.cli.notices import announcing_compilation, conclude, console, say, write_document
 from idskit.cli.verb import verb
-from idskit.errors import IdskitError
+from idskit.errors import DataError, IdskitError
 from idskit.report.text import visible
 
 if TYPE_CHECKING:
@@ -111,6 +111,15 @@ def lab(
     seed: Annotated[
         int, typer.Option(metavar="N", help="Random seed of addresses, rates and counts")
     ] = 0,
+    soak: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0.1,
+            show_default=False,
+            help="Mix benign activities at random for this time instead, to count false alarms",
+        ),
+    ] = None,
     list_activities: Annotated[
         bool,
         typer.Option("--list", help="List the activities and what they need, and run none"),
@@ -119,15 +128,21 @@ def lab(
     """Record real programs between network namespaces, with the label of every flow (as root)."""
     from idskit.lab.run_lab import run_lab
     from idskit.lab.show_lab import show_activities, show_report
+    from idskit.lab.soak import run_soak
 
     if list_activities:
         show_activities(console())
         return
-    report = run_lab(
-        output,
-        names=activity or (),
-        links=link or ("lan",),
-        seed=seed,
-        announce=lambda line: typer.echo(line, err=True),
-    )
+    if soak is not None and activity:
+        raise DataError("--activity was given with --soak, which chooses activities itself")
+
+    def announce(line: str) -> None:
+        typer.echo(line, err=True)
+
+    links = link or ("lan",)
+    if soak is not None:
+        report = run_soak(output, soak, links=links, seed=seed, announce=announce)
+    else:
+        names = activity or ()
+        report = run_lab(output, names=names, links=links, seed=seed, announce=announce)
     show_report(report, console())

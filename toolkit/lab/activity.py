@@ -12,23 +12,35 @@ from pathlib import Path
 from idskit.lab.namespaces import CLIENTS, PREFIX, SERVERS
 
 BENIGN = "benign"
+SCRATCH = "scratch"  # a folder in the lab's own, empty before each activity
 # Debian packages of programs whose package has another name.
 _PACKAGES = {
     "ab": "apache2-utils",
+    "aria2c": "aria2",
+    "apt-get": "apt",
+    "arpspoof": "dsniff",
     "chronyd": "chrony",
     "dig": "dnsutils",
     "dnsmasq": "dnsmasq-base",
+    "in.tftpd": "tftpd-hpa",
+    "iodined": "iodine",
+    "ldapsearch": "ldap-utils",
+    "mariadb": "mariadb-client",
+    "mariadbd": "mariadb-server",
     "mosquitto_pub": "mosquitto-clients",
     "mosquitto_sub": "mosquitto-clients",
     "nc": "netcat-openbsd",
     "nginx": "nginx-light",
     "ping": "iputils-ping",
+    "redis-cli": "redis-tools",
+    "smbd": "samba",
+    "snmpbulkwalk": "snmp",
     "snmpget": "snmp",
+    "snmpset": "snmp",
+    "snmptrap": "snmp",
     "snmpwalk": "snmp",
     "sshd": "openssh-server",
-    "ssh": "openssh-client",
-    "scp": "openssh-client",
-    "ssh-keygen": "openssh-client",
+    **dict.fromkeys(("ssh", "scp", "sftp", "ssh-keygen"), "openssh-client"),
 }
 
 
@@ -41,14 +53,18 @@ class Activity:
         category: ``benign``, or the kind of attack.
         command: what the client runs, with the fields of ``Values`` in braces.
         servers: names of ``idskit.lab.lab_servers.SERVERS`` that answer.
+        needs: programs that the command runs and does not begin with.
         least, most: range of ``{count}``, a number of repetitions or items that the seed draws.
         seconds: after which the command is ended.
+
+    Fields of the command: those of ``values``, ``{count}``, and ``{scratch}``, a folder.
     """
 
     name: str
     category: str
     command: str
     servers: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     least: int = 10
     most: int = 40
     seconds: int = 60
@@ -58,37 +74,82 @@ class Activity:
         """Return whether what the client sends is an attack."""
         return self.category != BENIGN
 
-    def words(self, folder: Path, numbers: random.Random) -> list[str]:
+    def words(self, folder: Path, numbers: random.Random, scratch: str = SCRATCH) -> list[str]:
         """Return the command line with every field filled in."""
-        filled = values(folder, numbers) | {"count": numbers.randint(self.least, self.most)}
+        filled = (
+            values(folder, numbers)
+            | {"scratch": str(folder / scratch)}
+            | {"count": numbers.randint(self.least, self.most)}
+        )
         return shlex.split(self.command.format(**filled))
 
     @property
-    def program(self) -> str:
-        """Return the program that the client runs; empty for a script of the lab itself."""
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that the client runs; scripts of the lab itself are none."""
         first = shlex.split(self.command)[0]
-        return "" if first.startswith("{") else first
+        return self.needs if first.startswith("{") else (first, *self.needs)
+
+
+def attack(
+    name: str,
+    category: str,
+    command: str,
+    *servers: str,
+    needs: tuple[str, ...] = (),
+    least: int = 10,
+    most: int = 40,
+    seconds: int = 60,
+) -> Activity:
+    """Return an attack."""
+    return Activity(
+        name=name,
+        category=category,
+        command=command,
+        servers=servers,
+        needs=needs,
+        least=least,
+        most=most,
+        seconds=seconds,
+    )
+
+
+def benign(
+    name: str,
+    command: str,
+    *servers: str,
+    needs: tuple[str, ...] = (),
+    least: int = 10,
+    most: int = 40,
+    seconds: int = 60,
+) -> Activity:
+    """Return what people, programs and devices do."""
+    more = {"least": least, "most": most, "seconds": seconds}
+    return attack(name, BENIGN, command, *servers, needs=needs, **more)
 
 
 def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
     """Draw the values of the fields in a command.
 
     Returns:
-        server, client, network: addresses. gateway: the server's first address, from which servers
-        answer that do not look at whom a datagram was for. folder: of words.txt, users.txt,
-        paths.txt and key. play: runs a script of ``idskit.lab.play``. port: a random one. rate: a
-        second. pause: in seconds.
+        server, other, client, network: addresses. gateway: the server's first address, from which
+        servers answer that do not look at whom a datagram was for. folder: of what
+        ``idskit.lab.site_files`` writes. ssh: options of ssh, scp
+        and sftp. play: runs a script of ``idskit.lab.play``. port: a random one. rate: a second.
+        pause: in seconds. size: in bytes.
     """
     return {
         "server": numbers.choice(SERVERS),
+        "other": numbers.choice(SERVERS),
         "client": numbers.choice(CLIENTS),
         "gateway": f"{PREFIX}.1",
         "network": f"{PREFIX}.0/27",
         "folder": str(folder),
+        "ssh": f"-F {folder}/ssh.conf",
         "play": f"{shlex.quote(sys.executable)} -m idskit.lab.play",
         "port": numbers.randint(2000, 60000),
         "rate": numbers.choice((20, 50, 200, 1000)),
         "pause": numbers.choice((0.2, 0.5, 1.0)),
+        "size": numbers.choice((64, 300, 900, 1400)),
     }
 
 

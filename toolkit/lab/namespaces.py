@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from idskit.errors import IdskitError
 from idskit.files.output import reason
@@ -31,6 +35,7 @@ CLIENT_END, SERVER_END = "lan0", "lan1"
 _ETHTOOL = 0x8946  # SIOCETHTOOL, linux/sockios.h
 # Checksums and segments as on a wire: linux/ethtool.h, ETHTOOL_SRXCSUM, STXCSUM, STSO, SGSO, SGRO.
 _OFFLOADS = (0x15, 0x17, 0x1F, 0x24, 0x2C)
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 _TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 
 
@@ -80,6 +85,18 @@ class Host:
             )
         return done.stdout
 
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``function`` in a thread that is in here; sockets it makes stay here."""
+
+        def inside() -> Any:
+            with Path(self.path).open() as file:
+                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns failed")
+            return function(*args, **kwargs)
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(inside).result()
+
 
 @dataclass(frozen=True)
 class Network:
@@ -105,7 +122,8 @@ def network(link: str, seed: int) -> Iterator[Network]:
             _wire(client, CLIENT_END, relay, "near")
             _wire(relay, "far", server, SERVER_END)
             stack.enter_context(_relaying(relay, link, seed))
-        _address(client, CLIENT_END, CLIENTS)
+        first = seed % len(CLIENTS)  # the address from which programs ask
+        _address(client, CLIENT_END, (*CLIENTS[first:], *CLIENTS[:first]))
         _address(server, SERVER_END, (f"{PREFIX}.1", *SERVERS))
         yield Network(client, server)
 
@@ -136,9 +154,23 @@ def host() -> Iterator[Host]:
                     "the lab needs network namespaces, and this process may not make them: run it "
                     "as root"
                 )
-            yield Host(holder.pid)
+            made = Host(holder.pid)
+            try:
+                yield made
+            finally:
+                _end_members(made)
         finally:
             holder.kill()
+
+
+def _end_members(host: Host) -> None:
+    """End what still runs in a namespace, such as the sessions of servers."""
+    inside = Path(host.path).stat().st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        pid = int(process.name)
+        with suppress(OSError):
+            if pid != host.pid and (process / "ns" / "net").stat().st_ino == inside:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
@@ -147,14 +179,14 @@ def _wire(near: Host, near_end: str, far: Host, far_end: str) -> None:
     for side, end in ((near, near_end), (far, far_end)):
         quiet = "echo 0 > /proc/sys/net/ipv6/conf/$0/accept_dad; ip link set $0 up"
         side.run("sh", "-c", quiet, end)
-        side.run(sys.executable, "-m", "idskit.lab.namespaces", end)
+        side.call(switch_offloads_off, end)
 
 
 def _address(at: Host, end: str, addresses: tuple[str, ...]) -> None:
-    for address in addresses:
-        at.run("ip", "address", "add", f"{address}/24", "dev", end)
     last = addresses[0].rpartition(".")[2]
-    at.run("ip", "-6", "address", "add", f"fd77::{last}/64", "dev", end, "nodad")
+    asked = [f"address add {address}/24 dev {end}" for address in addresses]
+    asked.append(f"address add fd77::{last}/64 dev {end} nodad")
+    at.run("sh", "-c", 'printf "%s\\n" "$@" | ip -batch -', "sh", *asked)
 
 
 @contextmanager
@@ -182,7 +214,3 @@ def switch_offloads_off(interface: str) -> None:
                 raise IdskitError(
                     f"offloads of {interface} cannot be switched off: {reason(error)}"
                 ) from error
-
-
-if __name__ == "__main__":
-    switch_offloads_off(sys.argv[1])

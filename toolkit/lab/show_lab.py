@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from idskit.lab.activity_table import ACTIVITIES
+from idskit.lab.activities.activity_table import ACTIVITIES
 from idskit.lab.run_lab import LabReport, lack
 
 

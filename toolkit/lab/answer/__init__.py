@@ -1,0 +1,1 @@
+"""Small servers of the lab for what no program of the distribution answers."""
