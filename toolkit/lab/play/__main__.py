@@ -8,6 +8,7 @@ from idskit.lab.play import (  # noqa: F401 - they fill SCRIPTS
     play_attacks,
     play_covert,
     play_devices,
+    play_exploits,
     play_floods,
     play_names,
     play_office,
