@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +31,18 @@ def run(
     memory_bytes: int = 32 << 20,
     rows: int = 1000,
     close: bool = True,
+    contents: Sequence[NDArray[np.uint8]] = (),
     **settings: Any,
 ) -> Result:
-    """Feed all packets, then end the open flows unless ``close`` is false."""
+    """Feed all packets, then end the open flows unless ``close`` is false.
+
+    ``contents`` are the bytes of frames and of datagrams that payloads lie in.
+    """
     profile = profile_named(name)
     settings = {"idle_us": profile.IDLE_US} | settings
     state = profile.make(Settings(memory_bytes=memory_bytes, **settings))
+    if contents:
+        state = profile.look_at(state, *contents)
     width, chunks = len(profile.SCHEMA), []
 
     def drain(step: Any, end: int) -> None:

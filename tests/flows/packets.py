@@ -58,9 +58,21 @@ def packet(
 
 
 def to_array(packets: list[dict[str, Any]]) -> NDArray[np.void]:
-    """Rows of PACKET."""
+    """Rows of PACKET; ``content`` is no field of it, see ``lay_out``."""
     rows = np.zeros(len(packets), PACKET)
     for row, values in zip(rows, packets, strict=True):
         for name, value in values.items():
-            row[name] = value
+            if name != "content":
+                row[name] = value
     return rows
+
+
+def lay_out(packets: list[dict[str, Any]]) -> tuple[NDArray[np.void], list[NDArray[np.uint8]]]:
+    """Rows of PACKET, and the two buffers in which their ``content`` lies, between other bytes."""
+    rows, buffers = to_array(packets), [bytearray(), bytearray()]
+    for row, values in zip(rows, packets, strict=True):
+        buffer = buffers[values.get("payload_kept", 0)]
+        buffer += b"GET "
+        row["payload_at"], row["payload_held"] = len(buffer), len(values.get("content", b""))
+        buffer += values.get("content", b"")
+    return rows, [np.frombuffer(buffer + b" /", np.uint8) for buffer in buffers]

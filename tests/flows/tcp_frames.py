@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from idskit.profiles import FlowBatch, open_flows
+from idskit.schemas.gateway_columns import FORGED
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 CLIENT, SERVER = "192.0.2.99", "192.0.2.14"
@@ -122,8 +123,9 @@ class Row:
     features: dict[str, float]
 
     def plain(self) -> dict[str, float]:
-        """Without the columns of evidence, which are the last four."""
-        return dict(list(self.features.items())[:-4])
+        """Without the columns of evidence."""
+        evidence = {feature.name for feature in FORGED}
+        return {name: value for name, value in self.features.items() if name not in evidence}
 
 
 def write(path: Path, segments: list[Segment], *, snap: int = 1 << 18) -> Path:

@@ -1,4 +1,4 @@
-"""One message of each kind, byte by byte after its standard, and the columns that it has to fill."""
+"""One message of each kind, byte by byte after its standard, and the columns that it fills."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8
 SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
 USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
 REFUSED = {401, 403, 407}
-ADMIN = (
-    *("367abb81 86d35949 1ff70682 378e52b0 338cd001 000001a0 4d9f4ab8 9556dc99".split()),
-    *("f309ad18 99fcfec4 c681d488 df1941c5 82273fdc 894de0c0".split()),
-)
-DIRECTORY = "12345778 12345678 e3514235 4b324fc8 6bffd098".split()
+ADMIN = {  # first four bytes of interfaces, as their UUIDs are written
+    *("367abb81", "86d35949", "1ff70682", "378e52b0", "338cd001", "000001a0", "4d9f4ab8"),
+    *("9556dc99", "f309ad18", "99fcfec4", "c681d488", "df1941c5", "82273fdc", "894de0c0"),
+}
+DIRECTORY = {"12345778", "12345678", "e3514235", "4b324fc8", "6bffd098"}
 SMB1 = {
     **dict.fromkeys((0x73,), "smb_sessions"),
     **dict.fromkeys((0x70, 0x75), "smb_trees"),

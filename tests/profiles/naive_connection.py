@@ -191,5 +191,7 @@ def segments(packet: Packet, connection: Connection) -> list[Packet]:
         if start + size < payload:
             flags &= ~(FIN | 0x08)
         sizes = {name: packet[name] - payload + size for name in ("ip_bytes", "wire_bytes")}
-        made.append(packet | sizes | {"payload_bytes": size, "cut_bytes": 0, "flags": flags})
+        content = packet.get("content", b"")[start : start + size]
+        part = {"payload_bytes": size, "cut_bytes": 0, "flags": flags, "content": content}
+        made.append(packet | sizes | part)
     return made

@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.payload.naive_payload import Said, payload_columns
 from tests.profiles.naive_clock import Clock, is_swept
 from tests.profiles.naive_connection import Connection, has, is_opening, payload_of, segments
 
@@ -195,7 +196,7 @@ class Gateway:
             self.start_over(flow, packet, connection.evidence["before_open"] + len(flow.packets))
         elif deed == "confirm":
             assert connection.pending is not None
-            _, syn = connection.pending
+            syn = connection.pending[1] | {"content": b""}  # its bytes are gone
             if len(connection.heard) < 2 and len(flow.packets) <= 4:
                 before = connection.evidence["before_open"] + len(flow.packets) - 1
                 self.start_over(flow, syn, before)
@@ -562,4 +563,15 @@ def features(flow: Flow) -> list[float]:
     row += [first["icmp_code"] if is_icmp else -1, first["icmp_type"] if is_icmp else -1]
     kinds = ("fragments", "tiny_fragments", "overlapping_fragments", "incomplete")
     cut = [sum(p.get(kind, 0) for p in flow.packets) for kind in kinds]
-    return [float(value) for value in [*row, *flow.context, *cut, *flow.evidence.values()]]
+    row = [*row, *flow.context, *cut, *flow.evidence.values()]
+    ports = (0, 0) if is_icmp else (flow.src_port, flow.dst_port)
+    return [*map(float, row), *payload_columns(said(flow), flow.protocol, *ports)]
+
+
+def said(flow: Flow) -> list[Said]:
+    """What the payloads of a flow hold, each with its number among those of its direction."""
+    made, numbers = [], {True: 0, False: 0}
+    for packet, forward in zip(flow.packets, flow.forward, strict=True):
+        numbers[forward] += size_of(packet) > 0
+        made.append((packet.get("content", b""), forward, numbers[forward]))
+    return made

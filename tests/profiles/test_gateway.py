@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.flows.engine import Result, run
-from tests.flows.packets import packet, to_array
+from tests.flows.packets import lay_out, packet, to_array
 from tests.flows.traffic import random_connections, random_packets
+from tests.payload.messages import MESSAGES
+from tests.profiles.naive_connection import payload_of
 from tests.profiles.naive_gateway import Flow, Gateway, features
 
 from idskit.flow import ENDS
 from idskit.profiles import schema_named
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTED = ("flows", "payload")  # rooms whose README defines columns
 
 SYN, SYN_ACK, ACK, FIN_ACK, RST = 0x02, 0x12, 0x10, 0x11, 0x04
+ENDS_OF = ("src_port", "dst_port")
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
 
 
@@ -65,8 +70,34 @@ def test_forged_connections_equal_the_naive_twin(seed: int) -> None:
     assert_as_naive(random_connections(seed, 600))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_what_payloads_mean_equals_the_naive_twin(seed: int) -> None:
+    made = random_connections(seed, 400) if seed % 2 else random_packets(seed, 800, ports=4)
+    assert_as_naive(with_contents(made, seed))
+
+
+PORTS = [22, 23, 53, 80, 88, 102, 123, 135, 161, 389, 443, 445, 502, 1883, 2404, 5060, 44818, 47808]
+
+
+def with_contents(packets: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The same packets with messages in them, cut or joined to their sizes, at known ports."""
+    rng = random.Random(seed)
+    ports = dict(zip((1, 2, 3, 80), rng.sample(PORTS, 4), strict=True))
+    pool = [message.data for message in MESSAGES]
+    made = []
+    for each in packets:
+        size = payload_of(each) if each["header_bytes"] else max(each["ip_bytes"] - 28, 0)
+        held = rng.choice([size, size, size, size // 2])  # the capture cut some
+        content = b"".join(rng.choices(pool, k=rng.choice([1, 1, 2, 30])))[:held]
+        ends = {end: ports.get(each.get(end, 0), each.get(end, 0)) for end in ENDS_OF}
+        kept = rng.random() < 0.1 and len(content) <= 248
+        made.append(each | ends | {"content": content, "payload_kept": int(kept)})
+    return made
+
+
 def assert_as_naive(packets: list[dict[str, Any]]) -> None:
-    result, twin = run("gateway", to_array(packets)), naive(packets)
+    rows, contents = lay_out(packets)
+    result, twin = run("gateway", rows, contents=contents), naive(packets)
     order = sorted(range(len(result.flows)), key=lambda i: key(result.flows[i]))
     twin.sort(key=naive_key)
     assert [key(result.flows[i]) for i in order] == [naive_key(flow) for flow in twin]
@@ -83,9 +114,10 @@ def test_the_schema_names_every_column_once() -> None:
 
 
 def test_every_column_is_documented() -> None:
-    text = (ROOT / "toolkit" / "flows" / "README.md").read_text()
+    text = "".join((ROOT / "toolkit" / room / "README.md").read_text() for room in DOCUMENTED)
     for name in schema_named("gateway").names:
         common = re.sub("^(src|dst)_(2s|10s|64|1m|10m)_", "X_", name)
+        common = re.sub("^(fwd|bwd)_(.*_(bytes|words|packets))$", r"S_\2", common)
         assert f"`{name}`" in text or f"`{common}`" in text, name
 
 
