@@ -83,9 +83,20 @@ class Lines:
         yield self._without_headers(self._rest)
 
     def rows(self) -> Iterator[list[str]]:
-        """Yield the fields of each row, without blank lines."""
+        """Yield the fields of each row, without blank lines.
+
+        Raises:
+            DataError: a row is of another width (it is named).
+        """
+        width, row = len(self.header.names), 0
         for piece in self.pieces():
-            yield from fields_of(piece, self.header.delimiter)
+            for fields in fields_of(piece, self.header.delimiter):
+                if len(fields) != width:
+                    if fields[0].lstrip().startswith("#"):
+                        continue
+                    raise uneven_row(self._path, width, row + 1, len(fields))
+                row += 1
+                yield fields
 
     def _first_line(self) -> bytes:
         """The first line that is neither blank nor a comment, or the last comment before data."""
@@ -169,6 +180,14 @@ def too_many_columns(path: Path, count: int) -> DataError:
     return DataError(
         f"{path} has {count:,} columns, and {MOST_COLUMNS:,} is the most: remove those that are no "
         "features"
+    )
+
+
+def uneven_row(path: Path, columns: int, row: int, fields: int) -> DataError:
+    """Make the error of a row that is of another width than the header."""
+    return DataError(
+        f"{path} has {columns} columns, but row {row} has {fields} fields: repair or remove that "
+        "row"
     )
 
 

@@ -1,0 +1,183 @@
+"""Columns of Parquet and Arrow files, within bounds, as numbers or as the text CSV would have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from idskit.errors import DataError, require
+from idskit.tables.arrow_bounds import require_arrow_bounds
+from idskit.tables.content import kind_of
+from idskit.tables.lines import MOST_COLUMNS, too_many_columns
+from idskit.tables.parquet_bounds import MOST_FIXED_BYTES, require_parquet_bounds
+
+_NAMES = {"parquet": "Parquet", "arrow": "Arrow"}
+_KINDS = (  # of pyarrow's types, those whose cells are bounded by what is stored
+    "boolean integer floating decimal null temporal string large_string binary large_binary"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTable:
+    """An open file of columns."""
+
+    path: Path
+    schema: Any  # pyarrow.Schema
+    rows: int
+    file: Any  # pyarrow.parquet.ParquetFile or pyarrow.ipc.RecordBatchFileReader
+    is_parquet: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, without the spaces around them."""
+        return tuple(name.strip() for name in self.schema.names)
+
+    def columns(self, places: Collection[int], rows: int) -> Iterator[Mapping[int, Any]]:
+        """Yield arrow arrays of at most ``rows`` rows, by position in the file.
+
+        Raises:
+            DataError: one of the columns holds neither numbers nor text.
+        """
+        for place in places:
+            _require_flat(self.path, self.schema.field(place))
+        batches = self._of_parquet(places, rows) if self.is_parquet else self._of_arrow(rows)
+        for batch, at in batches:
+            yield {place: _plain(batch.column(at(place))) for place in places}
+
+    def _of_parquet(self, places: Collection[int], rows: int) -> Iterator[tuple[Any, Any]]:
+        names = [self.schema.names[place] for place in places]
+        for batch in self.file.iter_batches(rows, columns=names):
+            yield batch, lambda place: self.schema.names[place]
+
+    def _of_arrow(self, rows: int) -> Iterator[tuple[Any, Any]]:
+        for index in range(self.file.num_record_batches):
+            batch = self.file.get_batch(index)
+            batch.validate(full=True)  # offsets and codes of a file may point anywhere
+            for start in range(0, len(batch), rows):
+                yield batch.slice(start, rows), lambda place: place
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a table is a Parquet or Arrow file, by its content.
+
+    Raises:
+        DataError: it is neither that nor CSV, or its name says that it should be.
+    """
+    kind = kind_of(path)
+    claimed = _NAMES.get(path.suffix.lower().removeprefix("."))
+    if kind == "text" and claimed:
+        raise DataError(f"table {path} cannot be read as {claimed}: it does not begin as one")
+    return kind in _NAMES
+
+
+@contextmanager
+def open_stored(path: Path) -> Iterator[StoredTable]:
+    """Open a Parquet or Arrow file whose size, packed and not, is in bounds.
+
+    Raises:
+        DataError: it cannot be read, or holds what no table of flows has; while reading too.
+        MissingExtra: pyarrow is not installed.
+    """
+    require("pyarrow", "train")
+    import pyarrow
+
+    kind = kind_of(path)
+    try:
+        with _parquet(path) if kind == "parquet" else _arrow(path) as table:
+            yield table
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"table {path} cannot be read as {_NAMES[kind]}: {reason}") from error
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[StoredTable]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        require_parquet_bounds(path, file.metadata)
+        texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
+    # A text that stands in many rows is kept once.
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        yield StoredTable(
+            path=path,
+            schema=file.schema_arrow,
+            rows=file.metadata.num_rows,
+            file=file,
+            is_parquet=True,
+        )
+
+
+@contextmanager
+def _arrow(path: Path) -> Iterator[StoredTable]:
+    from pyarrow import ipc
+
+    rows = require_arrow_bounds(path)
+    with ipc.open_file(path) as file:
+        if len(file.schema.names) > MOST_COLUMNS:
+            raise too_many_columns(path, len(file.schema.names))
+        yield StoredTable(path=path, schema=file.schema, rows=rows, file=file, is_parquet=False)
+
+
+def _require_flat(path: Path, column: Any) -> None:
+    from pyarrow import types
+
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    flat = any(getattr(types, f"is_{name}")(kind) for name in _KINDS.split())
+    if types.is_fixed_size_binary(kind):
+        flat = kind.byte_width <= MOST_FIXED_BYTES
+    if not flat:
+        raise DataError(
+            f"{path}, column {column.name!r} holds {str(column.type)[:60]}, neither numbers nor "
+            "text: remove it, or give each of its values a column"
+        )
+
+
+def _is_words(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+    )
+
+
+def _plain(column: Any) -> Any:
+    """Return a column as numbers, or as the text that CSV would have."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        if _is_words(kind.value_type):  # stays so: a long text may stand in all rows
+            return _used(column) if len(column.dictionary) > len(column) else column
+        return _plain(column.cast(kind.value_type))
+    if types.is_boolean(kind):
+        return compute.if_else(column, *pyarrow.array(["True", "False"]))
+    if types.is_duration(kind):
+        return column.cast(pyarrow.int64()).cast(pyarrow.float64(), safe=False)
+    if types.is_temporal(kind):
+        return column.cast(pyarrow.string())
+    return column.cast(pyarrow.float64(), safe=False) if _is_numeric(kind) else column
+
+
+def _used(column: Any) -> Any:
+    """Return a coded column whose dictionary holds nothing that the column does not."""
+    import pyarrow
+    from pyarrow import compute
+
+    codes = column.indices.unique().drop_null()
+    indices = compute.index_in(column.indices, codes)
+    return pyarrow.DictionaryArray.from_arrays(indices, column.dictionary.take(codes))
+
+
+def _is_numeric(kind: Any) -> bool:
+    from pyarrow import types
+
+    checks = (types.is_floating, types.is_integer, types.is_decimal, types.is_null)
+    return any(check(kind) for check in checks)
