@@ -23,6 +23,12 @@ from idskit.tables.pieces import header_of
 
 HEADER = b"a,b,Label\n"
 MEMORY_MB = 512  # what reading may take beyond the imports
+# Arrow's own allocator reserves a GiB of addresses at once, which a limit on them would refuse.
+ONE_HEAP = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+}
 # Reads each file as training and as the audit do, and prints what either said.
 PROGRAM = """
 import json, resource, sys
@@ -132,7 +138,7 @@ def run(files: list[Path]) -> Any:
         text=True,
         check=True,
         timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | ONE_HEAP,
     )
     return json.loads(child.stdout)
 
