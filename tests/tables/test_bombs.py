@@ -37,9 +37,9 @@ import pyarrow.csv, pyarrow.parquet
 from idskit.audit.run_audit import audit_tables
 from idskit.data.datasets import load
 from idskit.errors import DataError
-from idskit.tables import content, parquet_bounds
+from idskit.tables import content
 
-parquet_bounds.FREE_CELLS = 1 << 20
+content.FREE_CELLS = 1 << 20
 content.FREE_BYTES = 2 << 20  # the same bounds, sooner reached
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (1 << 30)

@@ -8,16 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from idskit.errors import DataError, require
 from idskit.tables.arrow_bounds import require_arrow_bounds
-from idskit.tables.content import kind_of
-from idskit.tables.lines import MOST_COLUMNS, too_many_columns
-from idskit.tables.parquet_bounds import MOST_FIXED_BYTES, require_parquet_bounds
+from idskit.tables.content import explained, kind_of, most_unpacked, unpacks_too_much
+from idskit.tables.parquet_bounds import (
+    MOST_FIXED_BYTES,
+    require_footer_bounds,
+    require_parquet_bounds,
+)
 
 _NAMES = {"parquet": "Parquet", "arrow": "Arrow"}
 _KINDS = (  # of pyarrow's types, those whose cells are bounded by what is stored
-    "boolean integer floating decimal null temporal string large_string binary large_binary"
+    "boolean integer floating decimal null temporal string large_string binary large_binary "
+    "string_view binary_view"
 )
+LEAST_READ = 1 << 14  # rows read at once: of each reading Arrow copies whole dictionaries
+MOST_CELLS = 1 << 23  # of the rows read at once, 64 MiB of numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +51,24 @@ class StoredTable:
         """
         for place in places:
             _require_flat(self.path, self.schema.field(place))
-        batches = self._of_parquet(places, rows) if self.is_parquet else self._of_arrow(rows)
-        for batch, at in batches:
-            yield {place: _plain(batch.column(at(place))) for place in places}
+        most = max(MOST_CELLS // max(len(places), 1), 1)
+        batches = self._of_parquet(places, min(max(rows, LEAST_READ), most))
+        for batch in batches if self.is_parquet else self._of_arrow(places):
+            for start in range(0, len(batch[0]), min(rows, most)):
+                cut = (column.slice(start, min(rows, most)) for column in batch)
+                yield {p: _plain(self.path, c) for p, c in zip(places, cut, strict=True)}
 
-    def _of_parquet(self, places: Collection[int], rows: int) -> Iterator[tuple[Any, Any]]:
-        names = [self.schema.names[place] for place in places]
-        for batch in self.file.iter_batches(rows, columns=names):
-            yield batch, lambda place: self.schema.names[place]
+    def _of_parquet(self, places: Collection[int], rows: int) -> Iterator[list[Any]]:
+        names = self.schema.names
+        for batch in self.file.iter_batches(rows, columns=[names[place] for place in places]):
+            found = batch.schema.get_all_field_indices  # some, where columns have the same name
+            yield [batch.column(found(names[p])[names[:p].count(names[p])]) for p in places]
 
-    def _of_arrow(self, rows: int) -> Iterator[tuple[Any, Any]]:
+    def _of_arrow(self, places: Collection[int]) -> Iterator[list[Any]]:
         for index in range(self.file.num_record_batches):
             batch = self.file.get_batch(index)
             batch.validate(full=True)  # offsets and codes of a file may point anywhere
-            for start in range(0, len(batch), rows):
-                yield batch.slice(start, rows), lambda place: place
+            yield [batch.column(place) for place in places]
 
 
 def is_stored(path: Path) -> bool:
@@ -85,18 +96,24 @@ def open_stored(path: Path) -> Iterator[StoredTable]:
     import pyarrow
 
     kind = kind_of(path)
-    try:
-        with _parquet(path) if kind == "parquet" else _arrow(path) as table:
-            yield table
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"table {path} cannot be read as {_NAMES[kind]}: {reason}") from error
+    with explained(path, kind):
+        try:
+            with _parquet(path) if kind == "parquet" else _arrow(path) as table:
+                yield table
+        except MemoryError:
+            raise
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DataError(
+                f"table {path} cannot be read as {_NAMES[kind]}: {reason}; fetch or write it again"
+            ) from error
 
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[StoredTable]:
     from pyarrow import parquet
 
+    require_footer_bounds(path)
     with parquet.ParquetFile(path) as file:
         require_parquet_bounds(path, file.metadata)
         texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
@@ -117,8 +134,6 @@ def _arrow(path: Path) -> Iterator[StoredTable]:
 
     rows = require_arrow_bounds(path)
     with ipc.open_file(path) as file:
-        if len(file.schema.names) > MOST_COLUMNS:
-            raise too_many_columns(path, len(file.schema.names))
         yield StoredTable(path=path, schema=file.schema, rows=rows, file=file, is_parquet=False)
 
 
@@ -139,7 +154,7 @@ def _require_flat(path: Path, column: Any) -> None:
 def _is_words(kind: Any) -> bool:
     from pyarrow import types
 
-    return bool(
+    return _is_view(kind) or bool(
         types.is_string(kind)
         or types.is_large_string(kind)
         or types.is_binary(kind)
@@ -147,16 +162,22 @@ def _is_words(kind: Any) -> bool:
     )
 
 
-def _plain(column: Any) -> Any:
+def _is_view(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string_view(kind) or types.is_binary_view(kind))
+
+
+def _plain(path: Path, column: Any) -> Any:
     """Return a column as numbers, or as the text that CSV would have."""
     import pyarrow
     from pyarrow import compute, types
 
     kind = column.type
     if types.is_dictionary(kind):
-        if _is_words(kind.value_type):  # stays so: a long text may stand in all rows
-            return _used(column) if len(column.dictionary) > len(column) else column
-        return _plain(column.cast(kind.value_type))
+        return _coded(path, column)
+    if _is_view(kind):
+        return _from_views(path, column)
     if types.is_boolean(kind):
         return compute.if_else(column, *pyarrow.array(["True", "False"]))
     if types.is_duration(kind):
@@ -164,6 +185,31 @@ def _plain(column: Any) -> Any:
     if types.is_temporal(kind):
         return column.cast(pyarrow.string())
     return column.cast(pyarrow.float64(), safe=False) if _is_numeric(kind) else column
+
+
+def _coded(path: Path, column: Any) -> Any:
+    """Return texts as codes, since a long one may stand in all rows, and others as they are."""
+    import pyarrow
+
+    if not _is_words(column.type.value_type):
+        return _plain(path, column.cast(column.type.value_type))
+    if len(column.dictionary) > len(column):
+        column = _used(column)
+    texts = _plain(path, column.dictionary)
+    return pyarrow.DictionaryArray.from_arrays(column.indices, texts)
+
+
+def _from_views(path: Path, column: Any) -> Any:
+    """Return texts that may all be views of the same bytes, if these are few in all."""
+    import pyarrow
+    from pyarrow import types
+
+    views = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :]
+    lengths = views[: 4 * len(column) : 4][column.is_valid().to_numpy(zero_copy_only=False)]
+    if lengths.sum(dtype=np.int64) > most_unpacked(path):
+        raise unpacks_too_much(path)
+    is_text = types.is_string_view(column.type)
+    return column.cast(pyarrow.large_string() if is_text else pyarrow.large_binary())
 
 
 def _used(column: Any) -> Any:
