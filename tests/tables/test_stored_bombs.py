@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ ONE_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
 }
+FIELDS = 1009
 NUMBERS = np.arange(4, dtype="<i4").tobytes()
 # Reads each file as detection does and piece by piece as training does, and prints what both said.
 PROGRAM = """
@@ -100,6 +103,66 @@ def many_texts(path: Path) -> None:
     head = pq.page(zstd(4 * count), count, unpacked=4 * count, kind=pq.DICTIONARY_PAGE)
     codes = pq.page(b"\x02\x08\0", 4, unpacked=3, encoding=pq.DICTIONARY_CODES)
     pq.write(path, [head, codes], 4, physical=pq.BYTE_ARRAY, codec=pq.ZSTD, dictionary=True)
+
+
+def text_lengths(path: Path) -> None:
+    """State two thousand million lengths, all alike, in a few bytes."""
+    lengths = pq.varint(1 << 27) + b"\4" + pq.varint((1 << 31) - 1) + b"\0" * 80
+    page = pq.page(lengths, 4, unpacked=len(lengths), encoding=pq.DELTA_LENGTHS)
+    pq.write(path, [page], 4, physical=pq.BYTE_ARRAY)
+
+
+def long_number(path: Path) -> None:
+    """State a length of more than 32 bits, which Arrow cuts to 16: the next page is the bomb."""
+    honest = pq.page(NUMBERS, 2, unpacked=16, packed=(1 << 33) + 16)
+    lying = pq.page(NUMBERS, 2, unpacked=(1 << 31) - 1)
+    pq.write(path, [honest, lying], 4)
+
+
+def behind_the_column(path: Path) -> None:
+    """A page that Arrow reads as it reads 100 bytes more of what old writers wrote."""
+    first, lying = pq.page(b"", 0, unpacked=0), pq.page(NUMBERS, 4, unpacked=(1 << 31) - 1)
+    pq.write(path, [first, lying], 4, codec=pq.ZSTD, packed=len(first))
+
+
+def many_pages(path: Path) -> None:
+    pq.write(path, [pq.page(b"", 0, unpacked=0)] * 100_000, 4)
+
+
+def many_chunks(path: Path) -> None:
+    """4 bytes of the footer are a column of a row group, which takes 650 bytes of memory."""
+    chunk = pq.struct((2, pq.I64, 4))
+    group = pq.struct((1, pq.LIST, (pq.STRUCT, [chunk] * 300_000)), (2, pq.I64, 0), (3, pq.I64, 0))
+    path.write_bytes(pq.file_of(b"", pq.footer_of([pq.leaf(b"c0")], [group] * 2)))
+
+
+def many_leaves(path: Path) -> None:
+    path.write_bytes(pq.file_of(b"", pq.footer_of([pq.leaf(b"c0")] * 100_000, [])))
+
+
+def large_footer(path: Path) -> None:
+    notes = [pq.struct((1, pq.BINARY, b"pandas"), (2, pq.BINARY, b"[" + b"{}," * (4 << 20)))]
+    path.write_bytes(pq.file_of(b"", pq.footer_of([pq.leaf(b"c0")], [], notes)))
+
+
+def stored_schema(path: Path) -> None:
+    """Store a schema for Arrow of a million fields, which all are the same one."""
+    schema = base64.b64encode(all_alike(wide_schema().serialize().to_pybytes()))
+    notes = [pq.struct((1, pq.BINARY, b"ARROW:schema"), (2, pq.BINARY, schema))]
+    path.write_bytes(pq.file_of(b"", pq.footer_of([pq.leaf(b"c0")], [], notes)))
+
+
+def wide_schema() -> Any:
+    inner = pa.struct([pa.field(f"i{i}", pa.null()) for i in range(1000)])
+    return pa.schema([pa.field(f"c{i}", pa.null() if i else inner) for i in range(FIELDS)])
+
+
+def all_alike(stored: bytes) -> bytes:
+    """Let all entries of the last list of ``FIELDS`` point to what the first one points to."""
+    at = stored.rindex(struct.pack("<I", FIELDS)) + 4
+    (first,) = struct.unpack_from("<I", stored, at)
+    entries = struct.pack(f"<{FIELDS}I", *(first - 4 * i for i in range(FIELDS)))
+    return stored[:at] + entries + stored[at + len(entries) :]
 
 
 def negative_page(path: Path) -> None:
@@ -180,6 +243,44 @@ def arrow_offsets(path: Path) -> None:
     path.write_bytes(stored.replace(offsets, struct.pack("<4i", 0, 1 << 30, 7, 9)))
 
 
+def arrow_schema(path: Path) -> None:
+    ipc.new_file(path, wide_schema()).close()
+    path.write_bytes(all_alike(path.read_bytes()))
+
+
+def arrow_names(path: Path) -> None:
+    """Give all columns the same long name, which Arrow copies for each."""
+    names = ["n" * 100_000, *(f"c{i}" for i in range(1, FIELDS))]
+    ipc.new_file(path, pa.schema([pa.field(name, pa.null()) for name in names])).close()
+    path.write_bytes(all_alike(path.read_bytes()))
+
+
+def arrow_again(path: Path) -> None:
+    """List one batch a thousand times, so that each is read."""
+    schema = pa.schema([("c0", pa.float64())])
+    with ipc.new_file(path, schema) as file:
+        for rows in (9999, *[1] * 999):
+            file.write_batch(pa.record_batch([np.zeros(rows)], schema))
+    stored = path.read_bytes()
+    at = stored.rindex(struct.pack("<I", 1000)) + 4
+    path.write_bytes(stored[:at] + stored[at : at + 24] * 1000 + stored[at + 24_000 :])
+
+
+def arrow_views(path: Path) -> None:
+    """Let all rows show the same long text."""
+    arrow_file(path, pa.array(["x" * 999_983, *["y" * 20] * 9_999], pa.string_view()))
+    stored = path.read_bytes()
+    at = stored.index(struct.pack("<i", 999_983) + b"xxxx")
+    path.write_bytes(stored[:at] + stored[at : at + 16] * 10_000 + stored[at + 160_000 :])
+
+
+def arrow_body(path: Path) -> None:
+    arrow_file(path, pa.array(np.zeros(100_003, np.int8)))
+    stored, length = path.read_bytes(), struct.pack("<q", 100_008)
+    assert stored.count(length) == 2  # in the batch, and in the footer
+    path.write_bytes(stored.replace(length, struct.pack("<q", 1 << 40), 1))
+
+
 def arrow_cut(path: Path) -> None:
     arrow_file(path, pa.array([1.0] * 1000))
     path.write_bytes(path.read_bytes()[:-200])
@@ -197,6 +298,14 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "shared_bytes.parquet": (shared_bytes, "its columns take more bytes than the file has"),
     "rows_of_a_group.parquet": (rows_of_a_group, "declares 1,099,511,627,776 rows"),
     "repeated_prefixes.parquet": (repeated_prefixes, "is written in DELTA_BYTE_ARRAY"),
+    "text_lengths.parquet": (text_lengths, "is written in DELTA_LENGTH_BYTE_ARRAY"),
+    "long_number.parquet": (long_number, "the header of a page is none"),
+    "behind_the_column.parquet": (behind_the_column, "2,147,483,647 bytes of a column"),
+    "many_pages.parquet": (many_pages, "has more than 65,536 pages"),
+    "many_chunks.parquet": (many_chunks, "a footer of more than 524,288 entries"),
+    "many_leaves.parquet": (many_leaves, "has 100,000 columns, and 4,096 is the most"),
+    "large_footer.parquet": (large_footer, "has a footer of 12,58.,... bytes"),
+    "stored_schema.parquet": (stored_schema, "columns, and 4,096 is the most"),
     "nested_lists.parquet": (nested_lists, "neither numbers nor text"),
     "arrow_growth.arrow": (arrow_growth, "unpacks to more than 67,108,864 bytes"),
     "arrow_claim.arrow": (arrow_claim, "unpacks to more than 67,108,864 bytes"),
@@ -204,6 +313,11 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "arrow_runs.arrow": (arrow_runs, "neither numbers nor text"),
     "arrow_lists.arrow": (arrow_lists, "neither numbers nor text"),
     "arrow_offsets.arrow": (arrow_offsets, "cannot be read as Arrow"),
+    "arrow_schema.arrow": (arrow_schema, "columns, and 4,096 is the most"),
+    "arrow_names.arrow": (arrow_names, "names and notes of more than 8,388,608 bytes"),
+    "arrow_again.arrow": (arrow_again, "cannot be read as Arrow: its metadata is damaged"),
+    "arrow_views.arrow": (arrow_views, "unpacks to more than 67,108,864 bytes"),
+    "arrow_body.arrow": (arrow_body, "cannot be read as Arrow: its metadata is damaged"),
     "arrow_cut.arrow": (arrow_cut, "cannot be read as Arrow: its metadata is damaged"),
 }
 
@@ -238,6 +352,44 @@ def test_each_ends_in_one_sentence_to_both_readers(said, name: str):
 
 def test_all_of_them_together_take_little_memory(said):
     assert said[1] < MEMORY_MB
+
+
+def test_columns_of_the_same_name_are_told_apart(tmp_path: Path):
+    made = pa.table([pa.array([1]), pa.array(["x"]), pa.array([3])], names=["a", "b", "a"])
+    parquet.write_table(made, tmp_path / "t.parquet")
+    with open_stored(tmp_path / "t.parquet") as table:
+        (found,) = table.columns([2, 1, 0], 10)
+    assert {place: column.to_pylist() for place, column in found.items()} == {
+        0: [1],
+        1: ["x"],
+        2: [3],
+    }
+
+
+@pytest.mark.parametrize(("form", "coded"), [("parquet", False), ("arrow", False), ("arrow", True)])
+def test_texts_as_views_are_read_as_polars_writes_them(tmp_path: Path, form: str, coded: bool):
+    texts = ["tcp", None, "a text of more than twelve characters"] * 100
+    column = pa.array(texts, pa.string_view())
+    if coded:
+        codes = pa.array([0, None, 1] * 100)
+        column = pa.DictionaryArray.from_arrays(codes, pa.array([texts[0], texts[2]], column.type))
+    path = tmp_path / f"t.{form}"
+    if form == "arrow":
+        arrow_file(path, column)
+    else:
+        parquet.write_table(pa.table({"c0": column}), path)
+    with open_stored(path) as table:
+        found = [value for part in table.columns([0], 70) for value in part[0].to_pylist()]
+    assert found == texts
+
+
+def test_wide_tables_are_read_in_fewer_rows(tmp_path: Path):
+    """A piece of 4,096 constant columns would else take half a GiB for each kind of number."""
+    zeros = pa.array(np.zeros(6000, np.int8))
+    parquet.write_table(pa.table({f"c{i}": zeros for i in range(4096)}), tmp_path / "t.parquet")
+    with open_stored(tmp_path / "t.parquet") as table:
+        rows = [len(part[0]) for part in table.columns(range(4096), 1 << 16)]
+    assert rows == [2048, 2048, 1904]
 
 
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])

@@ -117,7 +117,7 @@ def _require_schema(path: Path, schema: _Table) -> int:
 
 
 def _fields(path: Path, schema: _Table) -> Iterator[_Table]:
-    """Yield the fields of a schema and those within them, each of which may stand in many places."""
+    """Yield the fields of a schema and those within them, one as often as it is pointed to."""
     found, count = [(schema, _FIELDS)], 0
     while found:
         table, place = found.pop()
