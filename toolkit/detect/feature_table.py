@@ -7,7 +7,7 @@ in batches, so a table of any length fits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address
@@ -20,11 +20,11 @@ from idskit.alerts.alert import FLOW_NUMBERS, UNKNOWN_END
 from idskit.errors import DataError, SchemaError
 from idskit.flow import ENDS, FLOW
 from idskit.schema import Feature, Schema
-from idskit.tables.cell_columns import Cells, cell_columns
+from idskit.tables.cell_columns import cell_columns
 from idskit.tables.numbers import number
 
 BATCH = 1024
-_NAMED = 5  # missing columns listed in a message
+_NAMED, _SHOWN = 5, 60  # missing columns listed in a message, and characters of a cell
 _ADDRESSES = ("src_ip", "dst_ip")
 # Columns that say whose flow a row is, as `extract` writes them; the addresses may be missing.
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
@@ -56,8 +56,8 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
     """
     first = 1
     try:
-        for columns in cell_columns(path, partial(_positions, path, schema), BATCH):
-            reader = _Reader(path, first, columns)
+        for cells in cell_columns(path, partial(_positions, path, schema), BATCH):
+            reader = _Reader(path, first, cells.columns, cells.grouped)
             features = np.column_stack([reader.numbers(feature) for feature in schema.features])
             flows = reader.flows()
             ends_us = reader.ends_us() if flows is None else None
@@ -93,17 +93,18 @@ class _Reader:
 
     path: Path
     first: int  # number of the first row
-    columns: Cells
+    columns: Mapping[str, Sequence[object]]
+    grouped: bool  # whether commas in numbers can only separate thousands
 
     def numbers(self, feature: Feature) -> NDArray[np.float64]:
         """Return one column (n,)."""
         values = self.columns[feature.name]
         if feature.categories:
-            values = _codes(values, feature.categories)
+            values = _codes(values, feature.categories, self.grouped)
         try:
-            column = np.array(values, np.float64)
+            column = _plain_numbers(values)
         except (ValueError, TypeError):
-            column = np.array([_number(value) for value in values])
+            column = np.array([_number(value, self.grouped) for value in values])
         self._require(np.isfinite(column), feature.name, "a finite number")
         return column
 
@@ -154,8 +155,10 @@ class _Reader:
     def _require(self, good: NDArray[np.bool_], name: str, due: str) -> None:
         bad = np.flatnonzero(~good)
         if len(bad):
+            found = repr(self.columns[name][bad[0]])
+            shown = found if len(found) <= _SHOWN else found[:_SHOWN] + "..."
             raise SchemaError(
-                f"{self.path} holds {self.columns[name][bad[0]]!r} in row {self.first + bad[0]}, "
+                f"{self.path} holds {shown} in row {self.first + bad[0]}, "
                 f"column {name!r}, where {due} is due: repair or remove such rows"
             )
 
@@ -172,20 +175,28 @@ def _address_words(text: str) -> tuple[int, int]:
     return number >> 64, number & (1 << 64) - 1
 
 
-def _codes(values: Sequence[object], categories: tuple[str, ...]) -> list[object]:
+def _codes(values: Sequence[object], categories: tuple[str, ...], grouped: bool) -> list[object]:
     codes = {name: code for code, name in enumerate(categories)}
-    return [codes.get(str(value).strip(), _unlisted(value)) for value in values]
+    return [codes.get(str(value).strip(), _unlisted(value, grouped)) for value in values]
 
 
-def _unlisted(value: object) -> object:
+def _unlisted(value: object, grouped: bool) -> object:
     """Return -1 for a name that the schema does not list; codes and empty cells stay."""
-    is_name = isinstance(value, str) and value.strip() and np.isnan(_number(value))
+    is_name = isinstance(value, str) and value.strip() and np.isnan(_number(value, grouped))
     return -1 if is_name else value
 
 
-def _number(value: object) -> float:
+def _plain_numbers(values: Sequence[object]) -> NDArray[np.float64]:
+    """Return numbers that are written as everywhere; Python's 1_000 and foreign digits are not."""
+    written = "".join(value for value in values if isinstance(value, str))
+    if "_" in written or not written.isascii():
+        raise ValueError
+    return np.array(values, np.float64)
+
+
+def _number(value: object, grouped: bool) -> float:
     if isinstance(value, str):
-        found = number(value)
+        found = number(value, grouped)
         return math.nan if found is None else found
     try:
         return float(value)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ from idskit.tables.content import decoded
 from idskit.tables.lines import open_lines
 from idskit.tables.stored_columns import is_stored, open_stored
 
-Cells = Mapping[str, Sequence[object]]
 Choice = Callable[[Sequence[str]], Mapping[str, int]]  # of a header: names, and where they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """Some rows of named columns: text of CSV; numbers, text or None of Parquet and Arrow."""
+
+    columns: Mapping[str, Sequence[object]]
+    grouped: bool = True  # whether commas in numbers can only separate thousands
 
 
 def cell_columns(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:
     """Yield the columns that ``choose`` finds in the header, at most ``rows`` rows at a time.
-
-    Cells of CSV are text; those of Parquet and Arrow numbers, text, or None.
 
     Raises:
         DataError: the file cannot be read, or a row is of another width (it is named).
@@ -29,21 +35,18 @@ def cell_columns(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:
 def _of_lines(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:
     with open_lines(path) as lines:
         wanted = choose(lines.header.names)
-        batch: list[list[str]] = []
-        for fields in lines.rows():
-            batch.append(fields)
-            if len(batch) == rows:
-                yield {name: [row[place] for row in batch] for name, place in wanted.items()}
-                batch = []
-        if batch:
-            yield {name: [row[place] for row in batch] for name, place in wanted.items()}
+        grouped = lines.header.delimiter == ","
+        for batch in lines.rows(rows):
+            columns = {name: [row[place] for row in batch] for name, place in wanted.items()}
+            yield Cells(columns=columns, grouped=grouped)
 
 
 def _of_stored(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:
     with open_stored(path) as table:
         wanted = choose(table.names)
         for columns in table.columns(sorted(set(wanted.values())), rows):
-            yield {name: _values(columns[place]) for name, place in wanted.items()}
+            found = {place: _values(column) for place, column in columns.items()}
+            yield Cells(columns={name: found[place] for name, place in wanted.items()})
 
 
 def _values(column: Any) -> list[object]:

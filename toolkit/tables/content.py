@@ -272,7 +272,9 @@ def _damaged(path: Path, kind: str) -> str:
 
 
 def as_text(value: object) -> str:
-    """Text of a cell, without the spaces around it."""
+    """Return the text of a cell, without the spaces around it; whole numbers without ``.0``."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
     return (decoded(value) if isinstance(value, bytes) else str(value)).strip()
 
 

@@ -214,7 +214,7 @@ class _Texts:
         return found
 
     def _code(self, value: object, shorten: bool) -> int:
-        text = f"{value:.15g}" if isinstance(value, float) else as_text(value)
+        text = as_text(value)
         if shorten:  # "12/7/2017 8:55:58 AM" to the minute; a number is no time
             text = ":".join(text.split(":")[:2]) if ":" in text else ""
         if is_empty(text):

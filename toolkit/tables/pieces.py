@@ -18,13 +18,7 @@ from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
 from idskit.tables.content import as_text
-from idskit.tables.lines import (
-    Header,
-    Lines,
-    fields_of,
-    open_lines,
-    uneven_row,
-)
+from idskit.tables.lines import Header, Lines, even_rows, open_lines
 from idskit.tables.numbers import number, remark
 from idskit.tables.stored_columns import is_stored, open_stored
 
@@ -168,7 +162,9 @@ def _parsed(
         try:
             return _arrow(kept, lines.header, places)
         except pyarrow.ArrowInvalid:
-            raise _uneven(path, lines.header, kept, first, str(error)) from error
+            for _ in even_rows(path, lines.header, data, first):
+                pass
+            raise DataError(f"{path} cannot be read as CSV: {error}; repair it") from error
 
 
 def _arrow(data: bytes, header: Header, places: Collection[int]) -> tuple[int, Columns]:
@@ -207,14 +203,6 @@ def _without_comments(data: bytes, header: Header) -> bytes:
 def _is_comment(line: bytes, header: Header) -> bool:
     width = line.count(header.delimiter.encode()) + 1
     return line.lstrip().startswith(b"#") and width != len(header.names)
-
-
-def _uneven(path: Path, header: Header, data: bytes, first: int, reason: str) -> DataError:
-    """Name the row that has another width, by reading the slow way."""
-    for row, fields in enumerate(fields_of(data, header.delimiter), start=first):
-        if len(fields) != len(header.names):
-            return uneven_row(path, len(header.names), row, len(fields))
-    return DataError(f"{path} cannot be read as CSV: {reason}")
 
 
 def _stored_pieces(path: Path, wanted: Collection[int] | None) -> Iterator[Piece]:

@@ -51,24 +51,27 @@ class StoredTable:
         """
         for place in places:
             _require_flat(self.path, self.schema.field(place))
-        most = max(MOST_CELLS // max(len(places), 1), 1)
-        batches = self._of_parquet(places, min(max(rows, LEAST_READ), most))
-        for batch in batches if self.is_parquet else self._of_arrow(places):
-            for start in range(0, len(batch[0]), min(rows, most)):
-                cut = (column.slice(start, min(rows, most)) for column in batch)
-                yield {p: _plain(self.path, c) for p, c in zip(places, cut, strict=True)}
+        if not places:
+            return
+        most = max(MOST_CELLS // len(places), 1)
+        rows, read = min(rows, most), min(max(rows, LEAST_READ), most)
+        for batch in self._of_parquet(places, read) if self.is_parquet else self._of_arrow(places):
+            for start in range(0, len(batch[0]), rows):
+                cut = (column.slice(start, rows) for column in batch)
+                yield {p: _plain(c) for p, c in zip(places, cut, strict=True)}
 
     def _of_parquet(self, places: Collection[int], rows: int) -> Iterator[list[Any]]:
         names = self.schema.names
-        for batch in self.file.iter_batches(rows, columns=[names[place] for place in places]):
-            found = batch.schema.get_all_field_indices  # some, where columns have the same name
-            yield [batch.column(found(names[p])[names[:p].count(names[p])]) for p in places]
+        wanted = [names[place] for place in places]
+        nth = [names[:place].count(names[place]) for place in places]  # of that name
+        for batch in self.file.iter_batches(rows, columns=wanted):
+            found = map(batch.schema.get_all_field_indices, wanted)
+            yield [batch.column(its[n]) for its, n in zip(found, nth, strict=True)]
 
     def _of_arrow(self, places: Collection[int]) -> Iterator[list[Any]]:
         for index in range(self.file.num_record_batches):
             batch = self.file.get_batch(index)
-            batch.validate(full=True)  # offsets and codes of a file may point anywhere
-            yield [batch.column(place) for place in places]
+            yield [_checked(self.path, batch.column(place)) for place in places]
 
 
 def is_stored(path: Path) -> bool:
@@ -151,6 +154,25 @@ def _require_flat(path: Path, column: Any) -> None:
         )
 
 
+def _checked(path: Path, column: Any) -> Any:
+    """Return a column whose offsets and codes, which may point anywhere, are found right."""
+    from pyarrow import types
+
+    column.validate()
+    texts = column.dictionary if types.is_dictionary(column.type) else column
+    if _is_view(texts.type) and _length_of_views(texts) > most_unpacked(path):
+        raise unpacks_too_much(path)
+    column.validate(full=True)
+    return column
+
+
+def _length_of_views(texts: Any) -> int:
+    """Return how many bytes texts are that may all be views of the same ones."""
+    views = np.frombuffer(texts.buffers()[1], np.int32)[4 * texts.offset :]
+    lengths = views[: 4 * len(texts) : 4][texts.is_valid().to_numpy(zero_copy_only=False)]
+    return int(lengths.sum(dtype=np.int64))
+
+
 def _is_words(kind: Any) -> bool:
     from pyarrow import types
 
@@ -168,16 +190,16 @@ def _is_view(kind: Any) -> bool:
     return bool(types.is_string_view(kind) or types.is_binary_view(kind))
 
 
-def _plain(path: Path, column: Any) -> Any:
+def _plain(column: Any) -> Any:
     """Return a column as numbers, or as the text that CSV would have."""
     import pyarrow
     from pyarrow import compute, types
 
     kind = column.type
     if types.is_dictionary(kind):
-        return _coded(path, column)
+        return _coded(column)
     if _is_view(kind):
-        return _from_views(path, column)
+        return _from_views(column)
     if types.is_boolean(kind):
         return compute.if_else(column, *pyarrow.array(["True", "False"]))
     if types.is_duration(kind):
@@ -187,27 +209,22 @@ def _plain(path: Path, column: Any) -> Any:
     return column.cast(pyarrow.float64(), safe=False) if _is_numeric(kind) else column
 
 
-def _coded(path: Path, column: Any) -> Any:
+def _coded(column: Any) -> Any:
     """Return texts as codes, since a long one may stand in all rows, and others as they are."""
     import pyarrow
 
     if not _is_words(column.type.value_type):
-        return _plain(path, column.cast(column.type.value_type))
+        return _plain(column.cast(column.type.value_type))
     if len(column.dictionary) > len(column):
         column = _used(column)
-    texts = _plain(path, column.dictionary)
+    texts = _plain(column.dictionary)
     return pyarrow.DictionaryArray.from_arrays(column.indices, texts)
 
 
-def _from_views(path: Path, column: Any) -> Any:
-    """Return texts that may all be views of the same bytes, if these are few in all."""
+def _from_views(column: Any) -> Any:
     import pyarrow
     from pyarrow import types
 
-    views = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :]
-    lengths = views[: 4 * len(column) : 4][column.is_valid().to_numpy(zero_copy_only=False)]
-    if lengths.sum(dtype=np.int64) > most_unpacked(path):
-        raise unpacks_too_much(path)
     is_text = types.is_string_view(column.type)
     return column.cast(pyarrow.large_string() if is_text else pyarrow.large_binary())
 
