@@ -44,6 +44,7 @@ content.FREE_BYTES = 2 << 20  # the same bounds, sooner reached
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (1 << 30)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+resource.setrlimit(resource.RLIMIT_CPU, (240, 240))  # seconds
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 said = {}
 for name in sys.argv[1:]:
@@ -137,7 +138,6 @@ def run(files: list[Path]) -> Any:
         capture_output=True,
         text=True,
         check=True,
-        timeout=240,
         env=os.environ | ONE_HEAP,
     )
     return json.loads(child.stdout)

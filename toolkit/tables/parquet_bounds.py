@@ -33,7 +33,7 @@ MOST_FIXED_BYTES = 64  # of a value of fixed length: hashes have 32, and a bomb 
 # takes up to 650 bytes of memory.
 MOST_ITEMS = 1 << 19
 MOST_LEAVES = 4 * MOST_COLUMNS  # columns that hold columns count as well
-FREE_PAGES, BYTES_PER_PAGE = 1 << 16, 64  # reading a header takes as long as hundreds of values
+FREE_PAGES, BYTES_PER_PAGE = 1 << 14, 64  # reading a header takes as long as hundreds of values
 _HEADER_BYTES, _MOST_HEADER_BYTES = 1 << 12, 1 << 20
 _PADDING = 100  # bytes that Arrow reads beyond a column of old writers
 _MOST_SIZE = (1 << 31) - 1
