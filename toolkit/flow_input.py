@@ -17,6 +17,9 @@ Sources = tuple[str | Path, ...]
 _MOST_AGES = 8
 
 
+VERDICT_AT_S = (1.0, 5.0, 30.0)  # ages at which open flows are judged, unless stated otherwise
+
+
 @dataclass(frozen=True, kw_only=True)
 class FlowInput:
     """The source of flows and the limits of the flow table.

@@ -81,7 +81,7 @@ def test_a_capture_without_label_is_named(tmp_path: Path):
 
 def test_a_listed_capture_that_is_absent_is_named(tmp_path: Path):
     (tmp_path / "labels.csv").write_text(HEADER + "gone.pcap,benign,web\n")
-    with pytest.raises(DataError, match=r"line 2 lists gone\.pcap, which is not there"):
+    with pytest.raises(DataError, match=r"row 1 lists gone\.pcap, which is not there"):
         find_captures(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_a_bad_line_of_flow_labels_is_named(tmp_path: Path):
     file = tmp_path / "a.labels.csv"
     header = "src_ip,src_port,dst_ip,dst_port,protocol,start_us,packets,label,category\n"
     file.write_text(header + "10.0.0.1,1,nowhere,2,6,0,1,benign,dns\n")
-    with pytest.raises(DataError, match="line 2 is not a labelled flow: 'nowhere'"):
+    with pytest.raises(DataError, match="row 1 is not a labelled flow: 'nowhere'"):
         FlowLabels.read(file)
 
 

@@ -277,6 +277,12 @@ def test_a_binary_file_is_refused(tmp_path: Path):
         load_nsl(tmp_path)
 
 
+def test_a_bomb_of_gzip_is_refused(tmp_path: Path):
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(b"0," * (1 << 22)) * 10)
+    with pytest.raises(DataError, match="unpacks to more than 67,108,864 bytes"):
+        nsl_kdd.read(tmp_path / "bomb.gz")
+
+
 def test_a_cut_gzip_file_is_refused(tmp_path: Path):
     whole = gzip.compress(b"0,tcp,http\n" * 100)
     (tmp_path / "KDDTrain+.txt.gz").write_bytes(whole[: len(whole) // 2])

@@ -52,6 +52,28 @@ def test_categories_become_codes(tmp_path) -> None:
     np.testing.assert_array_equal(read(path)[:, 1], [1, 1, 2, -1])
 
 
+@pytest.mark.parametrize("value", ["1_000", "\uff11", "9" * 1000 + "x"])
+def test_only_numbers_that_training_reads_are_read(tmp_path, value) -> None:
+    text = f"duration,service,bytes\n{value},http,0\n"
+    found = refusal(table(tmp_path, text)).removeprefix(str(tmp_path))
+    assert "in row 1, column 'duration', where a finite number is due" in found
+    assert len(found) < 200
+
+
+def test_a_comma_is_no_separator_of_thousands_where_it_may_be_a_decimal_one(tmp_path) -> None:
+    grouped = table(tmp_path, 'duration,service,bytes\n"1,234",http,0\n')
+    np.testing.assert_array_equal(read(grouped), [[1234, 0, 0]])
+    assert "'1,234' in row 1" in refusal(table(tmp_path, "duration;service;bytes\n1,234;http;0\n"))
+
+
+def test_rows_of_long_lines_do_not_fill_the_memory(tmp_path) -> None:
+    long = "1" + " " * 60_000
+    path = table(tmp_path, "duration,service,bytes,x\n" + f"1,http,0,{long}\n" * 100)
+    counts = [len(rows.features) for rows in read_flow_table(path, SCHEMA)]
+    assert sum(counts) == 100
+    assert max(counts) < 60  # those of a piece, of 3 MiB at most
+
+
 def test_a_table_of_any_length_comes_in_batches(tmp_path) -> None:
     rows = np.arange(BATCH + 5)
     lines = "".join(f"{row},http,0\n" for row in rows)

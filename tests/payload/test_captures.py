@@ -6,22 +6,17 @@ adds up are computed anew.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.profiles.naive_gateway import Flow, Gateway, features
 
 from idskit.capture.capture_file import open_capture
 from idskit.decode.datagrams import make_datagrams
 from idskit.decode.layers import SKIP_REASONS
 from idskit.decode.reassembly import give_up, reassemble
-from idskit.kernels.compile import is_compiling
 from idskit.packet import PACKET
 from idskit.profiles import open_flows
 from idskit.schemas.payload_columns import PAYLOAD

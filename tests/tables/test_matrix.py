@@ -72,7 +72,7 @@ def test_pieces_make_the_same_rows_as_the_whole(tmp_path: Path, monkeypatch: pyt
 
 
 def test_parquet_reads_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pieces, "PARQUET_PIECE_ROWS", 7)
+    monkeypatch.setattr(pieces, "STORED_PIECE_ROWS", 7)
     frame = pd.DataFrame({"a": [1.5, np.nan, 3] * 10, "b": range(30), "l": list("xyz") * 10})
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_csv(tmp_path / "t.csv", index=False)

@@ -91,5 +91,5 @@ def _texts(values: Any) -> pd.Series[Any]:
 
 
 def _text(value: object) -> str | None:
-    text = f"{value:.15g}" if isinstance(value, float) else as_text(value)
+    text = as_text(value)
     return None if is_empty(text) else text[:TEXT_LENGTH]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from idskit.data.reviews import Review, find_reviews
 from idskit.errors import DataError
+from idskit.tables.cell_columns import cell_columns
+from idskit.tables.content import as_text
 
 SUFFIXES = tuple(kind + zipped for kind in (".pcap", ".pcapng", ".cap") for zipped in ("", ".gz"))
 LABELS_FILE, FLOW_LABELS = "labels.csv", ".labels.csv"
@@ -29,6 +31,7 @@ BENIGN = ("benign", "normal")
 
 Endpoint = tuple[int, int]  # address as 128 bits, IPv4 mapped; port
 FlowKey = tuple[Endpoint, Endpoint, int]  # the lower endpoint first; IP protocol
+_BATCH = 1024  # rows of a table of labels
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 
 
@@ -153,8 +156,8 @@ def _from_table(table: Path, data: Path) -> Iterator[Capture]:
             continue
         if not path.is_file():
             raise DataError(
-                f"{table}, line {number} lists {row['file']}, which is not there: fetch it or "
-                "remove the line"
+                f"{table}, row {number} lists {row['file']}, which is not there: fetch it or "
+                "remove the row"
             )
         yield Capture(
             path=path,
@@ -200,22 +203,22 @@ def _category(row: dict[str, str]) -> str:
 
 
 def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line numbers and rows of a CSV file that has ``columns``."""
-    try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            reader = csv.DictReader(opened)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(
-                    f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
-                )
-            for row in reader:
-                known = (*columns, REPOSITORY, GROUP)
-                yield reader.line_num, {k: row[k] or "" for k in known if k in row}
-    except (UnicodeDecodeError, csv.Error) as error:
+    """Yield numbers and rows of a table that has ``columns``."""
+    number = 0
+    for cells in cell_columns(file, partial(_places, file, columns), _BATCH):
+        for row in zip(*cells.columns.values(), strict=True):
+            number += 1
+            texts = ("" if value is None else as_text(value) for value in row)
+            yield number, dict(zip(cells.columns, texts, strict=True))
+
+
+def _places(file: Path, columns: tuple[str, ...], header: Sequence[str]) -> dict[str, int]:
+    missing = [name for name in columns if name not in header]
+    if missing:
         raise DataError(
-            f"{file} was given as a table of labels, but it is none: {error}"
-        ) from error
+            f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
+        )
+    return {name: header.index(name) for name in (*columns, REPOSITORY, GROUP) if name in header}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +267,7 @@ def _parse(row: dict[str, str], file: Path, number: int) -> tuple[FlowKey, int]:
         destination = _address(row["dst_ip"]), int(row["dst_port"])
         return _key(source, destination, int(row["protocol"])), int(row["start_us"])
     except ValueError as error:
-        raise DataError(f"{file}, line {number} is not a labelled flow: {error}") from error
+        raise DataError(f"{file}, row {number} is not a labelled flow: {error}") from error
 
 
 def _address(text: str) -> int:

@@ -27,8 +27,9 @@ from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, 
 from idskit.data.families import BENIGN, CLASSES, UNKNOWN, class_index, family_of
 from idskit.data.reviews import Review
 from idskit.flow import FLOW
+from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.generate import generate
-from idskit.profiles.flow_reader import open_flows
+from idskit.profiles.flow_reader import open_input
 from idskit.schema import Schema
 from idskit.schemas.catalog import schema_named
 
@@ -193,7 +194,7 @@ def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
 
 
 def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> LabelledFlows:
-    """Return all flows of one capture with their families.
+    """Return all flows of one capture with their families, as they are when they are judged.
 
     Raises:
         CaptureError: not a capture.
@@ -208,7 +209,8 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
             labelled_by=BELOW,
             sha256="",
         )
-    with open_flows(capture.path, wanted) as reader:
+    given = FlowInput(capture=capture.path)
+    with open_input(given, wanted, verdict_at_s=VERDICT_AT_S) as reader:
         batches = list(reader.batches(BATCH))
     records = np.concatenate([np.empty(0, FLOW), *(batch.flows for batch in batches)])
     rows = np.concatenate([np.empty((0, len(wanted))), *(batch.features for batch in batches)])

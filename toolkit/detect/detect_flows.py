@@ -23,14 +23,13 @@ from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.feature_table import read_flow_table
 from idskit.detect.raised import RaisedFlows, RaisedRows
 from idskit.errors import IdskitError
-from idskit.flow_input import FlowInput
+from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
 from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input
 
 BATCH = 1024
 MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
-VERDICT_AT_S = (1.0, 5.0, 30.0)  # ages at which open flows are judged, unless stated otherwise
 
 Batches = Generator[list[Alert], None, None]
 

@@ -7,27 +7,24 @@ in batches, so a table of any length fits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.alert import FLOW_NUMBERS, UNKNOWN_END
-from idskit.errors import DataError, SchemaError, require
+from idskit.errors import DataError, SchemaError
 from idskit.flow import ENDS, FLOW
 from idskit.schema import Feature, Schema
-from idskit.tables.content import kind_of
-from idskit.tables.lines import open_lines
+from idskit.tables.cell_columns import cell_columns
 from idskit.tables.numbers import number
-from idskit.tables.pieces import is_parquet, open_parquet
 
 BATCH = 1024
-_NAMED = 5  # missing columns listed in a message
+_NAMED, _SHOWN = 5, 60  # missing columns listed in a message, and characters of a cell
 _ADDRESSES = ("src_ip", "dst_ip")
 # Columns that say whose flow a row is, as `extract` writes them; the addresses may be missing.
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
@@ -35,8 +32,6 @@ _LAST = "end_us"  # alone, it still dates a row
 _END = "end"  # why a flow was emitted, as `extract` writes it; a table may lack it
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
-
-Columns = dict[str, Sequence[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +56,8 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
     """
     first = 1
     try:
-        for columns in _batches(path, schema):
-            reader = _Reader(path, first, columns)
+        for cells in cell_columns(path, partial(_positions, path, schema), BATCH):
+            reader = _Reader(path, first, cells.columns, cells.grouped)
             features = np.column_stack([reader.numbers(feature) for feature in schema.features])
             flows = reader.flows()
             ends_us = reader.ends_us() if flows is None else None
@@ -72,67 +67,8 @@ def read_flow_table(path: Path, schema: Schema) -> Iterator[TableRows]:
         raise SchemaError(str(error)) from error
 
 
-def _batches(path: Path, schema: Schema) -> Iterator[Columns]:
-    if path.suffix == ".arrow" or kind_of(path) == "arrow":
-        return _arrow(path, schema)
-    return _parquet(path, schema) if is_parquet(path) else _csv(path, schema)
-
-
-def _csv(path: Path, schema: Schema) -> Iterator[Columns]:
-    with open_lines(path) as lines:
-        width = len(lines.header.names)
-        wanted = _positions(list(lines.header.names), schema, path)
-        rows: list[list[str]] = []
-        for count, fields in enumerate(lines.rows(), start=1):
-            if len(fields) != width:
-                raise SchemaError(
-                    f"{path} has {width} columns, but row {count} has {len(fields)} "
-                    "fields: repair or remove that row"
-                )
-            rows.append(fields)
-            if len(rows) == BATCH:
-                yield {name: [row[i] for row in rows] for name, i in wanted.items()}
-                rows = []
-        if rows:
-            yield {name: [row[i] for row in rows] for name, i in wanted.items()}
-
-
-def _parquet(path: Path, schema: Schema) -> Iterator[Columns]:
-    with open_parquet(path) as file:
-        stored = file.schema_arrow.names
-        wanted = _positions([name.strip() for name in stored], schema, path)
-        columns = {name: stored[i] for name, i in wanted.items()}
-        for batch in file.iter_batches(BATCH, columns=sorted(set(columns.values()))):
-            yield {name: _cells(batch.column(column)) for name, column in columns.items()}
-
-
-def _cells(column: Any) -> list[object]:
-    """The values of a column; a text that stands in many rows is one object."""
-    from pyarrow import types
-
-    if not types.is_dictionary(column.type):
-        return list(column.to_pylist())
-    texts = column.dictionary.to_pylist()
-    return [None if code is None else texts[code] for code in column.indices.to_pylist()]
-
-
-def _arrow(path: Path, schema: Schema) -> Iterator[Columns]:
-    require("pyarrow", "train")
-    import pyarrow
-    from pyarrow import ipc
-
-    try:
-        with ipc.open_file(path) as file:
-            wanted = _positions([name.strip() for name in file.schema.names], schema, path)
-            for index in range(file.num_record_batches):
-                batch = file.get_batch(index)
-                yield {name: _cells(batch.column(i)) for name, i in wanted.items()}
-    except (OSError, pyarrow.ArrowException) as error:
-        raise SchemaError(f"table {path} cannot be read as Arrow: {error}") from error
-
-
-def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
-    """Where the schema's columns stand in ``header``, and those that say whose flow a row is."""
+def _positions(path: Path, schema: Schema, header: Sequence[str]) -> dict[str, int]:
+    """Find the schema's columns in ``header``, and those that say whose flow a row is."""
     missing = [name for name in schema.names if name not in header]
     if missing:
         more = "" if len(missing) <= _NAMED else f" and {len(missing) - _NAMED} more"
@@ -145,7 +81,7 @@ def _positions(header: list[str], schema: Schema, path: Path) -> dict[str, int]:
 
 
 def _identity(header: Sequence[str]) -> tuple[str, ...]:
-    """Columns to read in addition to the features: a flow as a whole, or when it ended."""
+    """Return the columns to read besides the features: a whole flow, or when it ended."""
     if not set(FLOW_NUMBERS) <= set(header):
         return (_LAST,)
     return (*IDENTITY, _END) if set(_ADDRESSES) <= set(header) else (*FLOW_NUMBERS, _END)
@@ -153,26 +89,27 @@ def _identity(header: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Columns of some rows as numbers; what is none is named by row and column."""
+    """Some rows of a table, whose cells are read as numbers and addresses."""
 
     path: Path
     first: int  # number of the first row
-    columns: Columns
+    columns: Mapping[str, Sequence[object]]
+    grouped: bool  # whether commas in numbers can only separate thousands
 
     def numbers(self, feature: Feature) -> NDArray[np.float64]:
-        """One column (n,)."""
+        """Return one column (n,)."""
         values = self.columns[feature.name]
         if feature.categories:
-            values = _codes(values, feature.categories)
+            values = _codes(values, feature.categories, self.grouped)
         try:
-            column = np.array(values, np.float64)
+            column = _plain_numbers(values)
         except (ValueError, TypeError):
-            column = np.array([_number(value) for value in values])
+            column = np.array([_number(value, self.grouped) for value in values])
         self._require(np.isfinite(column), feature.name, "a finite number")
         return column
 
     def flows(self) -> NDArray[np.void] | None:
-        """FLOW records (n,), or None where the table has not all FLOW_NUMBERS."""
+        """Return FLOW records (n,), or None where the table lacks some of FLOW_NUMBERS."""
         if not set(FLOW_NUMBERS) <= set(self.columns):
             return None
         flows = np.zeros(len(self.columns[FLOW_NUMBERS[0]]), FLOW)
@@ -185,7 +122,7 @@ class _Reader:
         return flows
 
     def ends_us(self) -> NDArray[np.int64] | None:
-        """Times of the last packets (n,), or None where the table has none."""
+        """Return the times of the last packets (n,), or None where the table has none."""
         return self._counts(_LAST) if _LAST in self.columns else None
 
     def _put_addresses(self, flows: NDArray[np.void]) -> None:
@@ -207,7 +144,7 @@ class _Reader:
         return [codes.get(str(end), UNKNOWN_END) for end in self.columns.get(_END, [""] * count)]
 
     def _words(self, name: str, row: int) -> tuple[int, int]:
-        """High and low word of an address."""
+        """Return the high and low word of an address."""
         try:
             return _address_words(str(self.columns[name][row]).strip())
         except ValueError:
@@ -218,8 +155,10 @@ class _Reader:
     def _require(self, good: NDArray[np.bool_], name: str, due: str) -> None:
         bad = np.flatnonzero(~good)
         if len(bad):
+            found = repr(self.columns[name][bad[0]])
+            shown = found if len(found) <= _SHOWN else found[:_SHOWN] + "..."
             raise SchemaError(
-                f"{self.path} holds {self.columns[name][bad[0]]!r} in row {self.first + bad[0]}, "
+                f"{self.path} holds {shown} in row {self.first + bad[0]}, "
                 f"column {name!r}, where {due} is due: repair or remove such rows"
             )
 
@@ -236,20 +175,28 @@ def _address_words(text: str) -> tuple[int, int]:
     return number >> 64, number & (1 << 64) - 1
 
 
-def _codes(values: Sequence[object], categories: tuple[str, ...]) -> list[object]:
+def _codes(values: Sequence[object], categories: tuple[str, ...], grouped: bool) -> list[object]:
     codes = {name: code for code, name in enumerate(categories)}
-    return [codes.get(str(value).strip(), _unlisted(value)) for value in values]
+    return [codes.get(str(value).strip(), _unlisted(value, grouped)) for value in values]
 
 
-def _unlisted(value: object) -> object:
-    """-1 for the name of another category; a number is a code already, and nothing is nothing."""
-    is_name = isinstance(value, str) and value.strip() and np.isnan(_number(value))
+def _unlisted(value: object, grouped: bool) -> object:
+    """Return -1 for a name that the schema does not list; codes and empty cells stay."""
+    is_name = isinstance(value, str) and value.strip() and np.isnan(_number(value, grouped))
     return -1 if is_name else value
 
 
-def _number(value: object) -> float:
+def _plain_numbers(values: Sequence[object]) -> NDArray[np.float64]:
+    """Return numbers that are written as everywhere; Python's 1_000 and foreign digits are not."""
+    written = "".join(value for value in values if isinstance(value, str))
+    if "_" in written or not written.isascii():
+        raise ValueError
+    return np.array(values, np.float64)
+
+
+def _number(value: object, grouped: bool) -> float:
     if isinstance(value, str):
-        found = number(value)
+        found = number(value, grouped)
         return math.nan if found is None else found
     try:
         return float(value)  # type: ignore[arg-type]

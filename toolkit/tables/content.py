@@ -49,6 +49,11 @@ _HEAD = 4096  # bytes that decide on the encoding
 # Real tables shrink to a fifth or a twentieth; what grows more than this after the first 64 MiB is
 # a bomb, or something that a person should look at.
 MOST_GROWTH, FREE_BYTES = 50, 64 << 20
+# Cells that a byte of a file of columns may stand for, beyond the first ones: constant columns take
+# next to nothing.
+MOST_CELLS_PER_BYTE, FREE_CELLS = 100, 1 << 26
+MOST_OPEN_BYTES = 512 << 20  # of a file of columns, unpacked at once
+MOST_METADATA = 8 << 20  # bytes of its footer, or of one batch
 XZ_MEMORY = 256 << 20  # xz -9 needs 65 MiB; a file may ask for 4 GiB
 _STORED_PIECE = 1 << 16
 
@@ -76,6 +81,29 @@ def _kind(path: Path, head: bytes) -> str:
             raise DataError(f"{path} is no table but {what}")
     known = (PACKED | _TABLES).items()
     return next((kind for magic, kind in known if head.startswith(magic)), "text")
+
+
+def most_unpacked(path: Path) -> int:
+    """Return the number of bytes that a table may unpack to."""
+    return max(FREE_BYTES, MOST_GROWTH * path.stat().st_size)
+
+
+def unpacks_too_much(path: Path, advice: str = "save it as CSV and give that") -> DataError:
+    """Make the error of a file that grows more than tables do."""
+    return DataError(
+        f"{path} ({path.stat().st_size:,} bytes) unpacks to more than {most_unpacked(path):,} "
+        f"bytes, which no real table does: if you trust it, {advice}"
+    )
+
+
+def require_cells(path: Path, cells: int, rows: int) -> None:
+    """Refuse more cells than a file of columns of that size can have."""
+    size = path.stat().st_size
+    if cells > max(FREE_CELLS, MOST_CELLS_PER_BYTE * size):
+        raise DataError(
+            f"{path} ({size:,} bytes) declares {rows:,} rows, which no real table of that size "
+            "has: if you trust it, save it as CSV and give that"
+        )
 
 
 @contextmanager
@@ -175,12 +203,8 @@ class Text:
     def _read(self, size: int) -> bytes:
         found = self._content.read(size)
         self._unpacked += len(found)
-        most = max(FREE_BYTES, MOST_GROWTH * self._size)
-        if self._unpacked > most and self._content is not self._raw:
-            raise DataError(
-                f"{self._path} ({self._size:,} bytes) unpacks to more than {most:,} bytes, which "
-                "no real table does: if you trust it, unpack it yourself and give that"
-            )
+        if self._unpacked > most_unpacked(self._path) and self._content is not self._raw:
+            raise unpacks_too_much(self._path, "unpack it yourself and give that")
         return found
 
     def _utf8(self, stored: bytes) -> bytes:
@@ -248,7 +272,9 @@ def _damaged(path: Path, kind: str) -> str:
 
 
 def as_text(value: object) -> str:
-    """Text of a cell, without the spaces around it."""
+    """Return the text of a cell, without the spaces around it; whole numbers without ``.0``."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
     return (decoded(value) if isinstance(value, bytes) else str(value)).strip()
 
 

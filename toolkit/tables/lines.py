@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 from idskit.errors import DataError
@@ -82,10 +83,18 @@ class Lines:
             yield self._without_headers(found[:end])
         yield self._without_headers(self._rest)
 
-    def rows(self) -> Iterator[list[str]]:
-        """Yield the fields of each row, without blank lines."""
+    def rows(self, most: int) -> Iterator[list[list[str]]]:
+        """Yield the fields of at most ``most`` rows, and of a piece, at a time.
+
+        Raises:
+            DataError: a row is of another width (it is named).
+        """
+        first = 1
         for piece in self.pieces():
-            yield from fields_of(piece, self.header.delimiter)
+            found = even_rows(self._path, self.header, piece, first)
+            while rows := list(islice(found, most)):
+                first += len(rows)
+                yield rows
 
     def _first_line(self) -> bytes:
         """The first line that is neither blank nor a comment, or the last comment before data."""
@@ -200,6 +209,24 @@ def _end_of_rows(text: bytes) -> int:
         quotes -= text.count(b'"', before, end)
         end = before
     return end or last
+
+
+def even_rows(path: Path, header: Header, piece: bytes, first: int) -> Iterator[list[str]]:
+    """Yield the fields of rows, of which the first has number ``first``, without comments.
+
+    Raises:
+        DataError: a row is of another width than the header (it is named).
+    """
+    row = first
+    for fields in fields_of(piece, header.delimiter):
+        if len(fields) == len(header.names):
+            row += 1
+            yield fields
+        elif not fields[0].lstrip().startswith("#"):
+            raise DataError(
+                f"{path} has {len(header.names)} columns, but row {row} has {len(fields)} fields: "
+                "repair or remove that row"
+            )
 
 
 def fields_of(piece: bytes, delimiter: str = ",") -> Iterator[list[str]]:

@@ -25,7 +25,7 @@ from idskit.tables.column_kinds import MOST_TEXTS, is_empty
 from idskit.tables.content import as_text, explained
 from idskit.tables.pieces import Piece, pieces, to_numbers
 
-SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst", ".csv.lz4", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst", ".csv.lz4", ".parquet", ".arrow")
 GROWTH = 8  # the matrix grows by one part in so many: what it may hold too much
 MISSING = -1  # code of an empty text
 TEXT_LENGTH = 1_024  # of a label or category; longer ones are no names
@@ -214,7 +214,7 @@ class _Texts:
         return found
 
     def _code(self, value: object, shorten: bool) -> int:
-        text = f"{value:.15g}" if isinstance(value, float) else as_text(value)
+        text = as_text(value)
         if shorten:  # "12/7/2017 8:55:58 AM" to the minute; a number is no time
             text = ":".join(text.split(":")[:2]) if ":" in text else ""
         if is_empty(text):

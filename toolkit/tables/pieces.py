@@ -1,4 +1,4 @@
-"""Pieces of a CSV or Parquet table as arrow columns, numbered by their position in the file.
+"""Pieces of a table as arrow columns, numbered by their position in the file.
 
 Cells of CSV are bytes until a column is known to hold numbers: what is empty is null.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
-from idskit.tables.content import as_text, kind_of
-from idskit.tables.lines import (
-    MOST_COLUMNS,
-    Header,
-    Lines,
-    fields_of,
-    open_lines,
-    too_many_columns,
-)
+from idskit.tables.content import as_text
+from idskit.tables.lines import Header, Lines, even_rows, open_lines
 from idskit.tables.numbers import number, remark
+from idskit.tables.stored_columns import is_stored, open_stored
 
-PARQUET_PIECE_ROWS = 1 << 16
-# Of Parquet: cells that a byte of the file may stand for, beyond the first ones (constant columns
-# take next to nothing), and bytes of a column in a row group (a million rows of 8 bytes: 8 MiB).
-MOST_CELLS_PER_BYTE, FREE_CELLS = 100, 1 << 26
-MOST_CHUNK_BYTES = 256 << 20
+STORED_PIECE_ROWS = 1 << 16
 
 Columns = Mapping[int, Any]  # arrow arrays by their position in the file
 
@@ -55,19 +45,19 @@ def header_of(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read, or has no header.
     """
-    if is_parquet(path):
-        with open_parquet(path) as file:
-            return tuple(name.strip() for name in file.schema_arrow.names)
+    if is_stored(path):
+        with open_stored(path) as table:
+            return table.names
     with open_lines(path) as lines:
         return lines.header.names
 
 
 def pandas_index_of(path: Path) -> frozenset[str]:
-    """Columns that hold the index of a pandas frame, as Parquet files of pandas say."""
-    if not is_parquet(path):
+    """Return the columns that hold the index of a pandas frame, as files that pandas wrote say."""
+    if not is_stored(path):
         return frozenset()
-    with open_parquet(path) as file:
-        stored = (file.schema_arrow.metadata or {}).get(b"pandas", b"{}")
+    with open_stored(path) as table:
+        stored = (table.schema.metadata or {}).get(b"pandas", b"{}")
         try:
             listed = json.loads(stored)["index_columns"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -84,7 +74,7 @@ def pieces(path: Path, wanted: Collection[int] | None = None) -> Iterator[Piece]
         MissingExtra: pyarrow is not installed.
     """
     require("pyarrow", "train")
-    return _parquet_pieces(path, wanted) if is_parquet(path) else _csv_pieces(path, wanted)
+    return _stored_pieces(path, wanted) if is_stored(path) else _csv_pieces(path, wanted)
 
 
 def to_numbers(
@@ -130,7 +120,7 @@ def _array(column: Any) -> NDArray[Any]:
 
 
 def _as_strings(values: Any) -> Any:
-    """The same cells as strings, which need not be UTF-8 to be compared and parsed as numbers."""
+    """Return the same cells as strings, which need not be UTF-8 to be parsed as numbers."""
     import pyarrow
 
     views = {pyarrow.binary(): pyarrow.string(), pyarrow.large_binary(): pyarrow.large_string()}
@@ -160,7 +150,7 @@ def _csv_pieces(path: Path, wanted: Collection[int] | None) -> Iterator[Piece]:
 def _parsed(
     path: Path, lines: Lines, data: bytes, places: Collection[int], first: int
 ) -> tuple[int, Columns]:
-    """Number of rows, and the columns at ``places``."""
+    """Return the number of rows, and the columns at ``places``."""
     import pyarrow
 
     if not data.strip():
@@ -172,7 +162,9 @@ def _parsed(
         try:
             return _arrow(kept, lines.header, places)
         except pyarrow.ArrowInvalid:
-            raise _uneven(path, lines.header, kept, first, str(error)) from error
+            for _ in even_rows(path, lines.header, data, first):
+                pass
+            raise DataError(f"{path} cannot be read as CSV: {error}; repair it") from error
 
 
 def _arrow(data: bytes, header: Header, places: Collection[int]) -> tuple[int, Columns]:
@@ -203,7 +195,7 @@ def _one(column: Any) -> Any:
 
 
 def _without_comments(data: bytes, header: Header) -> bytes:
-    """The lines without blank ones, and without comments between them."""
+    """Return the lines without blank ones, and without comments between them."""
     lines = data.splitlines(keepends=True)
     return b"".join(line for line in lines if line.strip() and not _is_comment(line, header))
 
@@ -213,146 +205,15 @@ def _is_comment(line: bytes, header: Header) -> bool:
     return line.lstrip().startswith(b"#") and width != len(header.names)
 
 
-def _uneven(path: Path, header: Header, data: bytes, first: int, reason: str) -> DataError:
-    """Name the row that has another width, by reading the slow way."""
-    for row, fields in enumerate(fields_of(data, header.delimiter), start=first):
-        if len(fields) != len(header.names):
-            return DataError(
-                f"{path} has {len(header.names)} columns, but row {row} has {len(fields)} fields: "
-                "repair or remove that row"
-            )
-    return DataError(f"{path} cannot be read as CSV: {reason}")
-
-
-# Parquet.
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a table is a Parquet file, by its content.
-
-    Raises:
-        DataError: it is neither that nor CSV.
-    """
-    kind = kind_of(path)
-    if kind == "text" and path.suffix.lower() == ".parquet":
-        raise DataError(f"table {path} cannot be read as Parquet: it does not begin as one")
-    if kind == "arrow":
-        raise DataError(f"{path} is an Arrow file: save it as CSV or Parquet (pandas, pyarrow)")
-    return kind == "parquet"
-
-
-@contextmanager
-def open_parquet(path: Path) -> Iterator[Any]:
-    """Open a Parquet file whose declared size is in bounds.
-
-    Raises:
-        DataError: it cannot be read, or declares what no table of flows has.
-        MissingExtra: pyarrow is not installed.
-    """
-    require("pyarrow", "train")
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            _require_bounds(path, file)
-            texts = [field.name for field in file.schema_arrow if _is_words(field.type)]
-        with parquet.ParquetFile(path, read_dictionary=texts) as file:
-            yield file
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"table {path} cannot be read as Parquet: {reason}") from error
-
-
-def _require_bounds(path: Path, file: Any) -> None:
-    found = file.metadata
-    if found.num_columns > MOST_COLUMNS:
-        raise too_many_columns(path, found.num_columns)
-    most = max(FREE_CELLS, MOST_CELLS_PER_BYTE * path.stat().st_size)
-    if found.num_rows * found.num_columns > most:
-        raise DataError(
-            f"{path} ({path.stat().st_size:,} bytes) declares {found.num_rows:,} rows, which no "
-            "real table of that size has: if you trust it, save it as CSV and give that"
-        )
-    largest = _largest_chunk(found)
-    if not 0 <= largest <= MOST_CHUNK_BYTES:
-        raise DataError(
-            f"{path} has {largest:,} bytes of a column in one row group, and {MOST_CHUNK_BYTES:,} "
-            "is the most: write it with smaller row groups (row_group_size=100000)"
-        )
-
-
-def _largest_chunk(found: Any) -> int:
-    """Bytes of the largest column of a row group, unpacked; a negative one counts first."""
-    groups = (found.row_group(i) for i in range(found.num_row_groups))
-    sizes = [
-        group.column(i).total_uncompressed_size
-        for group in groups
-        for i in range(found.num_columns)
-    ]
-    return max(sizes, key=lambda size: size if size >= 0 else 1 << 63, default=0)
-
-
-def _parquet_pieces(path: Path, wanted: Collection[int] | None) -> Iterator[Piece]:
-    with open_parquet(path) as file:
-        stored = file.schema_arrow
-        places = range(len(stored.names)) if wanted is None else sorted(wanted)
-        for place in places:
-            _require_flat(path, stored.field(place))
-        total, first = max(file.metadata.num_rows, 1), 1
-        names = [stored.names[place] for place in places]
-        for batch in file.iter_batches(PARQUET_PIECE_ROWS, columns=names):
-            columns = {p: _plain(batch.column(n)) for p, n in zip(places, names, strict=True)}
-            share = (first - 1 + len(batch)) / total
-            yield Piece(columns=columns, rows=len(batch), first=first, share=share, grouped=True)
-            first += len(batch)
-
-
-def _require_flat(path: Path, column: Any) -> None:
-    from pyarrow import types
-
-    if types.is_nested(column.type):
-        raise DataError(
-            f"{path}, column {column.name!r} holds {str(column.type)[:60]}, neither numbers nor "
-            "text: remove it, or give each of its values a column"
-        )
-
-
-def _is_words(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_binary(kind)
-    )
-
-
-def _plain(column: Any) -> Any:
-    """A column as numbers, or as the text that CSV would have."""
-    import pyarrow
-    from pyarrow import compute, types
-
-    kind = column.type
-    if types.is_dictionary(kind):
-        if _is_words(kind.value_type):  # stays so: a long text may stand in all rows
-            return column
-        return _plain(column.cast(kind.value_type))
-    if types.is_boolean(kind):
-        return compute.if_else(column, *pyarrow.array(["True", "False"]))
-    if types.is_duration(kind):
-        return column.cast(pyarrow.int64()).cast(pyarrow.float64(), safe=False)
-    if types.is_temporal(kind):
-        return column.cast(pyarrow.string())
-    return column.cast(pyarrow.float64(), safe=False) if _is_numeric(kind) else column
-
-
-def _is_numeric(kind: Any) -> bool:
-    from pyarrow import types
-
-    checks = (types.is_floating, types.is_integer, types.is_decimal, types.is_null)
-    return any(check(kind) for check in checks)
+def _stored_pieces(path: Path, wanted: Collection[int] | None) -> Iterator[Piece]:
+    with open_stored(path) as table:
+        places = range(len(table.names)) if wanted is None else sorted(wanted)
+        total, first = max(table.rows, 1), 1
+        for columns in table.columns(places, STORED_PIECE_ROWS):
+            rows = len(next(iter(columns.values()), ()))
+            share = (first - 1 + rows) / total
+            yield Piece(columns=columns, rows=rows, first=first, share=share, grouped=True)
+            first += rows
 
 
 def is_text(column: Any) -> bool:

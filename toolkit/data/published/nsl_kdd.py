@@ -6,9 +6,6 @@ CISDA 2009. A line has the 41 KDD'99 features, the attack's name and the difficu
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -24,6 +21,9 @@ from idskit.errors import DataError
 from idskit.schema import Feature, Schema
 from idskit.schemas.catalog import schema_named
 from idskit.schemas.kdd99_columns import BASIC, CONTENT, TRAFFIC
+from idskit.tables.content import open_text
+from idskit.tables.lines import PIECE_BYTES
+from idskit.tables.matrix import sha256_of
 
 SCHEMA = Schema(name="nsl-kdd", features=(*BASIC, *CONTENT, *TRAFFIC))
 HEADER = (*SCHEMA.names, "attack", "difficulty")
@@ -261,8 +261,7 @@ def read(path: Path) -> Records:
     Raises:
         DataError: not text, not 43 columns, or a value that does not belong in its column.
     """
-    content = path.read_bytes()
-    lines = _columns(_lines(_text(content, path)), path)
+    lines = _columns(_lines(_text(path)), path)
     features = dict(zip(HEADER, lines, strict=True))
     unlisted: Counter[str] = Counter()
     matrix = np.empty((len(lines[0]), len(SCHEMA)), np.float32)
@@ -279,20 +278,16 @@ def read(path: Path) -> Records:
         rows=matrix,
         attacks=np.array(_attacks(features["attack"], path)),
         unlisted=unlisted,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256_of(path),
     )
 
 
-def _text(content: bytes, path: Path) -> str:
-    """Return the text of a plain or gzip file; its first bytes say which it is."""
+def _text(path: Path) -> str:
+    """Return the text of a file, plain or packed, as far as tables grow."""
+    with open_text(path) as text:
+        content = b"".join(iter(lambda: text.read(PIECE_BYTES), b""))
     try:
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
         return content.decode("ascii")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} is a gzip file that is damaged or cut short: fetch it again"
-        ) from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} was given as an NSL-KDD text file, but byte {error.start} is not plain text: "
