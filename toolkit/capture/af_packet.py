@@ -6,16 +6,21 @@ The ring (Linux, Documentation/networking/packet_mmap.rst) is memory shared with
 blocks that change hands: the kernel fills one and hands it over when it is full or RETIRE_MS old;
 it is handed back when the reader asks for the next frames. Nothing is copied.
 
-What is seen is what the kernel saw: an interface that merges segments shows larger packets than
-were on the wire; the project's own profiles count them as what they stand for. PACKET_VNET_HDR
-would say their size, but with it kernels before 6.2 drop what its header cannot describe (merged
-UDP). A VLAN tag that the kernel took out of a frame is put back in its place, as capture tools do,
-so a frame here is the same bytes as in a file.
+A frame is what the kernel saw: where segments were merged (GRO, LRO) or are not cut yet (TSO), it
+is larger than those on the wire. PACKET_VNET_HDR has the kernel state their size, ``gso_size``. It
+is asked for since Linux 6.2, which can describe merged UDP with it: what its header cannot describe
+is dropped, and counted as dropped. See ``states_segments`` for the other condition. A VLAN tag that
+the kernel took out of a frame is put back in its place, as capture tools do, so a frame here is the
+same bytes as in a file.
 """
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import mmap
+import os
+import re
 import select
 import socket
 import struct
@@ -32,7 +37,7 @@ from idskit.capture.capture_file import CHUNK_FRAMES, WAIT_MS
 from idskit.capture.packet_filter import REJECT, assemble, attach
 from idskit.errors import CaptureError
 from idskit.kernels.compile import borrowed, kernel, signed
-from idskit.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN, Frames
+from idskit.packet import FRAME, NOT_MERGED, OFFLOADED, RIGHT, TCP, UDP, UNKNOWN, Frames
 
 BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
 RING_MB = 32
@@ -41,6 +46,7 @@ RETIRE_MS = 25  # a block that is not full changes hands after this
 # linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _RESERVE, _IGNORE_OUTGOING = 1, 5, 6, 10, 12, 23
+_SEGMENT_HEADER = 15  # PACKET_VNET_HDR
 _TPACKET_V3 = 2
 _PROMISCUOUS = 1
 _EVERY_PROTOCOL = 3
@@ -66,6 +72,10 @@ _MAC, _TAG, _TAG_PROTOCOL, _FRAME_HEADER = 24, 32, 36, 48
 _ALIGNMENT = 8  # of frame headers
 _READY, _NOT_SUMMED, _TAG_VALID, _TAG_PROTOCOL_VALID, _SUM_VALID = 1, 8, 0x10, 0x40, 0x80
 _TAG_BYTES = 4
+# struct virtio_net_hdr (linux/virtio_net.h), which ends where a frame begins.
+_SEGMENT_HEADER_BYTES = 10
+_GSO_TYPE, _GSO_SIZE = 1, 4
+_GSO_TCP4, _GSO_TCP6, _GSO_UDP, _GSO_ECN = 1, 4, 5, 0x80
 
 _NS = 10**9
 
@@ -134,7 +144,7 @@ class LiveCapture:
         self.is_stopped = False
         self._records = np.zeros(CHUNK_FRAMES, FRAME)
         self._socket = ring_socket
-        self._ring = _map_ring(ring_socket, blocks)
+        self._ring = _map_ring(ring_socket, blocks, states_segments(interface))
         self._first = self._held = 0  # block to read next; how many are read, not yet handed back
         self._link_type = _bind(ring_socket, interface, filter)
         self._events = select.poll()
@@ -261,15 +271,43 @@ def _packet_socket(interface: str) -> socket.socket:
         ) from None
 
 
-def _map_ring(ring_socket: socket.socket, blocks: int) -> Ring:
+def states_segments(interface: str) -> bool:
+    """Return whether the kernel can state the size of every segment that was merged.
+
+    Before Linux 6.2 it would drop merged UDP instead, and TCP that the network card merged (LRO).
+    Linux switches LRO off on an interface that forwards.
+    """
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    is_new = version is not None and tuple(map(int, version.groups())) >= _DESCRIBES_UDP
+    return is_new and not _merges_in_card(interface)
+
+
+_DESCRIBES_UDP = (6, 2)  # Linux
+_ETHTOOL, _GET_FLAGS, _LRO_FLAG = 0x8946, 0x25, 1 << 15  # linux/sockios.h, linux/ethtool.h
+
+
+def _merges_in_card(interface: str) -> bool:
+    """Return whether LRO is on; an interface that does not answer has no card."""
+    setting = ctypes.create_string_buffer(struct.pack("II", _GET_FLAGS, 0))
+    request = struct.pack("16sP", interface.encode(), ctypes.addressof(setting))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, _ETHTOOL, request)
+        except OSError:
+            return False
+    return bool(struct.unpack("II", setting.raw[:8])[1] & _LRO_FLAG)
+
+
+def _map_ring(ring_socket: socket.socket, blocks: int, has_sizes: bool) -> Ring:
     size = blocks * BLOCK_BYTES
     frame_bytes = 2048  # means nothing in this version, but the numbers must agree
     request = (BLOCK_BYTES, blocks, frame_bytes, size // frame_bytes, RETIRE_MS, 0, 0)
     ring_socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
     ring_socket.setsockopt(_SOL_PACKET, _RESERVE, _TAG_BYTES)
+    ring_socket.setsockopt(_SOL_PACKET, _SEGMENT_HEADER, int(has_sizes))
     ring_socket.setsockopt(_SOL_PACKET, _RX_RING, struct.pack("7I", *request))
     shared = mmap.mmap(ring_socket.fileno(), size, mmap.MAP_SHARED)
-    return ring_over(np.frombuffer(shared, np.uint8))
+    return ring_over(np.frombuffer(shared, np.uint8), has_sizes=has_sizes)
 
 
 def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int:
@@ -303,15 +341,17 @@ class Ring(NamedTuple):
     halves: NDArray[np.uint16]
     words: NDArray[np.uint32]
     blocks: int
+    has_sizes: bool  # a virtio_net_hdr lies in front of each frame
 
 
-def ring_over(octets: NDArray[np.uint8]) -> Ring:
-    """A ring of as many whole blocks as there are in ``octets``, which are not copied."""
+def ring_over(octets: NDArray[np.uint8], *, has_sizes: bool = False) -> Ring:
+    """Return a ring of as many whole blocks as there are in ``octets``, which are not copied."""
     return Ring(
         octets=octets,
         halves=octets.view(np.uint16),
         words=octets.view(np.uint32),
         blocks=len(octets) // BLOCK_BYTES,
+        has_sizes=has_sizes,
     )
 
 
@@ -375,7 +415,8 @@ def release(ring: Ring, first: int, count: int) -> None:
 @kernel
 def _bare(ring: Ring) -> Ring:
     """The same ring by pointers."""
-    return Ring(borrowed(ring.octets), borrowed(ring.halves), borrowed(ring.words), ring.blocks)
+    octets, halves, words = borrowed(ring.octets), borrowed(ring.halves), borrowed(ring.words)
+    return Ring(octets, halves, words, ring.blocks, ring.has_sizes)
 
 
 @kernel
@@ -393,17 +434,19 @@ def _half(ring: Ring, at: int) -> int:
 def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray[np.void]) -> bool:
     """Fill ``out`` with the frames of one block; False where one is not inside it."""
     offset = _word(ring, base + _BLOCK_FIRST)
+    headroom = _FRAME_HEADER + (_SEGMENT_HEADER_BYTES if ring.has_sizes else _TAG_BYTES)
     for i in range(frames):
         if not _is_header(offset):
             return False
         at = base + offset
         start, captured = offset + _half(ring, at + _MAC), _word(ring, at + _CAPTURED)
-        if start + captured > BLOCK_BYTES or start < offset + _FRAME_HEADER + _TAG_BYTES:
+        if start + captured > BLOCK_BYTES or start < offset + headroom:
             return False
         record = out[i]
         record["time_ns"] = _word(ring, at + _SECONDS) * _NS + _word(ring, at + _NANOSECONDS)
         record["link_type"] = link_type
         record["checksum"] = _checksum(_word(ring, at + _STATUS))
+        _put_segments(ring, base + start, record)  # before a tag is put where they are stated
         tag = _restore_tag(ring, at, base + start, captured, link_type)
         record["offset"] = base + start - tag
         record["captured"] = captured + tag
@@ -418,6 +461,20 @@ def _checksum(status: int) -> int:
     if status & _NOT_SUMMED:
         return OFFLOADED
     return RIGHT if status & _SUM_VALID else UNKNOWN
+
+
+@kernel
+def _put_segments(ring: Ring, start: int, record: np.void) -> None:
+    """Note which segments, of what payload, were merged into the frame at ``start``."""
+    record["gso_protocol"] = record["gso_size"] = 0
+    if ring.has_sizes:
+        header = start - _SEGMENT_HEADER_BYTES
+        kind = signed(ring.octets[header + _GSO_TYPE]) & ~_GSO_ECN
+        if kind in (_GSO_TCP4, _GSO_TCP6, _GSO_UDP):
+            record["gso_protocol"] = UDP if kind == _GSO_UDP else TCP
+            record["gso_size"] = _half(ring, header + _GSO_SIZE)
+        elif kind == 0:
+            record["gso_size"] = NOT_MERGED
 
 
 @kernel

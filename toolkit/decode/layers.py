@@ -413,7 +413,7 @@ def _clear_transport(row: np.void) -> None:
     row["flags"] = row["window"] = 0
     row["icmp_type"] = row["icmp_code"] = 0
     row["header_bytes"] = row["payload_bytes"] = row["cut_bytes"] = 0
-    row["checksum"] = row["mss"] = 0
+    row["checksum"] = row["mss"] = row["gso_size"] = 0
 
 
 @kernel
@@ -442,6 +442,16 @@ def decode_packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, ro
 
 
 @kernel
+def segment_size(record: np.void, row: np.void) -> int:
+    """Return the payload of each segment merged into a frame, as PACKET's ``gso_size``.
+
+    It is unknown of a tunnel's packets: the kernel merges what is inside of them.
+    """
+    is_inside = record["gso_protocol"] and record["gso_protocol"] != row["protocol"]
+    return 0 if is_inside else signed(record["gso_size"])
+
+
+@kernel
 def _decode(
     data: _Bytes, records: NDArray[np.void], out: NDArray[np.void], skipped: NDArray[np.int64]
 ) -> int:
@@ -461,5 +471,6 @@ def _decode(
         row["wire_bytes"], row["captured_bytes"] = record["wire"], record["captured"]
         if record["checksum"]:
             row["checksum"] = record["checksum"]
+        row["gso_size"] = segment_size(record, row)
         count += 1
     return count

@@ -60,6 +60,7 @@ from idskit.decode.layers import (
     decode_link,
     decode_packet,
     read_u16,
+    segment_size,
 )
 from idskit.kernels.compile import borrowed, inlined, kernel, signed
 from idskit.packet import FRAGMENT, ICMP, ICMPV6, Frames
@@ -177,6 +178,7 @@ def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, r
     row["wire_bytes"], row["captured_bytes"] = record["wire"], record["captured"]
     if record["checksum"]:
         row["checksum"] = record["checksum"]
+    row["gso_size"] = segment_size(record, row)
     return reason
 
 
