@@ -1,4 +1,4 @@
-"""A network interface to frames: the kernel's AF_PACKET ring, read where it lies.
+"""Read a network interface: frames in the AF_PACKET ring of the kernel, where they lie.
 
     interface ──> TPACKET_V3 ring ──> block headers walked by a kernel ──> Frames into the ring
 
@@ -6,12 +6,10 @@ The ring (Linux, Documentation/networking/packet_mmap.rst) is memory shared with
 blocks that change hands: the kernel fills one and hands it over when it is full or RETIRE_MS old;
 it is handed back when the reader asks for the next frames. Nothing is copied.
 
-A frame is what the kernel saw: where segments were merged (GRO, LRO) or are not cut yet (TSO), it
-is larger than those on the wire. PACKET_VNET_HDR has the kernel state their size, ``gso_size``. It
-is asked for since Linux 6.2, which can describe merged UDP with it: what its header cannot describe
-is dropped, and counted as dropped. See ``states_segments`` for the other condition. A VLAN tag that
-the kernel took out of a frame is put back in its place, as capture tools do, so a frame here is the
-same bytes as in a file.
+A frame is what the kernel saw. Where segments were merged (GRO, LRO) or are not cut yet (TSO), it
+is larger than the frames on the wire; ``states_segments`` says when the ring states their size. A
+VLAN tag that the kernel took out of a frame is put back in its place, as capture tools do, so a
+frame here has the same bytes as in a file.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ _LINK_TYPES = {
 def open_interface(
     interface: str, *, ring_mb: int = RING_MB, filter: str | None = None
 ) -> LiveCapture:
-    """Open a network interface, promiscuously; only what comes after this is read.
+    """Open a network interface in promiscuous mode; only frames from now on are read.
 
     Args:
         interface: its name, such as ``eth0``.
@@ -94,16 +92,16 @@ def open_interface(
 
 
 def interface_names() -> list[str]:
-    """Names of the network interfaces of this machine (of this network namespace)."""
+    """Return the names of the network interfaces of this machine (or network namespace)."""
     return sorted(name for _, name in socket.if_nameindex())
 
 
 class LiveCapture:
-    """An interface being read.
+    """An open interface.
 
     Attributes:
         interfaces: its name.
-        seen: frames handed on so far.
+        seen: frames yielded so far.
         dropped: frames that the kernel dropped, because the ring was full.
         truncated: why frames ended although nobody stopped them, or empty.
         is_stopped: ``stop`` was called, or the interface disappeared.
@@ -134,25 +132,25 @@ class LiveCapture:
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
         return self.interfaces[0]
 
     def fileno(self) -> int:
-        """The descriptor that there is something to read from."""
+        """Return the descriptor that is readable when there are frames."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Stop capturing; frames handed on before are gone."""
+        """Stop capturing; frames yielded before are gone."""
         self.is_stopped = True
         self._socket.close()
         self._ring = ring_over(np.zeros(0, np.uint8))  # unmapped with the last reference
 
     def stop(self) -> None:
-        """Let ``frames`` end with what has come until now; signal handlers may call this."""
+        """End ``frames`` after what has come until now; signal handlers may call this."""
         self.is_stopped = True
 
     def frames(self) -> Iterator[Frames]:
-        """Yield frames as they come, and none at all each time that ``wait_ms`` passed in silence.
+        """Yield frames as they come, and an empty chunk after each ``wait_ms`` of silence.
 
         Ends after ``stop``, or when the interface disappears: ``truncated`` then says so. A frame's
         bytes are gone when the next frames are asked for.
@@ -169,7 +167,7 @@ class LiveCapture:
         yield from self.rest()
 
     def take(self) -> Frames:
-        """The frames that are here, maybe none, until ``hand_back``.
+        """Return the frames that are here, maybe none; they stay until ``hand_back``.
 
         Raises:
             CaptureError: the ring is not as the kernel documents it.
@@ -178,13 +176,13 @@ class LiveCapture:
         return Frames(data=self._ring.octets, records=self._records[:count])
 
     def hand_back(self) -> None:
-        """Let the kernel have the memory of what was taken."""
+        """Hand the memory of the frames taken back to the kernel."""
         release(self._ring, self._first, self._held)
         self._first = (self._first + self._held) % self._ring.blocks
         self._held = 0
 
     def rest(self) -> Iterator[Frames]:
-        """Let no more frames in, and yield those that came."""
+        """Refuse further frames, and yield those that came."""
         self._refuse()
         frames = self.take()
         while self._held:  # blocks, of which one may have no frames
@@ -193,7 +191,7 @@ class LiveCapture:
             frames = self.take()
 
     def now_us(self) -> int:
-        """The clock that the frames' times are of, in microseconds since the epoch."""
+        """Return the time by the frames' clock, in microseconds since the epoch."""
         return time.time_ns() // 1000
 
     def _walk(self, records: NDArray[np.void]) -> int:
@@ -208,7 +206,7 @@ class LiveCapture:
         return count
 
     def _count_drops(self) -> None:
-        """Reading the counters resets them."""
+        """Add the frames dropped since the last call; reading the counters resets them."""
         counters = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
         self.dropped += struct.unpack("3I", counters)[1]
 
@@ -218,14 +216,14 @@ class LiveCapture:
                 self.check()
 
     def check(self) -> None:
-        """An interface that went down may come up again; one that went away does not."""
+        """Stop where the interface went away; one that only went down may come up again."""
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears it
         if not self._socket.getsockname()[0]:
             self.truncated = f"interface {self.name} disappeared"
             self.is_stopped = True
 
     def _refuse(self) -> None:
-        """Let no more frames in, and wait until the last block has changed hands."""
+        """Refuse further frames, and wait until the last block has changed hands."""
         attach(self._socket, REJECT)
         time.sleep(3 * RETIRE_MS / 1000)
 
@@ -242,7 +240,7 @@ def _require_interface(interface: str) -> None:
 
 
 def _packet_socket(interface: str) -> socket.socket:
-    """A socket that receives nothing until it is bound."""
+    """Return a socket that receives nothing until it is bound."""
     try:
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
@@ -254,10 +252,13 @@ def _packet_socket(interface: str) -> socket.socket:
 
 
 def states_segments(interface: str) -> bool:
-    """Return whether the kernel can state the size of every segment that was merged.
+    """Return whether the ring can state the size of merged segments, and lose no frame by it.
 
-    Before Linux 6.2 it would drop merged UDP instead, and TCP that the network card merged (LRO).
-    Linux switches LRO off on an interface that forwards.
+    PACKET_VNET_HDR has the kernel put it in front of each frame (``gso_size``), but the kernel
+    drops what that header cannot describe, and counts it as dropped: before Linux 6.2 merged UDP,
+    and always TCP that the network card merged (LRO, which Linux switches off on an interface that
+    forwards). So neither is asked for it. What else it drops is rare: SCTP that a program on this
+    machine sends, and UDP that a virtual machine leaves to the host to be fragmented.
     """
     version = re.match(r"(\d+)\.(\d+)", os.uname().release)
     is_new = version is not None and tuple(map(int, version.groups())) >= _DESCRIBES_UDP
@@ -269,7 +270,7 @@ _ETHTOOL, _GET_FLAGS, _LRO_FLAG = 0x8946, 0x25, 1 << 15  # linux/sockios.h, linu
 
 
 def _merges_in_card(interface: str) -> bool:
-    """Return whether LRO is on; an interface that does not answer has no card."""
+    """Return whether LRO is on; an interface without such a setting has no card."""
     setting = ctypes.create_string_buffer(struct.pack("II", _GET_FLAGS, 0))
     request = struct.pack("16sP", interface.encode(), ctypes.addressof(setting))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -293,7 +294,7 @@ def _map_ring(ring_socket: socket.socket, blocks: int, has_sizes: bool) -> Ring:
 
 
 def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int:
-    """Begin to capture: the link type of the frames to come."""
+    """Begin to capture; return the link type of the frames to come."""
     ring_socket.bind((interface, 0))  # of no protocol: nothing comes before the filter is there
     hardware = ring_socket.getsockname()[3]
     if hardware not in _LINK_TYPES:

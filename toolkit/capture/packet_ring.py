@@ -1,4 +1,4 @@
-"""The ring of an AF_PACKET socket, walked by a kernel: memory shared with the kernel of Linux.
+"""Walk the ring of an AF_PACKET socket: memory shared with the kernel of Linux.
 
     block ──> header of each frame (time, lengths, VLAN tag, checksum, segments) ──> FRAME records
 
@@ -37,7 +37,7 @@ _NS = 10**9
 
 
 class Ring(NamedTuple):
-    """One memory, seen as numbers of three sizes, in the byte order of the machine."""
+    """One memory, as numbers of three sizes in the byte order of the machine."""
 
     octets: NDArray[np.uint8]
     halves: NDArray[np.uint16]
@@ -58,7 +58,7 @@ def ring_over(octets: NDArray[np.uint8], *, has_sizes: bool = False) -> Ring:
 
 
 def _fence() -> None:
-    """Keep the processor from moving reads and writes across; the kernel may run on another."""
+    """Keep the processor from moving reads and writes across; the kernel may run on another one."""
 
 
 @overload(_fence, inline="always")
@@ -85,8 +85,7 @@ def walk(
     """Fill ``out`` with the frames of the blocks that are here: ``limit`` at most, from ``first``.
 
     Returns:
-        Records filled, blocks read, and whether all of these were sound: no number in them is
-        trusted, and a frame that does not lie inside its block ends the walk.
+        Number of records filled, number of blocks read, and whether all of these were sound.
     """
     count, most, ring = 0, BLOCK_BYTES // _FRAME_HEADER, _bare(shared)
     for read in range(min(limit, ring.blocks)):
@@ -116,25 +115,26 @@ def release(ring: Ring, first: int, count: int) -> None:
 
 @kernel
 def _bare(ring: Ring) -> Ring:
-    """The same ring by pointers."""
+    """Return the ring as raw pointers."""
     octets, halves, words = borrowed(ring.octets), borrowed(ring.halves), borrowed(ring.words)
     return Ring(octets, halves, words, ring.blocks, ring.has_sizes)
 
 
 @kernel
 def _word(ring: Ring, at: int) -> int:
-    """The number at a multiple of 4; the caller knows that it is inside the ring."""
+    """Return the number at a multiple of 4; the caller knows that it is inside the ring."""
     return signed(ring.words[at >> 2])
 
 
 @kernel
 def _half(ring: Ring, at: int) -> int:
+    """Return the number at a multiple of 2; the caller knows that it is inside the ring."""
     return signed(ring.halves[at >> 1])
 
 
 @kernel
 def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray[np.void]) -> bool:
-    """Fill ``out`` with the frames of one block; False where one is not inside it."""
+    """Fill ``out`` with the frames of one block; return whether all are inside it."""
     offset = _word(ring, base + _BLOCK_FIRST)
     headroom = _FRAME_HEADER + (_SEGMENT_HEADER_BYTES if ring.has_sizes else TAG_BYTES)
     for i in range(frames):
@@ -159,7 +159,7 @@ def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray
 
 @kernel
 def _checksum(status: int) -> int:
-    """What the kernel says of a frame's checksum: its own are yet to be summed by the card."""
+    """Return what the kernel says of a checksum; the card is yet to sum frames sent here."""
     if status & _NOT_SUMMED:
         return OFFLOADED
     return RIGHT if status & _SUM_VALID else UNKNOWN
@@ -167,7 +167,7 @@ def _checksum(status: int) -> int:
 
 @kernel
 def _put_segments(ring: Ring, start: int, record: np.void) -> None:
-    """Note which segments, of what payload, were merged into the frame at ``start``."""
+    """Store which segments, and of what payload, were merged into the frame at ``start``."""
     record["gso_protocol"] = record["gso_size"] = 0
     if ring.has_sizes:
         header = start - _SEGMENT_HEADER_BYTES
@@ -181,14 +181,14 @@ def _put_segments(ring: Ring, start: int, record: np.void) -> None:
 
 @kernel
 def _is_header(offset: int) -> bool:
-    """Whether a frame's header can lie there."""
+    """Return whether a frame's header can lie at ``offset``."""
     inside = _BLOCK_HEADER <= offset <= BLOCK_BYTES - _FRAME_HEADER
     return inside and offset % _ALIGNMENT == 0
 
 
 @kernel
 def _restore_tag(ring: Ring, at: int, start: int, captured: int, link_type: int) -> int:
-    """Put the VLAN tag back behind the addresses, which move to the front: bytes added."""
+    """Put the VLAN tag back behind the addresses, which move to the front; return its bytes."""
     status = _word(ring, at + _STATUS)
     if not status & _TAG_VALID or link_type != 1 or captured < 12:
         return 0

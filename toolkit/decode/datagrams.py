@@ -1,16 +1,16 @@
-"""Datagrams of which fragments are missing: what has come of each, within a memory budget.
+"""Keep datagrams of which fragments are missing, within a memory budget.
 
-    PIECE of a datagram ──> slot, among the 64 of its source ──> units that came, first 256 bytes
+    fragment ──> slot, among the 64 of its source ──> units received, first 256 bytes
 
-A table of sets: the source address, hashed with a secret, chooses one of the sets, and a set holds
-64 datagrams. So whoever floods from one address pushes out what came from the few that share its
-set, and he cannot choose which these are; a flood of forged sources pushes out the oldest of all.
-Within a set the slots are a ring: a new datagram takes the place of the oldest. One list of all
-datagrams, oldest first, finds those whose time is over.
+The table consists of sets of 64 slots. The source address, hashed with a secret, chooses the set.
+So whoever floods from one address evicts only what came from the few sources that share its set,
+and cannot choose these; a flood of forged sources evicts the oldest datagrams of all. Within a set
+the slots are a ring: a new datagram takes the slot of the oldest. One list of all datagrams, oldest
+first, finds those whose time is over.
 
 Where fragments overlap, the bytes that came first stay (the policy "first" of Novak, "Target-Based
 Fragmentation Reassembly", 2005; for a header, which is at offset 0, BSD does the same), and what
-lies past the end that the first last fragment gave is ignored. Hosts differ: Linux since 4.19, and
+lies past the end that the first last fragment stated is ignored. Hosts differ: Linux since 4.19 and
 every IPv6 host (RFC 5722), discard such a datagram. A fragment that brings nothing new is a
 repetition, as in Linux, unless its bytes contradict those that are kept.
 """
@@ -94,7 +94,7 @@ STATE = np.dtype(
 
 
 class Datagrams(NamedTuple):
-    """The arrays; inside the kernels, raw pointers to them."""
+    """The arrays of the table; kernels get raw pointers to them."""
 
     state: _Records  # (1,) STATE
     keys: NDArray[np.int64]  # secret of the hash
@@ -106,7 +106,7 @@ class Datagrams(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What a fragment says of itself: key, place in its datagram, place in its frame."""
+    """A fragment: key of its datagram, position in it, position in the captured bytes."""
 
     src_high: np.uint64
     src_low: np.uint64
@@ -130,7 +130,7 @@ class Piece(NamedTuple):
 
 
 def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
-    """Make an empty table of as many sets as fit into ``memory_bytes``, at least one."""
+    """Return an empty table of as many sets as fit into ``memory_bytes``, at least one."""
     sets = max(memory_bytes // (SLOTS * _bytes_each()), 1)
     slots = sets * SLOTS
     state = np.zeros(1, STATE)
@@ -148,7 +148,7 @@ def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
 
 
 def bytes_of(datagrams: Datagrams) -> int:
-    """Sum up what the arrays take once all slots have been used."""
+    """Return the memory that the arrays take once all slots have been used."""
     return sum(array.nbytes for array in datagrams)
 
 
@@ -158,7 +158,7 @@ def _bytes_each() -> int:
 
 @kernel
 def bare_datagrams(datagrams: Datagrams) -> Datagrams:
-    """The same table by pointers: how an entry kernel hands it to the others."""
+    """Return the table as raw pointers, which an entry kernel passes to the others."""
     return Datagrams(
         rows(datagrams.state),
         borrowed(datagrams.keys),
@@ -175,14 +175,14 @@ def bare_datagrams(datagrams: Datagrams) -> Datagrams:
 
 @kernel
 def set_of(datagrams: Datagrams, piece: Piece) -> int:
-    """Number of the set that the piece's source hashes to."""
+    """Return the number of the set that the fragment's source hashes to."""
     total = address_sum(datagrams.keys, 0, piece.src_high, piece.src_low)
     return int(scrambled(total + datagrams.keys[13]) % signed(datagrams.state[0]["sets"]))
 
 
 @kernel
 def tag_of_piece(datagrams: Datagrams, piece: Piece) -> int:
-    """Hash the key, apart from the VLAN."""
+    """Hash the key of a fragment, apart from the VLAN."""
     keys = datagrams.keys
     total = address_sum(keys, 0, piece.src_high, piece.src_low)
     total += address_sum(keys, 6, piece.dst_high, piece.dst_low)
@@ -192,7 +192,7 @@ def tag_of_piece(datagrams: Datagrams, piece: Piece) -> int:
 
 @kernel
 def find_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
-    """Slot of the piece's datagram, or -1."""
+    """Return the slot of the fragment's datagram, or -1."""
     first = SLOTS * home
     found = equal(datagrams.tags, first, tag) & datagrams.sets[home]["used"]
     while found:
@@ -220,20 +220,20 @@ def _is_part(datagram: _Record, piece: Piece) -> bool:
 
 @kernel
 def next_slot(datagrams: Datagrams, home: int) -> int:
-    """The slot that the next new datagram of this set takes."""
+    """Return the slot that the next new datagram of this set takes."""
     return SLOTS * home + signed(datagrams.sets[home]["head"])
 
 
 @kernel
 def is_used(datagrams: Datagrams, slot: int) -> bool:
-    """Whether a slot holds a datagram."""
+    """Return whether a slot holds a datagram."""
     used = datagrams.sets[slot // SLOTS]["used"]
     return bool(used & bit(slot % SLOTS))
 
 
 @kernel
 def begin_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
-    """Begin a datagram in the next slot, which is free."""
+    """Begin a datagram in the next slot, which is free; return the slot."""
     slot, found = next_slot(datagrams, home), datagrams.sets[home]
     found["used"] |= bit(found["head"])
     found["head"] = (found["head"] + 1) % SLOTS
@@ -257,7 +257,7 @@ def _put_tag(tags: NDArray[np.uint32], slot: int, tag: int) -> None:
 
 @kernel
 def clear_datagram(datagrams: Datagrams, slot: int) -> None:
-    """Let nothing of a datagram have come."""
+    """Clear what was received of a datagram."""
     datagram = datagrams.records[slot]
     datagram["end"] = -1
     datagram["units"] = datagram["fragments"] = datagram["repeats"] = 0
@@ -277,7 +277,7 @@ def _clear_bytes(units: NDArray[np.uint64], headers: _Bytes, slot: int) -> None:
 
 @kernel
 def keep_as_whole(datagrams: Datagrams, slot: int) -> None:
-    """Keep the key of a datagram that came whole: late repetitions of its fragments are known."""
+    """Keep the key of a complete datagram, so that late repetitions are recognised."""
     datagram = datagrams.records[slot]
     datagram["before"], datagram["opening"] = datagram["fragments"], opening(datagrams, slot)
     clear_datagram(datagrams, slot)
@@ -285,14 +285,14 @@ def keep_as_whole(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def begin_anew(datagrams: Datagrams, slot: int) -> None:
-    """Begin anew with a datagram that came whole twice: a third one is no repetition."""
+    """Begin anew with a datagram that was complete twice: a third one is no repetition."""
     datagrams.records[slot]["before"] = 0
     clear_datagram(datagrams, slot)
 
 
 @kernel
 def is_repetition(datagrams: Datagrams, slot: int) -> bool:
-    """Whether all in a slot are late repetitions of the datagram that came whole in it before."""
+    """Return whether a slot holds only late repetitions of its last complete datagram."""
     datagram = datagrams.records[slot]
     if datagram["fragments"] > datagram["before"]:
         return False
@@ -312,7 +312,7 @@ def free_datagram(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def _push(datagrams: Datagrams, slot: int) -> None:
-    """Make a datagram the newest."""
+    """Append a datagram to the list as the newest."""
     state, datagram = datagrams.state[0], datagrams.records[slot]
     tail = state["newest"]
     datagram["previous"], datagram["next"] = tail, -1
@@ -325,7 +325,7 @@ def _push(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def _pull(datagrams: Datagrams, slot: int) -> None:
-    """Take a datagram out of the list."""
+    """Unlink a datagram from the list."""
     state, datagram = datagrams.state[0], datagrams.records[slot]
     previous, following = datagram["previous"], datagram["next"]
     if previous < 0:
@@ -340,7 +340,7 @@ def _pull(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def is_over(datagrams: Datagrams, slot: int, now: int) -> bool:
-    """Whether a datagram's time is over, whichever way time went."""
+    """Return whether a datagram's time is over, in whichever direction time went."""
     return bool(abs(now - datagrams.records[slot]["first_us"]) > TIMEOUT_US)
 
 
@@ -371,7 +371,7 @@ def add_fragment(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) ->
 
 @kernel
 def _add_bytes(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) -> bool:
-    """Note which bytes a fragment brings; True if it contradicts or overlaps an earlier one."""
+    """Mark the bytes of a fragment; return whether it contradicts or overlaps earlier ones."""
     datagram = datagrams.records[slot]
     contradicts = piece.is_last and _note_end(datagrams, slot, piece.offset + piece.size)
     first, end = piece.offset // UNIT, _units(piece.offset + piece.size)
@@ -391,7 +391,7 @@ def _units(size: int) -> int:
 
 @kernel
 def _note_end(datagrams: Datagrams, slot: int, end: int) -> bool:
-    """Note where the datagram ends; True if that contradicts what came before."""
+    """Store where the datagram ends; return whether that contradicts earlier fragments."""
     datagram = datagrams.records[slot]
     if datagram["end"] >= 0:
         return bool(datagram["end"] != end)
@@ -417,7 +417,7 @@ def _mark(units: NDArray[np.uint64], base: int, first: int, end: int) -> int:
 
 @kernel
 def _count(units: NDArray[np.uint64], base: int, end: int) -> int:
-    """Count the units before ``end`` that came."""
+    """Return how many units before ``end`` were received."""
     found = 0
     for first in range(0, end, 64):
         size = min(64, end - first)
@@ -427,7 +427,7 @@ def _count(units: NDArray[np.uint64], base: int, end: int) -> int:
 
 @kernel
 def _keep_header(headers: _Bytes, base: int, data: _Bytes, piece: Piece) -> bool:
-    """Keep the bytes of the first units; True if they differ from those that came first."""
+    """Keep the bytes of the first units; return whether they contradict earlier ones."""
     differs = False
     for unit in range(piece.offset // UNIT, _HEADER_UNITS):
         at = piece.at + unit * UNIT - piece.offset
@@ -455,7 +455,7 @@ def _keep_unit(headers: _Bytes, base: int, unit: int, data: _Bytes, at: int, siz
 
 @kernel
 def is_whole(datagrams: Datagrams, slot: int) -> bool:
-    """Whether all has come, and no more than an IP packet can have."""
+    """Return whether all was received, and no more than an IP packet can have."""
     datagram = datagrams.records[slot]
     end, header = signed(datagram["end"]), signed(datagram["header"])
     most = LARGEST - header + (40 if datagram["ip_version"] == 6 else 0)
@@ -464,20 +464,20 @@ def is_whole(datagrams: Datagrams, slot: int) -> bool:
 
 @kernel
 def is_endless(datagram: _Record) -> bool:
-    """Whether fragments go on coming that bring nothing new, more than any network repeats."""
+    """Return whether fragments are repeated more often than any network repeats them."""
     return bool(datagram["repeats"] > datagram["units"] + SPARE_REPEATS)
 
 
 @kernel
 def size_of(datagram: _Record) -> int:
-    """Bytes that came, of what IP carries."""
+    """Return the bytes received of what IP carries."""
     came, end = signed(datagram["units"]) * UNIT, signed(datagram["end"])
     return came if end < 0 else min(came, end)
 
 
 @kernel
 def known_bytes(datagrams: Datagrams, slot: int) -> int:
-    """How many bytes from the first on are known, at most HEADER_BYTES."""
+    """Return how many bytes from the first on are known, at most HEADER_BYTES."""
     counts = slot * HEADER_ROOM + HEADER_BYTES
     for unit in range(_HEADER_UNITS):
         known = signed(datagrams.headers[counts + unit])
@@ -488,7 +488,7 @@ def known_bytes(datagrams: Datagrams, slot: int) -> int:
 
 @kernel
 def opening(datagrams: Datagrams, slot: int) -> np.uint64:
-    """The first unit as a number."""
+    """Return the first unit as a number."""
     number = np.uint64(0)
     for at in range(slot * HEADER_ROOM, slot * HEADER_ROOM + UNIT):
         number = (number << np.uint64(8)) | np.uint64(datagrams.headers[at])

@@ -1,4 +1,4 @@
-"""Frames to packets: link layer, IP and transport headers read into PACKET rows.
+"""Decode frames: link layer, IP and transport headers, read into PACKET rows.
 
     frame ──> link (Ethernet, cooked, raw, ...) ──> IPv4, IPv6 ──> TCP, UDP, SCTP, ICMP ──> row
 
@@ -96,7 +96,7 @@ def _u64(data: _Bytes, at: int) -> np.uint64:
 
 @kernel
 def _ip_of_nibble(data: _Bytes, at: int, end: int, otherwise: int) -> int:
-    """IP version that the first four bits claim, where nothing else tells it."""
+    """Return the IP version that the first four bits claim, where nothing else states it."""
     if at >= end:
         return _TRUNCATED_IP
     version = _u8(data, at) >> 4
@@ -105,7 +105,7 @@ def _ip_of_nibble(data: _Bytes, at: int, end: int, otherwise: int) -> int:
 
 @kernel
 def _mpls(data: _Bytes, at: int, end: int) -> tuple[int, int]:
-    """Label stack, RFC 3032: what follows the bottom label is guessed as routers do."""
+    """Skip an MPLS label stack (RFC 3032); guess what follows it as routers do."""
     bottom = False
     while not bottom:
         if end - at < 4:
@@ -117,7 +117,7 @@ def _mpls(data: _Bytes, at: int, end: int) -> tuple[int, int]:
 
 @kernel
 def _ppp(data: _Bytes, at: int, end: int) -> tuple[int, int]:
-    """Protocol field, RFC 1661: one byte if odd, else two."""
+    """Read the protocol field of PPP (RFC 1661): one byte if odd, else two."""
     if end - at < 2:
         return _TRUNCATED_LINK, at
     size = 1 if _u8(data, at) & 1 else 2
@@ -128,7 +128,7 @@ def _ppp(data: _Bytes, at: int, end: int) -> tuple[int, int]:
 
 @kernel
 def _pppoe(data: _Bytes, at: int, end: int) -> tuple[int, int]:
-    """Session stage, RFC 2516: six bytes, then PPP."""
+    """Skip the six bytes of a PPPoE session header (RFC 2516), and read PPP."""
     if end - at < 6:
         return _TRUNCATED_LINK, at
     return _ppp(data, at + 6, end)
@@ -136,18 +136,19 @@ def _pppoe(data: _Bytes, at: int, end: int) -> tuple[int, int]:
 
 @kernel
 def _is_snap(data: _Bytes, at: int, end: int) -> bool:
-    """IEEE 802.2 LLC and SNAP with an EtherType behind it, RFC 1042."""
+    """Return whether an EtherType follows behind IEEE 802.2 LLC and SNAP (RFC 1042)."""
     return end - at >= 8 and _u32(data, at) == 0xAAAA0300 and read_u16(data, at + 4) == 0
 
 
 @kernel
 def _is_vlan(ethertype: int) -> bool:
+    """Return whether an EtherType announces a VLAN tag."""
     return ethertype in (0x8100, 0x88A8, 0x9100)  # 802.1Q, 802.1ad, the older QinQ
 
 
 @kernel
 def _network(data: _Bytes, ethertype: int, at: int, end: int) -> _Layer:
-    """What an EtherType announces, after any VLAN tags and SNAP headers."""
+    """Find what an EtherType announces, behind any VLAN tags and SNAP headers."""
     vlan = 0
     while ethertype <= 1500 or _is_vlan(ethertype):
         if ethertype <= 1500:  # a length, IEEE 802.3
@@ -181,7 +182,7 @@ def _ip_of_ethertype(data: _Bytes, ethertype: int, at: int, end: int) -> tuple[i
 
 @kernel
 def _framed(data: _Bytes, at: int, end: int, ethertype_at: int, header: int) -> _Layer:
-    """Link headers of a fixed size with an EtherType in a fixed place."""
+    """Skip a link header of fixed size with an EtherType at a fixed offset."""
     if end - at < header:
         return _TRUNCATED_LINK, at, 0
     return _network(data, read_u16(data, at + ethertype_at), at + header, end)
@@ -189,7 +190,7 @@ def _framed(data: _Bytes, at: int, end: int, ethertype_at: int, header: int) -> 
 
 @kernel
 def _bsd_loopback(data: _Bytes, at: int, end: int) -> _Layer:
-    """Address family in the byte order of whichever machine captured."""
+    """Read an address family in the byte order of whichever machine captured it."""
     if end - at < 4:
         return _TRUNCATED_LINK, at, 0
     family = _u8(data, at) | _u8(data, at + 3)  # one of the two is 0 in either order
@@ -199,7 +200,7 @@ def _bsd_loopback(data: _Bytes, at: int, end: int) -> _Layer:
 
 @kernel
 def _serial(data: _Bytes, at: int, end: int) -> _Layer:
-    """PPP with or without the address and control bytes of HDLC-like framing, RFC 1662."""
+    """Read PPP, with or without the two bytes of HDLC-like framing (RFC 1662)."""
     if end - at >= 2 and read_u16(data, at) == 0xFF03:
         at += 2
     version, at = _ppp(data, at, end)
@@ -208,7 +209,7 @@ def _serial(data: _Bytes, at: int, end: int) -> _Layer:
 
 @kernel
 def _wifi(data: _Bytes, at: int, end: int) -> _Layer:
-    """IEEE 802.11 data frames that are neither encrypted nor aggregated."""
+    """Read an IEEE 802.11 data frame that is neither encrypted nor aggregated."""
     if end - at < 24:
         return _TRUNCATED_LINK, at, 0
     kind, flags = _u8(data, at), _u8(data, at + 1)
@@ -264,7 +265,10 @@ def _rare_link(data: _Bytes, at: int, end: int, link_type: int) -> _Layer:
 
 @kernel
 def _ipv4(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
-    """RFC 791. Total length 0 is what segmentation offload leaves: the frame tells the length."""
+    """Read an IPv4 header (RFC 791).
+
+    Total length 0 is what segmentation offload leaves: the length is then that of the frame.
+    """
     if end - at < 20:
         return _TRUNCATED_IP, at, end
     header, total = (_u8(data, at) & 15) * 4, read_u16(data, at + 2)
@@ -287,7 +291,10 @@ def _ipv4(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
 
 @kernel
 def _ipv6(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
-    """RFC 8200. Payload length 0 with a payload: a jumbogram or segmentation offload, as above."""
+    """Read an IPv6 header (RFC 8200).
+
+    Payload length 0 before a payload is a jumbogram or what segmentation offload leaves.
+    """
     if end - at < 40:
         return _TRUNCATED_IP, at, end
     if _u8(data, at) >> 4 != 6:
@@ -308,7 +315,7 @@ def _ipv6(data: _Bytes, at: int, end: int, wire: int, row: np.void) -> _Layer:
 
 @kernel
 def _is_extension(protocol: int) -> bool:
-    """Hop-by-hop options, routing, fragment, authentication, destination options."""
+    """Return whether a protocol is an IPv6 extension header that is walked."""
     return protocol in (0, 43, 44, 51, 60)
 
 
@@ -316,7 +323,7 @@ def _is_extension(protocol: int) -> bool:
 def _extensions(
     data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row: np.void
 ) -> tuple[int, int]:
-    """Walk the extension headers, RFC 8200, 4: (protocol or reason, position behind them)."""
+    """Walk the extension headers (RFC 8200, 4); return protocol or reason, and the end."""
     while _is_extension(protocol) and row["fragment"] != 2:
         if min(end, ip_end) - at < 8:
             return _cut(ip_end - at < 8, _BAD_IP_HEADER, _TRUNCATED_IP), at
@@ -341,7 +348,7 @@ def _extension_size(protocol: int, length: int) -> int:
 
 @kernel
 def _cut(bad: bool, bad_reason: int, truncated_reason: int) -> int:
-    """Whose fault it is that a header does not fit: the packet's or the capture's."""
+    """Return the reason why a header does not fit: the packet is bad, or the capture cut it."""
     return bad_reason if bad else truncated_reason
 
 
@@ -350,7 +357,7 @@ def _cut(bad: bool, bad_reason: int, truncated_reason: int) -> int:
 
 @kernel
 def _tcp(data: _Bytes, at: int, row: np.void) -> int:
-    """RFC 9293, 3.1."""
+    """Read a TCP header (RFC 9293, 3.1); return its size in bytes."""
     row["sequence"], row["acknowledgement"] = _u32(data, at + 4), _u32(data, at + 8)
     row["flags"] = _u8(data, at + 13)
     row["window"] = read_u16(data, at + 14)
@@ -359,7 +366,7 @@ def _tcp(data: _Bytes, at: int, row: np.void) -> int:
 
 @kernel
 def _smallest_header(protocol: int) -> int:
-    """Bytes of the header that must be there, 0 for a protocol that is not looked into."""
+    """Return the bytes of header that must be there, 0 for a protocol that is not read."""
     if protocol == TCP:
         return 20
     if protocol == UDP:
@@ -371,7 +378,7 @@ def _smallest_header(protocol: int) -> int:
 
 @kernel
 def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row: np.void) -> int:
-    """Fill the transport fields; 0 or a reason.
+    """Fill the transport fields; return 0, or the reason why they cannot be filled.
 
     TCP options that the capture cut off do not matter: everything read here precedes them.
     """
@@ -398,7 +405,7 @@ def _transport(data: _Bytes, protocol: int, at: int, end: int, ip_end: int, row:
 
 @kernel
 def _mss(data: _Bytes, at: int, end: int) -> int:
-    """Maximum segment size among TCP options, RFC 9293, 3.2; 0 if there is none."""
+    """Return the maximum segment size among TCP options (RFC 9293, 3.2), or 0."""
     while at + 4 <= end and data[at] != 0:
         if data[at] == 2:
             return read_u16(data, at + 2)
@@ -418,7 +425,7 @@ def _clear_transport(row: np.void) -> None:
 
 @kernel
 def decode_packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, row: np.void) -> int:
-    """Decode one frame into ``row``; 0 or a reason, with the row half-written.
+    """Decode one frame into ``row``; return 0, or a reason with the row half-written.
 
     ``wire`` is where the frame ended on the wire: behind ``end`` where the capture cut it.
     """
@@ -443,9 +450,9 @@ def decode_packet(data: _Bytes, at: int, end: int, wire: int, link_type: int, ro
 
 @kernel
 def segment_size(record: np.void, row: np.void) -> int:
-    """Return the payload of each segment merged into a frame, as PACKET's ``gso_size``.
+    """Return the payload of each segment merged into a frame, as ``gso_size`` of PACKET.
 
-    It is unknown of a tunnel's packets: the kernel merges what is inside of them.
+    The size is unknown for a tunnel: the kernel merges the packets inside of it.
     """
     is_inside = record["gso_protocol"] and record["gso_protocol"] != row["protocol"]
     return 0 if is_inside else signed(record["gso_size"])
