@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.flow_key import address_sum, hash_keys, scrambled
-from idskit.kernels.bitset import PLACES, before, bit, count, equal, newest
+from idskit.kernels.bitset import POSITIONS, before, bit, count, equal, newest
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.kernels.pointers import rows
 
@@ -32,7 +32,7 @@ _Bytes = NDArray[np.uint8]
 _Record = np.void
 _Records = NDArray[np.void]
 
-SLOTS = PLACES  # of a set
+SLOTS = POSITIONS  # of a set
 TIMEOUT_US = 30_000_000  # since the first fragment came, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
 HEADER_BYTES = 256  # kept of what IP carries
@@ -196,10 +196,10 @@ def find_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> in
     first = SLOTS * home
     found = equal(datagrams.tags, first, tag) & datagrams.sets[home]["used"]
     while found:
-        place = newest(found)
-        if _is_part(datagrams.records[first + place], piece):
-            return int(first + place)
-        found ^= bit(place)
+        position = newest(found)
+        if _is_part(datagrams.records[first + position], piece):
+            return int(first + position)
+        found ^= bit(position)
     return -1
 
 
