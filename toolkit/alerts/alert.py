@@ -1,4 +1,4 @@
-"""Alerts: which flow, which attack, how sure. ``eve.py`` writes them."""
+"""An alert: which flow, which attack, which score. ``eve.py`` writes it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Who spoke with whom, when and how much; the source is who sent the first packet.
+    """Both ends of a flow, its times and its traffic; the source is who sent the first packet.
 
-    Ports are 0 where the protocol has none; the ICMP fields are None where it is not ICMP, and they
-    and the addresses where nobody wrote them down.
+    Ports are 0 where the protocol has none. The ICMP fields are None for other protocols. Addresses
+    and ICMP fields are also None where the table that the flow was read from lacks them.
     """
 
     src: Address | None  # both addresses are known, or neither
@@ -81,14 +81,14 @@ class Flow:
 
     @property
     def ip_version(self) -> int | None:
-        """4 or 6; None without addresses. An IPv6 address may be that of an IPv4 host."""
+        """Return 4 or 6; None without addresses. IPv6 addresses may be those of IPv4 hosts."""
         if self.src is None or self.dst is None:
             return None
         return max(self.src.version, self.dst.version)
 
     @cached_property
     def community_id(self) -> str | None:
-        """Community ID version 1, the same for both directions and in other tools.
+        """Return the Community ID, version 1: the same for both directions and in other tools.
 
         None without addresses, and for ICMP of unknown type.
         """
@@ -103,11 +103,11 @@ class Flow:
 
     @cached_property
     def flow_id(self) -> int | None:
-        """Number of this flow, the same whenever and wherever its packets are read again.
+        """Return the number of this flow, the same wherever its packets are read again.
 
-        Neither its end nor its direction is part of it, so that an early line and a final one have
-        the same. 51 bits, as Suricata's: JSON readers that know only doubles keep every digit.
-        None without addresses.
+        It depends neither on the end nor on the direction, so an early line and a final one have
+        the same. It has 51 bits, as Suricata's: JSON readers that know only doubles keep every
+        digit. It is None without addresses.
         """
         if self.src is None or self.dst is None:
             return None
@@ -119,7 +119,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One flow that the model takes for an attack.
+    """One flow that the model judges to be an attack.
 
     Example:
         >>> alert = Alert(
@@ -140,12 +140,12 @@ class Alert:
 
     @property
     def category(self) -> str:
-        """Suricata's name for this kind of attack."""
+        """Return Suricata's name for this kind of attack."""
         return kind_of(self.label).category
 
     @property
     def severity(self) -> int:
-        """Suricata's severity of this kind of attack: 1 is worst, 3 least.
+        """Return Suricata's severity of this kind of attack: 1 is worst, 3 least.
 
         An EVE line has it in words, as ``signature_severity``: its own severity is always 3.
         """
@@ -153,32 +153,32 @@ class Alert:
 
     @property
     def by_source(self) -> bool:
-        """Whether the flow's source attacks; else it is the victim, as where malware calls home."""
+        """Return whether the source attacks; it is the victim where malware calls home."""
         return kind_of(self.label).by_source
 
     @property
     def signature_id(self) -> int:
-        """Number of the label, the same in every model."""
+        """Return the number of the label, the same in every model."""
         return FIRST_SIGNATURE_ID + zlib.crc32(self.label.encode()) % FIRST_SIGNATURE_ID
 
     @property
     def time_us(self) -> int:
-        """The flow's last packet, or the time of the judgement where nobody knows it."""
+        """Return the time of the flow's last packet, or of the judgement where it is not known."""
         if self.flow is not None:
             return self.flow.end_us
         return self.judged_us if self.end_us is None else self.end_us
 
     @property
     def is_timed_by_judgement(self) -> bool:
-        """Whether nobody knows the time of the flow's last packet."""
+        """Return whether the time of the flow's last packet is not known."""
         return self.flow is None and self.end_us is None
 
     def to_eve(self, origin: Origin = UNKNOWN_ORIGIN, *, withheld: int = 0) -> str:
-        """One line of EVE JSON, without a line feed.
+        """Return one line of EVE JSON, without a line feed.
 
         Args:
             origin: the interface or file that the flow was read from.
-            withheld: number of lines of this label that were left out since its last one.
+            withheld: number of lines of this label that were withheld since its last one.
         """
         return alert_line(self, origin, withheld)
 

@@ -1,4 +1,4 @@
-"""What the name of an attack says about its kind: category, severity, and who attacks whom.
+"""Find category, severity and attacking side of an attack by its name.
 
 Categories and severities are those of Suricata's classification.config (1 is worst).
 """

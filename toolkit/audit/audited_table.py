@@ -1,4 +1,4 @@
-"""A labelled table as the checks see it: a sample of its rows, and a hash of every row."""
+"""A labelled table for the checks: a sample of its rows, and a hash of every row."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Column:
 
     @cached_property
     def distinct(self) -> int:
-        """How many values there are."""
+        """Return the number of different values."""
         return len(np.unique(self.values[~np.isnan(self.values)]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classes:
-    """What each row belongs to: a label column, or the capture."""
+    """The class of each row: its label, or its capture."""
 
     name: str
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Checks of single columns: row numbers, identifiers, constants, codes of the label."""
+"""Check single columns: row numbers, identifiers, constants, codes of the label."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from idskit.audit.identity import (
     repeats_missing,
 )
 
-# Of the rows, at the commonest value of their class: a few short windows at the end of a capture
-# do not hide that CICIoT2023's Number was set by class (.9989 in both public samples).
+# Share of rows at the commonest value of their class. A few short windows at the end of a capture
+# must not hide that CICIoT2023's Number was set by class (.9989 in both public samples).
 CONSTANT_SHARE = 0.995
-VARIED_SHARE = 0.95  # of all rows at one value: above, a column is nearly constant anyway
-LEAST_TELLING = 200  # rows, for a column without exceptions to be more than a strong feature
-LEAST_CODED = 5  # rows of a value, for its one label not to be chance
-LEAST_CLASS = 20  # rows, for a class or capture to say anything about what is constant in it
-# Kappa of neighbours' labels in the order of a column; 0 is chance, 1 says all.
-TELLING_KAPPA = 0.1
-# Along a time labels come and go; along a measure each class has its place, or they mix.
+VARIED_SHARE = 0.95  # share of all rows at one value; above it, a column is nearly constant anyway
+LEAST_LEAK_ROWS = 200  # with fewer rows, a column without exceptions may be a strong feature
+LEAST_CODED = 5  # with fewer rows of a value, its one label may be chance
+LEAST_CLASS = 20  # with fewer rows, a class or capture shows nothing about constants
+# Kappa of neighbours' labels in the order of a column: 0 is chance, 1 determines the label.
+LEAK_KAPPA = 0.1
+# Along a time, labels come and go; along a measurement, each class has its range, or they mix.
 FINE_SHARE, RUNS_PER_CLASS, IN_RUNS = 0.9, 3, 0.8
 HIGH_CARDINALITY = 0.5  # distinct texts per row
 SCALE_ROWS = 5_000
@@ -34,7 +34,7 @@ PORTS = ("srcport", "sourceport", "dstport", "destinationport", "sport", "dport"
 
 
 def identifiers(table: AuditTable) -> Iterator[Finding]:
-    """Row numbers, addresses, times and other columns that say which row it is."""
+    """Find row numbers, addresses, times and other columns that identify rows."""
     for column in (*table.columns, *table.indexes):
         finding = (
             _row_index(column, table)
@@ -49,7 +49,7 @@ def identifiers(table: AuditTable) -> Iterator[Finding]:
 
 
 def constants(table: AuditTable) -> Iterator[Finding]:
-    """Columns of one value."""
+    """Find columns of one value."""
     names = tuple(column.name for column in table.columns if column.distinct <= 1)
     if names:
         yield Finding(
@@ -64,7 +64,7 @@ def constants(table: AuditTable) -> Iterator[Finding]:
 
 
 def capture_constants(table: AuditTable) -> Iterator[Finding]:
-    """Columns that were set by class or by capture, and the columns that carry their value on."""
+    """Find columns that were set by class or by capture, and columns that carry their value."""
     kinds = (*table.labels, *([table.captures] if table.captures else []))
     found: list[Column] = []
     for column in table.columns:
@@ -80,7 +80,7 @@ def capture_constants(table: AuditTable) -> Iterator[Finding]:
 
 
 def label_codes(table: AuditTable) -> Iterator[Finding]:
-    """Columns of which each value occurs with one label only, and not because of an order."""
+    """Find columns whose values occur with one label each, and not because of an order."""
     for column in table.columns:
         for label in table.labels:
             finding = _code(column, label, table)
@@ -90,10 +90,10 @@ def label_codes(table: AuditTable) -> Iterator[Finding]:
 
 
 def neighbour_kappa(values: NDArray[np.float64], labels: NDArray[np.int32]) -> float:
-    """How far rows next to each other in the order of ``values`` share their label.
+    """Return how far rows that are neighbours in the order of ``values`` share their label.
 
-    Cohen's kappa of the labels of neighbours: 0 where the column does not know the label, 1 where
-    it tells all. Rows of equal value are in random order.
+    It is Cohen's kappa of the labels of neighbours: 0 where the column is independent of the label,
+    1 where it determines it. Rows of equal value are in random order.
     """
     shuffled = np.random.default_rng(0).permutation(len(values))
     ordered = labels[shuffled][np.argsort(values[shuffled], kind="stable")]
@@ -126,7 +126,7 @@ def _row_index(column: Column, table: AuditTable) -> Finding | None:
 
 
 def _index_of_captures(column: Column, table: AuditTable) -> float:
-    """The same where every capture is numbered on its own; 0 if one is not."""
+    """Return the repeats missing if every capture is numbered on its own; 0 if one is not."""
     if table.captures is None:
         return 0.0
     codes = table.captures.codes[table.sample]
@@ -202,7 +202,7 @@ def _counter(column: Column, table: AuditTable) -> Finding | None:
 
 
 def _label_runs(column: Column, table: AuditTable) -> Finding | None:
-    """Labels that come and go in long runs along a column that is finer than its rows: a time."""
+    """Find labels in long runs along a column that is finer than its rows: a time."""
     if column.texts or column.distinct < FINE_SHARE * len(column.values):
         return None
     order = np.argsort(column.values, kind="stable")
@@ -251,7 +251,7 @@ def _is_monotone(values: NDArray[np.float64]) -> bool:
 
 
 def _kappa(column: Column, table: AuditTable) -> float:
-    """The worst over the label columns."""
+    """Return the largest kappa of the label columns."""
     values = np.nan_to_num(column.values, nan=-1.0)
     return max(neighbour_kappa(values, label.codes[table.sample]) for label in table.labels)
 
@@ -261,11 +261,11 @@ def _kappa_words(kappa: float) -> str:
 
 
 def _severity(kappa: float) -> Severity:
-    return "leak" if kappa >= TELLING_KAPPA else "warning"
+    return "leak" if kappa >= LEAK_KAPPA else "warning"
 
 
 def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Finding | None:
-    """A column that is (nearly) constant in each class of ``kind``, but not over all of them."""
+    """Find a column that is (nearly) constant in each class of ``kind``, but not over all."""
     counts = _crossed(column, kind.codes[table.sample])
     counts = counts[counts.sum(axis=1) >= LEAST_CLASS]
     rows = counts.sum()
@@ -277,7 +277,7 @@ def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Findin
         return None
     return Finding(
         check="capture-constant",
-        severity="leak" if len(table) >= LEAST_TELLING else "warning",
+        severity="leak" if len(table) >= LEAST_LEAK_ROWS else "warning",
         columns=(column.name,),
         evidence=f"{100 * within:.2f} % of rows are at the commonest value of their {kind.name!r}, "
         f"{100 * over:.1f} % at the commonest of all; {len(counts)} classes, {len(constants)} "
@@ -289,7 +289,7 @@ def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Findin
 
 
 def _crossed(column: Column, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Rows (classes, values) by class and value; columns of very many values are left empty."""
+    """Return rows (classes, values) by class and value; empty for columns of too many values."""
     _, value = np.unique(column.values, return_inverse=True)
     classes, values = int(codes.max()) + 1, int(value.max()) + 1
     if values > len(codes) / 5 or classes * values > MOST_CROSSED:
@@ -305,7 +305,7 @@ def _constants(column: Column, positions: NDArray[np.int64]) -> str:
 
 
 def _scaled(constant: Column, table: AuditTable) -> Iterator[Finding]:
-    """Columns that are another one times ``constant``, and shares with ``constant`` below."""
+    """Find columns that are another one times ``constant``, or shares with ``constant`` below."""
     rows = slice(None, None, -(-len(constant.values) // SCALE_ROWS))
     scale = constant.values[rows]
     numeric = {c.name: c.values[rows] for c in table.columns if not c.texts and c.distinct > 2}
@@ -353,7 +353,7 @@ def _are_shares(values: NDArray[np.float64], scale: NDArray[np.float64]) -> bool
 
 
 def _are_whole(values: NDArray[np.float64]) -> float:
-    """Share of the values that are whole numbers."""
+    """Return the share of the values that are whole numbers."""
     return _share_of(np.abs(values - np.round(values)) < 1e-3)
 
 
@@ -362,7 +362,7 @@ def _share_of(mask: NDArray[np.bool_]) -> float:
 
 
 def _code(column: Column, label: Classes, table: AuditTable) -> Finding | None:
-    """Values with one label each, in more runs than there are labels: names, not magnitudes."""
+    """Find values with one label each, in more runs than labels: names, not magnitudes."""
     counts = _crossed(column, label.codes[table.sample])
     counts = counts[counts.sum(axis=1) > 0]
     if len(counts) < 2 or (counts.sum(axis=0) != counts.max(axis=0)).any():
@@ -374,10 +374,10 @@ def _code(column: Column, label: Classes, table: AuditTable) -> Finding | None:
         return None
     return Finding(
         check="label-code",
-        severity="leak" if len(table) >= LEAST_TELLING else "warning",
+        severity="leak" if len(table) >= LEAST_LEAK_ROWS else "warning",
         columns=(column.name,),
         evidence=f"each of its {column.distinct} values occurs with one {label.name!r} only",
         meaning="a finer or another spelling of the label",
-        advice=f"remove it, or name it with --label beside {label.name}",
+        advice=f"remove it, or name it with --label in addition to {label.name}",
         numbers={"values": column.distinct},
     )

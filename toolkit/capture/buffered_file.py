@@ -51,7 +51,7 @@ class Source:
         self._events.register(self._file, select.POLLIN)
         self._drained_at = float("inf")
         self._packed: Decompressor | None = None
-        self._first = b""  # compressed bytes that told the format
+        self._first = b""  # compressed bytes that the format was recognised by
         try:
             self._begin()
         except BaseException:

@@ -1,4 +1,4 @@
-"""Whether a graph is one that may run: its operators, and what it needs of memory and time."""
+"""Check that a graph may run: its operators, and the memory and time that it needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_MULTIPLY_ADDS = 1 << 27  # a flow
 
 @dataclass(frozen=True)
 class Step:
-    """A node with what goes in and what comes out."""
+    """A node with its inputs and its result."""
 
     node: Node
     inputs: tuple[Value | None, ...]
@@ -66,7 +66,7 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
 
 
 def _released(nodes: tuple[Node, ...]) -> list[list[str]]:
-    """Names of the values that no node after each one reads, but for what is never freed."""
+    """Return, for each node, the values that no later node reads and that can be freed."""
     last = {
         name: index for index, node in enumerate(nodes) for name in (*node.outputs, *node.inputs)
     }
@@ -129,7 +129,7 @@ _ARRAYS = {"ints": "i", "floats": "f"}
 
 
 def check_graph(graph: OnnxFile, classes: int) -> None:
-    """Return if a graph turns any number of flows into as many rows of ``classes`` numbers.
+    """Check that a graph maps any number of flows to rows of ``classes`` numbers.
 
     Raises:
         ValueError: it does not, it is of a version that export does not write, or it needs too
