@@ -160,7 +160,7 @@ def borrowed(data: NDArray[Any]) -> NDArray[Any]:
     compilation, it is ``data`` itself, whose indices are checked.
 
     Write through it only in a function that it is passed to: numba 0.68 takes a store in the
-    function that borrowed it for dead code and drops it.
+    function that made it for dead code and drops it.
     """
     return data
 

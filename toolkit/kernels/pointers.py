@@ -1,4 +1,4 @@
-"""Arrays of records as raw pointers inside kernels; ``borrowed`` in ``compile.py`` says why."""
+"""Arrays of records as raw pointers inside kernels; ``compile.borrowed`` says why."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _record(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  
 @overload(touch, inline="always")
 def _touch(pointer: Any, index: Any) -> Callable[..., None]:  # noqa: ARG001
     def fetch(pointer: Any, index: Any) -> None:
-        _prefetch(pointer, index)  # type: ignore[call-arg]
+        _prefetch_lines(pointer, index)  # type: ignore[call-arg]
 
     def nothing(pointer: Any, index: Any) -> None:
         pass
@@ -99,7 +99,7 @@ _LINE = 64  # bytes of a cache line
 
 
 @intrinsic
-def _prefetch(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  # noqa: ARG001
+def _prefetch_lines(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         signature_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
