@@ -185,7 +185,7 @@ class LiveCapture:
         """Refuse further frames, and yield those that came."""
         self._refuse()
         frames = self.take()
-        while self._held:  # blocks, of which one may have no frames
+        while self._held:  # held blocks may be without frames
             yield frames
             self.hand_back()
             frames = self.take()
@@ -217,7 +217,7 @@ class LiveCapture:
 
     def check(self) -> None:
         """Stop where the interface went away; one that only went down may come up again."""
-        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears it
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # reading it clears it
         if not self._socket.getsockname()[0]:
             self.truncated = f"interface {self.name} disappeared"
             self.is_stopped = True
@@ -265,7 +265,7 @@ def states_segments(interface: str) -> bool:
     return is_new and not _merges_in_card(interface)
 
 
-_DESCRIBES_UDP = (6, 2)  # Linux
+_DESCRIBES_UDP = (6, 2)  # version of Linux
 _ETHTOOL, _GET_FLAGS, _LRO_FLAG = 0x8946, 0x25, 1 << 15  # linux/sockios.h, linux/ethtool.h
 
 
@@ -283,7 +283,7 @@ def _merges_in_card(interface: str) -> bool:
 
 def _map_ring(ring_socket: socket.socket, blocks: int, has_sizes: bool) -> Ring:
     size = blocks * BLOCK_BYTES
-    frame_bytes = 2048  # means nothing in this version, but the numbers must agree
+    frame_bytes = 2048  # ignored by TPACKET_V3, but the numbers must agree
     request = (BLOCK_BYTES, blocks, frame_bytes, size // frame_bytes, RETIRE_MS, 0, 0)
     ring_socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
     ring_socket.setsockopt(_SOL_PACKET, _RESERVE, TAG_BYTES)
@@ -295,7 +295,9 @@ def _map_ring(ring_socket: socket.socket, blocks: int, has_sizes: bool) -> Ring:
 
 def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int:
     """Begin to capture; return the link type of the frames to come."""
-    ring_socket.bind((interface, 0))  # of no protocol: nothing comes before the filter is there
+    ring_socket.bind(
+        (interface, 0)
+    )  # without a protocol: nothing comes before the filter is attached
     hardware = ring_socket.getsockname()[3]
     if hardware not in _LINK_TYPES:
         raise CaptureError(
@@ -307,7 +309,7 @@ def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int
     ring_socket.bind((interface, _EVERY_PROTOCOL))
     if ring_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise CaptureError(f"interface {interface} is down: ip link set {interface} up")
-    if hardware == _LOOPBACK:  # there every packet goes out and comes in
+    if hardware == _LOOPBACK:  # where every packet is seen twice: going out and coming in
         ring_socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
     member = struct.pack("iHH8x", socket.if_nametoindex(interface), _PROMISCUOUS, 0)
     ring_socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)

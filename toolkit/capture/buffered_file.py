@@ -17,9 +17,9 @@ from idskit.errors import CaptureError
 
 BUFFER_BYTES = 1 << 20
 STDIN = Path("-")
-DRAIN_S = 1.0  # how long a pipe that is stopped may go on delivering what is in it
+DRAIN_S = 1.0  # a stopped pipe may go on delivering its content for this time
 
-_CHUNK_BYTES = 1 << 16  # of compressed data
+_CHUNK_BYTES = 1 << 16  # compressed data read at once
 _SILENCE_MS = 200
 
 

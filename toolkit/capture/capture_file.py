@@ -21,8 +21,8 @@ from idskit.errors import CaptureError
 from idskit.packet import FRAME, Frames
 
 CHUNK_FRAMES = 1 << 13  # yielded at once; their records stay in the processor's cache
-WAIT_MS = 200.0  # how long ``frames`` of what has no end sleeps at most
-PRESENT_US = 10_000_000  # a pipe that is behind the clock by less is being captured now
+WAIT_MS = 200.0  # longest sleep of ``frames`` of a pipe or interface
+PRESENT_US = 10_000_000  # a pipe that is less behind the clock is captured right now
 
 
 def open_capture(path: str | Path) -> Capture:
@@ -75,8 +75,8 @@ class Capture:
         self.seen = 0
         self.truncated = ""
         self.wait_ms = WAIT_MS
-        self._last_us = 0  # of the last frame
-        self._behind_us = 0  # how much later than that it was read
+        self._last_us = 0  # time of the last frame
+        self._behind_us = 0  # its delay until it was read
 
     def __enter__(self) -> Capture:
         return self

@@ -12,7 +12,7 @@ from idskit.capture.capture_file import WAIT_MS, Capture, open_capture
 from idskit.errors import CaptureError
 from idskit.packet import Frames
 
-SHOWN = 3  # names in a sentence
+SHOWN = 3  # names that a message lists
 
 
 def open_captures(sources: Sequence[Path]) -> Capture | CaptureFiles:

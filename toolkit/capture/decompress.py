@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from idskit.errors import MissingExtra
 
-_MOST_MEMORY = 1 << 27  # of one stream: xz -9 takes 65 MB, a hostile dictionary 4 GB
+_MOST_MEMORY = 1 << 27  # per stream: xz -9 takes 65 MB, a hostile dictionary 4 GB
 
 
 class _Stream(Protocol):
@@ -64,14 +64,14 @@ def _lz4() -> _Stream:
     return cast(_Stream, importlib.import_module("lz4.frame").LZ4FrameDecompressor())
 
 
-_FORMATS: dict[bytes, tuple[str, Callable[[], Any]]] = {  # by how the data begins
+_FORMATS: dict[bytes, tuple[str, Callable[[], Any]]] = {  # by the first bytes
     b"\x1f\x8b": ("gzip", _Gzip),
     b"\xfd7zXZ\0": ("xz", lambda: lzma.LZMADecompressor(memlimit=_MOST_MEMORY)),
     b"BZh": ("bzip2", bz2.BZ2Decompressor),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x04\x22\x4d\x18": ("lz4", _lz4),
 }
-_COMMANDS = {  # for what is not read here: formats of the same name by other magic numbers too
+_COMMANDS = {  # for formats that are not read here, some of which have the name of one that is
     "zstd": "zstd -dc",
     "lz4": "lz4 -dc",
     "lzma": "xz --format=lzma -dc",
@@ -113,7 +113,7 @@ class Decompressor:
                 f"{path} is compressed with {self.name}, which takes a package: "
                 f"pip install 'idskit[compress]', or {command_for(self.name, path)}"
             ) from None
-        self._left = b""  # behind the end of a stream
+        self._left = b""  # input behind the end of a stream
 
     @property
     def needs_input(self) -> bool:
@@ -137,10 +137,10 @@ class Decompressor:
             return self._next_stream(data, most)
         try:
             made = self._stream.decompress(data, max_length=most)
-        except Exception as error:  # of as many classes as there are packages
+        except Exception as error:  # every package has its own exceptions
             raise ValueError(str(error)) from error
         if self._stream.eof:
-            self._left = self._stream.unused_data or b""  # None of lz4
+            self._left = self._stream.unused_data or b""  # lz4 has None
         return bytes(made)
 
     def _next_stream(self, data: bytes, most: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-FIRST_S, LONGEST_S = 10.0, 600.0  # between two sentences, growing
+FIRST_S, LONGEST_S = 10.0, 600.0  # pause between notices, which doubles
 
 
 class DropNotices:

@@ -20,7 +20,7 @@ from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.packet import NOT_MERGED, OFFLOADED, RIGHT, TCP, UDP, UNKNOWN
 
 BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
-TAG_BYTES = 4  # of a VLAN tag; the ring keeps them free in front of each frame
+TAG_BYTES = 4  # size of a VLAN tag, for which the ring reserves space in front of each frame
 
 # struct tpacket_block_desc and struct tpacket3_hdr: positions of the fields that are read.
 _BLOCK_STATUS, _BLOCK_COUNT, _BLOCK_FIRST, _BLOCK_HEADER = 8, 12, 16, 48
@@ -148,7 +148,7 @@ def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray
         record["time_ns"] = _word(ring, at + _SECONDS) * _NS + _word(ring, at + _NANOSECONDS)
         record["link_type"] = link_type
         record["checksum"] = _checksum(_word(ring, at + _STATUS))
-        _put_segments(ring, base + start, record)  # before a tag is put where they are stated
+        _put_segments(ring, base + start, record)  # before a tag overwrites them
         tag = _restore_tag(ring, at, base + start, captured, link_type)
         record["offset"] = base + start - tag
         record["captured"] = captured + tag

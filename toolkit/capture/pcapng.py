@@ -16,9 +16,9 @@ from idskit.capture.pcap import FULL, MAX_FRAME_BYTES, NEED_DATA, STOPPED, u16, 
 from idskit.errors import CaptureError
 from idskit.kernels.compile import borrowed, kernel
 
-MAX_BLOCK_BYTES = BUFFER_BYTES // 2  # of a block that is read as a whole
-MAX_INTERFACES = 1 << 12  # in one section
-NO_LINK_TYPE = 0xFFFFFFFF  # of a frame whose interface the file does not describe
+MAX_BLOCK_BYTES = BUFFER_BYTES // 2  # largest block that is read as a whole
+MAX_INTERFACES = 1 << 12  # per section
+NO_LINK_TYPE = 0xFFFFFFFF  # link type of a frame whose interface is not described
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _BIG, _LITTLE = b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"  # byte-order magic of a section
@@ -54,7 +54,7 @@ class PcapngReader:
     def __init__(self, source: Source) -> None:
         self.big = False
         self.interfaces: NDArray[np.void] = np.zeros(MAX_INTERFACES, _INTERFACE_TYPE)
-        self.count = 0  # of them, in the section being read
+        self.count = 0  # interfaces described in the section so far
         failure = self._section(source)
         if failure:
             raise CaptureError(f"{source.path} is not a valid pcapng file: {failure}")

@@ -15,7 +15,7 @@ from idskit.packet import OFFLOADED, RIGHT, TCP, UNKNOWN, WRONG
 
 _Bytes = NDArray[np.uint8]
 
-_MOST_BYTES = 1500  # a longer one was merged or is yet to be cut: its checksum says nothing
+_MOST_BYTES = 1500  # a longer segment was merged or is yet to be cut: its checksum means nothing
 _CHECKSUM_AT = 16
 
 

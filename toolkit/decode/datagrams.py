@@ -32,19 +32,19 @@ _Bytes = NDArray[np.uint8]
 _Record = np.void
 _Records = NDArray[np.void]
 
-SLOTS = POSITIONS  # of a set
-TIMEOUT_US = 30_000_000  # since the first fragment came, as in Linux and BSD
+SLOTS = POSITIONS  # per set
+TIMEOUT_US = 30_000_000  # after the first fragment, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
-HEADER_BYTES = 256  # kept of what IP carries
+HEADER_BYTES = 256  # the first bytes of what IP carries, which are kept
 # A link must carry 68 bytes (RFC 791), of which 20 are the header: whoever sends less in a fragment
 # that is not the last does it on purpose, or cuts another's fragment again.
 TINY_BYTES = 48
-SPARE_REPEATS = 64  # repetitions of a datagram beyond its number of units, after which it is over
+SPARE_REPEATS = 64  # a datagram ends after this number of repetitions beyond its number of units
 UNIT = 8
-_UNITS = 1 << 13  # in the largest datagram
+_UNITS = 1 << 13  # units of the largest datagram
 _WORDS = _UNITS // 64
 _HEADER_UNITS = HEADER_BYTES // UNIT
-HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # bytes, then how many are known of each unit
+HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # the bytes, then the number of known bytes of each unit
 
 DATAGRAM = np.dtype(
     [
@@ -52,20 +52,20 @@ DATAGRAM = np.dtype(
         ("src_low", "<u8"),
         ("dst_high", "<u8"),
         ("dst_low", "<u8"),
-        ("opening", "<u8"),  # first unit of the datagram that came whole in this slot before
+        ("opening", "<u8"),  # first unit of the last complete datagram of this slot
         ("first_us", "<i8"),  # when the first fragment came
         ("wire", "<i8"),  # bytes of the frames
         ("captured", "<i8"),
         ("identification", "<u4"),
-        ("next", "<i4"),  # in the list of all
+        ("next", "<i4"),  # links of the list of all
         ("previous", "<i4"),
-        ("end", "<i4"),  # bytes in all, -1 until a last fragment has come
-        ("units", "<i4"),  # that came, of 8 bytes
+        ("end", "<i4"),  # size in bytes, -1 until a last fragment has come
+        ("units", "<i4"),  # units of 8 bytes received
         ("fragments", "<i4"),
         ("repeats", "<i4"),  # fragments that brought nothing new
         ("tiny", "<i4"),
         ("overlapping", "<i4"),
-        ("before", "<i4"),  # fragments of the datagram that came whole in this slot before
+        ("before", "<i4"),  # fragments of the last complete datagram of this slot
         ("header", "<i4"),  # bytes of the IP headers, without the fragment header
         ("vlan", "<u2"),
         ("protocol", "u1"),  # of IPv6, what the fragment header announces
@@ -101,7 +101,7 @@ class Datagrams(NamedTuple):
     sets: _Records  # (sets,) _SET
     tags: NDArray[np.uint32]  # (sets * SLOTS,) hashes of the keys
     records: _Records  # (sets * SLOTS,) DATAGRAM
-    units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) a bit for each unit that came
+    units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) one bit per unit received
     headers: _Bytes  # (sets * SLOTS * HEADER_ROOM,) see ``HEADER_ROOM``
 
 
@@ -170,7 +170,7 @@ def bare_datagrams(datagrams: Datagrams) -> Datagrams:
     )
 
 
-# Finding a datagram, or making room for it.
+# Finding a datagram, or evicting another one for it.
 
 
 @kernel
@@ -344,7 +344,7 @@ def is_over(datagrams: Datagrams, slot: int, now: int) -> bool:
     return bool(abs(now - datagrams.records[slot]["first_us"]) > TIMEOUT_US)
 
 
-# A fragment comes.
+# Adding a fragment.
 
 
 @kernel
@@ -357,7 +357,7 @@ def add_fragment(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) ->
         _push(datagrams, slot)
     if datagram["fragments"] == 0 or (piece.offset == 0 and known_bytes(datagrams, slot) == 0):
         datagram["header"], datagram["ttl"] = piece.header, piece.ttl
-        datagram["protocol"] = piece.protocol  # IPv6: that of the first fragment counts
+        datagram["protocol"] = piece.protocol  # IPv6: the first fragment states it
     datagram["fragments"] += 1
     datagram["wire"] += piece.wire
     datagram["captured"] += piece.captured
@@ -450,7 +450,7 @@ def _keep_unit(headers: _Bytes, base: int, unit: int, data: _Bytes, at: int, siz
     return bool(differs)
 
 
-# What is known of a datagram.
+# State of a datagram.
 
 
 @kernel

@@ -12,7 +12,7 @@ from idskit.packet import ICMP, ICMPV6, PAIRS
 
 _Record = np.void
 
-_ONE_WAY = 256  # no type: nothing answers
+_ONE_WAY = 256  # above all types: there is no reply
 _ANSWERS = np.full((2, 256), _ONE_WAY, np.int64)
 for _row, _protocol in enumerate((ICMP, ICMPV6)):
     for _a, _b in PAIRS[_protocol]:

@@ -50,17 +50,17 @@ from idskit.decode.layers import (
     REASSEMBLED,
     TRUNCATED_IP,
     TRUNCATED_TRANSPORT,
-    _clear_transport,
-    _extension_size,
-    _extensions,
-    _smallest_header,
-    _transport,
-    _u8,
-    _u32,
+    clear_transport,
     decode_link,
     decode_packet,
+    extension_size,
+    fill_transport,
+    least_header_bytes,
+    read_u8,
     read_u16,
+    read_u32,
     segment_size,
+    walk_extensions,
 )
 from idskit.kernels.compile import borrowed, inlined, kernel, signed
 from idskit.packet import FRAGMENT, ICMP, ICMPV6, Frames
@@ -70,7 +70,7 @@ _Record = np.void
 _Records = NDArray[np.void]
 _Counters = NDArray[np.int64]
 
-_NO_LIMIT = 0xFFFF  # counts of a row end here
+_NO_LIMIT = 0xFFFF  # largest count of a row
 
 
 def reassemble(
@@ -209,7 +209,7 @@ def _drop_old(
     return count
 
 
-# A fragment.
+# Adding a fragment.
 
 
 @kernel
@@ -282,8 +282,8 @@ class _Place(NamedTuple):
 @kernel
 def _place4(data: _Bytes, ip: int) -> _Place:
     """Read the position of an IPv4 fragment."""
-    header, field = (_u8(data, ip) & 15) * 4, read_u16(data, ip + 6)
-    identification, protocol = read_u16(data, ip + 4), _u8(data, ip + 9)
+    header, field = (read_u8(data, ip) & 15) * 4, read_u16(data, ip + 6)
+    identification, protocol = read_u16(data, ip + 4), read_u8(data, ip + 9)
     offset, more = (field & 0x1FFF) * 8, field & 0x2000 != 0
     return _Place(ip + header, header, identification, protocol, offset, more)
 
@@ -292,9 +292,9 @@ def _place4(data: _Bytes, ip: int) -> _Place:
 def _place6(data: _Bytes, ip: int) -> _Place:
     """Read the position of an IPv6 fragment."""
     at = _fragment_header(data, ip)
-    field, identification = read_u16(data, at + 2), _u32(data, at + 4)
+    field, identification = read_u16(data, at + 2), read_u32(data, at + 4)
     offset, more = field & 0xFFF8, field & 1 == 1
-    return _Place(at + 8, at - ip, identification, _u8(data, at), offset, more)
+    return _Place(at + 8, at - ip, identification, read_u8(data, at), offset, more)
 
 
 @kernel
@@ -311,14 +311,14 @@ def _usable(size: int, more: bool, version: int) -> int:
 @kernel
 def _fragment_header(data: _Bytes, ip: int) -> int:
     """Return the offset of the IPv6 fragment header; skip those of whole packets (RFC 6946)."""
-    protocol, at = _u8(data, ip + 6), ip + 40
+    protocol, at = read_u8(data, ip + 6), ip + 40
     while protocol != FRAGMENT or read_u16(data, at + 2) & 0xFFF9 == 0:
-        size = _extension_size(protocol, _u8(data, at + 1))
-        protocol, at = _u8(data, at), at + size
+        size = extension_size(protocol, read_u8(data, at + 1))
+        protocol, at = read_u8(data, at), at + size
     return at
 
 
-# A datagram becomes a packet.
+# Making a packet of a datagram.
 
 
 @kernel
@@ -345,7 +345,7 @@ def _complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
     """End a complete datagram; return 0 if ``row`` became its packet, else a reason."""
     reason = REASSEMBLED
     if is_repetition(datagrams, slot):
-        begin_anew(datagrams, slot)  # the next one counts
+        begin_anew(datagrams, slot)  # the next datagram is no repetition
     else:
         reason = _put_complete(datagrams, slot, now, row)
         keep_as_whole(datagrams, slot)
@@ -384,7 +384,7 @@ def _put_whole(datagrams: Datagrams, slot: int, row: _Record) -> int:
     end = start + size_of(datagrams.records[slot])
     row["protocol"] = protocol
     known = start + known_bytes(datagrams, slot)
-    reason = _transport(datagrams.headers, protocol, at, known, end, row)
+    reason = fill_transport(datagrams.headers, protocol, at, known, end, row)
     if row["header_bytes"]:
         row["payload_bytes"], row["cut_bytes"] = end - at - signed(row["header_bytes"]), 0
     return reason
@@ -399,7 +399,7 @@ def _put_incomplete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> 
     row["incomplete"] = 1
     start, protocol, at = _upper_layer(datagrams, slot, row)
     known = min(known_bytes(datagrams, slot), size_of(datagram))
-    if protocol < 0 or (_smallest_header(protocol) and start + known - at < 4):
+    if protocol < 0 or (least_header_bytes(protocol) and start + known - at < 4):
         protocol = FRAGMENT
     row["protocol"] = protocol
     _put_opening(datagrams.headers, protocol, at, start + size_of(datagram), row)
@@ -408,9 +408,9 @@ def _put_incomplete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> 
 @kernel
 def _put_opening(data: _Bytes, protocol: int, at: int, end: int, row: _Record) -> None:
     """Fill in what the first four bytes of a transport header state."""
-    header = _smallest_header(protocol)
+    header = least_header_bytes(protocol)
     if protocol in (ICMP, ICMPV6):
-        row["icmp_type"], row["icmp_code"] = _u8(data, at), _u8(data, at + 1)
+        row["icmp_type"], row["icmp_code"] = read_u8(data, at), read_u8(data, at + 1)
     elif header:
         row["src_port"], row["dst_port"] = read_u16(data, at), read_u16(data, at + 2)
         row["header_bytes"] = header
@@ -424,8 +424,8 @@ def _upper_layer(datagrams: Datagrams, slot: int, row: _Record) -> tuple[int, in
     protocol, at = signed(datagram["protocol"]), start
     if datagram["ip_version"] == 6:
         end, total = start + known_bytes(datagrams, slot), start + size_of(datagram)
-        protocol, at = _extensions(datagrams.headers, protocol, at, end, total, row)
-        if row["fragment"] == 2:  # a fragment inside of fragments
+        protocol, at = walk_extensions(datagrams.headers, protocol, at, end, total, row)
+        if row["fragment"] == 2:  # a fragment inside of a fragmented datagram
             protocol = FRAGMENT
     row["fragment"] = 0
     return start, protocol, at
@@ -446,4 +446,4 @@ def _put_datagram(datagram: _Record, now: int, row: _Record) -> None:
     row["fragments"] = min(signed(datagram["fragments"]), _NO_LIMIT)
     row["tiny_fragments"] = min(signed(datagram["tiny"]), _NO_LIMIT)
     row["overlapping_fragments"] = min(signed(datagram["overlapping"]), _NO_LIMIT)
-    _clear_transport(row)
+    clear_transport(row)

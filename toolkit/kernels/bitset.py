@@ -20,7 +20,7 @@ _ZERO, _ONE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 def equal(column: NDArray[Any], first: int, value: Any) -> np.uint64:
     """Return which of the 64 items from ``first`` on equal ``value``: bit i is item ``first + i``.
 
-    Inside a kernel, ``column`` may be ``borrowed``: then all are compared at once.
+    Inside a kernel, ``column`` may be a raw pointer: then all are compared at once.
     """
     return _one_by_one(column, first, value)  # type: ignore[no-any-return]
 

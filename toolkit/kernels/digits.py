@@ -29,7 +29,7 @@ _FIRST_POWER, _LAST_POWER = -292, 324
 _FRACTION_BITS = 52
 _HIDDEN = 1 << _FRACTION_BITS  # the bit that a normal double does not store
 _SPECIAL = 0x7FF  # exponent of infinities and NaN
-_BIAS = 1075  # of the exponent of a double taken for a whole number
+_BIAS = 1075  # bias of the exponent of a double that is read as an integer
 _MAGNITUDE = (1 << 63) - 1
 _MINUS, _POINT, _ZERO, _EXPONENT, _PLUS = b"-.0e+"
 
@@ -50,7 +50,7 @@ _TENS = np.array([10**power for power in range(19)], np.int64)
 _PAIRS = np.frombuffer(b"".join(b"%02d" % pair for pair in range(100)), np.uint8)  # (200,)
 
 
-# Whole numbers.
+# Integers.
 
 
 @kernel
