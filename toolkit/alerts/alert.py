@@ -15,13 +15,14 @@ import numpy as np
 from idskit.alerts.attack_kinds import kind_of
 from idskit.alerts.eve import UNKNOWN_ORIGIN, Origin, alert_line
 from idskit.community_id import community_id
+from idskit.flow import ENDS
 from idskit.packet import ICMP, ICMPV6
 
-FIRST_SIGNATURE_ID = 1_000_000  # up to 1,999,999 is the range left for local use
-UNKNOWN_END = 255  # in a record of which nobody wrote down how it ended
-NO_ADDRESSES = 0  # as ip_version, in a record that has none
+FIRST_SIGNATURE_ID = 1_000_000  # the range up to 1,999,999 is reserved for local use
+UNKNOWN_END = 255  # value of ``end`` in a record of unknown end
+NO_ADDRESSES = 0  # value of ``ip_version`` in a record without addresses
 
-# What an alert keeps of a flow as it stands in its record or in a table's row.
+# Fields of a flow that an alert copies from its record or from a table's row.
 FLOW_NUMBERS = (
     "src_port",
     "dst_port",
@@ -58,14 +59,14 @@ class Flow:
     bwd_packets: int
     fwd_bytes: int  # frames on the wire
     bwd_bytes: int
-    end: str | None = None  # one of ENDS: why it was judged then, None where nobody knows
+    end: str | None = None  # one of ENDS: why it was judged at that time; None if unknown
     vlan: int = 0  # identifier plus one, 0 untagged
-    interface: int = 0  # which of the interfaces that are read
+    interface: int = 0  # index of the interface that it was read from
 
     @classmethod
     def from_record(cls, record: np.void) -> Flow:
         """Read one row of ``FlowBatch.flows``."""
-        # one conversion of the whole record is many times faster than one a field
+        # converting the whole record at once is many times faster than field by field
         fields = dict(zip(record.dtype.names or (), record.item(), strict=True))
         is_icmp, is_known = fields["icmp_type"] >= 0, fields["ip_version"] != NO_ADDRESSES
         return cls(
@@ -129,13 +130,13 @@ class Alert:
         ('Detection of a Network Scan', 3)
     """
 
-    flow: Flow | None  # None for a row of a table that does not say whose it is
-    row: int  # of the flow in its capture or table, from 0
+    flow: Flow | None  # None for a row of a table that does not state its flow
+    row: int  # number of the flow in its capture or table, from 0
     label: str  # the most probable class that is not the benign one
     score: float  # 1 - P(benign)
     threshold: float
     model: str  # first 12 hex digits of the model file's SHA-256
-    end_us: int | None = None  # of a row without a flow: its last packet, where the table says so
+    end_us: int | None = None  # last packet of a row without a flow, if the table states it
     judged_us: int = field(default_factory=lambda: time.time_ns() // 1000, compare=False)
 
     @property
@@ -190,6 +191,4 @@ def _address(high: int, low: int) -> Address:
 
 
 def _end_named(end: int) -> str | None:
-    from idskit.flow import ENDS  # with numba, which is there if records are
-
     return None if end == UNKNOWN_END else ENDS[end]

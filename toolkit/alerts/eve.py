@@ -21,17 +21,17 @@ from idskit.packet import SCTP, TCP, UDP
 if TYPE_CHECKING:
     from idskit.alerts.alert import Alert, Flow
 
-GENERATOR_ID = 7_411  # of its own: 1 belongs to the rules of Suricata and Snort
+GENERATOR_ID = 7_411  # 1 belongs to the rules of Suricata and Snort
 REVISION = 1
-# Of every line: CrowdSec bans a source for one alert of severity 1, and one flow proves too little.
+# CrowdSec bans a source for one alert of severity 1, and one flow is too little evidence.
 LINE_SEVERITY = 3
-SIGNATURE_SEVERITIES = {1: "Critical", 2: "Major", 3: "Minor"}  # the words of the ET rules
+SIGNATURE_SEVERITIES = {1: "Critical", 2: "Major", 3: "Minor"}  # as in the ET rules
 _PORTS = (TCP, UDP, SCTP)
-# Suricata's word for why a flow ended, by ours; one judged in its middle goes on.
+# Suricata's reason for the end of a flow, by ours; a flow judged before its end has none.
 _REASONS = {
     "idle": "timeout",
     "age": "timeout",
-    "close": "timeout",  # there a closed flow ends when nothing came for a while
+    "close": "timeout",  # in Suricata, a closed flow ends after a time of silence
     "replaced": "tcp_reuse",
     "evicted": "forced",
     "capture_end": "shutdown",

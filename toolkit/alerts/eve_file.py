@@ -27,8 +27,8 @@ from idskit.process.streams import abandon
 from idskit.report.text import visible
 
 ROTATE_MB = 100
-OLDER_FILES = 4  # kept by rotation, .1 is the latest
-MODE = 0o640  # alerts tell what is attacked here
+OLDER_FILES = 4  # rotated files that are kept; .1 is the latest
+MODE = 0o640  # alerts reveal what is attacked here
 _STDOUT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without them
@@ -48,8 +48,8 @@ class Sink(ABC):
         self.name = name
         self.written = self.lost = 0
         self._lines: list[bytes] = []
-        self._sent = 0  # bytes of the lines being flushed that are written, whole lines only
-        self._is_given_up = False  # the reader went away: what still comes is lost
+        self._sent = 0  # bytes written of the lines being flushed, whole lines only
+        self._is_given_up = False  # the reader went away: later lines are lost
 
     def write(self, line: str) -> None:
         """Buffer a line, which has no line feed."""
@@ -262,7 +262,7 @@ def _opened(path: Path) -> int:
         mode = stat.S_IFREG
     _require_kind(mode)
     try:
-        # A file is also read: its last line may be half a line.
+        # A file is also read, because its last line may be half a line.
         access = os.O_RDWR if stat.S_ISREG(mode) else os.O_WRONLY
         opened = os.open(path, access | _FLAGS, MODE)
     except OSError as error:
@@ -306,7 +306,7 @@ def _lock(opened: int) -> None:
 def _write_some(descriptor: int, data: bytes | memoryview) -> int:
     try:
         return os.write(descriptor, data)
-    except BlockingIOError:  # whoever made the pipe does not want to wait in it
+    except BlockingIOError:  # the pipe is non-blocking, so wait here
         select.select([], [descriptor], [])
         return 0
 

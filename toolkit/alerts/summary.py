@@ -15,7 +15,7 @@ from idskit.alerts.eve import eve_time
 from idskit.alerts.throttle import BURST, PER_SECOND
 from idskit.report.text import shown
 
-MAX_ROUTES = 4096  # pairs of addresses kept of each attack: a flood forges any number of sources
+MAX_ROUTES = 4096  # pairs of addresses kept per attack: a flood forges any number of sources
 SHOWN_ENDS = 3
 _SEVERITIES = {1: "high", 2: "medium", 3: "low"}
 
@@ -39,7 +39,7 @@ class AttackSummary:
     alerts: int
     routes: tuple[Route, ...]  # most alerts first
     other_routes: int  # alerts between further addresses, beyond MAX_ROUTES
-    first_us: int | None  # None where no flow has a time
+    first_us: int | None  # None if no flow has a time
     last_us: int | None
     max_score: float
 
@@ -59,12 +59,14 @@ class DetectionSummary:
     seconds: float
     output: str = "the output"  # what the lines were written to
     lines_written: int = 0
-    lines_withheld: Mapping[str, int] = field(default_factory=dict)  # by label: too many came
+    lines_withheld: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by label: withheld by the throttle
     lines_lost: int = 0  # they could not be written
     dropped: int = 0  # frames that the kernel dropped before they could be read
-    repeated: int = 0  # flows whose end would have raised another alert: left out
+    repeated: int = 0  # flows whose end would have raised another alert, which is omitted
     unjudged: int = 0  # flows with an infinite or undefined feature
-    not_read: str = ""  # what lies in the folders that were named and is no capture
+    not_read: str = ""  # files in the folders given that are no captures
     lost: str = ""  # why alerts were not written, or empty
 
     @property

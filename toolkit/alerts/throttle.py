@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-BURST = 1000  # lines of a label at once
-PER_SECOND = 1.0  # and from then on
+BURST = 1000  # lines per label at once
+PER_SECOND = 1.0  # lines per label from then on
 
 
 @dataclass
@@ -19,7 +19,9 @@ class _Bucket:
 
     def takes(self, now_us: int) -> bool:
         """Return whether a line may be written now, and count it as written."""
-        passed_s = max(0, now_us - self.latest_us) / 1e6  # flows end out of order; no time twice
+        passed_s = (
+            max(0, now_us - self.latest_us) / 1e6
+        )  # flows end out of order; no time counts twice
         self.latest_us = max(self.latest_us, now_us)
         self.lines = min(BURST, self.lines + passed_s * PER_SECOND)
         if self.lines < 1:

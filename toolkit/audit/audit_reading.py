@@ -27,7 +27,7 @@ class TableFile:
 
     path: Path
     header: tuple[str, ...]  # as pandas has it: a second ``a`` is ``a.1``, none ``Unnamed: 0``
-    indexes: frozenset[str]  # of a pandas frame, as the file states
+    indexes: frozenset[str]  # columns that the file states to be the index of a pandas frame
     repeated: int = 0  # headers in the middle, dropped
     _remarks: dict[str, Counter[str]] = field(default_factory=dict)
 

@@ -38,15 +38,15 @@ class AuditReport:
 
     train: str  # name of the table, or of the training rows
     rows: int
-    rows_looked_at: int  # by checks of columns; checks of rows look at all
+    rows_looked_at: int  # rows seen by checks of columns; checks of rows see all
     columns: int  # features
     labels: tuple[str, ...]
     test: str | None
     test_rows: int | None
     seed: int
     findings: tuple[Finding, ...]  # worst first
-    permuted: PermutedRun | None  # None where it was not asked for
-    notes: tuple[str, ...] = ()  # on what was read, and of the data set
+    permuted: PermutedRun | None  # None if it was not asked for
+    notes: tuple[str, ...] = ()  # notes on what was read, and of the data set
 
     def count(self, severity: str) -> int:
         """Return the number of findings of one severity."""

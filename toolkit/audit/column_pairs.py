@@ -18,10 +18,10 @@ from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.column_leaks import CONSTANT_SHARE, LEAST_CLASS, LEAST_LEAK_ROWS, VARIED_SHARE
 
 PAIR_ROWS = 3_000
-MOST_COLUMNS = 120  # numbers of the most values; all pairs of them are looked at
-USED_SHARE = 0.95  # of rows, in which neither of a pair is 0 or missing
-CLOSE = 1e-4  # of logarithms: constants equal to four digits
-MOST_CODES, ROWS_PER_CELL = 50, 20  # values of a code; rows for each pair of them
+MOST_COLUMNS = 120  # columns of the most values, all pairs of which are examined
+USED_SHARE = 0.95  # share of rows in which neither of a pair is 0 or missing
+CLOSE = 1e-4  # difference of logarithms: constants equal to four digits
+MOST_CODES, ROWS_PER_CELL = 50, 20  # most values of a code; least rows per pair of values
 UNINFORMATIVE = 0.1  # share of the label that a code alone may explain
 
 Floats = NDArray[np.float64]

@@ -26,9 +26,9 @@ from idskit.tables.label_column import label_columns
 from idskit.tables.matrix import TEXT_LENGTH
 
 MOST_ROWS, LEAST_ROWS = 100_000, 50
-FILE = "(file)"  # of stacked tables: the capture, and the class where no column holds one
+FILE = "(file)"  # column of stacked tables: the capture, and the class if no column holds one
 NO_LABEL = "(empty)"
-MOST_CELLS = 1 << 25  # kept of a table: fewer rows of one with very many columns
+MOST_CELLS = 1 << 25  # kept per table: fewer rows if it has very many columns
 _NO_ROWS = pd.DataFrame()
 
 

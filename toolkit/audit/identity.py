@@ -23,15 +23,15 @@ _NAMES = {
     **dict.fromkeys(("flowid", "id", "uid", "rowid", "index", "row", "unnamed", "pkseqid"), ROW),
 }
 LEAST_ROWS = 50
-# All-distinct values of which chance would have repeated so many were drawn without replacement:
-# e^-8 is the most probable that is for values that do not know each other.
+# If chance would have made at least this number of repeats and there is none, values were drawn
+# without replacement: for independent values the probability of that is at most e^-8.
 EXPECTED_REPEATS = 8.0
-# Of a counter of blocks, such as a row number divided by ten: variance of how often its values
-# occur over the mean. Independent draws give 1 or more.
+# Variance over mean of how often values occur in a counter of blocks, such as a row number divided
+# by ten. Independent draws give 1 or more.
 COUNTER_DISPERSION, COUNTER_VALUES, COUNTER_ROWS = 0.1, 20, 3
 # Seconds, milliseconds, microseconds and nanoseconds since 1970, from 1998 to 2033.
 EPOCHS = tuple((9e8 * unit, 2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
-LEAST_CODE = 2**24  # whole numbers that are all larger count nothing in traffic
+LEAST_CODE = 2**24  # traffic has no counts that are all larger
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}\b|[0-9a-f]{2}([:-][0-9a-f]{2}){5}$", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d?-\d\d?\b|\d\d?/\d\d?/\d{2,4}\b|\d\d?:\d\d(:\d\d)?")
 _HASH = re.compile(
@@ -70,7 +70,7 @@ def counter_dispersion(values: NDArray[np.float64]) -> float | None:
     if len(counts) < COUNTER_VALUES or counts.mean() < COUNTER_ROWS:
         return None
     inner = counts[1:-1]  # the first and the last block may be cut
-    if counts.max() > 2 * inner.mean():  # and many rows at 0 are no block
+    if counts.max() > 2 * inner.mean():  # many rows at 0 are no block
         return None
     dispersion = float(inner.var() / inner.mean())
     return dispersion if dispersion <= COUNTER_DISPERSION else None

@@ -17,14 +17,14 @@ from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.column_leaks import LEAST_LEAK_ROWS
 
 PROBE_ROWS = 20_000
-# 1 - R^2 on unseen rows. Honest classes would have to lie 600 standard deviations apart for the
+# 1 - R^2 on unseen rows. Genuine classes would have to be 600 standard deviations apart for the
 # first, 60 for the second (two equal classes of one normal feature: 1 - R^2 = 1 / (1 + d^2 / 4)).
 EXACT, NEARLY = 1e-5, 1e-3
 MOST_CLASSES, LEAST_CLASS = 200, 20
-RANK_TOLERANCE = 1e-9  # of the largest variance: indicators of all classes sum to 1
+RANK_TOLERANCE = 1e-9  # share of the largest variance: indicators of all classes sum to 1
 ROWS_PER_COLUMN = 3
-CENTRAL_ROWS, CENTRAL_SPREAD = 0.95, 0.1  # of all rows, of the spread of all rows
-NAMED_WEIGHT = 0.01  # of the largest: columns that are named
+CENTRAL_ROWS, CENTRAL_SPREAD = 0.95, 0.1  # share of all rows; share of their spread
+NAMED_WEIGHT = 0.01  # share of the largest weight, from which columns are named
 
 Floats = NDArray[np.float64]
 

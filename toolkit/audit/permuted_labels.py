@@ -20,10 +20,10 @@ from idskit.errors import DataError
 from idskit.metrics import area_under, roc_curve
 
 MOST_TRAIN, MOST_TEST = 20_000, 10_000  # records
-RANDOM_TEST = 0.3  # of the rows, where no test table is given
+RANDOM_TEST = 0.3  # share of the rows, if no test table is given
 REPEATS = 3
 SIGMAS = 4.0  # half the chance interval: one false alarm in 16,000
-# A share c of the test records recalled, the others at chance, gives 1 - (1 - c)^2 / 2.
+# If a share c of the test records is recalled and the rest at chance, AUC is 1 - (1 - c)^2 / 2.
 LEAKING_AUC = 0.55  # c = 0.05, as LEAKING_SHARE of repeated rows
 TREES = 50
 

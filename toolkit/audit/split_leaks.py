@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.audit.audited_table import DIGITS, AuditTable, Column
 
-# Numbers are the same within so much of themselves and of the median of their column.
+# Numbers are equal within this share of themselves plus of the median of their column.
 NOISE = 2e-4
 NEAR_ROWS = 20_000
-MOST_CANDIDATES = 200  # rows of a similar pivot that are compared with each row
-LEAST_FINE, FINE_SHARE = 2, 0.5  # columns of so many values a row, for chance not to match rows
+MOST_CANDIDATES = 200  # most rows of a similar pivot that a row is compared with
+LEAST_FINE, FINE_SHARE = 2, 0.5  # columns, and values per row, so that rows do not match by chance
 Floats = NDArray[np.float64]
-# Of the test rows that are also training rows: so many points of accuracy may be memory.
+# Share of test rows that are also training rows: so much of the accuracy may be memory.
 LEAKING_SHARE, TRIFLING_SHARE = 0.05, 0.001
-WARNING_SHARE = 0.01  # of repeated or conflicting rows
+WARNING_SHARE = 0.01  # share of repeated or conflicting rows
 
 
 def across_split(train: AuditTable, test: AuditTable, seed: int) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def repeats(train: AuditTable, test: AuditTable | None, seed: int) -> Iterator[F
     """Find rows that repeat another row of the same table."""
     exact = 1 - len(np.unique(train.exact)) / len(train)
     rounded = 1 - len(np.unique(train.rounded)) / len(train)
-    near = near_repeats(train, None, seed) / 2  # of two that are near each other one repeats
+    near = near_repeats(train, None, seed) / 2  # of two rows near each other, one is a repeat
     if not max(exact, rounded, near):
         return
     grave = test is None and max(exact, rounded, near) >= WARNING_SHARE
@@ -142,7 +142,7 @@ def _without(table: AuditTable) -> str:
     return f", compared without {listed(table.unhashed, 4)}" if table.unhashed else ""
 
 
-# Rows that repeat another but for noise in their last digits, which no hash finds.
+# Rows that repeat another up to noise in their last digits, which no hash finds.
 
 
 def near_repeats(table: AuditTable, others: AuditTable | None, seed: int) -> float:

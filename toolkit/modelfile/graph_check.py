@@ -12,14 +12,14 @@ from idskit.modelfile.onnx_file import FLOAT, Node, OnnxFile, Tensor
 from idskit.modelfile.operators import CONTRIB, ML, OPERATORS, Operator
 from idskit.modelfile.shape_rules import Result, Value, constant_value
 
-ROWS = 256  # of one inference
-IR_VERSIONS = range(7, 11)  # onnxruntime 1.18 reads the last
+ROWS = 256  # flows per inference
+IR_VERSIONS = range(7, 11)  # onnxruntime 1.18 reads 10 at most
 OPSETS = {"": range(17, 19), CONTRIB: range(1, 2), ML: range(3, 4)}
-MAX_CONSTANT_BYTES = 64 << 20  # of what a runtime computes once and keeps
-MAX_LIVE_BYTES = 1 << 30  # of values that are still needed at one time
-MAX_BYTES = 4 << 30  # of all values of an inference, which take time
-MAX_VALUE_BYTES = 256 << 20  # of one of them, and of a buffer
-MAX_MULTIPLY_ADDS = 1 << 27  # a flow
+MAX_CONSTANT_BYTES = 64 << 20  # constants that a runtime computes once and keeps
+MAX_LIVE_BYTES = 1 << 30  # values that are needed at the same time
+MAX_BYTES = 4 << 30  # all values of an inference, as a bound on time
+MAX_VALUE_BYTES = 256 << 20  # one value, or one buffer
+MAX_MULTIPLY_ADDS = 1 << 27  # per flow
 
 
 @dataclass(frozen=True)

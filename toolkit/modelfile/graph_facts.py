@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from idskit.modelfile.graph_check import Step, trace
 from idskit.modelfile.onnx_file import FLOAT16, OnnxFile
 
-# Kinds of products, and which of their inputs holds the weights.
+# Kinds of products, and the index of the input that holds the weights.
 _PRODUCTS = {"Gemm": 1, "MatMul": 1, "Conv": 1, "QGemm": 3, "QLinearConv": 3}
 
 
@@ -20,7 +20,7 @@ class Product:
 
     name: str
     weights: int
-    multiply_adds: int  # a flow
+    multiply_adds: int  # per flow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,14 +32,14 @@ from idskit.schema import Schema
 MODEL_FORMAT = 1
 MAX_MODEL_BYTES = 64 << 20
 INPUT, OUTPUT = "flows", "probabilities"
-# Limits of what the metadata says. The tolerance of int8, the widest that export writes, is 0.05.
+# Limits of the metadata. The widest tolerance that export writes, that of int8, is 0.05.
 MAX_TOLERANCE = 0.1
-SLACK = 1e-3  # of probabilities
+SLACK = 1e-3  # allowed error of probabilities
 MAX_GOLDEN = 256
 MAX_CLASSES, MAX_CLASS_LETTERS = 256, 100
 MAX_FEATURES, MAX_CATEGORIES, MAX_NAME_LETTERS = 4096, 4096, 200
 MAX_CARD_VALUES, MAX_CARD_DEPTH = 10_000, 12
-# Metadata and how many letters each may have.
+# Keys of the metadata, and the most letters that each value may have.
 _LETTERS = {
     "idskit.format": 10,
     "idskit.schema": 4 << 20,
@@ -236,7 +236,7 @@ class ModelFile:
     size: int
     graph: OnnxFile
     card: ModelCard
-    signature: Signature | None  # that was asked for and found right
+    signature: Signature | None  # the signature, if one was asked for and verified
 
     @cached_property
     def canonical(self) -> bytes:

@@ -24,7 +24,7 @@ class Operator:
     rule: rules.Rule
     inputs: tuple[int, int]  # least and most
     attributes: Mapping[str, str]
-    optional: tuple[int, ...] = ()  # inputs that may have no name
+    optional: tuple[int, ...] = ()  # indices of inputs that may be absent
 
 
 def _operator(rule: rules.Rule, least: int, most: int = 0, /, **attributes: str) -> Operator:

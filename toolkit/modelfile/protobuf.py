@@ -19,10 +19,10 @@ Kind = Literal["int", "float", "text", "bytes", "message", "ints", "floats", "re
 Bytes = bytes | memoryview
 _VARINT, _DELIMITED, _FIXED32 = 0, 2, 5
 _WIRES: dict[Kind, int] = {"int": _VARINT, "ints": _VARINT, "float": _FIXED32, "floats": _FIXED32}
-_VARINT_BYTES = 10  # of 64 bits
+_VARINT_BYTES = 10  # for 64 bits
 _CHUNK = 1 << 20  # bytes of a long list decoded at once
-MAX_NUMBERS = 1 << 21  # of one list
-_SHORT = 16  # values of a list that are quicker one by one
+MAX_NUMBERS = 1 << 21  # per list
+_SHORT = 16  # longest list that is quicker to read one by one
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Field:
 
     name: str
     kind: Kind
-    most: int = 1  # values, so that a file of small ones does not become much memory
-    layout: Mapping[int, Field] | None = None  # of a message
+    most: int = 1  # most values; many small ones would take much memory
+    layout: Mapping[int, Field] | None = None  # layout of a message
 
     @property
     def repeated(self) -> bool:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from idskit.modelfile.onnx_file import BOOL, DTYPES, FLOAT, FLOAT16, INT32, INT64, Node, Tensor
 from idskit.modelfile.tree_nodes import check_trees
 
-SPLIT_COST = 64  # multiply-adds that take as long as one split of a tree
+SPLIT_COST = 64  # multiply-adds that take the time of one split of a tree
 MAX_DIVIDEND = 1 << 30
-MAX_KNOWN = 1 << 16  # values of a shape, or of the indices of a gather, that are followed
+MAX_KNOWN = 1 << 16  # most values of a shape or of indices that are tracked
 
 Shape = tuple[int, ...]
 Known = NDArray[Any] | None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_VERSION = 10**9 - 1
 MAX_SIGNATURE_BYTES = 1 << 10
 MAX_KEY_BYTES = 1 << 16
-_EARLIER_BYTES = 64  # of a signature of the file alone, as idskit 0.x wrote it
+_EARLIER_BYTES = 64  # size of a signature of idskit 0.x, which signed the file alone
 _MAKE = "openssl genpkey -algorithm ed25519 -out private.pem"
 _PUBLISH = "openssl pkey -in private.pem -pubout -out public.pem"
 _FORM = re.compile(
