@@ -57,8 +57,8 @@ def constants(table: AuditTable) -> Iterator[Finding]:
             severity="note",
             columns=names,
             evidence=f"{len(names)} of {len(table.columns)} columns hold at most one value",
-            meaning="they say nothing",
-            advice="leave them out",
+            meaning="they carry no information",
+            advice="omit them",
             numbers={"columns": len(names)},
         )
 
@@ -118,8 +118,8 @@ def _row_index(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{len(column.values):,} values without a repeat, where chance would have made "
         f"{expected:,.0f} ({where}); {_kappa_words(kappa)}",
-        meaning="a row number or its affine image: it tells where in the table a row was, and so "
-        "whatever the table is sorted by",
+        meaning="a row number or its affine image: it reveals the position of a row in the table, "
+        "and so whatever the table is sorted by",
         advice="remove the column",
         numbers={"expected_repeats": expected, "label_kappa": kappa},
     )
@@ -145,7 +145,7 @@ def _named(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{what}: {column.distinct:,} values in {len(column.values):,} rows; "
         f"{_kappa_words(kappa)}",
-        meaning="it says which host, flow or moment a row is of, which holds in this capture only",
+        meaning="it identifies the host, flow or time of a row, which holds in this capture only",
         advice="remove the column; use it to split by host or time",
         numbers={"distinct": column.distinct, "label_kappa": kappa},
     )
@@ -177,7 +177,7 @@ def _texts(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{len(column.texts):,} texts in {len(column.values):,} rows; "
         f"{_kappa_words(kappa)}",
-        meaning="almost every row has a text of its own, which no other table repeats",
+        meaning="almost every row has its own text, which no other table repeats",
         advice="remove the column, or derive from it what describes the traffic",
         numbers={"distinct": len(column.texts), "label_kappa": kappa},
     )
@@ -193,9 +193,9 @@ def _counter(column: Column, table: AuditTable) -> Finding | None:
         check="row-index",
         severity=_severity(kappa),
         columns=(column.name,),
-        evidence=f"{column.distinct:,} values, and each occurs in about {each:.3g} rows, evener "
-        f"than chance (variance over mean {dispersion:.3f}); {_kappa_words(kappa)}",
-        meaning="a counter of blocks of rows: it tells where in the table a row was",
+        evidence=f"{column.distinct:,} values, and each occurs in about {each:.3g} rows, more "
+        f"evenly than chance (variance over mean {dispersion:.3f}); {_kappa_words(kappa)}",
+        meaning="a counter of blocks of rows: it reveals the position of a row in the table",
         advice="remove the column",
         numbers={"dispersion": dispersion, "label_kappa": kappa},
     )
@@ -220,7 +220,7 @@ def _label_runs(column: Column, table: AuditTable) -> Finding | None:
                 f"{len(long)} runs of {LEAST_CLASS} rows or more of one {label.name!r}; there are "
                 f"{classes} of these",
                 meaning="a time or a place in the capture: attacks come one after the other along "
-                "it, and a measure of traffic would not rise and fall with them",
+                "it, and a measurement of traffic would not rise and fall with them",
                 advice="remove it; split by it instead of at random",
                 numbers={"runs": len(long), "share": float(long.sum() / len(codes))},
             )
@@ -237,7 +237,7 @@ def _ordered(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{column.distinct:,} values, and none goes back from one row to the next; "
         f"{_kappa_words(kappa)}",
-        meaning="a time or another column that the table is sorted by: it tells where a row was",
+        meaning="a time or another column that the table is sorted by: it reveals a row's position",
         advice="remove it if it is a time; split by it instead of at random",
         numbers={"distinct": column.distinct, "label_kappa": kappa},
     )
@@ -377,7 +377,7 @@ def _code(column: Column, label: Classes, table: AuditTable) -> Finding | None:
         severity="leak" if len(table) >= LEAST_LEAK_ROWS else "warning",
         columns=(column.name,),
         evidence=f"each of its {column.distinct} values occurs with one {label.name!r} only",
-        meaning="a finer or another spelling of the label",
+        meaning="a finer label, or the label in another spelling",
         advice=f"remove it, or name it with --label in addition to {label.name}",
         numbers={"values": column.distinct},
     )

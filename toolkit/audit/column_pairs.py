@@ -143,7 +143,7 @@ def _joint_code(
         severity=_severity(table),
         columns=(first, second),
         evidence=f"each pair of their values occurs with one {label.name!r} ({100 * purity:.2f} % "
-        "of rows), and neither alone says anything of it",
+        "of rows), and neither alone predicts it",
         meaning="the label was split over two columns",
         advice="remove one of them, and find out how they were made",
         numbers={"purity": purity},

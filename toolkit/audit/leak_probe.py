@@ -139,14 +139,14 @@ def _finding(label: Classes, missed: float, columns: tuple[str, ...], *, few: bo
         check="linear-label",
         severity="leak" if exact and not few else "warning",
         columns=columns,
-        evidence=f"least squares rebuilds {label.name!r}, with a number for each class, on unseen "
-        f"rows: 1 - R² = {missed:.1e}",
+        evidence=f"least squares reconstructs {label.name!r}, with a number for each class, on "
+        f"unseen rows: 1 - R² = {missed:.1e}",
         meaning="the label was mixed into these features, or one of them is the label"
         if exact
         else "the label is almost a linear function of these features",
         advice="compute the features again without the label among their inputs"
         if exact
-        else "find out how they were made before any result is believed",
+        else "find out how they were made before believing any result",
         numbers={"unexplained": missed},
     )
 
