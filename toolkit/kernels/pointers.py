@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 def rows(data: NDArray[np.void]) -> NDArray[np.void]:
     """Return the records of one-dimensional, contiguous ``data`` as a raw pointer, inside a kernel.
 
-    ``rows(data)[i]`` is the record ``data[i]``. The pointer has no length and checks nothing, and
-    ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without compilation, it is ``data``
-    itself, whose indices are checked.
+    ``rows(data)[i]`` is the record ``data[i]``. The pointer has no length and checks
+    nothing, and ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without compilation, it
+    is ``data`` itself, whose indices are checked.
     """
     return data
 
