@@ -21,6 +21,8 @@ FRAME = np.dtype(
         ("wire", "<u4"),  # bytes on the wire
         ("link_type", "<u4"),  # LINKTYPE_ value (tcpdump.org registry), FCS bits removed
         ("checksum", "u1"),  # what the kernel says of it: UNKNOWN, RIGHT or OFFLOADED
+        ("gso_protocol", "u1"),  # TCP or UDP whose segments the frame holds, 0 where it is one
+        ("gso_size", "<u2"),  # payload of each of these segments, NOT_MERGED or 0: unknown
     ],
     align=True,
 )
@@ -67,12 +69,14 @@ PACKET = np.dtype(
         # The buffer: 0 that of the frame, 1 what was kept of a datagram that came in fragments.
         ("payload_kept", "u1"),
         ("mss", "<u2"),  # maximum segment size that a SYN announces, 0 where there is none
+        ("gso_size", "<u2"),  # payload of each segment merged into it, NOT_MERGED or 0: unknown
     ],
     align=True,
 )
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))  # RFC 9293, 3.1
 UNKNOWN, RIGHT, WRONG, OFFLOADED = range(4)  # checksums
+NOT_MERGED = 0xFFFF  # gso_size of a frame that the kernel knows to be one segment
 ICMP, TCP, UDP, FRAGMENT, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132  # IANA protocol numbers
 # ICMP types of requests and their replies (``icmp``); here, where no compiler is needed to read it.
 PAIRS = {

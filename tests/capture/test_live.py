@@ -29,19 +29,12 @@ from tests.flows.fragmentation import cut
 from tests.flows.namespaces import Wire, wire
 
 from idskit import open_flows
-from idskit.capture.af_packet import (
-    BLOCK_BYTES,
-    LiveCapture,
-    Ring,
-    open_interface,
-    release,
-    ring_over,
-    walk,
-)
+from idskit.capture.af_packet import LiveCapture, open_interface
+from idskit.capture.packet_ring import BLOCK_BYTES, Ring, release, ring_over, walk
 from idskit.errors import CaptureError, IdskitError
 from idskit.generate import generate
 from idskit.lab.namespaces import Host
-from idskit.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN
+from idskit.packet import FRAME, NOT_MERGED, OFFLOADED, RIGHT, UNKNOWN
 from idskit.process.signals import finish_on_signals
 from idskit.profiles.flow_reader import FlowBatch, FlowReader
 
@@ -55,12 +48,16 @@ def block(
     frames: list[bytes],
     *,
     tags: tuple[int, ...] = (),
+    segments: tuple[tuple[int, int], ...] = (),
     count: int | None = None,
     first: int = 48,
     step: int | None = None,
     **header: int,
 ) -> bytes:
-    """A block that the kernel has handed over; ``tags`` are taken out of the first frames."""
+    """A block that the kernel has handed over; ``tags`` are taken out of the first frames.
+
+    ``segments`` are gso_type and gso_size of the virtio_net_hdr in front of the first frames.
+    """
     made = struct.pack(
         "=IIIIIIQ16x", 1, 48, 1, len(frames) if count is None else count, first, 0, 0
     )
@@ -77,15 +74,17 @@ def block(
             "mac": 82,
         } | header
         head = struct.pack("=6IHHIIHH8x", *fields.values(), 96, 0, tag, 0x88A8 if tag else 0, 0)
-        made += (head.ljust(82, b"\0") + frame).ljust(size, b"\0")
+        stated = segments[number] if number < len(segments) else (0, 0)
+        sizes = struct.pack("=BBHHHH", 0, stated[0], 66, stated[1], 34, 16)
+        made += (head.ljust(72, b"\0") + sizes + frame).ljust(size, b"\0")
     return made.ljust(BLOCK_BYTES, b"\0")
 
 
 EMPTY = bytes(BLOCK_BYTES)
 
 
-def ring_of(*blocks: bytes) -> Ring:
-    return ring_over(np.frombuffer(bytearray(b"".join(blocks)), np.uint8))
+def ring_of(*blocks: bytes, has_sizes: bool = False) -> Ring:
+    return ring_over(np.frombuffer(bytearray(b"".join(blocks)), np.uint8), has_sizes=has_sizes)
 
 
 def walked(
@@ -139,6 +138,30 @@ def test_a_tag_that_the_kernel_took_out_is_put_back() -> None:
     assert (records["wire"] - records["captured"]).tolist() == [7, 7]
 
 
+def test_segments_are_those_that_the_ring_states() -> None:
+    """VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4, with ECN, of a kind not known, none."""
+    kinds = ((1, 1448), (4, 1428), (5, 1000), (0x81, 40), (9, 7), (0, 0))
+    frames = [bytes(60)] * len(kinds)
+    made = block(frames, segments=kinds, tags=(0x6005,) * 2)
+    records, _, is_sound = walked(ring_of(made, EMPTY, has_sizes=True))
+    assert is_sound
+    assert records["gso_protocol"].tolist() == [6, 6, 17, 6, 0, 0]
+    assert records["gso_size"].tolist() == [1448, 1428, 1000, 40, 0, NOT_MERGED]
+    assert records["captured"].tolist() == [64, 64, 60, 60, 60, 60]  # the tags are back
+
+
+def test_without_the_header_nothing_is_known_of_segments() -> None:
+    records, _, _ = walked(ring_of(block(FRAMES, segments=((1, 1448),)), EMPTY))
+    assert not records["gso_size"].any()
+    assert not records["gso_protocol"].any()
+
+
+def test_a_frame_whose_segments_would_be_stated_in_its_own_header_is_not_believed() -> None:
+    made = block([bytes(60)], mac=52)
+    assert walked(ring_of(made))[2]
+    assert not walked(ring_of(made, has_sizes=True))[2]
+
+
 @pytest.mark.parametrize(
     ("status", "checksum"), [(1, UNKNOWN), (1 | 8, OFFLOADED), (1 | 0x80, RIGHT)]
 )
@@ -169,13 +192,14 @@ def test_a_ring_that_lies_is_not_believed(damage: dict[str, int]) -> None:
     assert not walked(ring_of(block(FRAMES, **damage)))[2]
 
 
-def test_random_blocks_are_never_read_past_their_end() -> None:
+@pytest.mark.parametrize("has_sizes", [False, True])
+def test_random_blocks_are_never_read_past_their_end(has_sizes: bool) -> None:
     rng = np.random.default_rng(1)
     for _ in range(300):
         damaged = bytearray(block(FRAMES, tags=(1, 2, 3)))
         for at in rng.integers(12, 400, 3):
             damaged[at] = rng.integers(256)
-        ring = ring_of(EMPTY, bytes(damaged), EMPTY)
+        ring = ring_of(EMPTY, bytes(damaged), EMPTY, has_sizes=has_sizes)
         records, _, _ = walked(ring, first=1)
         ends = records["offset"] + records["captured"]
         assert all(records["offset"] >= BLOCK_BYTES)

@@ -10,10 +10,10 @@ import pytest
 
 from idskit.data import labelled_captures as captures
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
-from idskit.data.dataset import Dataset
+from idskit.data.dataset import Dataset, Part
 from idskit.data.datasets import load
 from idskit.data.families import family_of
-from idskit.data.labelled_captures import MOST_ROWS, MOST_WEIGHT, Flows, divide, read_flows
+from idskit.data.labelled_captures import MOST_ROWS, Flows, divide, read_flows, weigh
 from idskit.errors import DataError
 from idskit.generate import GeneratedCapture, generate
 
@@ -162,7 +162,7 @@ def test_captures_of_one_device_stay_on_one_side(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("units", "expected"),
-    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (40, (20, 10, 10))],
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (40, (28, 6, 6))],
 )
 def test_units_of_a_stratum_are_divided_in_proportion(units: int, expected: tuple[int, int, int]):
     flows = [make_flows(f"c{i}", "scan") for i in range(units)]
@@ -177,15 +177,41 @@ def test_the_division_repeats_with_the_seed_and_not_with_the_order():
     assert first != divide(flows, np.random.default_rng(2))
 
 
-def test_rows_and_weight_of_a_capture_are_capped():
+def test_rows_of_a_capture_are_capped():
     part = captures._capped(make_flows("big", "flood", 5000), "binary", 0, np.random.default_rng(0))
     assert len(part) == MOST_ROWS
-    assert part.weights.sum() == pytest.approx(MOST_WEIGHT, rel=1e-4)
 
 
-def test_a_small_capture_keeps_its_rows_and_weight():
-    part = captures._capped(make_flows("small", "web", 3), "binary", 0, np.random.default_rng(0))
-    assert part.weights.tolist() == [1, 1, 1]
+def test_captures_and_repositories_weigh_by_the_square_root_of_their_size():
+    """Group 0 has 100 rows and group 1 one, of repository 0; group 2 has 16, of repository 1."""
+    sizes = (100, 1, 16, 9)
+    part = Part(
+        rows=np.zeros((sum(sizes), 2), np.float32),
+        labels=np.repeat([0, 0, 0, 2], sizes),
+        weights=np.ones(sum(sizes), np.float32),
+        groups=np.repeat([0, 1, 2, 2], sizes),
+    )
+    weights = weigh(part, np.array([0, 0, 1])).weights
+    totals = [weights[(part.groups == g) & (part.labels == 0)].sum() for g in range(3)]
+    assert totals[0] / totals[1] == pytest.approx(10)
+    assert (totals[0] + totals[1]) / totals[2] == pytest.approx(11**0.5 / 4**0.5)
+    assert weights[part.labels == 0].sum() == pytest.approx(weights[part.labels > 0].sum())
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_whole_repositories_choose_thresholds_where_there_are_enough_of_them():
+    flows = [
+        replace(make_flows(f"{repository}-{kind}{i}", kind), repository=f"lab{repository}")
+        for repository in range(10)
+        for kind in ("benign", "scan")
+        for i in range(4)
+    ]
+    sides = divide(flows, np.random.default_rng(0))
+    of = {f"lab{r}": {sides[f.unit] for f in flows if f.repository == f"lab{r}"} for r in range(10)}
+    chosen = [name for name, found in of.items() if "validation" in found]
+    assert all(of[name] == {"validation"} for name in chosen)
+    assert len(chosen) == 2  # of 40 benign units 15 % are six: two repositories of four
+    assert {"train", "test"} == set.union(*(found for n, found in of.items() if n not in chosen))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from idskit.profiles import FlowBatch, open_flows
@@ -113,6 +113,36 @@ class Connection:
 
     def close(self) -> Connection:
         return self.send(FIN | ACK).send(FIN | ACK, back=True).send(ACK)
+
+
+def download(mss: int = MSS, **ends: str) -> Connection:
+    """A connection in which each side sends bursts of segments, whose times are one."""
+    made = Connection(mss=mss, **ends).open()  # type: ignore[arg-type]
+    made.send(PSH | ACK, b"GET / HTTP/1.1\r\n\r\n" * 10)
+    for back, size in ((True, 10 * mss + 77), (False, 3 * mss), (True, 2 * mss - 1)):
+        burst(made, bytes(size), mss, back=back)
+        made.send(ACK, back=not back)
+    return made.close()
+
+
+def burst(made: Connection, data: bytes, mss: int, *, back: bool) -> None:
+    for start in range(0, len(data), mss):
+        part = data[start : start + mss]
+        is_last = start + mss >= len(data)
+        made.send(PSH | ACK if is_last else ACK, part, back=back, gap_us=1000 * is_last)
+
+
+def merged(segments: list[Segment], *, length: bool = True) -> list[Segment]:
+    """What GRO, LRO and TSO make of segments that follow each other at once."""
+    made: list[Segment] = []
+    for segment in segments:
+        last = made[-1] if made else None
+        if last and last.payload and (last.src, last.time_us) == (segment.src, segment.time_us):
+            payload, flags = last.payload + segment.payload, last.flags | segment.flags
+            made[-1] = replace(last, payload=payload, flags=flags, length=length)
+        else:
+            made.append(segment)
+    return [replace(s, checksum="partial") if len(s.payload) > MSS else s for s in made]
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def test_a_name_with_a_line_break_cannot_be_signed(make_model, keys) -> None:
 
 def test_a_model_without_its_signature(make_model, keys) -> None:
     said = refusal(make_model(), keys / "maker.pub")
-    assert "there is no toy.onnx.sig beside it: sign it" in said
+    assert "there is no toy.onnx.sig next to it: sign it" in said
 
 
 def test_the_shipped_model_is_not_signed(keys) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from tests.flows.capture_files import decoded, in_memory
 from tests.flows.engine import run
 from tests.flows.packets import packet, to_array
 from tests.flows.tcp_frames import (
@@ -17,41 +20,16 @@ from tests.flows.tcp_frames import (
     SYN,
     Connection,
     Segment,
+    download,
+    merged,
     rows_of,
     write,
 )
 
+from idskit.packet import NOT_MERGED
+from idskit.profiles.gateway.segments import MOST_SEGMENTS
+
 SCHEMA = "gateway-packets"
-
-
-def download(mss: int = MSS, **ends: str) -> Connection:
-    """A connection in which each side sends bursts of segments, whose times are one."""
-    made = Connection(mss=mss, **ends).open()  # type: ignore[arg-type]
-    made.send(PSH | ACK, b"GET / HTTP/1.1\r\n\r\n" * 10)
-    for back, size in ((True, 10 * mss + 77), (False, 3 * mss), (True, 2 * mss - 1)):
-        burst(made, bytes(size), mss, back=back)
-        made.send(ACK, back=not back)
-    return made.close()
-
-
-def burst(made: Connection, data: bytes, mss: int, *, back: bool) -> None:
-    for start in range(0, len(data), mss):
-        part = data[start : start + mss]
-        is_last = start + mss >= len(data)
-        made.send(PSH | ACK if is_last else ACK, part, back=back, gap_us=1000 * is_last)
-
-
-def merged(segments: list[Segment], *, length: bool = True) -> list[Segment]:
-    """What GRO, LRO and TSO make of segments that follow each other at once."""
-    made: list[Segment] = []
-    for segment in segments:
-        last = made[-1] if made else None
-        if last and last.payload and (last.src, last.time_us) == (segment.src, segment.time_us):
-            payload, flags = last.payload + segment.payload, last.flags | segment.flags
-            made[-1] = replace(last, payload=payload, flags=flags, length=length)
-        else:
-            made.append(segment)
-    return [replace(s, checksum="partial") if len(s.payload) > MSS else s for s in made]
 
 
 CONDITIONS = {
@@ -113,6 +91,59 @@ def test_an_absurd_segment_size_does_not_multiply_what_is_counted(tmp_path: Path
     made.send(PSH | ACK, bytes(1400), back=True)
     (row,) = rows_of(write(tmp_path / "capture.pcap", made.segments))
     assert row.features["bwd_packets"] == 1 + 3  # of 536 bytes, RFC 9293, 3.7.1
+
+
+UDP = 17
+
+
+def bursts(protocol: int, size: int, payload: int, gso_size: int) -> list[dict[str, Any]]:
+    """A packet, then a burst of segments of ``size``: merged where ``gso_size`` is stated.
+
+    No SYN announces a size, and the segments are larger than Ethernet carries if ``size`` is.
+    """
+    ends = {"src_port": 4000, "dst_port": 443, "protocol": protocol, "flags": ACK}
+    made = [packet(0, CLIENT, SERVER, payload=10, **ends)]
+    starts = [0] if gso_size else range(0, payload, size)
+    for start in starts:
+        left = payload if gso_size else min(size, payload - start)
+        fields = ends | {"sequence": 10 + start, "gso_size": gso_size, "payload": left}
+        made.append(packet(0.001, CLIENT, SERVER, **fields))
+    return made
+
+
+@pytest.mark.parametrize("protocol", [6, UDP])
+@pytest.mark.parametrize("size", [36, 1000, 1448])
+def test_a_super_packet_is_cut_by_the_size_that_is_stated(protocol: int, size: int) -> None:
+    payload = 20 * size + 7
+    cut, merged = (
+        run(SCHEMA, to_array(bursts(protocol, size, payload, stated))) for stated in (0, size)
+    )
+    np.testing.assert_array_equal(merged.features, cut.features)
+    np.testing.assert_array_equal(merged.flows, cut.flows)
+    assert merged.column(SCHEMA, "payload_max") == [size]
+    assert merged.flows["fwd_packets"].tolist() == [22]
+
+
+@pytest.mark.parametrize("protocol", [6, UDP])
+@pytest.mark.parametrize("size", [1, 63])
+def test_a_hostile_size_makes_a_bounded_number_of_segments(protocol: int, size: int) -> None:
+    result = run(SCHEMA, to_array(bursts(protocol, size, 65_000, size)))
+    assert 1 < result.flows["fwd_packets"].item() <= 1 + MOST_SEGMENTS
+    assert result.column(SCHEMA, "fwd_payload") == [65_010]
+
+
+@pytest.mark.parametrize("protocol", [6, UDP])
+def test_a_packet_that_is_known_to_be_one_segment_is_not_cut(protocol: int) -> None:
+    result = run(SCHEMA, to_array(bursts(protocol, 8948, 8948, NOT_MERGED)))
+    assert result.column(SCHEMA, "payload_max") == [8948]
+
+
+def test_what_is_merged_inside_of_a_tunnel_leaves_the_outer_packet_whole() -> None:
+    frame = Segment(time_us=0, payload=bytes(3000)).frame()
+    frames = in_memory([frame, frame, frame])
+    frames.records["gso_size"], frames.records["gso_protocol"] = 1000, [6, 17, 0]
+    rows, _ = decoded(frames)
+    assert rows["gso_size"].tolist() == [1000, 0, 1000]
 
 
 @pytest.mark.parametrize("tags", [(10, 20), (1, 4095)])

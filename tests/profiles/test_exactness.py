@@ -9,7 +9,7 @@ from tests.flows.exactness import identities, table
 
 from idskit.kernels.compile import is_compiling
 
-README = Path(__file__).resolve().parents[2] / "toolkit/flows/README.md"
+README = Path(__file__).resolve().parents[2] / "toolkit/profiles/README.md"
 
 
 @pytest.mark.skipif(not is_compiling(), reason="takes minutes; test_cic.py compares the same cells")

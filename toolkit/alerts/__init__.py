@@ -1,1 +1,1 @@
-"""Alerts: what they say, and how they are written."""
+"""Alerts: their content, and how they are written."""

@@ -1,4 +1,4 @@
-"""Alerts: which flow, which attack, how sure. ``eve.py`` writes them."""
+"""An alert: which flow, which attack, which score. ``eve.py`` writes it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import numpy as np
 from idskit.alerts.attack_kinds import kind_of
 from idskit.alerts.eve import UNKNOWN_ORIGIN, Origin, alert_line
 from idskit.community_id import community_id
+from idskit.flow import ENDS
 from idskit.packet import ICMP, ICMPV6
 
-FIRST_SIGNATURE_ID = 1_000_000  # up to 1,999,999 is the range left for local use
-UNKNOWN_END = 255  # in a record of which nobody wrote down how it ended
-NO_ADDRESSES = 0  # as ip_version, in a record that has none
+FIRST_SIGNATURE_ID = 1_000_000  # the range up to 1,999,999 is reserved for local use
+UNKNOWN_END = 255  # value of ``end`` in a record of unknown end
+NO_ADDRESSES = 0  # value of ``ip_version`` in a record without addresses
 
-# What an alert keeps of a flow as it stands in its record or in a table's row.
+# Fields of a flow that an alert copies from its record or from a table's row.
 FLOW_NUMBERS = (
     "src_port",
     "dst_port",
@@ -39,10 +40,10 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Who spoke with whom, when and how much; the source is who sent the first packet.
+    """Both ends of a flow, its times and its traffic; the source is who sent the first packet.
 
-    Ports are 0 where the protocol has none; the ICMP fields are None where it is not ICMP, and they
-    and the addresses where nobody wrote them down.
+    Ports are 0 where the protocol has none. The ICMP fields are None for other protocols. Addresses
+    and ICMP fields are also None where the table that the flow was read from lacks them.
     """
 
     src: Address | None  # both addresses are known, or neither
@@ -58,14 +59,14 @@ class Flow:
     bwd_packets: int
     fwd_bytes: int  # frames on the wire
     bwd_bytes: int
-    end: str | None = None  # one of ENDS: why it was judged then, None where nobody knows
+    end: str | None = None  # one of ENDS: why it was judged at that time; None if unknown
     vlan: int = 0  # identifier plus one, 0 untagged
-    interface: int = 0  # which of the interfaces that are read
+    interface: int = 0  # index of the interface that it was read from
 
     @classmethod
     def from_record(cls, record: np.void) -> Flow:
         """Read one row of ``FlowBatch.flows``."""
-        # one conversion of the whole record is many times faster than one a field
+        # converting the whole record at once is many times faster than field by field
         fields = dict(zip(record.dtype.names or (), record.item(), strict=True))
         is_icmp, is_known = fields["icmp_type"] >= 0, fields["ip_version"] != NO_ADDRESSES
         return cls(
@@ -81,14 +82,14 @@ class Flow:
 
     @property
     def ip_version(self) -> int | None:
-        """4 or 6; None without addresses. An IPv6 address may be that of an IPv4 host."""
+        """Return 4 or 6; None without addresses. IPv6 addresses may be those of IPv4 hosts."""
         if self.src is None or self.dst is None:
             return None
         return max(self.src.version, self.dst.version)
 
     @cached_property
     def community_id(self) -> str | None:
-        """Community ID version 1, the same for both directions and in other tools.
+        """Return the Community ID, version 1: the same for both directions and in other tools.
 
         None without addresses, and for ICMP of unknown type.
         """
@@ -103,11 +104,11 @@ class Flow:
 
     @cached_property
     def flow_id(self) -> int | None:
-        """Number of this flow, the same whenever and wherever its packets are read again.
+        """Return the number of this flow, the same wherever its packets are read again.
 
-        Neither its end nor its direction is part of it, so that an early line and a final one have
-        the same. 51 bits, as Suricata's: JSON readers that know only doubles keep every digit.
-        None without addresses.
+        It depends neither on the end nor on the direction, so an early line and a final one have
+        the same. It has 51 bits, as Suricata's: JSON readers that know only doubles keep every
+        digit. It is None without addresses.
         """
         if self.src is None or self.dst is None:
             return None
@@ -119,7 +120,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One flow that the model takes for an attack.
+    """One flow that the model judges to be an attack.
 
     Example:
         >>> alert = Alert(
@@ -129,23 +130,23 @@ class Alert:
         ('Detection of a Network Scan', 3)
     """
 
-    flow: Flow | None  # None for a row of a table that does not say whose it is
-    row: int  # of the flow in its capture or table, from 0
+    flow: Flow | None  # None for a row of a table that does not state its flow
+    row: int  # number of the flow in its capture or table, from 0
     label: str  # the most probable class that is not the benign one
     score: float  # 1 - P(benign)
     threshold: float
     model: str  # first 12 hex digits of the model file's SHA-256
-    end_us: int | None = None  # of a row without a flow: its last packet, where the table says so
+    end_us: int | None = None  # last packet of a row without a flow, if the table states it
     judged_us: int = field(default_factory=lambda: time.time_ns() // 1000, compare=False)
 
     @property
     def category(self) -> str:
-        """Suricata's name for this kind of attack."""
+        """Return Suricata's name for this kind of attack."""
         return kind_of(self.label).category
 
     @property
     def severity(self) -> int:
-        """Suricata's severity of this kind of attack: 1 is worst, 3 least.
+        """Return Suricata's severity of this kind of attack: 1 is worst, 3 least.
 
         An EVE line has it in words, as ``signature_severity``: its own severity is always 3.
         """
@@ -153,32 +154,32 @@ class Alert:
 
     @property
     def by_source(self) -> bool:
-        """Whether the flow's source attacks; else it is the victim, as where malware calls home."""
+        """Return whether the source attacks; it is the victim where malware calls home."""
         return kind_of(self.label).by_source
 
     @property
     def signature_id(self) -> int:
-        """Number of the label, the same in every model."""
+        """Return the number of the label, the same in every model."""
         return FIRST_SIGNATURE_ID + zlib.crc32(self.label.encode()) % FIRST_SIGNATURE_ID
 
     @property
     def time_us(self) -> int:
-        """The flow's last packet, or the time of the judgement where nobody knows it."""
+        """Return the time of the flow's last packet, or of the judgement where it is not known."""
         if self.flow is not None:
             return self.flow.end_us
         return self.judged_us if self.end_us is None else self.end_us
 
     @property
     def is_timed_by_judgement(self) -> bool:
-        """Whether nobody knows the time of the flow's last packet."""
+        """Return whether the time of the flow's last packet is not known."""
         return self.flow is None and self.end_us is None
 
     def to_eve(self, origin: Origin = UNKNOWN_ORIGIN, *, withheld: int = 0) -> str:
-        """One line of EVE JSON, without a line feed.
+        """Return one line of EVE JSON, without a line feed.
 
         Args:
             origin: the interface or file that the flow was read from.
-            withheld: number of lines of this label that were left out since its last one.
+            withheld: number of lines of this label that were withheld since its last one.
         """
         return alert_line(self, origin, withheld)
 
@@ -190,6 +191,4 @@ def _address(high: int, low: int) -> Address:
 
 
 def _end_named(end: int) -> str | None:
-    from idskit.flow import ENDS  # with numba, which is there if records are
-
     return None if end == UNKNOWN_END else ENDS[end]

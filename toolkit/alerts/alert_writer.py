@@ -1,4 +1,4 @@
-"""Alerts to lines: a bounded number of them, and every one that is left out is counted."""
+"""Write alerts as lines: a bounded number of them, and every one withheld is counted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from idskit.alerts.throttle import Throttle
 
 
 class AlertWriter:
-    """Writes alerts to a sink and counts them.
+    """Writer of alerts to a sink, which counts them.
 
     Attributes:
-        tallies: of all alerts, written or not.
+        tallies: counts of all alerts, written or not.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -31,7 +31,7 @@ class AlertWriter:
         return self._sink.lost
 
     def write(self, alerts: Iterable[Alert], origin: Origin, throttle: Throttle | None) -> None:
-        """Write those alerts that the throttle admits, at once; all of them without one.
+        """Write the alerts that the throttle admits, at once; all of them if there is none.
 
         Raises:
             BrokenPipeError: the reader of the lines went away.
@@ -45,7 +45,7 @@ class AlertWriter:
         self._sink.flush()
 
     def finish(self, throttle: Throttle | None) -> None:
-        """Write how many lines were withheld, if any were: no next line may come to say so.
+        """Write how many lines were withheld, if any were: no later line may say so.
 
         Raises:
             BrokenPipeError: the reader of the lines went away.
@@ -63,7 +63,7 @@ class AlertWriter:
 
 
 def _now(alert: Alert, origin: Origin) -> int:
-    """Microseconds by the packets' clock; live by one that is never set back.
+    """Return the time in microseconds: of the packets, or live of a clock that is never set back.
 
     A clock set back would stop the lines until it is where it was.
     """

@@ -1,4 +1,4 @@
-"""What the name of an attack says about its kind: category, severity, and who attacks whom.
+"""Find category, severity and attacking side of an attack by its name.
 
 Categories and severities are those of Suricata's classification.config (1 is worst).
 """
@@ -26,15 +26,15 @@ _MALWARE = (
 )
 _WEB, _DENIAL = "Web Application Attack", "Attempted Denial of Service"
 
-# The first that fits counts. A name often says two things ("Mirai-udpflood", "CommandInjection",
-# "malware-c2"): patterns that say more stand before those that say less.
+# The first match counts. A name often has two parts ("Mirai-udpflood", "CommandInjection",
+# "malware-c2"): more specific patterns come first.
 _KINDS = tuple(
     (
         re.compile(pattern, re.IGNORECASE),
         Kind(category=category, severity=severity, by_source=by_source),
     )
     for pattern, category, severity, by_source in (
-        # An infected device calls: it opened the flow, and whom it calls is the attacker.
+        # An infected device opens the flow, and the host that it calls is the attacker.
         (
             r"(?<![a-z\d])c(2|&c)(?![a-z\d])|command.?(and|&).?control|beacon",
             "Malware Command and Control Activity Detected",
@@ -50,7 +50,7 @@ _KINDS = tuple(
         ("u2r|root", "Attempted Administrator Privilege Gain", 1, True),
         ("scan|sweep|probe|recon|nmap|satan", "Detection of a Network Scan", 3, True),
         ("web", _WEB, 1, True),
-        # Without a closer word, the family of C2 and exfiltration, as in the shipped model.
+        # Unqualified, it is the family of C2 and exfiltration, as in the shipped model.
         ("malware", _TROJAN, 1, False),
     )
 )

@@ -1,7 +1,7 @@
-"""Suricata's EVE format: what its consumers expect of a line, and nothing that its schema forbids.
+"""Write alerts in Suricata's EVE format, as its consumers read it and its schema allows.
 
 Sources: docs.suricata.io, "Eve JSON Format", and Suricata's own schema of it, etc/schema.json.
-``EVE.md`` beside this file lists every field.
+``EVE.md`` in this folder lists every field.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from idskit.packet import SCTP, TCP, UDP
 if TYPE_CHECKING:
     from idskit.alerts.alert import Alert, Flow
 
-GENERATOR_ID = 7_411  # of its own: 1 belongs to the rules of Suricata and Snort
+GENERATOR_ID = 7_411  # 1 belongs to the rules of Suricata and Snort
 REVISION = 1
-# Of every line: CrowdSec bans a source for one alert of severity 1, and one flow proves too little.
+# CrowdSec bans a source for one alert of severity 1, and one flow is too little evidence.
 LINE_SEVERITY = 3
-SIGNATURE_SEVERITIES = {1: "Critical", 2: "Major", 3: "Minor"}  # the words of the ET rules
+SIGNATURE_SEVERITIES = {1: "Critical", 2: "Major", 3: "Minor"}  # as in the ET rules
 _PORTS = (TCP, UDP, SCTP)
-# Suricata's word for why a flow ended, by ours; one judged in its middle goes on.
+# Suricata's reason for the end of a flow, by ours; a flow judged before its end has none.
 _REASONS = {
     "idle": "timeout",
     "age": "timeout",
-    "close": "timeout",  # there a closed flow ends when nothing came for a while
+    "close": "timeout",  # in Suricata, a closed flow ends after a time of silence
     "replaced": "tcp_reuse",
     "evicted": "forced",
     "capture_end": "shutdown",
@@ -43,13 +43,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the packets of alerts come from."""
+    """The interfaces or the file that the packets of alerts come from."""
 
     interfaces: tuple[str, ...] = ()  # names by ``Flow.interface``; none for a file
     capture: str | None = None  # name of the file
 
     def to_eve(self, flow: Flow | None) -> dict[str, Any]:
-        """``in_iface`` or ``pcap_filename``, whichever there is."""
+        """Return ``in_iface`` or ``pcap_filename``, whichever is known."""
         if flow is not None and flow.interface < len(self.interfaces):
             return {"in_iface": _valid(self.interfaces[flow.interface])}
         return {} if self.capture is None else {"pcap_filename": _valid(self.capture)}
@@ -59,7 +59,7 @@ UNKNOWN_ORIGIN = Origin()
 
 
 def alert_line(alert: Alert, origin: Origin, withheld: int) -> str:
-    """Write an alert as one line, without a line feed."""
+    """Return an alert as one line, without a line feed."""
     flow = alert.flow
     event: dict[str, Any] = {"timestamp": eve_time(alert.time_us)}
     if flow is not None and flow.flow_id is not None:
@@ -74,7 +74,7 @@ def alert_line(alert: Alert, origin: Origin, withheld: int) -> str:
 
 
 def stats_line(time_us: int, *, uptime_s: float, written: int, withheld: int) -> str:
-    """Write how many alerts there were, as Suricata counts its own, as one line."""
+    """Return the numbers of alerts, in the names that Suricata gives its own, as one line."""
     detected = {"alert": written, "alerts_suppressed": withheld}
     return _ENCODE(
         {
@@ -87,7 +87,7 @@ def stats_line(time_us: int, *, uptime_s: float, written: int, withheld: int) ->
 
 
 def eve_time(time_us: int) -> str:
-    """A time since the epoch as EVE writes it: ISO 8601 with microseconds, in UTC.
+    """Return a time since the epoch as EVE writes it: ISO 8601 with microseconds, in UTC.
 
     Example:
         >>> eve_time(1_491_600_282_251_547)
@@ -98,7 +98,7 @@ def eve_time(time_us: int) -> str:
 
 
 def _head(flow: Flow) -> dict[str, Any]:
-    """What all event types say of the packet or flow that they are about."""
+    """Return the fields that every event type has of its packet or flow."""
     head: dict[str, Any] = {} if not flow.vlan else {"vlan": [flow.vlan - 1]}
     head |= _named(_end(flow.src, flow.src_port, flow.protocol), "src_")
     head |= _named(_end(flow.dst, flow.dst_port, flow.protocol), "dest_")
@@ -113,7 +113,7 @@ def _head(flow: Flow) -> dict[str, Any]:
 
 
 def _end(address: object | None, port: int, protocol: int) -> dict[str, Any]:
-    """One end of a flow, as far as it is known and the protocol has ports."""
+    """Return one end of a flow, as far as it is known and the protocol has ports."""
     known = {} if address is None else {"ip": str(address)}
     return known | ({"port": port} if protocol in _PORTS else {})
 
@@ -137,7 +137,7 @@ def _alert(alert: Alert, withheld: int) -> dict[str, Any]:
 
 
 def _attacker(alert: Alert) -> dict[str, Any]:
-    """Who attacks (``source``) and who is attacked (``target``), where addresses are known."""
+    """Return the attacker (``source``) and the attacked (``target``), if addresses are known."""
     flow = alert.flow
     if flow is None or flow.src is None:
         return {}
@@ -148,7 +148,7 @@ def _attacker(alert: Alert) -> dict[str, Any]:
 
 
 def _context(alert: Alert, withheld: int) -> dict[str, Any]:
-    """What only idskit knows of an alert."""
+    """Return the fields that are known to idskit only."""
     context: dict[str, Any] = {
         "label": alert.label,
         "score": round(alert.score, 6),
@@ -166,7 +166,7 @@ def _context(alert: Alert, withheld: int) -> dict[str, Any]:
 
 
 def _flow(flow: Flow) -> dict[str, Any]:
-    """The ``flow`` object: its end is its last packet so far, its age is in whole seconds."""
+    """Return the ``flow`` object: it ends with the last packet so far; its age is in seconds."""
     written: dict[str, Any] = {
         "pkts_toserver": flow.fwd_packets,
         "pkts_toclient": flow.bwd_packets,
@@ -188,7 +188,7 @@ def _state(flow: Flow) -> str:
 
 
 def _valid(name: str | Path) -> str:
-    """A file's name as text that every JSON reader takes: bytes that are no UTF-8 as escapes."""
+    """Return a file's name as valid text: bytes that are no UTF-8 are escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 

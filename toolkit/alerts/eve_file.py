@@ -1,8 +1,8 @@
-"""Where EVE lines go: a stream, or a file with a size limit. A full disk ends neither.
+"""Write EVE lines to a stream, or to a file with a size limit. A full disk ends neither.
 
-A line that cannot be written is lost and counted, the first loss is said on stderr, and writing
-goes on as soon as it can: whoever fills the disk must not blind the sensor. Half a line is taken
-back, or ended before the next one where that is impossible.
+A line that cannot be written is lost and counted, the first loss is reported on stderr, and writing
+goes on as soon as it can: whoever fills the disk must not blind the sensor. Half a line is removed
+again, or ended before the next one where that is impossible.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from idskit.process.streams import abandon
 from idskit.report.text import visible
 
 ROTATE_MB = 100
-OLDER_FILES = 4  # kept by rotation, .1 is the latest
-MODE = 0o640  # alerts tell what is attacked here
+OLDER_FILES = 4  # rotated files that are kept; .1 is the latest
+MODE = 0o640  # alerts reveal what is attacked here
 _STDOUT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without them
@@ -36,10 +36,10 @@ _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Sink(ABC):
-    """Takes lines, writes them when flushed, and counts what became of them.
+    """Buffer of lines that writes them when flushed, and counts written and lost ones.
 
     Attributes:
-        name: what it is called.
+        name: its name in messages.
         written: number of lines.
         lost: number of lines that could not be written.
     """
@@ -48,19 +48,19 @@ class Sink(ABC):
         self.name = name
         self.written = self.lost = 0
         self._lines: list[bytes] = []
-        self._sent = 0  # bytes of the lines being flushed that are written, whole lines only
-        self._is_given_up = False  # the reader went away: what still comes is lost
+        self._sent = 0  # bytes written of the lines being flushed, whole lines only
+        self._is_given_up = False  # the reader went away: later lines are lost
 
     def write(self, line: str) -> None:
-        """Take a line, without its line feed."""
+        """Buffer a line, which has no line feed."""
         self._lines.append(line.encode() + b"\n")
 
     def flush(self) -> None:
-        """Write the lines taken, or lose those that cannot be written.
+        """Write the buffered lines, or lose those that cannot be written.
 
         Raises:
-            BrokenPipeError: the reader went away; said once, then lines are lost and counted.
-            OutputBlocked: it takes nothing and the process was asked to end; the same.
+            BrokenPipeError: the reader went away. It is raised once; from then on lines are lost.
+            OutputBlocked: nothing can be written and the process was asked to end; raised once.
         """
         if not self._lines:
             return
@@ -88,7 +88,7 @@ class Sink(ABC):
         """Write whole lines, and count them in ``_sent`` as they are written."""
 
     def _complain(self, error: OSError) -> None:
-        """Say so at the first loss only: the disk may be full at every flush from now on."""
+        """Report the first loss only: the disk may be full at every flush from now on."""
         if self.lost or sys.stderr is None:
             return
         sentence = (
@@ -100,7 +100,7 @@ class Sink(ABC):
 
 
 class TextSink(Sink):
-    """A text stream that is no file of the system, such as ``io.StringIO``."""
+    """Sink of a text stream that is no file of the system, such as ``io.StringIO``."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__("the output")
@@ -113,7 +113,7 @@ class TextSink(Sink):
 
 
 class _Descriptor(Sink):
-    """Lines for a file descriptor, without a buffer that could write half of one later."""
+    """Sink of a file descriptor, without a buffer that could write half a line later."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -121,7 +121,7 @@ class _Descriptor(Sink):
         self._ends_in_half_line = False
 
     def _append(self, lines: bytes) -> None:
-        """Write whole lines; what was written of the last one when writing fails is taken back."""
+        """Write whole lines; if writing fails, remove what was written of the last one."""
         if self._ends_in_half_line:
             _write_some(self._fd, b"\n")
             self._ends_in_half_line = False
@@ -136,7 +136,7 @@ class _Descriptor(Sink):
 
 
 class StreamSink(_Descriptor):
-    """A stream of the system, such as standard output."""
+    """Sink of a stream of the system, such as standard output."""
 
     def __init__(self, stream: TextIO) -> None:
         is_standard = stream.fileno() == _STDOUT
@@ -155,11 +155,11 @@ class StreamSink(_Descriptor):
 
 
 class EveFile(_Descriptor):
-    """A file that lines are appended to, also by a program that ended in the middle of one.
+    """File that lines are appended to, also after a program that ended in the middle of one.
 
     When it would grow over its limit, it becomes FILE.1, FILE.1 becomes FILE.2 and so on, and
-    OLDER_FILES of them are kept. When somebody moves or deletes it (logrotate), it is made anew. A
-    named pipe or a device is written to as it is. Links are not followed.
+    OLDER_FILES of them are kept. When somebody moves or deletes it (logrotate), a new one is made.
+    A named pipe or a device is written to as it is. Links are not followed.
 
     Args:
         path: the file.
@@ -194,7 +194,7 @@ class EveFile(_Descriptor):
             self._append(data[self._sent : self._fitting(data)])
 
     def _fitting(self, data: bytes) -> int:
-        """End of the lines that the file has room for, after those sent; rotates if it has none."""
+        """Return the end of the lines that the file has room for; rotate it if it has none."""
         found = os.fstat(self._fd)
         if not self._limit or not stat.S_ISREG(found.st_mode):
             return len(data)
@@ -241,7 +241,7 @@ class EveFile(_Descriptor):
 
 
 def open_sink(output: TextIO | Path, *, rotate_mb: int = ROTATE_MB) -> Sink:
-    """Open what takes lines: a file by its name, or a stream.
+    """Open a sink: a file by its name, or a stream.
 
     Raises:
         IdskitError: the file cannot be written.
@@ -255,14 +255,14 @@ def open_sink(output: TextIO | Path, *, rotate_mb: int = ROTATE_MB) -> Sink:
 
 
 def _opened(path: Path) -> int:
-    """A descriptor that appends to a file, a pipe or a character device."""
+    """Return a descriptor that appends to a file, a pipe or a character device."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         mode = stat.S_IFREG
     _require_kind(mode)
     try:
-        # A file is also read: its last line may be half a line.
+        # A file is also read, because its last line may be half a line.
         access = os.O_RDWR if stat.S_ISREG(mode) else os.O_WRONLY
         opened = os.open(path, access | _FLAGS, MODE)
     except OSError as error:
@@ -281,7 +281,7 @@ def _require_kind(mode: int) -> None:
 
 
 def _ends_in_half_line(opened: int) -> bool:
-    """Whether a line feed is due before the next line, in a file that nobody else writes."""
+    """Return whether a file, which nobody else writes, lacks a line feed at its end."""
     found = os.fstat(opened)
     _require_kind(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
@@ -293,7 +293,7 @@ def _ends_in_half_line(opened: int) -> bool:
 
 
 def _lock(opened: int) -> None:
-    """Be the only one who appends to a file and rotates it."""
+    """Lock a file, so that nobody else appends to it and rotates it."""
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -306,13 +306,13 @@ def _lock(opened: int) -> None:
 def _write_some(descriptor: int, data: bytes | memoryview) -> int:
     try:
         return os.write(descriptor, data)
-    except BlockingIOError:  # whoever made the pipe does not want to wait in it
+    except BlockingIOError:  # the pipe is non-blocking, so wait here
         select.select([], [descriptor], [])
         return 0
 
 
 def _take_back(descriptor: int, size: int) -> bool:
-    """Remove the last bytes written; False where that is impossible or others wrote since."""
+    """Remove the last bytes written; return whether that was possible."""
     if not size:
         return True
     try:

@@ -1,4 +1,4 @@
-"""What a detection found, grouped by attack, for people."""
+"""Summarise what a detection found, grouped by attack, for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idskit.alerts.eve import eve_time
 from idskit.alerts.throttle import BURST, PER_SECOND
 from idskit.report.text import shown
 
-MAX_ROUTES = 4096  # pairs of addresses kept of each attack: a flood forges any number of sources
+MAX_ROUTES = 4096  # pairs of addresses kept per attack: a flood forges any number of sources
 SHOWN_ENDS = 3
 _SEVERITIES = {1: "high", 2: "medium", 3: "low"}
 
@@ -39,14 +39,14 @@ class AttackSummary:
     alerts: int
     routes: tuple[Route, ...]  # most alerts first
     other_routes: int  # alerts between further addresses, beyond MAX_ROUTES
-    first_us: int | None  # None where no flow has a time
+    first_us: int | None  # None if no flow has a time
     last_us: int | None
     max_score: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionSummary:
-    """What was read, what was found, and what could not be read."""
+    """What a detection read, found, and could not read."""
 
     source: str
     model: str
@@ -59,21 +59,23 @@ class DetectionSummary:
     seconds: float
     output: str = "the output"  # what the lines were written to
     lines_written: int = 0
-    lines_withheld: Mapping[str, int] = field(default_factory=dict)  # by label: too many came
+    lines_withheld: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by label: withheld by the throttle
     lines_lost: int = 0  # they could not be written
     dropped: int = 0  # frames that the kernel dropped before they could be read
-    repeated: int = 0  # flows that went on after their alert and would have raised another
+    repeated: int = 0  # flows whose end would have raised another alert, which is omitted
     unjudged: int = 0  # flows with an infinite or undefined feature
-    not_read: str = ""  # what lies in the folders that were named and is no capture
+    not_read: str = ""  # files in the folders given that are no captures
     lost: str = ""  # why alerts were not written, or empty
 
     @property
     def alerts(self) -> int:
-        """Alerts of all labels."""
+        """Return the number of alerts of all labels."""
         return sum(attack.alerts for attack in self.attacks)
 
     def show(self, console: Console) -> None:
-        """Print for people."""
+        """Print the summary."""
         console.print(self._headline(), highlight=False)
         if self.attacks:
             console.print(self._table())
@@ -147,7 +149,7 @@ class DetectionSummary:
         return notes
 
     def _output_notes(self) -> list[str]:
-        """What became of the lines."""
+        """Return notes on the lines that were written, withheld or lost."""
         notes = [f"{self.lines_written:,} lines written to {shown(self.output)}"]
         if self.lines_withheld:
             counts = self.lines_withheld.items()
@@ -165,7 +167,7 @@ class DetectionSummary:
 
 @dataclass(kw_only=True)
 class _Tally:
-    """Alerts of one label while they come."""
+    """Running count of the alerts of one label."""
 
     example: Alert
     alerts: int = 0
@@ -189,7 +191,7 @@ class _Tally:
             self._keep_busiest()
 
     def _keep_busiest(self) -> None:
-        """Keep the MAX_ROUTES busiest: forged sources, one alert each, do not hide a real one."""
+        """Keep the MAX_ROUTES busiest routes: forged sources do not hide a real one."""
         before = self.routes.total()
         self.routes = Counter(dict(self.routes.most_common(MAX_ROUTES)))
         self.other_routes += before - self.routes.total()
@@ -213,7 +215,7 @@ class _Tally:
 
 
 class Tallies:
-    """Counts alerts by label as they come, in bounded memory."""
+    """Running counts of alerts by label, in bounded memory."""
 
     def __init__(self) -> None:
         self._of: dict[str, _Tally] = {}
@@ -223,13 +225,13 @@ class Tallies:
         self._of.setdefault(alert.label, _Tally(example=alert)).add(alert)
 
     def attacks(self) -> tuple[AttackSummary, ...]:
-        """Summaries, worst severity first, then most alerts."""
+        """Return summaries, worst severity first, then most alerts."""
         made = [tally.to_summary() for tally in self._of.values()]
         return tuple(sorted(made, key=lambda attack: (attack.severity, -attack.alerts)))
 
 
 def _routes(attack: AttackSummary) -> str:
-    """The busiest ends of an attack, a line each, and how many alerts the others have."""
+    """Return the busiest ends of an attack, one per line, and the alerts of the others."""
     if not attack.routes:
         return "unknown: the table names no addresses"
     ends = _busiest_ends(attack.routes)
@@ -241,7 +243,7 @@ def _routes(attack: AttackSummary) -> str:
 
 
 def _busiest_ends(routes: Sequence[Route]) -> list[tuple[str, int]]:
-    """Routes joined at their sources, or at their targets where these are fewer (a flood)."""
+    """Return routes joined at their sources, or at their targets if these are fewer (a flood)."""
     at_target = len({route.dst for route in routes}) < len({route.src for route in routes})
     peers: dict[str, set[str]] = {}
     alerts: Counter[str] = Counter()

@@ -1,25 +1,27 @@
-"""A bound on the lines of each label: whatever is sent past the sensor, its disk fills slowly."""
+"""Bound the lines of each label: whatever is sent past the sensor, its disk fills slowly."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-BURST = 1000  # lines of a label at once
-PER_SECOND = 1.0  # and from then on
+BURST = 1000  # lines per label at once
+PER_SECOND = 1.0  # lines per label from then on
 
 
 @dataclass
 class _Bucket:
-    """Lines that may be written: at most BURST, PER_SECOND more as time goes on."""
+    """Token bucket of lines: at most BURST, and PER_SECOND more."""
 
     latest_us: int
     lines: float = BURST
     withheld: int = 0  # since the last line
 
     def takes(self, now_us: int) -> bool:
-        """Whether a line may be written now; it is taken to be written."""
-        passed_s = max(0, now_us - self.latest_us) / 1e6  # flows end out of order; no time twice
+        """Return whether a line may be written now, and count it as written."""
+        passed_s = (
+            max(0, now_us - self.latest_us) / 1e6
+        )  # flows end out of order; no time counts twice
         self.latest_us = max(self.latest_us, now_us)
         self.lines = min(BURST, self.lines + passed_s * PER_SECOND)
         if self.lines < 1:
@@ -29,7 +31,7 @@ class _Bucket:
 
 
 class Throttle:
-    """Decides which lines are written, label by label, and counts the others.
+    """Bound on the lines of each label, which counts those withheld.
 
     A model has few labels, so its memory is bounded too.
 
@@ -49,7 +51,7 @@ class Throttle:
         self._buckets: dict[str, _Bucket] = {}
 
     def admits(self, label: str, now_us: int) -> int | None:
-        """None when a line is withheld, else how many of its label were since its last line."""
+        """Return None if a line is withheld, else how many of its label were since the last."""
         bucket = self._buckets.setdefault(label, _Bucket(now_us))
         if not bucket.takes(now_us):
             bucket.withheld += 1

@@ -1,4 +1,4 @@
-"""What an audit says: findings, each with its columns, its evidence and what to do."""
+"""A finding of an audit: columns, evidence, meaning and advice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")  # worst first
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that a reader of results on this table has to know.
+    """One fact that whoever reads results on this table has to know.
 
     ``leak``: results on these columns or this split mean nothing. ``warning``: they mean less than
     they seem to. ``note``: a fact that explains them.
@@ -27,11 +27,11 @@ class Finding:
     numbers: Mapping[str, float] = field(default_factory=dict)  # the evidence, for machines
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object with the names of the fields."""
+        """Return a JSON object with the names of the fields."""
         return asdict(self)
 
 
 def listed(names: tuple[str, ...] | list[str], most: int = 12) -> str:
-    """Names for a sentence, the first ``most`` of them."""
+    """Return names for a sentence, the first ``most`` of them."""
     shown = ", ".join(repr(name) if not name.isidentifier() else name for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

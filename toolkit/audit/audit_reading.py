@@ -1,4 +1,4 @@
-"""Tables from files as typed frames, a piece at a time: what training reads, with every column."""
+"""Read tables from files as typed frames, piece by piece: what training reads, with all columns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Cells: TypeAlias = "NDArray[np.float64] | pd.Series[Any]"
 
 @dataclass(kw_only=True)
 class TableFile:
-    """A file, and what is worth a note about how it is read."""
+    """A table file, and notes on how it is read."""
 
     path: Path
     header: tuple[str, ...]  # as pandas has it: a second ``a`` is ``a.1``, none ``Unnamed: 0``
-    indexes: frozenset[str]  # of a pandas frame, as the file states
+    indexes: frozenset[str]  # columns that the file states to be the index of a pandas frame
     repeated: int = 0  # headers in the middle, dropped
     _remarks: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -46,8 +46,8 @@ class TableFile:
                 empty = False
                 yield pd.DataFrame(
                     {
-                        name: self._cells(name, piece, place, name in texts)
-                        for place, name in enumerate(self.header)
+                        name: self._cells(name, piece, position, name in texts)
+                        for position, name in enumerate(self.header)
                         if name not in unread
                     }
                 )
@@ -55,14 +55,14 @@ class TableFile:
             raise DataError(f"{self.path} holds no rows: give a table with labelled rows")
 
     def notes(self) -> list[str]:
-        """What was dropped, and how numbers are written; complete after the last row."""
+        """Return what was dropped and how numbers are written; complete after the last row."""
         headers = f"{self.path.name}: left out: {self.repeated} repeated header lines"
         return [headers] * bool(self.repeated) + [
             f"{self.path.name}: {note}" for note in remark_notes(self._remarks)
         ]
 
-    def _cells(self, name: str, piece: Piece, place: int, text: bool) -> Cells:
-        values = piece.columns[place]
+    def _cells(self, name: str, piece: Piece, position: int, text: bool) -> Cells:
+        values = piece.columns[position]
         if text:
             return _texts(values)
         remarks = self._remarks.setdefault(name, Counter())
@@ -70,20 +70,20 @@ class TableFile:
 
 
 def open_table(path: Path) -> TableFile:
-    """Find the columns of a table.
+    """Read the header of a table.
 
     Raises:
         DataError: no such file, another format, damaged, or without a header.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file; give a table, or a data set by name with --data")
-    named = [name or f"Unnamed: {place}" for place, name in enumerate(header_of(path))]
+    named = [name or f"Unnamed: {position}" for position, name in enumerate(header_of(path))]
     header = tuple(unique(named))
     return TableFile(path=path, header=header, indexes=pandas_index_of(path))
 
 
 def _texts(values: Any) -> pd.Series[Any]:
-    """Texts of cells, cut to a bounded length, each one object however often it occurs."""
+    """Return texts of cells, cut to a bounded length; equal ones are one object."""
     coded = values.dictionary_encode()
     texts = [_text(value) for value in coded.dictionary.to_pylist()]
     codes = coded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)

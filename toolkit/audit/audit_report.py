@@ -1,4 +1,4 @@
-"""What an audit found, for people, for machines and as a page."""
+"""Report what an audit found: for people, for machines and as a page."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ text-align: left; vertical-align: top }} .leak {{ color: #b00020 }} .warning {{ 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
-    """What was looked at, and what was found."""
+    """What an audit examined, and what it found."""
 
     train: str  # name of the table, or of the training rows
     rows: int
-    rows_looked_at: int  # by checks of columns; checks of rows look at all
+    rows_looked_at: int  # rows seen by checks of columns; checks of rows see all
     columns: int  # features
     labels: tuple[str, ...]
     test: str | None
     test_rows: int | None
     seed: int
     findings: tuple[Finding, ...]  # worst first
-    permuted: PermutedRun | None  # None where it was not asked for
-    notes: tuple[str, ...] = ()  # on what was read, and of the data set
+    permuted: PermutedRun | None  # None if it was not asked for
+    notes: tuple[str, ...] = ()  # notes on what was read, and of the data set
 
     def count(self, severity: str) -> int:
-        """How many findings are of one severity."""
+        """Return the number of findings of one severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def show(self, console: Console) -> None:
-        """Print for people."""
+        """Print the report."""
         for line in self._lines():
             console.print(escape(line), highlight=False)
         if self.findings:
             console.print(self._table())
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object with the names of the fields."""
+        """Return a JSON object with the names of the fields."""
         return {
             "train": self.train,
             "rows": self.rows,
@@ -77,7 +77,7 @@ class AuditReport:
         }
 
     def to_html(self) -> str:
-        """As a page that needs nothing else."""
+        """Return the report as a page that needs no other file."""
         return _PAGE.format(
             title=html_escape(self.train),
             lines="\n".join(f"<p>{html_escape(line)}</p>" for line in self._lines()),

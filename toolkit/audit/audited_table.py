@@ -1,4 +1,4 @@
-"""A labelled table as the checks see it: a sample of its rows, and a hash of every row."""
+"""A labelled table for the checks: a sample of its rows, and a hash of every row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows that differ only in their last digits, by a float32 on the way or by jitter, are one record.
+# Rows that differ only in their last digits, by rounding to float32 or by jitter, are one record.
 DIGITS = 5
 
 
@@ -18,17 +18,17 @@ class Column:
 
     name: str
     values: NDArray[np.float64]  # (m,) numbers, or positions in ``texts``; NaN where empty
-    texts: tuple[str, ...] = ()  # of a column of text, sorted
+    texts: tuple[str, ...] = ()  # the sorted texts of a column of text
 
     @cached_property
     def distinct(self) -> int:
-        """How many values there are."""
+        """Return the number of different values."""
         return len(np.unique(self.values[~np.isnan(self.values)]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classes:
-    """What each row belongs to: a label column, or the capture."""
+    """The class of each row: its label, or its capture."""
 
     name: str
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class AuditTable:
     exact: NDArray[np.uint64]  # (n,) hash of the record: the features that identify nothing
     rounded: NDArray[np.uint64]  # (n,) the same after rounding to DIGITS significant digits
     unhashed: tuple[str, ...]  # columns left out of the hashes, as they identify rows
-    # Columns that look like the index of a pandas frame: no features, but in the file all the same.
+    # Columns that look like the index of a pandas frame: in the file, but no features.
     indexes: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()  # what was left out, and how numbers are written
 

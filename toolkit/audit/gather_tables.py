@@ -1,4 +1,4 @@
-"""Files and data sets to audit tables, in one pass and bounded memory.
+"""Read files and data sets as audit tables, in one pass and bounded memory.
 
 files, data sets ──> pieces ──┬──> sampled columns   at most ``most_rows`` rows, in their order
                               └──> labels, hashes    every row, about 20 bytes each
@@ -26,15 +26,15 @@ from idskit.tables.label_column import label_columns
 from idskit.tables.matrix import TEXT_LENGTH
 
 MOST_ROWS, LEAST_ROWS = 100_000, 50
-FILE = "(file)"  # of stacked tables: the capture, and the class where no column holds one
+FILE = "(file)"  # column of stacked tables: the capture, and the class if no column holds one
 NO_LABEL = "(empty)"
-MOST_CELLS = 1 << 25  # kept of a table: fewer rows of one with very many columns
+MOST_CELLS = 1 << 25  # kept per table: fewer rows if it has very many columns
 _NO_ROWS = pd.DataFrame()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """How tables are read."""
+    """Options of how tables are read."""
 
     labels: tuple[str, ...] = ()  # label columns; found by name if none
     most_rows: int = MOST_ROWS
@@ -60,9 +60,9 @@ def read_tables(
     files = [open_table(path) for path in paths]
     headers = [file.header for file in files]
     wanted = options.labels if like is None else tuple(label.name for label in like.labels)
-    beside = any(set(header) != set(headers[0]) for header in headers)
-    labels = _label_columns(headers, wanted, _name(paths), beside=beside)
-    if not beside:
+    side_by_side = any(set(header) != set(headers[0]) for header in headers)
+    labels = _label_columns(headers, wanted, _name(paths), side_by_side=side_by_side)
+    if not side_by_side:
         texts = _texts(files, labels, like)
         stacked = _gather(_stacked(files, texts, labels), labels, _name(paths), options, like)
         return _noted(stacked, files)
@@ -82,7 +82,7 @@ def read_tables(
 def _texts(
     files: Sequence[TableFile], labels: Sequence[str], like: AuditTable | None
 ) -> frozenset[str]:
-    """Columns that are read as text: the labels, and those that hold texts."""
+    """Return the columns that are read as text: the labels, and those that hold texts."""
     if like is not None:
         return frozenset(c.name for c in like.columns if c.texts).union(labels)
     kinds = kinds_of([file.path for file in files], [file.header for file in files])
@@ -90,7 +90,7 @@ def _texts(
 
 
 def _noted(table: AuditTable, files: Sequence[TableFile]) -> AuditTable:
-    """The table with what is worth knowing about its files."""
+    """Return the table with notes on its files."""
     named = [c.name for c in table.indexes]
     stated = [name for file in files for name in file.header if name in file.indexes]
     names = ", ".join(dict.fromkeys((*named, *stated)))
@@ -100,7 +100,7 @@ def _noted(table: AuditTable, files: Sequence[TableFile]) -> AuditTable:
 
 
 def dataset_tables(dataset: Dataset, options: ReadOptions) -> tuple[AuditTable, AuditTable]:
-    """The rows that are learned from (training and validation), and the test rows."""
+    """Return the rows that are learned from (training and validation), and the test rows."""
     shared = bool(np.intersect1d(dataset.train.groups, dataset.test.groups).size)
     kind = "group" if shared else FILE  # kinds of traffic are labels, captures are captures
     labels = ("class", "group") if shared else ("class",)
@@ -111,7 +111,7 @@ def dataset_tables(dataset: Dataset, options: ReadOptions) -> tuple[AuditTable, 
 
 
 def _frame(dataset: Dataset, part: Part, kind: str) -> pd.DataFrame:
-    """Rows of a part with names for codes."""
+    """Return rows of a part with names for codes."""
     columns: dict[str, Any] = {}
     for index, feature in enumerate(dataset.schema.features):
         values = part.rows[:, index].astype(np.float64)
@@ -130,7 +130,7 @@ def _name(paths: list[Path]) -> str:
 def _stacked(
     files: Sequence[TableFile], texts: frozenset[str], labels: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
-    """The rows of all files, without what they state to be an index."""
+    """Yield the rows of all files, without the columns that they state to be an index."""
     for file in files:
         unread = [name for name in file.header if name in file.indexes and name not in labels]
         for frame in file.frames(texts, unread):
@@ -144,7 +144,7 @@ def _gather(
     options: ReadOptions,
     like: AuditTable | None = None,
 ) -> AuditTable:
-    """Go through a table once, and keep what ``AuditTable`` holds."""
+    """Read a table once, and keep what ``AuditTable`` holds."""
     gathered = _Gathered(labels, name, options, like)
     for piece in pieces:
         gathered.add(piece)
@@ -152,7 +152,7 @@ def _gather(
 
 
 class _Gathered:
-    """What is kept of the pieces seen so far. The first piece decides what each column is."""
+    """What is kept of the pieces so far; the first piece decides what each column is."""
 
     def __init__(
         self, labels: tuple[str, ...], name: str, options: ReadOptions, like: AuditTable | None
@@ -165,7 +165,7 @@ class _Gathered:
         self._unhashed: tuple[str, ...] = ()
 
     def add(self, piece: pd.DataFrame) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         first = not self._kept.rows
         if first and FILE in piece and FILE not in self._labels:
             self._captures = {FILE: _Codes()}
@@ -179,7 +179,7 @@ class _Gathered:
         self._kept.add(features)
 
     def table(self) -> AuditTable:
-        """All of it.
+        """Return the table of all rows.
 
         Raises:
             DataError: too few rows.
@@ -219,7 +219,7 @@ class _Codes:
         self._pieces: list[NDArray[np.int32]] = []
 
     def add(self, values: pd.Series[Any]) -> None:
-        """The next rows."""
+        """Add the next rows."""
         codes, names = pd.factorize(_spelled(values))
         if any(len(name) >= TEXT_LENGTH for name in names):
             raise DataError(
@@ -235,7 +235,7 @@ class _Codes:
         self._pieces.append(np.array(code, np.int32)[codes])
 
     def classes(self, name: str) -> Classes:
-        """All rows, the names in alphabetical order."""
+        """Return all rows, with the names in alphabetical order."""
         names = np.array(list(self._code_of), object)
         place = np.argsort(np.argsort(names))
         codes = place[np.concatenate(self._pieces)].astype(np.int32)
@@ -243,7 +243,7 @@ class _Codes:
 
 
 class _Kept:
-    """A uniform draw of rows in their order, from pieces: those with the smallest random keys.
+    """Uniform sample of rows in their order, from pieces: those with the smallest random keys.
 
     Keys follow the rows and not the pieces, so equally long tables give the same positions.
     """
@@ -251,32 +251,36 @@ class _Kept:
     def __init__(self, *, most_rows: int, rng: np.random.Generator) -> None:
         self._most, self._rng = most_rows, rng
         self._frame, self._keys = _NO_ROWS, np.empty(0)
-        self._places = np.empty(0, np.int64)
+        self._positions = np.empty(0, np.int64)
         self.rows = 0
 
     def add(self, piece: pd.DataFrame) -> None:
         """Consider the next rows."""
         most = min(self._most, max(MOST_CELLS // max(len(piece.columns), 1), LEAST_ROWS))
         self._keys = np.append(self._keys, self._rng.random(len(piece)))
-        self._places = np.append(self._places, np.arange(self.rows, self.rows + len(piece)))
+        self._positions = np.append(self._positions, np.arange(self.rows, self.rows + len(piece)))
         self._frame = pd.concat([self._frame, piece], ignore_index=True) if self.rows else piece
         self.rows += len(piece)
         if len(self._keys) > most:
             chosen = np.sort(np.argpartition(self._keys, most - 1)[:most])
-            self._keys, self._places = self._keys[chosen], self._places[chosen]
+            self._keys, self._positions = self._keys[chosen], self._positions[chosen]
             self._frame = self._frame.iloc[chosen].reset_index(drop=True)
 
     def sampled(self) -> tuple[NDArray[np.int64], pd.DataFrame]:
-        """Positions and rows."""
-        return self._places, self._frame
+        """Return positions and rows."""
+        return self._positions, self._frame
 
 
 def _label_columns(
-    headers: list[tuple[str, ...]], wanted: tuple[str, ...], name: str, *, beside: bool = False
+    headers: list[tuple[str, ...]],
+    wanted: tuple[str, ...],
+    name: str,
+    *,
+    side_by_side: bool = False,
 ) -> tuple[str, ...]:
-    """The label columns asked for, else those with a usual name, else the file of stacked ones."""
+    """Return the label columns: those asked for, those of usual names, or the file."""
     header = list(dict.fromkeys(column for its in headers for column in its))
-    stacked = len(headers) > 1 and not beside
+    stacked = len(headers) > 1 and not side_by_side
     absent = [label for label in wanted if label not in header and not (stacked and label == FILE)]
     if absent:
         raise DataError(
@@ -292,14 +296,14 @@ def _label_columns(
 
 
 def _identifies(values: pd.Series[Any]) -> bool:
-    """Whether a column tells rows apart instead of describing them."""
+    """Return whether a column identifies rows instead of describing them."""
     if identity_of_name(str(values.name)) or is_index_name(str(values.name)):
         return True
     return values.dtype != object and repeats_missing(values.to_numpy(np.float64)) > 0
 
 
 def _hashes(features: pd.DataFrame) -> pd.DataFrame:
-    """Two hashes of each row, whatever the order of the columns."""
+    """Return two hashes of each row, which do not depend on the order of the columns."""
     if features.columns.empty:  # a file of labels alone
         none = np.zeros(len(features), np.uint64)
         return pd.DataFrame({"exact": none, "rounded": none})
@@ -314,7 +318,7 @@ def _hashes(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rounded to DIGITS significant digits."""
+    """Return values rounded to DIGITS significant digits."""
     usable = np.isfinite(values) & (values != 0)
     exponent = np.floor(np.log10(np.abs(values), out=np.zeros(len(values)), where=usable))
     unit = 10.0 ** (exponent - DIGITS + 1)
@@ -322,7 +326,7 @@ def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _spelled(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Labels as text, 1 and 1.0 alike."""
+    """Return labels as text, 1 and 1.0 alike."""
     named: pd.Series[Any] = values.astype(object).where(values.notna(), NO_LABEL).astype(str)
     return named.str.replace(r"^([+-]?\d+)\.0+$", r"\1", regex=True)
 
@@ -336,7 +340,7 @@ def _column(values: pd.Series[Any]) -> Column:
 
 
 def _side_by_side(tables: list[AuditTable]) -> AuditTable:
-    """Columns of several tables that describe the same rows."""
+    """Join columns of several tables that describe the same rows."""
     first = tables[0]
     for other in tables[1:]:
         _require_aligned(first, other)
@@ -372,10 +376,10 @@ def _require_aligned(first: AuditTable, other: AuditTable) -> None:
         )
     theirs: Mapping[str, Classes] = {label.name: label for label in other.labels}
     for label in first.labels:
-        twin = theirs.get(label.name)
-        if twin is None:
+        same = theirs.get(label.name)
+        if same is None:
             continue
-        differ = np.array(label.names)[label.codes] != np.array(twin.names)[twin.codes]
+        differ = np.array(label.names)[label.codes] != np.array(same.names)[same.codes]
         if differ.any():
             raise DataError(
                 f"{first.name} and {other.name} are put side by side, but their label "

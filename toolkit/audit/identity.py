@@ -1,4 +1,4 @@
-"""Columns that say which row or which host it is, by their name and by their values."""
+"""Recognise columns that identify rows or hosts, by their name and by their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ADDRESS, TIME, ROW = "an address", "a time", "a row or flow number"
-HASH, PLACE = "a hash, an address or another code", "a capture, session or device"
+HASH, SOURCE = "a hash, an address or another code", "a capture, session or device"
 _SIDES = ("src", "source", "dst", "dest", "destination", "orig", "resp", "client", "server")
 _NAMES = {
     **{side + end: ADDRESS for side in _SIDES for end in ("ip", "mac", "addr", "address", "host")},
@@ -18,20 +18,20 @@ _NAMES = {
     **dict.fromkeys(("timestamp", "time", "ts", "date", "datetime", "starttime"), TIME),
     **dict.fromkeys(("endtime", "stime", "ltime", "firstseen", "lastseen"), TIME),
     **dict.fromkeys(("macaddress", "hostname", "flowkey"), ADDRESS),
-    **dict.fromkeys(("capture", "captureid", "pcap", "pcapfile", "filename"), PLACE),
-    **dict.fromkeys(("session", "sessionid", "device", "deviceid", "connectionid"), PLACE),
+    **dict.fromkeys(("capture", "captureid", "pcap", "pcapfile", "filename"), SOURCE),
+    **dict.fromkeys(("session", "sessionid", "device", "deviceid", "connectionid"), SOURCE),
     **dict.fromkeys(("flowid", "id", "uid", "rowid", "index", "row", "unnamed", "pkseqid"), ROW),
 }
 LEAST_ROWS = 50
-# All-distinct values of which chance would have repeated so many were drawn without replacement:
-# e^-8 is the most probable that is for values that do not know each other.
+# If chance would have made at least this number of repeats and there is none, values were drawn
+# without replacement: for independent values the probability of that is at most e^-8.
 EXPECTED_REPEATS = 8.0
-# Of a counter of blocks, such as a row number divided by ten: variance of how often its values
-# occur over the mean. Independent draws give 1 or more.
+# Variance over mean of how often values occur in a counter of blocks, such as a row number divided
+# by ten. Independent draws give 1 or more.
 COUNTER_DISPERSION, COUNTER_VALUES, COUNTER_ROWS = 0.1, 20, 3
 # Seconds, milliseconds, microseconds and nanoseconds since 1970, from 1998 to 2033.
 EPOCHS = tuple((9e8 * unit, 2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
-LEAST_CODE = 2**24  # whole numbers that are all larger count nothing in traffic
+LEAST_CODE = 2**24  # traffic has no counts that are all larger
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}\b|[0-9a-f]{2}([:-][0-9a-f]{2}){5}$", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d?-\d\d?\b|\d\d?/\d\d?/\d{2,4}\b|\d\d?:\d\d(:\d\d)?")
 _HASH = re.compile(
@@ -40,12 +40,12 @@ _HASH = re.compile(
 
 
 def identity_of_name(name: str) -> str:
-    """What a column identifies to judge by its name, or empty."""
+    """Return what a column identifies by its name, or an empty text."""
     return _NAMES.get(re.sub(r"[^a-z]", "", name.lower()), "")
 
 
 def repeats_missing(values: NDArray[np.float64]) -> float:
-    """Repeats that chance would have made among values that never repeat; 0 if they are no index.
+    """Return the repeats that chance would have made among distinct values; 0 if no index.
 
     Numbers 0..n-1 in any order, scaled, shifted, or a random part of them, are all distinct and lie
     on a grid of few points. n independent draws from a grid of R points repeat about n^2 / 2R times
@@ -63,21 +63,21 @@ def repeats_missing(values: NDArray[np.float64]) -> float:
 
 
 def counter_dispersion(values: NDArray[np.float64]) -> float | None:
-    """Variance over mean of how often values occur, of a counter of blocks of rows; else None."""
+    """Return variance over mean of how often values of a block counter occur, else None."""
     if not np.isfinite(values).all():
         return None
     _, counts = np.unique(values, return_counts=True)
     if len(counts) < COUNTER_VALUES or counts.mean() < COUNTER_ROWS:
         return None
     inner = counts[1:-1]  # the first and the last block may be cut
-    if counts.max() > 2 * inner.mean():  # and many rows at 0 are no block
+    if counts.max() > 2 * inner.mean():  # many rows at 0 are no block
         return None
     dispersion = float(inner.var() / inner.mean())
     return dispersion if dispersion <= COUNTER_DISPERSION else None
 
 
 def identity_of_values(values: NDArray[np.float64], texts: tuple[str, ...]) -> str:
-    """What a column identifies to judge by its numbers, or by up to a hundred texts; or empty."""
+    """Return what a column identifies by its numbers or up to a hundred texts, or ""."""
     if texts:
         return _identity_of_texts(texts[:100])
     found = values[~np.isnan(values)]
@@ -102,7 +102,7 @@ def _identity_of_texts(texts: tuple[str, ...]) -> str:
 
 
 def _is_address(text: str) -> bool:
-    """An IP or MAC address, or a text that begins with one, as flow numbers do."""
+    """Return whether a text is, or begins with, an IP or MAC address, as flow numbers do."""
     if _ADDRESS.match(text):
         return True
     try:

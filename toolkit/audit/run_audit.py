@@ -1,4 +1,4 @@
-"""The audit: every check on the tables given, and one report."""
+"""Run the audit: every check on the tables given, and one report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def audit_tables(
     most_rows: int = MOST_ROWS,
     seed: int = 0,
 ) -> AuditReport:
-    """Look for leaks and faults in labelled tables.
+    """Find leaks and faults in labelled tables.
 
     Args:
         tables: CSV (plain or gzip) or Parquet. Tables with the same columns are stacked, one
@@ -65,7 +65,7 @@ def audit_dataset(
     most_rows: int = MOST_ROWS,
     seed: int = 0,
 ) -> AuditReport:
-    """The same for a data set known by name, as a protocol divides it; its first one if none.
+    """Audit a data set known by name, as a protocol divides it (default: its first protocol).
 
     Raises:
         DataError: an unknown name, or files that cannot be used.
@@ -82,7 +82,7 @@ def audit_dataset(
 
 
 def require_clean(report: AuditReport) -> None:
-    """Let a report without a leak pass.
+    """Refuse a report with a leak.
 
     Raises:
         GateRefused: there is a leak.

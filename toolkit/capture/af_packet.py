@@ -1,4 +1,4 @@
-"""A network interface to frames: the kernel's AF_PACKET ring, read where it lies.
+"""Read a network interface: frames in the AF_PACKET ring of the kernel, where they lie.
 
     interface ──> TPACKET_V3 ring ──> block headers walked by a kernel ──> Frames into the ring
 
@@ -6,41 +6,41 @@ The ring (Linux, Documentation/networking/packet_mmap.rst) is memory shared with
 blocks that change hands: the kernel fills one and hands it over when it is full or RETIRE_MS old;
 it is handed back when the reader asks for the next frames. Nothing is copied.
 
-What is seen is what the kernel saw: an interface that merges segments shows larger packets than
-were on the wire; the project's own profiles count them as what they stand for. PACKET_VNET_HDR
-would say their size, but with it kernels before 6.2 drop what its header cannot describe (merged
-UDP). A VLAN tag that the kernel took out of a frame is put back in its place, as capture tools do,
-so a frame here is the same bytes as in a file.
+A frame is what the kernel saw. Where segments were merged (GRO, LRO) or are not cut yet (TSO), it
+is larger than the frames on the wire; ``states_segments`` says when the ring states their size. A
+VLAN tag that the kernel took out of a frame is put back in its place, as capture tools do, so a
+frame here has the same bytes as in a file.
 """
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import mmap
+import os
+import re
 import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from idskit.capture.capture_file import CHUNK_FRAMES, WAIT_MS
 from idskit.capture.packet_filter import REJECT, assemble, attach
+from idskit.capture.packet_ring import BLOCK_BYTES, TAG_BYTES, Ring, release, ring_over, walk
 from idskit.errors import CaptureError
-from idskit.kernels.compile import borrowed, kernel, signed
-from idskit.packet import FRAME, OFFLOADED, RIGHT, UNKNOWN, Frames
+from idskit.packet import FRAME, Frames
 
-BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
 RING_MB = 32
 RETIRE_MS = 25  # a block that is not full changes hands after this
 
 # linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _RESERVE, _IGNORE_OUTGOING = 1, 5, 6, 10, 12, 23
+_SEGMENT_HEADER = 15  # PACKET_VNET_HDR
 _TPACKET_V3 = 2
 _PROMISCUOUS = 1
 _EVERY_PROTOCOL = 3
@@ -59,21 +59,11 @@ _LINK_TYPES = {
     0xFFFE: 101,  # no link header: tun, WireGuard
 }
 
-# struct tpacket_block_desc and struct tpacket3_hdr: positions of the fields that are read.
-_BLOCK_STATUS, _BLOCK_COUNT, _BLOCK_FIRST, _BLOCK_HEADER = 8, 12, 16, 48
-_NEXT, _SECONDS, _NANOSECONDS, _CAPTURED, _WIRE, _STATUS = 0, 4, 8, 12, 16, 20
-_MAC, _TAG, _TAG_PROTOCOL, _FRAME_HEADER = 24, 32, 36, 48
-_ALIGNMENT = 8  # of frame headers
-_READY, _NOT_SUMMED, _TAG_VALID, _TAG_PROTOCOL_VALID, _SUM_VALID = 1, 8, 0x10, 0x40, 0x80
-_TAG_BYTES = 4
-
-_NS = 10**9
-
 
 def open_interface(
     interface: str, *, ring_mb: int = RING_MB, filter: str | None = None
 ) -> LiveCapture:
-    """Open a network interface, promiscuously; only what comes after this is read.
+    """Open a network interface in promiscuous mode; only frames from now on are read.
 
     Args:
         interface: its name, such as ``eth0``.
@@ -102,16 +92,16 @@ def open_interface(
 
 
 def interface_names() -> list[str]:
-    """Names of the network interfaces of this machine (of this network namespace)."""
+    """Return the names of the network interfaces of this machine (or network namespace)."""
     return sorted(name for _, name in socket.if_nameindex())
 
 
 class LiveCapture:
-    """An interface being read.
+    """An open interface.
 
     Attributes:
         interfaces: its name.
-        seen: frames handed on so far.
+        seen: frames yielded so far.
         dropped: frames that the kernel dropped, because the ring was full.
         truncated: why frames ended although nobody stopped them, or empty.
         is_stopped: ``stop`` was called, or the interface disappeared.
@@ -134,7 +124,7 @@ class LiveCapture:
         self.is_stopped = False
         self._records = np.zeros(CHUNK_FRAMES, FRAME)
         self._socket = ring_socket
-        self._ring = _map_ring(ring_socket, blocks)
+        self._ring = _map_ring(ring_socket, blocks, states_segments(interface))
         self._first = self._held = 0  # block to read next; how many are read, not yet handed back
         self._link_type = _bind(ring_socket, interface, filter)
         self._events = select.poll()
@@ -142,25 +132,25 @@ class LiveCapture:
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
         return self.interfaces[0]
 
     def fileno(self) -> int:
-        """The descriptor that there is something to read from."""
+        """Return the descriptor that is readable when there are frames."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Stop capturing; frames handed on before are gone."""
+        """Stop capturing; frames yielded before are gone."""
         self.is_stopped = True
         self._socket.close()
         self._ring = ring_over(np.zeros(0, np.uint8))  # unmapped with the last reference
 
     def stop(self) -> None:
-        """Let ``frames`` end with what has come until now; signal handlers may call this."""
+        """End ``frames`` after what has come until now; signal handlers may call this."""
         self.is_stopped = True
 
     def frames(self) -> Iterator[Frames]:
-        """Yield frames as they come, and none at all each time that ``wait_ms`` passed in silence.
+        """Yield frames as they come, and an empty chunk after each ``wait_ms`` of silence.
 
         Ends after ``stop``, or when the interface disappears: ``truncated`` then says so. A frame's
         bytes are gone when the next frames are asked for.
@@ -177,7 +167,7 @@ class LiveCapture:
         yield from self.rest()
 
     def take(self) -> Frames:
-        """The frames that are here, maybe none, until ``hand_back``.
+        """Return the frames that are here, maybe none; they stay until ``hand_back``.
 
         Raises:
             CaptureError: the ring is not as the kernel documents it.
@@ -186,22 +176,22 @@ class LiveCapture:
         return Frames(data=self._ring.octets, records=self._records[:count])
 
     def hand_back(self) -> None:
-        """Let the kernel have the memory of what was taken."""
+        """Hand the memory of the frames taken back to the kernel."""
         release(self._ring, self._first, self._held)
         self._first = (self._first + self._held) % self._ring.blocks
         self._held = 0
 
     def rest(self) -> Iterator[Frames]:
-        """Let no more frames in, and yield those that came."""
+        """Refuse further frames, and yield those that came."""
         self._refuse()
         frames = self.take()
-        while self._held:  # blocks, of which one may have no frames
+        while self._held:  # held blocks may be without frames
             yield frames
             self.hand_back()
             frames = self.take()
 
     def now_us(self) -> int:
-        """The clock that the frames' times are of, in microseconds since the epoch."""
+        """Return the time by the frames' clock, in microseconds since the epoch."""
         return time.time_ns() // 1000
 
     def _walk(self, records: NDArray[np.void]) -> int:
@@ -216,7 +206,7 @@ class LiveCapture:
         return count
 
     def _count_drops(self) -> None:
-        """Reading the counters resets them."""
+        """Add the frames dropped since the last call; reading the counters resets them."""
         counters = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
         self.dropped += struct.unpack("3I", counters)[1]
 
@@ -226,14 +216,14 @@ class LiveCapture:
                 self.check()
 
     def check(self) -> None:
-        """An interface that went down may come up again; one that went away does not."""
-        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # clears it
+        """Stop where the interface went away; one that only went down may come up again."""
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # reading it clears it
         if not self._socket.getsockname()[0]:
             self.truncated = f"interface {self.name} disappeared"
             self.is_stopped = True
 
     def _refuse(self) -> None:
-        """Let no more frames in, and wait until the last block has changed hands."""
+        """Refuse further frames, and wait until the last block has changed hands."""
         attach(self._socket, REJECT)
         time.sleep(3 * RETIRE_MS / 1000)
 
@@ -250,7 +240,7 @@ def _require_interface(interface: str) -> None:
 
 
 def _packet_socket(interface: str) -> socket.socket:
-    """A socket that receives nothing until it is bound."""
+    """Return a socket that receives nothing until it is bound."""
     try:
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
@@ -261,20 +251,53 @@ def _packet_socket(interface: str) -> socket.socket:
         ) from None
 
 
-def _map_ring(ring_socket: socket.socket, blocks: int) -> Ring:
+def states_segments(interface: str) -> bool:
+    """Return whether the ring can state the size of merged segments, and lose no frame by it.
+
+    PACKET_VNET_HDR has the kernel put it in front of each frame (``gso_size``), but the kernel
+    drops what that header cannot describe, and counts it as dropped: before Linux 6.2 merged UDP,
+    and always TCP that the network card merged (LRO, which Linux switches off on an interface that
+    forwards). So neither is asked for it. What else it drops is rare: SCTP that a program on this
+    machine sends, and UDP that a virtual machine leaves to the host to be fragmented.
+    """
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    is_new = version is not None and tuple(map(int, version.groups())) >= _DESCRIBES_UDP
+    return is_new and not _merges_in_card(interface)
+
+
+_DESCRIBES_UDP = (6, 2)  # version of Linux
+_ETHTOOL, _GET_FLAGS, _LRO_FLAG = 0x8946, 0x25, 1 << 15  # linux/sockios.h, linux/ethtool.h
+
+
+def _merges_in_card(interface: str) -> bool:
+    """Return whether LRO is on; an interface without such a setting has no card."""
+    setting = ctypes.create_string_buffer(struct.pack("II", _GET_FLAGS, 0))
+    request = struct.pack("16sP", interface.encode(), ctypes.addressof(setting))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, _ETHTOOL, request)
+        except OSError:
+            return False
+    return bool(struct.unpack("II", setting.raw[:8])[1] & _LRO_FLAG)
+
+
+def _map_ring(ring_socket: socket.socket, blocks: int, has_sizes: bool) -> Ring:
     size = blocks * BLOCK_BYTES
-    frame_bytes = 2048  # means nothing in this version, but the numbers must agree
+    frame_bytes = 2048  # ignored by TPACKET_V3, but the numbers must agree
     request = (BLOCK_BYTES, blocks, frame_bytes, size // frame_bytes, RETIRE_MS, 0, 0)
     ring_socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-    ring_socket.setsockopt(_SOL_PACKET, _RESERVE, _TAG_BYTES)
+    ring_socket.setsockopt(_SOL_PACKET, _RESERVE, TAG_BYTES)
+    ring_socket.setsockopt(_SOL_PACKET, _SEGMENT_HEADER, int(has_sizes))
     ring_socket.setsockopt(_SOL_PACKET, _RX_RING, struct.pack("7I", *request))
     shared = mmap.mmap(ring_socket.fileno(), size, mmap.MAP_SHARED)
-    return ring_over(np.frombuffer(shared, np.uint8))
+    return ring_over(np.frombuffer(shared, np.uint8), has_sizes=has_sizes)
 
 
 def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int:
-    """Begin to capture: the link type of the frames to come."""
-    ring_socket.bind((interface, 0))  # of no protocol: nothing comes before the filter is there
+    """Begin to capture; return the link type of the frames to come."""
+    ring_socket.bind(
+        (interface, 0)
+    )  # without a protocol: nothing comes before the filter is attached
     hardware = ring_socket.getsockname()[3]
     if hardware not in _LINK_TYPES:
         raise CaptureError(
@@ -286,158 +309,8 @@ def _bind(ring_socket: socket.socket, interface: str, filter: str | None) -> int
     ring_socket.bind((interface, _EVERY_PROTOCOL))
     if ring_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise CaptureError(f"interface {interface} is down: ip link set {interface} up")
-    if hardware == _LOOPBACK:  # there every packet goes out and comes in
+    if hardware == _LOOPBACK:  # where every packet is seen twice: going out and coming in
         ring_socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
     member = struct.pack("iHH8x", socket.if_nametoindex(interface), _PROMISCUOUS, 0)
     ring_socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)
     return _LINK_TYPES[hardware]
-
-
-# The ring.
-
-
-class Ring(NamedTuple):
-    """One memory, seen as numbers of three sizes, in the byte order of the machine."""
-
-    octets: NDArray[np.uint8]
-    halves: NDArray[np.uint16]
-    words: NDArray[np.uint32]
-    blocks: int
-
-
-def ring_over(octets: NDArray[np.uint8]) -> Ring:
-    """A ring of as many whole blocks as there are in ``octets``, which are not copied."""
-    return Ring(
-        octets=octets,
-        halves=octets.view(np.uint16),
-        words=octets.view(np.uint32),
-        blocks=len(octets) // BLOCK_BYTES,
-    )
-
-
-def _fence() -> None:
-    """Keep the processor from moving reads and writes across; the kernel may run on another."""
-
-
-@overload(_fence, inline="always")
-def _compiled_fence() -> Callable[[], None]:
-    def ordered() -> None:
-        _barrier()  # type: ignore[call-arg]  # an intrinsic's first argument is numba's
-
-    return ordered
-
-
-@intrinsic
-def _barrier(typing_context: Any) -> Any:  # noqa: ARG001
-    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        builder.fence("acq_rel")
-        return context.get_dummy_value()
-
-    return types.none(), generate
-
-
-@kernel
-def walk(
-    shared: Ring, first: int, limit: int, link_type: int, out: NDArray[np.void]
-) -> tuple[int, int, bool]:
-    """Fill ``out`` with the frames of the blocks that are here: ``limit`` at most, from ``first``.
-
-    Returns:
-        Records filled, blocks read, and whether all of these were sound: no number in them is
-        trusted, and a frame that does not lie inside its block ends the walk.
-    """
-    count, most, ring = 0, BLOCK_BYTES // _FRAME_HEADER, _bare(shared)
-    for read in range(min(limit, ring.blocks)):
-        base = (first + read) % ring.blocks * BLOCK_BYTES
-        if not _word(ring, base + _BLOCK_STATUS) & _READY:
-            return count, read, True
-        _fence()
-        frames = _word(ring, base + _BLOCK_COUNT)
-        if frames > min(most, len(out)):
-            return count, read, False
-        if frames > len(out) - count:
-            return count, read, True
-        if not _walk_block(ring, base, frames, link_type, out[count : count + frames]):
-            return count, read, False
-        count += frames
-    return count, min(limit, ring.blocks), True
-
-
-@kernel
-def release(ring: Ring, first: int, count: int) -> None:
-    """Hand ``count`` blocks from ``first`` on back to the kernel."""
-    _fence()
-    for held in range(count):
-        base = (first + held) % ring.blocks * BLOCK_BYTES
-        ring.words[(base + _BLOCK_STATUS) >> 2] = 0
-
-
-@kernel
-def _bare(ring: Ring) -> Ring:
-    """The same ring by pointers."""
-    return Ring(borrowed(ring.octets), borrowed(ring.halves), borrowed(ring.words), ring.blocks)
-
-
-@kernel
-def _word(ring: Ring, at: int) -> int:
-    """The number at a multiple of 4; the caller knows that it is inside the ring."""
-    return signed(ring.words[at >> 2])
-
-
-@kernel
-def _half(ring: Ring, at: int) -> int:
-    return signed(ring.halves[at >> 1])
-
-
-@kernel
-def _walk_block(ring: Ring, base: int, frames: int, link_type: int, out: NDArray[np.void]) -> bool:
-    """Fill ``out`` with the frames of one block; False where one is not inside it."""
-    offset = _word(ring, base + _BLOCK_FIRST)
-    for i in range(frames):
-        if not _is_header(offset):
-            return False
-        at = base + offset
-        start, captured = offset + _half(ring, at + _MAC), _word(ring, at + _CAPTURED)
-        if start + captured > BLOCK_BYTES or start < offset + _FRAME_HEADER + _TAG_BYTES:
-            return False
-        record = out[i]
-        record["time_ns"] = _word(ring, at + _SECONDS) * _NS + _word(ring, at + _NANOSECONDS)
-        record["link_type"] = link_type
-        record["checksum"] = _checksum(_word(ring, at + _STATUS))
-        tag = _restore_tag(ring, at, base + start, captured, link_type)
-        record["offset"] = base + start - tag
-        record["captured"] = captured + tag
-        record["wire"] = _word(ring, at + _WIRE) + tag
-        offset += _word(ring, at + _NEXT)
-    return True
-
-
-@kernel
-def _checksum(status: int) -> int:
-    """What the kernel says of a frame's checksum: its own are yet to be summed by the card."""
-    if status & _NOT_SUMMED:
-        return OFFLOADED
-    return RIGHT if status & _SUM_VALID else UNKNOWN
-
-
-@kernel
-def _is_header(offset: int) -> bool:
-    """Whether a frame's header can lie there."""
-    inside = _BLOCK_HEADER <= offset <= BLOCK_BYTES - _FRAME_HEADER
-    return inside and offset % _ALIGNMENT == 0
-
-
-@kernel
-def _restore_tag(ring: Ring, at: int, start: int, captured: int, link_type: int) -> int:
-    """Put the VLAN tag back behind the addresses, which move to the front: bytes added."""
-    status = _word(ring, at + _STATUS)
-    if not status & _TAG_VALID or link_type != 1 or captured < 12:
-        return 0
-    octets = ring.octets
-    for i in range(start, start + 12):
-        octets[i - _TAG_BYTES] = octets[i]
-    protocol = _half(ring, at + _TAG_PROTOCOL) if status & _TAG_PROTOCOL_VALID else 0x8100
-    tag = _word(ring, at + _TAG)
-    octets[start + 8], octets[start + 9] = protocol >> 8, protocol & 0xFF
-    octets[start + 10], octets[start + 11] = (tag >> 8) & 0xFF, tag & 0xFF
-    return _TAG_BYTES

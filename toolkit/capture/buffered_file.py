@@ -1,4 +1,4 @@
-"""The bytes of a capture through one reused buffer, decompressed where they are compressed."""
+"""Read the bytes of a capture through one reused buffer, decompressed where necessary."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from idskit.errors import CaptureError
 
 BUFFER_BYTES = 1 << 20
 STDIN = Path("-")
-DRAIN_S = 1.0  # how long a pipe that is stopped may go on delivering what is in it
+DRAIN_S = 1.0  # a stopped pipe may go on delivering its content for this time
 
-_CHUNK_BYTES = 1 << 16  # of compressed data
+_CHUNK_BYTES = 1 << 16  # compressed data read at once
 _SILENCE_MS = 200
 
 
 class Source:
-    """A file being read: ``buffer[start:end]`` is here and not yet used.
+    """A file being read: ``buffer[start:end]`` is loaded and not yet used.
 
     Attributes:
         path: the file; for ``-``, standard input, words that say so.
@@ -51,7 +51,7 @@ class Source:
         self._events.register(self._file, select.POLLIN)
         self._drained_at = float("inf")
         self._packed: Decompressor | None = None
-        self._first = b""  # compressed bytes that told the format
+        self._first = b""  # compressed bytes that the format was recognised by
         try:
             self._begin()
         except BaseException:
@@ -60,40 +60,40 @@ class Source:
 
     @property
     def left(self) -> int:
-        """Bytes in the buffer that are not yet used."""
+        """Return the number of bytes in the buffer that are not yet used."""
         return self.end - self.start
 
     @property
     def size(self) -> int:
-        """Bytes on disk, 0 for a pipe."""
+        """Return the bytes on disk, 0 for a pipe."""
         return 0 if self.is_pipe else self._status.st_size
 
     @property
     def position(self) -> int:
-        """Bytes on disk read so far, 0 for a pipe."""
+        """Return the bytes on disk that were read, 0 for a pipe."""
         return 0 if self.is_pipe else self._file.tell()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether ``stop`` was called."""
+        """Return whether ``stop`` was called."""
         return self._drained_at < float("inf")
 
     def number(self, offset: int, size: int, big: bool) -> int:
-        """Unsigned number in ``size`` bytes, ``offset`` behind the first unused one."""
+        """Return the unsigned number in ``size`` bytes, ``offset`` behind the first unused one."""
         at = self.start + offset
         return int.from_bytes(self.buffer[at : at + size].data, "big" if big else "little")
 
     def is_ready(self, wait_ms: float) -> bool:
-        """Whether ``fill`` need not wait, now or within ``wait_ms``."""
+        """Return whether ``fill`` need not wait, now or within ``wait_ms``."""
         has_more = self._packed is not None and not self._packed.needs_input
         return not self.is_pipe or has_more or bool(self._events.poll(wait_ms))
 
     def stop(self) -> None:
-        """Let a pipe end when it has nothing more to read, DRAIN_S from now at the latest."""
+        """End a pipe when it has nothing more to read, DRAIN_S from now at the latest."""
         self._drained_at = time.monotonic() + DRAIN_S
 
     def fill(self) -> bool:
-        """Move what is left to the front and read behind it; False at the end of the file.
+        """Move the unused bytes to the front and read behind them; return False at the end.
 
         Raises:
             CaptureError: the disk failed to deliver.
@@ -106,14 +106,14 @@ class Source:
         return count > 0
 
     def need(self, count: int) -> bool:
-        """Make ``count`` <= BUFFER_BYTES bytes available; False if the file ends before."""
+        """Make ``count`` <= BUFFER_BYTES bytes available; return False if the file ends before."""
         while self.left < count:
             if not self.fill():
                 return False
         return True
 
     def skip(self, count: int) -> bool:
-        """Drop ``count`` bytes, however many; False if the file ends before."""
+        """Drop ``count`` bytes, however many; return False if the file ends before."""
         while count > self.left:
             count -= self.left
             self.start = self.end
@@ -127,7 +127,7 @@ class Source:
         self._file.close()
 
     def _begin(self) -> None:
-        """Read the first bytes, and decompress them where they ask for it."""
+        """Read the first bytes, and decompress them where they are compressed."""
         self.need(8)
         magic = self.buffer[: self.end].tobytes()
         container = foreign(magic)
@@ -179,7 +179,7 @@ class Source:
         return 0
 
     def _has_come(self) -> bool:
-        """Wait for the next bytes of a pipe, or its end; False if it was stopped meanwhile."""
+        """Wait for the next bytes of a pipe, or its end; return False if it was stopped."""
         while time.monotonic() < self._drained_at:
             if self._events.poll(_SILENCE_MS):
                 return True

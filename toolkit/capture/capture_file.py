@@ -1,4 +1,4 @@
-"""Capture files and pipes to frames: pcap and pcapng, plain or compressed, in bounded memory.
+"""Read capture files and pipes: pcap and pcapng, plain or compressed, in bounded memory.
 
 file ──> 1 MB buffer ──> record headers walked by a kernel ──> Frames that point into the buffer
 """
@@ -20,9 +20,9 @@ from idskit.capture.pcapng import PcapngReader
 from idskit.errors import CaptureError
 from idskit.packet import FRAME, Frames
 
-CHUNK_FRAMES = 1 << 13  # handed on at once; their records stay in the processor's cache
-WAIT_MS = 200.0  # how long ``frames`` of what has no end sleeps at most
-PRESENT_US = 10_000_000  # a pipe that is behind the clock by less is being captured now
+CHUNK_FRAMES = 1 << 13  # yielded at once; their records stay in the processor's cache
+WAIT_MS = 200.0  # longest sleep of ``frames`` of a pipe or interface
+PRESENT_US = 10_000_000  # a pipe that is less behind the clock is captured right now
 
 
 def open_capture(path: str | Path) -> Capture:
@@ -56,7 +56,7 @@ class Capture:
 
     Attributes:
         path: the file.
-        seen: frames handed on so far.
+        seen: frames yielded so far.
         truncated: empty while all is well; else why reading ended before the end of the file (the
             last record is cut off, or a record is damaged), known once ``frames()`` is exhausted.
             The frames before that are valid.
@@ -75,8 +75,8 @@ class Capture:
         self.seen = 0
         self.truncated = ""
         self.wait_ms = WAIT_MS
-        self._last_us = 0  # of the last frame
-        self._behind_us = 0  # how much later than that it was read
+        self._last_us = 0  # time of the last frame
+        self._behind_us = 0  # its delay until it was read
 
     def __enter__(self) -> Capture:
         return self
@@ -95,41 +95,39 @@ class Capture:
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
         return str(self.path)
 
     @property
     def is_live(self) -> bool:
-        """Whether it is a pipe: frames come as somebody writes them, and ``stop`` ends them."""
+        """Return whether it is a pipe: frames come as somebody writes them, until ``stop``."""
         return self._source.is_pipe
 
     def stop(self) -> None:
-        """Let ``frames`` of a pipe end with what is in it; signal handlers may call this."""
+        """End ``frames`` of a pipe after what is in it; signal handlers may call this."""
         self._source.stop()
 
     def now_us(self) -> int:
-        """Where the frames' clock stands: it goes on in silence only if it is the present one."""
+        """Return the time by the frames' clock, which goes on in silence only if it is current."""
         if abs(self._behind_us) > PRESENT_US:
             return self._last_us
         return time.time_ns() // 1000 - self._behind_us
 
     @property
     def bytes_total(self) -> int:
-        """Size of the file on disk, 0 where it has none (a pipe)."""
+        """Return the size of the file on disk, 0 for a pipe."""
         return self._source.size
 
     @property
     def bytes_read(self) -> int:
-        """How far reading has come in the file on disk."""
+        """Return the bytes on disk that were read."""
         return self._source.position
 
     def frames(self) -> Iterator[Frames]:
         """Yield the frames in the file's order, some thousands at a time.
 
-        Of a pipe, yield none each time that nothing came for ``wait_ms``.
-
-        The arrays of a chunk are reused for the next: be done with it, or copy it, before asking
-        for another.
+        A pipe yields an empty chunk each time that nothing came for ``wait_ms``. The arrays of a
+        chunk are reused for the next one: copy them before asking for it, or be done with them.
 
         Raises:
             CaptureError: the disk failed to deliver the file.
@@ -170,15 +168,15 @@ class Capture:
 
 
 class _Reader(Protocol):
-    """What knows one file format."""
+    """Reader of one file format."""
 
     unit: str
 
     def walk(self, source: Source, out: NDArray[np.void]) -> tuple[int, int]:
-        """Fill ``out`` from the buffer: (records filled, why it ended)."""
+        """Fill ``out`` from the buffer; return the number of records, and why it ended."""
 
     def resume(self, source: Source) -> str:
-        """Go past what ``walk`` stopped at; a sentence if that cannot be."""
+        """Go past what ``walk`` stopped at; return a sentence if that is impossible."""
 
 
 _FOREIGN = {b"snoo": "Solaris snoop", b"GMBU": "Microsoft Network Monitor"}

@@ -1,4 +1,4 @@
-"""Several captures as one: files, folders and patterns, in the order of their first packets."""
+"""Read several captures as one: files, folders and patterns, by their first packets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from idskit.capture.capture_file import WAIT_MS, Capture, open_capture
 from idskit.errors import CaptureError
 from idskit.packet import Frames
 
-SHOWN = 3  # names in a sentence
+SHOWN = 3  # names that a message lists
 
 
 def open_captures(sources: Sequence[Path]) -> Capture | CaptureFiles:
-    """Open captures to be read as one: what of them is first in time comes first.
+    """Open captures to be read as one, in the order of their first packets.
 
     Args:
-        sources: files; folders, of which all captures are meant; patterns such as ``day-*.pcap``
-            where no file has that name. A pipe, or ``-`` for standard input, only alone.
+        sources: files; folders, whose captures are all read; patterns such as ``day-*.pcap`` where
+            no file has that name. A pipe, or ``-`` for standard input, is read alone.
 
     Raises:
         CaptureError: one of the files cannot be read, is named twice, or is a pipe among others; a
-            folder holds no capture, or no file is of a pattern.
+            folder holds no capture, or no file matches a pattern.
     """
     named = [path for source in sources for path in _matching(source)]
     folders = [path for path in named if path != STDIN and path.is_dir()]
@@ -41,14 +41,14 @@ def open_captures(sources: Sequence[Path]) -> Capture | CaptureFiles:
 
 
 class CaptureFiles:
-    """Capture files being read one after the other; they are opened when their turn comes.
+    """Capture files read one after the other; each is opened when its turn comes.
 
     Attributes:
-        paths: of the files, in the order in which they are read.
-        seen: frames handed on so far.
-        truncated: empty while all is well; else of which files reading ended early, and why.
+        paths: the files, in the order in which they are read.
+        seen: frames yielded so far.
+        truncated: empty while all is well; else which files ended early, and why.
         not_read: what lies in the folders and is no capture.
-        wait_ms: of no use; files do not wait.
+        wait_ms: not used; files do not wait.
         dropped: 0, nothing is lost.
         interfaces: none.
     """
@@ -67,17 +67,17 @@ class CaptureFiles:
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
         return f"{_listed([str(path) for path in self.paths])}, in the order of their first packets"
 
     @property
     def truncated(self) -> str:
-        """Why the frames are not all that the files should hold, or empty."""
+        """Return why frames are missing that the files should hold, or an empty text."""
         return "; ".join(_shortened(self._damaged))
 
     @property
     def bytes_total(self) -> int:
-        """Size of the files on disk."""
+        """Return the size of the files on disk."""
         return sum(self._sizes)
 
     def close(self) -> None:
@@ -86,10 +86,10 @@ class CaptureFiles:
             self._current.close()
 
     def stop(self) -> None:
-        """Nothing: files end by themselves."""
+        """Do nothing: files end by themselves."""
 
     def now_us(self) -> int:
-        """Nothing waits for a clock; see ``Capture.now_us``."""
+        """Return 0: nothing waits for a clock; see ``Capture.now_us``."""
         return 0
 
     def frames(self) -> Iterator[Frames]:
@@ -111,7 +111,7 @@ class CaptureFiles:
 
 
 def _matching(source: Path) -> list[Path]:
-    """The files that a pattern means; else what was named."""
+    """Return the files that a pattern matches; else what was named."""
     if source == STDIN or not glob.has_magic(str(source)) or source.exists():
         return [source]
     found = sorted(glob.glob(str(source)))  # noqa: PTH207 - Path.glob takes no absolute patterns
@@ -140,7 +140,7 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
 
 
 def _captures_in(folder: Path, not_read: list[str]) -> dict[Path, int]:
-    """The captures in a folder, not in folders below it, and when each begins."""
+    """Return the captures in a folder, not in folders below it, and when each begins."""
     starts: dict[Path, int] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):

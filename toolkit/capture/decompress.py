@@ -1,7 +1,7 @@
-"""Compressed captures, recognised by their first bytes, decompressed as they are read.
+"""Decompress captures as they are read; the format is recognised by their first bytes.
 
 gzip, xz and bzip2 need only Python; zstd and lz4 a package (``idskit[compress]``). For any other
-container the command is named that unpacks it into a pipe.
+container the error names the command that unpacks it into a pipe.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any, Protocol, cast
 
 from idskit.errors import MissingExtra
 
-_MOST_MEMORY = 1 << 27  # of one stream: xz -9 takes 65 MB, a hostile dictionary 4 GB
+_MOST_MEMORY = 1 << 27  # per stream: xz -9 takes 65 MB, a hostile dictionary 4 GB
 
 
 class _Stream(Protocol):
-    """One compressed stream, as ``bz2.BZ2Decompressor`` is one."""
+    """One compressed stream, with the interface of ``bz2.BZ2Decompressor``."""
 
     eof: bool
     needs_input: bool
     unused_data: bytes
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """What comes next, at most ``max_length`` bytes; the rest of ``data`` is kept."""
+        """Return the next plain bytes, at most ``max_length``; the rest of ``data`` is kept."""
 
 
 class _Gzip:
-    """zlib in the shape of the other decompressors; it checks lengths and sums."""
+    """zlib with the interface of the other decompressors; it checks lengths and checksums."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(wbits=31)
@@ -64,14 +64,14 @@ def _lz4() -> _Stream:
     return cast(_Stream, importlib.import_module("lz4.frame").LZ4FrameDecompressor())
 
 
-_FORMATS: dict[bytes, tuple[str, Callable[[], Any]]] = {  # by how the data begins
+_FORMATS: dict[bytes, tuple[str, Callable[[], Any]]] = {  # by the first bytes
     b"\x1f\x8b": ("gzip", _Gzip),
     b"\xfd7zXZ\0": ("xz", lambda: lzma.LZMADecompressor(memlimit=_MOST_MEMORY)),
     b"BZh": ("bzip2", bz2.BZ2Decompressor),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x04\x22\x4d\x18": ("lz4", _lz4),
 }
-_COMMANDS = {  # for what is not read here: formats of the same name by other magic numbers too
+_COMMANDS = {  # for formats that are not read here, some of which have the name of one that is
     "zstd": "zstd -dc",
     "lz4": "lz4 -dc",
     "lzma": "xz --format=lzma -dc",
@@ -95,10 +95,10 @@ _FOREIGN = {
 
 
 class Decompressor:
-    """Compressed bytes in, at most as many plain bytes out as asked for; streams may follow others.
+    """Decompressor of one or more streams, with bounded output per call.
 
     Attributes:
-        name: of the format.
+        name: the format.
 
     Raises:
         MissingExtra: the format needs a package that is not installed.
@@ -113,22 +113,22 @@ class Decompressor:
                 f"{path} is compressed with {self.name}, which takes a package: "
                 f"pip install 'idskit[compress]', or {command_for(self.name, path)}"
             ) from None
-        self._left = b""  # behind the end of a stream
+        self._left = b""  # input behind the end of a stream
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes out of what was put in."""
+        """Return whether nothing more comes out of what was put in."""
         if self._stream.eof:
             return len(self._left) < len(self._magic)
         return self._stream.needs_input
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was put in ends at the end of a stream."""
+        """Return whether what was put in ends at the end of a stream."""
         return bool(self._stream.eof) and not self._left.strip(b"\0")
 
     def decompress(self, data: bytes, most: int) -> bytes:
-        """Put ``data`` in and take at most ``most`` > 0 bytes out.
+        """Put ``data`` in, and return at most ``most`` > 0 plain bytes.
 
         Raises:
             ValueError: the data is damaged; the message says how.
@@ -137,14 +137,14 @@ class Decompressor:
             return self._next_stream(data, most)
         try:
             made = self._stream.decompress(data, max_length=most)
-        except Exception as error:  # of as many classes as there are packages
+        except Exception as error:  # every package has its own exceptions
             raise ValueError(str(error)) from error
         if self._stream.eof:
-            self._left = self._stream.unused_data or b""  # None of lz4
+            self._left = self._stream.unused_data or b""  # lz4 has None
         return bytes(made)
 
     def _next_stream(self, data: bytes, most: int) -> bytes:
-        """Go on with the stream behind, past the zeros that may pad this one."""
+        """Go on with the next stream, past the zeros that may pad this one."""
         data, self._left = (self._left + data).lstrip(b"\0"), b""
         if len(data) < len(self._magic) and self._magic.startswith(data):
             self._left = data
@@ -156,17 +156,17 @@ class Decompressor:
 
 
 def is_compressed(magic: bytes) -> bool:
-    """Whether data that begins so is of a format that is read here."""
+    """Return whether data that begins so is of a format that is read here."""
     return any(magic.startswith(known) for known in _FORMATS)
 
 
 def foreign(magic: bytes) -> str:
-    """Name of the container that data of this beginning is in, of those not read here, or empty."""
+    """Return the container that data of this beginning is in if it is not read here, or ""."""
     return next((name for known, name in _FOREIGN.items() if magic.startswith(known)), "")
 
 
 def command_for(name: str, path: object) -> str:
-    """The command that unpacks a container of that kind into idskit."""
+    """Return the command that unpacks a container of that kind into idskit."""
     return f"unpack it into a pipe: {_COMMANDS[name]} {path} | idskit ... -r -"
 
 

@@ -1,4 +1,4 @@
-"""Where frames come from: files, pipes and interfaces, behind one face."""
+"""Open any source of frames: files, pipes and interfaces have the same interface."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from idskit.packet import Frames
 
 
 class FrameSource(Protocol):
-    """What ``FlowReader`` needs of a capture, several of them, or interfaces."""
+    """The interface that ``FlowReader`` needs of captures and network interfaces."""
 
     wait_ms: float  # how long ``frames`` may sleep, where it is live
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """Names of the interfaces that are read, which ``Frames.interface`` is an index of."""
+        """Return the names of the interfaces; ``Frames.interface`` is an index of these."""
 
     @property
     def is_live(self) -> bool:
-        """Whether frames come as others make them: ``stop`` ends them, silence gives empty ones."""
+        """Return whether frames come in real time, with empty chunks in silence, until ``stop``."""
 
     @property
     def dropped(self) -> int:
-        """Frames lost before they could be read."""
+        """Return the number of frames lost before they could be read."""
 
     @property
     def truncated(self) -> str:
-        """Why frames ended early, or empty."""
+        """Return why frames ended early, or an empty text."""
 
     @property
     def not_read(self) -> str:
-        """What was passed over in folders, or empty."""
+        """Return what was passed over in folders, or an empty text."""
 
     @property
     def bytes_total(self) -> int:
-        """Size on disk, 0 where there is none."""
+        """Return the size on disk, 0 where there is none."""
 
     @property
     def bytes_read(self) -> int:
-        """How far reading has come on disk."""
+        """Return the bytes on disk that were read."""
 
     def frames(self) -> Iterator[Frames]:
         """Yield the frames; each chunk is gone when the next one is asked for."""
 
     def now_us(self) -> int:
-        """Where the clock of the frames stands, where it is live."""
+        """Return the time by the frames' clock, where the source is live."""
 
     def stop(self) -> None:
-        """Let ``frames`` end with what has come, where it is live."""
+        """End ``frames`` after what has come, where the source is live."""
 
     def close(self) -> None:
         """Close what is open."""
@@ -75,7 +75,7 @@ def open_source(given: FlowInput) -> FrameSource:
 
 
 def are_interfaces(source: str | Path | Sequence[str | Path]) -> bool:
-    """Tell whether all names are network interfaces and none of them is a file."""
+    """Return whether all names are network interfaces and none of them is a file."""
     names = [source] if isinstance(source, str | Path) else list(source)
     if any(Path(name).exists() for name in names):
         return False

@@ -1,4 +1,4 @@
-"""Several network interfaces read at once, frame by frame as they come."""
+"""Read several network interfaces at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from idskit.packet import MAX_INTERFACES, Frames
 
 
 def open_interfaces(names: Sequence[str], *, filter: str | None = None) -> LiveCapture | Interfaces:
-    """Open network interfaces, each with a ring of its own; see ``open_interface``.
+    """Open network interfaces, each with its own ring; see ``open_interface``.
 
     Raises:
         CaptureError: one of them cannot be read or is named twice, or they are too many.
@@ -36,10 +36,10 @@ def open_interfaces(names: Sequence[str], *, filter: str | None = None) -> LiveC
 
 
 class Interfaces:
-    """Interfaces being read, one ring after the other.
+    """Several open interfaces, whose rings are read in turn.
 
-    Their frames are in order within 25 ms, in which a ring hands its blocks over: a flow belongs to
-    one interface, so none of them sees time go back.
+    Their frames are in order within 25 ms, in which a ring hands its blocks over. A flow belongs to
+    one interface, so no flow sees time go back.
 
     Attributes:
         interfaces: their names; ``Frames.interface`` is an index of these.
@@ -61,22 +61,22 @@ class Interfaces:
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """Return what is read, for people."""
         return ", ".join(self.interfaces)
 
     @property
     def seen(self) -> int:
-        """Frames handed on so far."""
+        """Return the number of frames yielded so far."""
         return sum(capture.seen for capture in self._captures)
 
     @property
     def dropped(self) -> int:
-        """Frames that the kernel dropped, because a ring was full."""
+        """Return the number of frames that the kernel dropped because a ring was full."""
         return sum(capture.dropped for capture in self._captures)
 
     @property
     def truncated(self) -> str:
-        """Which interfaces disappeared, or empty."""
+        """Return which interfaces disappeared, or an empty text."""
         return "; ".join(capture.truncated for capture in self._captures if capture.truncated)
 
     def close(self) -> None:
@@ -85,12 +85,12 @@ class Interfaces:
             capture.close()
 
     def stop(self) -> None:
-        """Let ``frames`` end with what has come until now; signal handlers may call this."""
+        """End ``frames`` after what has come until now; signal handlers may call this."""
         for capture in self._captures:
             capture.stop()
 
     def now_us(self) -> int:
-        """The clock that the frames' times are of, in microseconds since the epoch."""
+        """Return the time by the frames' clock, in microseconds since the epoch."""
         return self._captures[0].now_us()
 
     def frames(self) -> Iterator[Frames]:

@@ -1,4 +1,4 @@
-"""Filters that the kernel applies before a frame reaches the ring: classic BPF, linux/filter.h.
+"""Compile filters that the kernel applies to frames: classic BPF, linux/filter.h.
 
 "tcp port 80" ──libpcap──┐
 tcpdump -ddd   ──────────┴─> instructions ──> socket
@@ -22,13 +22,13 @@ _UNKNOWN_NETMASK = 0xFFFFFFFF
 
 
 class _Program(ctypes.Structure):
-    """struct bpf_program, pcap/bpf.h: its instructions are those of the kernel, 8 bytes each."""
+    """struct bpf_program of pcap/bpf.h; its instructions, 8 bytes each, are those of the kernel."""
 
     _fields_ = (("count", ctypes.c_uint), ("instructions", ctypes.c_void_p))
 
 
 def assemble(expression: str, link_type: int) -> bytes:
-    """Instructions of a filter for frames of ``link_type``, 8 bytes each.
+    """Return the instructions of a filter for frames of ``link_type``, 8 bytes each.
 
     Args:
         expression: as tcpdump takes it, such as ``tcp port 80``, compiled by libpcap; or the
@@ -45,7 +45,7 @@ def assemble(expression: str, link_type: int) -> bytes:
 
 
 def attach(ring_socket: socket.socket, program: bytes) -> None:
-    """Let only those frames in that ``program`` accepts.
+    """Let a socket receive only frames that ``program`` accepts.
 
     Raises:
         CaptureError: the kernel refuses the program.
@@ -62,7 +62,7 @@ def attach(ring_socket: socket.socket, program: bytes) -> None:
 
 
 def _numbered(numbers: list[int]) -> bytes:
-    """How many instructions, then four numbers each: code, two jumps, operand."""
+    """Return the instructions that ``tcpdump -ddd`` printed: a count, then four numbers each."""
     count, *rest = numbers
     steps = [rest[at : at + 4] for at in range(0, len(rest), 4)]
     try:

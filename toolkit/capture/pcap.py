@@ -1,4 +1,4 @@
-"""The classic pcap format: draft-ietf-opsawg-pcap, and the variants met in the wild."""
+"""Read the classic pcap format (draft-ietf-opsawg-pcap) and the variants met in the wild."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What the magic number tells about the records."""
+    """Layout of the records, by the magic number of the file."""
 
     big: bool  # byte order
     tick_ns: int
@@ -38,7 +38,7 @@ VARIANTS = {
 
 
 class PcapReader:
-    """Reads the file header at once and the packet records in ``walk``.
+    """Reader of pcap files: of the header at once, of the packet records in ``walk``.
 
     Raises:
         CaptureError: the file ends inside its header.
@@ -54,7 +54,7 @@ class PcapReader:
         source.start = 24
 
     def walk(self, source: Source, out: NDArray[np.void]) -> tuple[int, int]:
-        """Fill ``out`` (n,) FRAME from the buffer: (records filled, why it ended)."""
+        """Fill ``out`` (n,) FRAME from the buffer; return the number filled, and why it ended."""
         v = self.variant
         count, source.start, why = _walk(
             source.buffer, source.start, source.end, v.big, v.tick_ns, v.header, self.link_type, out
@@ -62,7 +62,7 @@ class PcapReader:
         return count, why
 
     def resume(self, source: Source) -> str:
-        """Why reading cannot go on where ``walk`` stopped."""
+        """Return why reading cannot go on where ``walk`` stopped."""
         size = source.number(8, 4, self.variant.big)
         return (
             f"a packet record claims {size} captured bytes, more than the {MAX_FRAME_BYTES} "
@@ -72,14 +72,14 @@ class PcapReader:
 
 @kernel
 def u16(data: NDArray[np.uint8], at: int, big: bool) -> int:
-    """Two bytes of ``data`` in either order; the caller checks that they are there."""
+    """Return two bytes of ``data`` as a number; the caller checks that they are there."""
     first, second = signed(data[at]), signed(data[at + 1])
     return (first << 8) | second if big else (second << 8) | first
 
 
 @kernel
 def u32(data: NDArray[np.uint8], at: int, big: bool) -> int:
-    """Four bytes of ``data`` in either order; the caller checks that they are there."""
+    """Return four bytes of ``data`` as a number; the caller checks that they are there."""
     first, second = u16(data, at, big), u16(data, at + 2, big)
     return (first << 16) | second if big else (second << 16) | first
 
@@ -95,7 +95,7 @@ def _walk(
     link_type: int,
     out: NDArray[np.void],
 ) -> tuple[int, int, int]:
-    """(records filled, position behind them, why it ended)."""
+    """Return the number of records filled, the position behind them, and why it ended."""
     data = borrowed(data)
     for count in range(len(out)):
         if end - at < header:

@@ -1,7 +1,7 @@
-"""The pcapng format: draft-ietf-opsawg-pcapng.
+"""Read the pcapng format (draft-ietf-opsawg-pcapng).
 
-Sections and interfaces, which are few, are read in Python; runs of packet blocks by a kernel, which
-stops in front of anything else.
+Sections and interfaces are few and read in Python. Runs of packet blocks are read by a kernel,
+which stops in front of any other block.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from idskit.capture.pcap import FULL, MAX_FRAME_BYTES, NEED_DATA, STOPPED, u16, 
 from idskit.errors import CaptureError
 from idskit.kernels.compile import borrowed, kernel
 
-MAX_BLOCK_BYTES = BUFFER_BYTES // 2  # of a block that is read as a whole
-MAX_INTERFACES = 1 << 12  # in one section
-NO_LINK_TYPE = 0xFFFFFFFF  # of a frame whose interface the file does not describe
+MAX_BLOCK_BYTES = BUFFER_BYTES // 2  # largest block that is read as a whole
+MAX_INTERFACES = 1 << 12  # per section
+NO_LINK_TYPE = 0xFFFFFFFF  # link type of a frame whose interface is not described
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _BIG, _LITTLE = b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"  # byte-order magic of a section
@@ -43,7 +43,7 @@ _INTERFACE_TYPE = np.dtype(
 
 
 class PcapngReader:
-    """Reads sections and interfaces in ``resume`` and the packet blocks in ``walk``.
+    """Reader of pcapng files: of sections and interfaces in ``resume``, of packets in ``walk``.
 
     Raises:
         CaptureError: the first section header is broken.
@@ -54,20 +54,20 @@ class PcapngReader:
     def __init__(self, source: Source) -> None:
         self.big = False
         self.interfaces: NDArray[np.void] = np.zeros(MAX_INTERFACES, _INTERFACE_TYPE)
-        self.count = 0  # of them, in the section being read
+        self.count = 0  # interfaces described in the section so far
         failure = self._section(source)
         if failure:
             raise CaptureError(f"{source.path} is not a valid pcapng file: {failure}")
 
     def walk(self, source: Source, out: NDArray[np.void]) -> tuple[int, int]:
-        """Fill ``out`` (n,) FRAME from the buffer: (records filled, why it ended)."""
+        """Fill ``out`` (n,) FRAME from the buffer; return the number filled, and why it ended."""
         count, source.start, why = _walk(
             source.buffer, source.start, source.end, self.big, self.interfaces[: self.count], out
         )
         return count, why
 
     def resume(self, source: Source) -> str:
-        """Read the block that ``walk`` stopped at; a sentence if reading cannot go on."""
+        """Read the block that ``walk`` stopped at; return a sentence if that is impossible."""
         kind, size = source.number(0, 4, self.big), source.number(4, 4, self.big)
         if kind == _SECTION:
             return self._section(source)
@@ -80,7 +80,7 @@ class PcapngReader:
         return "" if source.skip(size) else "the file ends inside a block"
 
     def _section(self, source: Source) -> str:
-        """Section header block, 4.1: a byte order, and no interfaces yet."""
+        """Read a section header block (4.1), which states the byte order."""
         if not source.need(28):
             return "the file ends inside a section header"
         magic = bytes(source.buffer[source.start + 8 : source.start + 12])
@@ -94,7 +94,7 @@ class PcapngReader:
         return "" if source.skip(size) else "the file ends inside a section header"
 
     def _interface(self, source: Source, size: int) -> str:
-        """Interface description block, 4.2."""
+        """Read an interface description block (4.2)."""
         if not source.need(size):
             return "the file ends inside an interface description"
         if self.count == MAX_INTERFACES:
@@ -120,7 +120,7 @@ def _describe(block: bytes, order: _Order, interface: np.void) -> None:
 
 
 def _options(data: bytes, order: _Order) -> dict[int, bytes]:
-    """Options, 3.5: code, length, value padded to four bytes; what is cut off is left out."""
+    """Return the options of a block (3.5) by code; one that is cut off is omitted."""
     options: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(data):
@@ -135,12 +135,13 @@ def _options(data: bytes, order: _Order) -> dict[int, bytes]:
 
 @kernel
 def _is_packet(kind: int) -> bool:
+    """Return whether a block holds a packet."""
     return kind in (_ENHANCED_PACKET, _OLD_PACKET, _SIMPLE_PACKET)
 
 
 @kernel
 def _is_bad(kind: int, size: int) -> bool:
-    """Lengths that no block of this type can have."""
+    """Return whether no block of this type can have that length."""
     if kind == _INTERFACE or _is_packet(kind):
         smallest = 16 if kind == _SIMPLE_PACKET else 20 if kind == _INTERFACE else 32
         return size < smallest or size % 4 != 0 or size > MAX_BLOCK_BYTES
@@ -156,7 +157,7 @@ def _walk(
     interfaces: NDArray[np.void],
     out: NDArray[np.void],
 ) -> tuple[int, int, int]:
-    """(records filled, position behind the last block read, why it ended)."""
+    """Return the number of records filled, the position behind them, and why it ended."""
     data = borrowed(data)
     count = 0
     while count < len(out):
@@ -184,7 +185,7 @@ def _packet(
     interfaces: NDArray[np.void],
     record: np.void,
 ) -> bool:
-    """Fill ``record`` from a packet block, 4.3, 4.4 and B.1; False if its frame does not fit."""
+    """Fill ``record`` from a packet block (4.3, 4.4, B.1); return whether its frame fits."""
     simple = u32(data, at, big) == _SIMPLE_PACKET
     header = 12 if simple else 28
     number = 0 if simple else _interface_number(data, at, big)

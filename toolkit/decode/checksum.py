@@ -1,4 +1,4 @@
-"""Checksums of TCP segments: right, wrong, or left to a network card.
+"""Judge checksums of TCP segments: right, wrong, or left to a network card.
 
 Only segments that may decide something (SYN, FIN, RST) are looked at. A capture taken where a
 segment was sent shows it before the card has filled in the checksum: what stands there then is
@@ -15,7 +15,7 @@ from idskit.packet import OFFLOADED, RIGHT, TCP, UNKNOWN, WRONG
 
 _Bytes = NDArray[np.uint8]
 
-_MOST_BYTES = 1500  # a longer one was merged or is yet to be cut: its checksum says nothing
+_MOST_BYTES = 1500  # a longer segment was merged or is yet to be cut: its checksum means nothing
 _CHECKSUM_AT = 16
 
 
@@ -45,14 +45,14 @@ def segment_checksum(data: _Bytes, ip: int, at: int, end: int, ip_end: int) -> i
 
 @kernel
 def _is_header_right(data: _Bytes, ip: int, at: int) -> bool:
-    """Whether the checksum of an IPv4 header is right, or 0: left to a card."""
+    """Return whether the checksum of an IPv4 header is right, or 0: left to a card."""
     is_empty = not (data[ip + 10] or data[ip + 11])
     return bool(is_empty or _fold(_sum(data, ip, at)) == 0xFFFF)
 
 
 @kernel
 def _sum(data: _Bytes, at: int, end: int) -> int:
-    """Sum of the 16-bit words from ``at`` to ``end``; an odd last byte is the high one."""
+    """Return the sum of the 16-bit words from ``at`` to ``end``; an odd last byte is a high one."""
     total = 0
     for i in range(at, end - 1, 2):
         total += (signed(data[i]) << 8) + signed(data[i + 1])
@@ -61,7 +61,7 @@ def _sum(data: _Bytes, at: int, end: int) -> int:
 
 @kernel
 def _fold(total: int) -> int:
-    """The sum in one's complement, RFC 1071."""
+    """Return the sum in one's complement (RFC 1071)."""
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

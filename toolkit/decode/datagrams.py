@@ -1,16 +1,16 @@
-"""Datagrams of which fragments are missing: what has come of each, within a memory budget.
+"""Keep datagrams of which fragments are missing, within a memory budget.
 
-    PIECE of a datagram ──> slot, among the 64 of its source ──> units that came, first 256 bytes
+    fragment ──> slot, among the 64 of its source ──> units received, first 256 bytes
 
-A table of sets: the source address, hashed with a secret, chooses one of the sets, and a set holds
-64 datagrams. So whoever floods from one address pushes out what came from the few that share its
-set, and he cannot choose which these are; a flood of forged sources pushes out the oldest of all.
-Within a set the slots are a ring: a new datagram takes the place of the oldest. One list of all
-datagrams, oldest first, finds those whose time is over.
+The table consists of sets of 64 slots. The source address, hashed with a secret, chooses the set.
+So whoever floods from one address evicts only what came from the few sources that share its set,
+and cannot choose these; a flood of forged sources evicts the oldest datagrams of all. Within a set
+the slots are a ring: a new datagram takes the slot of the oldest. One list of all datagrams, oldest
+first, finds those whose time is over.
 
 Where fragments overlap, the bytes that came first stay (the policy "first" of Novak, "Target-Based
 Fragmentation Reassembly", 2005; for a header, which is at offset 0, BSD does the same), and what
-lies past the end that the first last fragment gave is ignored. Hosts differ: Linux since 4.19, and
+lies past the end that the first last fragment stated is ignored. Hosts differ: Linux since 4.19 and
 every IPv6 host (RFC 5722), discard such a datagram. A fragment that brings nothing new is a
 repetition, as in Linux, unless its bytes contradict those that are kept.
 """
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.flow_key import address_sum, hash_keys, scrambled
-from idskit.kernels.bitset import PLACES, before, bit, count, equal, newest
+from idskit.kernels.bitset import POSITIONS, before, bit, count, equal, newest
 from idskit.kernels.compile import borrowed, kernel, signed
 from idskit.kernels.pointers import rows
 
@@ -32,20 +32,20 @@ _Bytes = NDArray[np.uint8]
 _Record = np.void
 _Records = NDArray[np.void]
 
-SLOTS = PLACES  # of a set
-TIMEOUT_US = 30_000_000  # since the first fragment came, as in Linux and BSD
+SLOTS = POSITIONS  # per set
+TIMEOUT_US = 30_000_000  # after the first fragment, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
-HEADER_BYTES = 256  # kept of what IP carries
+HEADER_BYTES = 256  # the first bytes of what IP carries, which are kept
 # A link must carry 68 bytes (RFC 791), of which 20 are the header: whoever sends less in a fragment
 # that is not the last does it on purpose, or cuts another's fragment again.
 TINY_BYTES = 48
-SPARE_REPEATS = 64  # repetitions of a datagram beyond its number of units, after which it is over
+SPARE_REPEATS = 64  # a datagram ends after this number of repetitions beyond its number of units
 UNIT = 8
-_UNITS = 1 << 13  # in the largest datagram
+_UNITS = 1 << 13  # units of the largest datagram
 _WORDS = _UNITS // 64
 _HEADER_UNITS = HEADER_BYTES // UNIT
 KEPT_DATAGRAMS = 64  # whose bytes are kept beyond their slot until their packets are taken
-HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # bytes, then how many are known of each unit
+HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # the bytes, then the number of known bytes of each unit
 
 DATAGRAM = np.dtype(
     [
@@ -53,20 +53,20 @@ DATAGRAM = np.dtype(
         ("src_low", "<u8"),
         ("dst_high", "<u8"),
         ("dst_low", "<u8"),
-        ("opening", "<u8"),  # first unit of the datagram that came whole in this slot before
+        ("opening", "<u8"),  # first unit of the last complete datagram of this slot
         ("first_us", "<i8"),  # when the first fragment came
         ("wire", "<i8"),  # bytes of the frames
         ("captured", "<i8"),
         ("identification", "<u4"),
-        ("next", "<i4"),  # in the list of all
+        ("next", "<i4"),  # links of the list of all
         ("previous", "<i4"),
-        ("end", "<i4"),  # bytes in all, -1 until a last fragment has come
-        ("units", "<i4"),  # that came, of 8 bytes
+        ("end", "<i4"),  # size in bytes, -1 until a last fragment has come
+        ("units", "<i4"),  # units of 8 bytes received
         ("fragments", "<i4"),
         ("repeats", "<i4"),  # fragments that brought nothing new
         ("tiny", "<i4"),
         ("overlapping", "<i4"),
-        ("before", "<i4"),  # fragments of the datagram that came whole in this slot before
+        ("before", "<i4"),  # fragments of the last complete datagram of this slot
         ("header", "<i4"),  # bytes of the IP headers, without the fragment header
         ("vlan", "<u2"),
         ("protocol", "u1"),  # of IPv6, what the fragment header announces
@@ -96,20 +96,20 @@ STATE = np.dtype(
 
 
 class Datagrams(NamedTuple):
-    """The arrays; inside the kernels, raw pointers to them."""
+    """The arrays of the table; kernels get raw pointers to them."""
 
     state: _Records  # (1,) STATE
     keys: NDArray[np.int64]  # secret of the hash
     sets: _Records  # (sets,) _SET
     tags: NDArray[np.uint32]  # (sets * SLOTS,) hashes of the keys
     records: _Records  # (sets * SLOTS,) DATAGRAM
-    units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) a bit for each unit that came
+    units: NDArray[np.uint64]  # (sets * SLOTS * _WORDS,) one bit per unit received
     headers: _Bytes  # (sets * SLOTS * HEADER_ROOM,) see ``HEADER_ROOM``
     kept: _Bytes  # (KEPT_DATAGRAMS * HEADER_BYTES,) of those that became packets just now
 
 
 class Piece(NamedTuple):
-    """What a fragment says of itself: key, place in its datagram, place in its frame."""
+    """A fragment: key of its datagram, position in it, position in the captured bytes."""
 
     src_high: np.uint64
     src_low: np.uint64
@@ -133,7 +133,7 @@ class Piece(NamedTuple):
 
 
 def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
-    """Make an empty table of as many sets as fit into ``memory_bytes``, at least one."""
+    """Return an empty table of as many sets as fit into ``memory_bytes``, at least one."""
     memory_bytes -= KEPT_DATAGRAMS * HEADER_BYTES
     sets = max(memory_bytes // (SLOTS * _bytes_each()), 1)
     slots = sets * SLOTS
@@ -153,7 +153,7 @@ def make_datagrams(memory_bytes: int, key: bytes | None) -> Datagrams:
 
 
 def bytes_of(datagrams: Datagrams) -> int:
-    """Sum up what the arrays take once all slots have been used."""
+    """Return the memory that the arrays take once all slots have been used."""
     return sum(array.nbytes for array in datagrams)
 
 
@@ -163,7 +163,7 @@ def _bytes_each() -> int:
 
 @kernel
 def bare_datagrams(datagrams: Datagrams) -> Datagrams:
-    """The same table by pointers: how an entry kernel hands it to the others."""
+    """Return the table as raw pointers, which an entry kernel passes to the others."""
     return Datagrams(
         rows(datagrams.state),
         borrowed(datagrams.keys),
@@ -176,19 +176,19 @@ def bare_datagrams(datagrams: Datagrams) -> Datagrams:
     )
 
 
-# Finding a datagram, or making room for it.
+# Finding a datagram, or evicting another one for it.
 
 
 @kernel
 def set_of(datagrams: Datagrams, piece: Piece) -> int:
-    """Number of the set that the piece's source hashes to."""
+    """Return the number of the set that the fragment's source hashes to."""
     total = address_sum(datagrams.keys, 0, piece.src_high, piece.src_low)
     return int(scrambled(total + datagrams.keys[13]) % signed(datagrams.state[0]["sets"]))
 
 
 @kernel
 def tag_of_piece(datagrams: Datagrams, piece: Piece) -> int:
-    """Hash the key, apart from the VLAN."""
+    """Hash the key of a fragment, apart from the VLAN."""
     keys = datagrams.keys
     total = address_sum(keys, 0, piece.src_high, piece.src_low)
     total += address_sum(keys, 6, piece.dst_high, piece.dst_low)
@@ -198,14 +198,14 @@ def tag_of_piece(datagrams: Datagrams, piece: Piece) -> int:
 
 @kernel
 def find_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
-    """Slot of the piece's datagram, or -1."""
+    """Return the slot of the fragment's datagram, or -1."""
     first = SLOTS * home
     found = equal(datagrams.tags, first, tag) & datagrams.sets[home]["used"]
     while found:
-        place = newest(found)
-        if _is_part(datagrams.records[first + place], piece):
-            return int(first + place)
-        found ^= bit(place)
+        position = newest(found)
+        if _is_part(datagrams.records[first + position], piece):
+            return int(first + position)
+        found ^= bit(position)
     return -1
 
 
@@ -226,20 +226,20 @@ def _is_part(datagram: _Record, piece: Piece) -> bool:
 
 @kernel
 def next_slot(datagrams: Datagrams, home: int) -> int:
-    """The slot that the next new datagram of this set takes."""
+    """Return the slot that the next new datagram of this set takes."""
     return SLOTS * home + signed(datagrams.sets[home]["head"])
 
 
 @kernel
 def is_used(datagrams: Datagrams, slot: int) -> bool:
-    """Whether a slot holds a datagram."""
+    """Return whether a slot holds a datagram."""
     used = datagrams.sets[slot // SLOTS]["used"]
     return bool(used & bit(slot % SLOTS))
 
 
 @kernel
 def begin_datagram(datagrams: Datagrams, home: int, piece: Piece, tag: int) -> int:
-    """Begin a datagram in the next slot, which is free."""
+    """Begin a datagram in the next slot, which is free; return the slot."""
     slot, found = next_slot(datagrams, home), datagrams.sets[home]
     found["used"] |= bit(found["head"])
     found["head"] = (found["head"] + 1) % SLOTS
@@ -263,7 +263,7 @@ def _put_tag(tags: NDArray[np.uint32], slot: int, tag: int) -> None:
 
 @kernel
 def clear_datagram(datagrams: Datagrams, slot: int) -> None:
-    """Let nothing of a datagram have come."""
+    """Clear what was received of a datagram."""
     datagram = datagrams.records[slot]
     datagram["end"] = -1
     datagram["units"] = datagram["fragments"] = datagram["repeats"] = 0
@@ -283,7 +283,7 @@ def _clear_bytes(units: NDArray[np.uint64], headers: _Bytes, slot: int) -> None:
 
 @kernel
 def keep_as_whole(datagrams: Datagrams, slot: int) -> None:
-    """Keep the key of a datagram that came whole: late repetitions of its fragments are known."""
+    """Keep the key of a complete datagram, so that late repetitions are recognised."""
     datagram = datagrams.records[slot]
     datagram["before"], datagram["opening"] = datagram["fragments"], opening(datagrams, slot)
     clear_datagram(datagrams, slot)
@@ -291,14 +291,14 @@ def keep_as_whole(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def begin_anew(datagrams: Datagrams, slot: int) -> None:
-    """Begin anew with a datagram that came whole twice: a third one is no repetition."""
+    """Begin anew with a datagram that was complete twice: a third one is no repetition."""
     datagrams.records[slot]["before"] = 0
     clear_datagram(datagrams, slot)
 
 
 @kernel
 def is_repetition(datagrams: Datagrams, slot: int) -> bool:
-    """Whether all in a slot are late repetitions of the datagram that came whole in it before."""
+    """Return whether a slot holds only late repetitions of its last complete datagram."""
     datagram = datagrams.records[slot]
     if datagram["fragments"] > datagram["before"]:
         return False
@@ -318,7 +318,7 @@ def free_datagram(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def _push(datagrams: Datagrams, slot: int) -> None:
-    """Make a datagram the newest."""
+    """Append a datagram to the list as the newest."""
     state, datagram = datagrams.state[0], datagrams.records[slot]
     tail = state["newest"]
     datagram["previous"], datagram["next"] = tail, -1
@@ -331,7 +331,7 @@ def _push(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def _pull(datagrams: Datagrams, slot: int) -> None:
-    """Take a datagram out of the list."""
+    """Unlink a datagram from the list."""
     state, datagram = datagrams.state[0], datagrams.records[slot]
     previous, following = datagram["previous"], datagram["next"]
     if previous < 0:
@@ -346,11 +346,11 @@ def _pull(datagrams: Datagrams, slot: int) -> None:
 
 @kernel
 def is_over(datagrams: Datagrams, slot: int, now: int) -> bool:
-    """Whether a datagram's time is over, whichever way time went."""
+    """Return whether a datagram's time is over, in whichever direction time went."""
     return bool(abs(now - datagrams.records[slot]["first_us"]) > TIMEOUT_US)
 
 
-# A fragment comes.
+# Adding a fragment.
 
 
 @kernel
@@ -363,7 +363,7 @@ def add_fragment(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) ->
         _push(datagrams, slot)
     if datagram["fragments"] == 0 or (piece.offset == 0 and known_bytes(datagrams, slot) == 0):
         datagram["header"], datagram["ttl"] = piece.header, piece.ttl
-        datagram["protocol"] = piece.protocol  # IPv6: that of the first fragment counts
+        datagram["protocol"] = piece.protocol  # IPv6: the first fragment states it
     datagram["fragments"] += 1
     datagram["wire"] += piece.wire
     datagram["captured"] += piece.captured
@@ -377,7 +377,7 @@ def add_fragment(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) ->
 
 @kernel
 def _add_bytes(datagrams: Datagrams, slot: int, data: _Bytes, piece: Piece) -> bool:
-    """Note which bytes a fragment brings; True if it contradicts or overlaps an earlier one."""
+    """Mark the bytes of a fragment; return whether it contradicts or overlaps earlier ones."""
     datagram = datagrams.records[slot]
     contradicts = piece.is_last and _note_end(datagrams, slot, piece.offset + piece.size)
     first, end = piece.offset // UNIT, _units(piece.offset + piece.size)
@@ -397,7 +397,7 @@ def _units(size: int) -> int:
 
 @kernel
 def _note_end(datagrams: Datagrams, slot: int, end: int) -> bool:
-    """Note where the datagram ends; True if that contradicts what came before."""
+    """Store where the datagram ends; return whether that contradicts earlier fragments."""
     datagram = datagrams.records[slot]
     if datagram["end"] >= 0:
         return bool(datagram["end"] != end)
@@ -423,7 +423,7 @@ def _mark(units: NDArray[np.uint64], base: int, first: int, end: int) -> int:
 
 @kernel
 def _count(units: NDArray[np.uint64], base: int, end: int) -> int:
-    """Count the units before ``end`` that came."""
+    """Return how many units before ``end`` were received."""
     found = 0
     for first in range(0, end, 64):
         size = min(64, end - first)
@@ -433,7 +433,7 @@ def _count(units: NDArray[np.uint64], base: int, end: int) -> int:
 
 @kernel
 def _keep_header(headers: _Bytes, base: int, data: _Bytes, piece: Piece) -> bool:
-    """Keep the bytes of the first units; True if they differ from those that came first."""
+    """Keep the bytes of the first units; return whether they contradict earlier ones."""
     differs = False
     for unit in range(piece.offset // UNIT, _HEADER_UNITS):
         at = piece.at + unit * UNIT - piece.offset
@@ -456,12 +456,12 @@ def _keep_unit(headers: _Bytes, base: int, unit: int, data: _Bytes, at: int, siz
     return bool(differs)
 
 
-# What is known of a datagram.
+# State of a datagram.
 
 
 @kernel
 def is_whole(datagrams: Datagrams, slot: int) -> bool:
-    """Whether all has come, and no more than an IP packet can have."""
+    """Return whether all was received, and no more than an IP packet can have."""
     datagram = datagrams.records[slot]
     end, header = signed(datagram["end"]), signed(datagram["header"])
     most = LARGEST - header + (40 if datagram["ip_version"] == 6 else 0)
@@ -470,20 +470,20 @@ def is_whole(datagrams: Datagrams, slot: int) -> bool:
 
 @kernel
 def is_endless(datagram: _Record) -> bool:
-    """Whether fragments go on coming that bring nothing new, more than any network repeats."""
+    """Return whether fragments are repeated more often than any network repeats them."""
     return bool(datagram["repeats"] > datagram["units"] + SPARE_REPEATS)
 
 
 @kernel
 def size_of(datagram: _Record) -> int:
-    """Bytes that came, of what IP carries."""
+    """Return the bytes received of what IP carries."""
     came, end = signed(datagram["units"]) * UNIT, signed(datagram["end"])
     return came if end < 0 else min(came, end)
 
 
 @kernel
 def known_bytes(datagrams: Datagrams, slot: int) -> int:
-    """How many bytes from the first on are known, at most HEADER_BYTES."""
+    """Return how many bytes from the first on are known, at most HEADER_BYTES."""
     counts = slot * HEADER_ROOM + HEADER_BYTES
     for unit in range(_HEADER_UNITS):
         known = signed(datagrams.headers[counts + unit])
@@ -494,7 +494,7 @@ def known_bytes(datagrams: Datagrams, slot: int) -> int:
 
 @kernel
 def opening(datagrams: Datagrams, slot: int) -> np.uint64:
-    """The first unit as a number."""
+    """Return the first unit as a number."""
     number = np.uint64(0)
     for at in range(slot * HEADER_ROOM, slot * HEADER_ROOM + UNIT):
         number = (number << np.uint64(8)) | np.uint64(datagrams.headers[at])

@@ -1,4 +1,4 @@
-"""Which ICMP messages answer which: a request and its reply are one flow, other messages are not.
+"""Pair ICMP messages: a request and its reply are one flow, other messages are not.
 
 Source: version 1 of github.com/corelight/community-id-spec, which took the pairs from Zeek.
 """
@@ -12,7 +12,7 @@ from idskit.packet import ICMP, ICMPV6, PAIRS
 
 _Record = np.void
 
-_ONE_WAY = 256  # no type: nothing answers
+_ONE_WAY = 256  # above all types: there is no reply
 _ANSWERS = np.full((2, 256), _ONE_WAY, np.int64)
 for _row, _protocol in enumerate((ICMP, ICMPV6)):
     for _a, _b in PAIRS[_protocol]:
@@ -21,10 +21,10 @@ for _row, _protocol in enumerate((ICMP, ICMPV6)):
 
 @kernel
 def put_icmp_ports(packet: _Record) -> None:
-    """Let the types of a message and of its answer stand for its ports, as in a Community ID.
+    """Put the ICMP types of a message and of its reply where ports stand, as in a Community ID.
 
-    A message that nothing answers has its code for the second one, and a first one above all codes,
-    so that the same message of the other side is another flow.
+    A message without a reply has its code as the second port and a number above all codes as the
+    first, so that the same message in the other direction is another flow.
     """
     kind = int(packet["icmp_type"])
     answer = _ANSWERS[int(packet["protocol"] == ICMPV6), kind]

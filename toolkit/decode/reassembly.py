@@ -1,14 +1,14 @@
-"""Frames to packets with fragments put together: a datagram is one packet, however it was cut.
+"""Decode frames and reassemble fragments: a datagram is one packet, however it was fragmented.
 
     frame ──> decode ──┬─ no fragment ────────────────────> row
                        └─ fragment ──> datagrams ── whole ─> row, headers from reassembled bytes
                                                   └ over ──> row, incomplete
 
-RFC 791 and 815 for IPv4, RFC 8200 (4.5), 5722 and 6946 for IPv6; ``datagrams`` keeps what waits and
-says how overlaps are resolved. What has come is judged by IP lengths, not by captured bytes.
+The rules are RFC 791 and 815 for IPv4, RFC 8200 (4.5), 5722 and 6946 for IPv6. ``datagrams`` keeps
+what waits and states how overlaps are resolved. Sizes are IP lengths, not captured bytes.
 
-A datagram that never becomes whole (30 s after its first fragment, at the end, or when its slot is
-needed) is a row too: it reached nobody, so its TCP flags count for nothing, but whoever sent it did
+A datagram that is never complete (30 s after its first fragment, at the end, or when it is evicted)
+is a row too: it reached nobody, so its TCP flags count for nothing, but whoever sent it did
 something. It has its ports if these came. If they did not, its protocol is FRAGMENT, whatever its
 fragments announce: all such datagrams between two hosts are one flow, which a flood makes large.
 IPv6 datagrams with overlaps are treated the same: every host discards them.
@@ -51,16 +51,17 @@ from idskit.decode.layers import (
     REASSEMBLED,
     TRUNCATED_IP,
     TRUNCATED_TRANSPORT,
-    _clear_transport,
-    _extension_size,
-    _extensions,
-    _smallest_header,
-    _transport,
-    _u8,
-    _u32,
+    clear_transport,
     decode_link,
     decode_packet,
+    extension_size,
+    fill_transport,
+    least_header_bytes,
+    read_u8,
     read_u16,
+    read_u32,
+    segment_size,
+    walk_extensions,
 )
 from idskit.kernels.compile import borrowed, inlined, kernel, signed
 from idskit.packet import FRAGMENT, ICMP, ICMPV6, Frames
@@ -70,13 +71,13 @@ _Record = np.void
 _Records = NDArray[np.void]
 _Counters = NDArray[np.int64]
 
-_NO_LIMIT = 0xFFFF  # counts of a row end here
+_NO_LIMIT = 0xFFFF  # largest count of a row
 
 
 def reassemble(
     frames: Frames, first: int, out: _Records, skipped: _Counters, datagrams: Datagrams
 ) -> tuple[int, int]:
-    """Decode frames from ``first`` on into rows of ``out``, as ``decode`` does, datagrams whole.
+    """Decode frames from ``first`` on into rows of ``out``, one row per datagram.
 
     A fragment whose datagram is not a row yet is counted as ``reassembled``, and one of these less
     once it is, so that frames seen = rows + frames skipped at any time.
@@ -102,7 +103,7 @@ def reassemble(
 def give_up(
     datagrams: Datagrams, out: _Records, skipped: _Counters, now_us: int | None = None
 ) -> int:
-    """Make rows of the datagrams whose time is over at ``now_us``, or of all that wait.
+    """Make rows of the incomplete datagrams that are over at ``now_us``, or of all.
 
     Returns:
         How many rows of ``out`` were written: where all were, there may be more datagrams.
@@ -113,10 +114,10 @@ def give_up(
 
 
 def fragment_counts(datagrams: Datagrams) -> dict[str, int]:
-    """Count what became of fragments, without what did not occur.
+    """Return the counters of fragments that are not 0.
 
-    ``fragments`` came, of which ``tiny`` and ``overlapping`` ones; ``datagrams`` were put together,
-    ``incomplete`` ones were not, of which ``evicted`` ones because the memory was full.
+    ``fragments`` were received, of which ``tiny`` and ``overlapping`` ones; ``datagrams`` were
+    reassembled, ``incomplete`` ones were not, of which ``evicted`` ones because memory was full.
     """
     names = ("fragments", "datagrams", "incomplete", "evicted", "tiny", "overlapping")
     state = datagrams.state[0]
@@ -124,7 +125,7 @@ def fragment_counts(datagrams: Datagrams) -> dict[str, int]:
 
 
 def fragments_line(counts: Mapping[str, int]) -> str:
-    """Say what became of IP fragments."""
+    """Return a line about what became of IP fragments."""
     fragments, whole = counts.get("fragments", 0), counts.get("datagrams", 0)
     line = f"{fragments:,} IP fragments: {whole:,} datagrams put together"
     if "incomplete" in counts:
@@ -167,7 +168,7 @@ def _reassemble(
 
 @inlined
 def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, row: _Record) -> int:
-    """Decode one frame into ``row``; 0 if it became a packet, else a reason."""
+    """Decode one frame into ``row``; return 0 if it became a packet, else a reason."""
     at = min(max(signed(record["offset"]), 0), size)
     end = min(at + signed(record["captured"]), size)
     row["fragment"] = row["fragments"] = row["incomplete"] = 0
@@ -180,6 +181,7 @@ def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, r
     row["wire_bytes"], row["captured_bytes"] = record["wire"], record["captured"]
     if record["checksum"]:
         row["checksum"] = record["checksum"]
+    row["gso_size"] = segment_size(record, row)
     return reason
 
 
@@ -199,7 +201,7 @@ def _drop_old(
     now: int,
     everything: bool,
 ) -> int:
-    """Let the oldest datagrams become rows from row ``count`` on; return how many there are."""
+    """Make the oldest datagrams rows from row ``count`` on; return the number of rows."""
     state = datagrams.state[0]
     slot = signed(state["oldest"])
     while slot >= 0 and count < len(out) and (everything or is_over(datagrams, slot, now)):
@@ -210,14 +212,14 @@ def _drop_old(
     return count
 
 
-# A fragment.
+# Adding a fragment.
 
 
 @kernel
 def _take(
     datagrams: Datagrams, data: _Bytes, at: int, end: int, record: _Record, row: _Record
 ) -> int:
-    """Add a fragment, of which ``row`` has the addresses.
+    """Add a fragment, whose addresses are in ``row``, to its datagram.
 
     Returns:
         0 if ``row`` became a packet, of this datagram or of one that had to leave; else a reason.
@@ -270,7 +272,7 @@ def _piece(data: _Bytes, at: int, end: int, record: _Record, row: _Record) -> Pi
 
 
 class _Place(NamedTuple):
-    """What the headers say of a fragment's place in its datagram."""
+    """Position of a fragment in its datagram, and what the headers say of the datagram."""
 
     at: int  # of its first byte in the buffer
     header: int  # bytes of the IP headers, without the fragment header
@@ -282,23 +284,25 @@ class _Place(NamedTuple):
 
 @kernel
 def _place4(data: _Bytes, ip: int) -> _Place:
-    header, field = (_u8(data, ip) & 15) * 4, read_u16(data, ip + 6)
-    identification, protocol = read_u16(data, ip + 4), _u8(data, ip + 9)
+    """Read the position of an IPv4 fragment."""
+    header, field = (read_u8(data, ip) & 15) * 4, read_u16(data, ip + 6)
+    identification, protocol = read_u16(data, ip + 4), read_u8(data, ip + 9)
     offset, more = (field & 0x1FFF) * 8, field & 0x2000 != 0
     return _Place(ip + header, header, identification, protocol, offset, more)
 
 
 @kernel
 def _place6(data: _Bytes, ip: int) -> _Place:
+    """Read the position of an IPv6 fragment."""
     at = _fragment_header(data, ip)
-    field, identification = read_u16(data, at + 2), _u32(data, at + 4)
+    field, identification = read_u16(data, at + 2), read_u32(data, at + 4)
     offset, more = field & 0xFFF8, field & 1 == 1
-    return _Place(at + 8, at - ip, identification, _u8(data, at), offset, more)
+    return _Place(at + 8, at - ip, identification, read_u8(data, at), offset, more)
 
 
 @kernel
 def _usable(size: int, more: bool, version: int) -> int:
-    """Bytes of a fragment that count: one with others behind it is cut to whole units.
+    """Return the bytes of a fragment that count: all but its last are cut to whole units.
 
     IPv6 refuses such a fragment (RFC 8200, 4.5), IPv4 hosts take the units.
     """
@@ -309,20 +313,20 @@ def _usable(size: int, more: bool, version: int) -> int:
 
 @kernel
 def _fragment_header(data: _Bytes, ip: int) -> int:
-    """Position of the IPv6 fragment header; those of whole packets (RFC 6946) do not count."""
-    protocol, at = _u8(data, ip + 6), ip + 40
+    """Return the offset of the IPv6 fragment header; skip those of whole packets (RFC 6946)."""
+    protocol, at = read_u8(data, ip + 6), ip + 40
     while protocol != FRAGMENT or read_u16(data, at + 2) & 0xFFF9 == 0:
-        size = _extension_size(protocol, _u8(data, at + 1))
-        protocol, at = _u8(data, at), at + size
+        size = extension_size(protocol, read_u8(data, at + 1))
+        protocol, at = read_u8(data, at), at + size
     return at
 
 
-# A datagram becomes a packet.
+# Making a packet of a datagram.
 
 
 @kernel
 def _evict(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
-    """Make a slot free; 0 if what was in it became a packet."""
+    """Evict a slot; return 0 if ``row`` became the packet that was in it, else a reason."""
     if not _leave(datagrams, slot, now, row):
         return REASSEMBLED
     datagrams.state[0]["evicted"] += 1
@@ -331,7 +335,7 @@ def _evict(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
 
 @kernel
 def _leave(datagrams: Datagrams, slot: int, now: int, row: _Record) -> bool:
-    """Free a slot; True if what was in it became a packet."""
+    """Free a slot; return whether ``row`` became the packet that was in it."""
     is_packet = not is_repetition(datagrams, slot)
     if is_packet:
         _put_incomplete(datagrams, slot, now, row)
@@ -341,10 +345,10 @@ def _leave(datagrams: Datagrams, slot: int, now: int, row: _Record) -> bool:
 
 @kernel
 def _complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
-    """End a datagram of which all has come; 0 if ``row`` became its packet, else a reason."""
+    """End a complete datagram; return 0 if ``row`` became its packet, else a reason."""
     reason = REASSEMBLED
     if is_repetition(datagrams, slot):
-        begin_anew(datagrams, slot)  # the next one counts
+        begin_anew(datagrams, slot)  # the next datagram is no repetition
     else:
         reason = _put_complete(datagrams, slot, now, row)
         keep_as_whole(datagrams, slot)
@@ -353,7 +357,7 @@ def _complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
 
 @kernel
 def _put_complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> int:
-    """Fill a row with a datagram of which all has come; 0 or a reason, as ``decode_packet``."""
+    """Fill a row with a complete datagram; return 0 or a reason, as ``decode_packet``."""
     datagram = datagrams.records[slot]
     if datagram["ip_version"] == 6 and datagram["overlapping"]:
         _put_incomplete(datagrams, slot, now, row)
@@ -369,21 +373,21 @@ def _put_complete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> in
 
 @kernel
 def _is_behind_limit(datagrams: Datagrams, slot: int, reason: int) -> bool:
-    """Whether extension headers keep the transport header out of the bytes that are kept."""
+    """Return whether the transport header lies behind the bytes that are kept."""
     is_cut = reason in (TRUNCATED_IP, TRUNCATED_TRANSPORT)
     return is_cut and known_bytes(datagrams, slot) == HEADER_BYTES
 
 
 @kernel
 def _put_whole(datagrams: Datagrams, slot: int, row: _Record) -> int:
-    """Fill in the transport header of a datagram of which all has come; 0 or a reason."""
+    """Fill in the transport header of a complete datagram; return 0 or a reason."""
     start, protocol, at = _upper_layer(datagrams, slot, row)
     if protocol < 0:
         return protocol
     end = start + size_of(datagrams.records[slot])
     row["protocol"] = protocol
     known = start + known_bytes(datagrams, slot)
-    reason = _transport(datagrams.headers, protocol, at, known, end, row)
+    reason = fill_transport(datagrams.headers, protocol, at, known, end, row)
     if row["header_bytes"]:
         row["payload_bytes"], row["cut_bytes"] = end - at - signed(row["header_bytes"]), 0
     if row["payload_held"]:
@@ -409,14 +413,14 @@ def _copy(data: _Bytes, at: int, into: _Bytes, start: int, size: int) -> None:
 
 @kernel
 def _put_incomplete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> None:
-    """Fill a row with what came of a datagram."""
+    """Fill a row with what was received of a datagram."""
     datagrams.state[0]["incomplete"] += 1
     datagram = datagrams.records[slot]
     _put_datagram(datagram, now, row)
     row["incomplete"] = 1
     start, protocol, at = _upper_layer(datagrams, slot, row)
     known = min(known_bytes(datagrams, slot), size_of(datagram))
-    if protocol < 0 or (_smallest_header(protocol) and start + known - at < 4):
+    if protocol < 0 or (least_header_bytes(protocol) and start + known - at < 4):
         protocol = FRAGMENT
     row["protocol"] = protocol
     _put_opening(datagrams.headers, protocol, at, start + size_of(datagram), row)
@@ -424,10 +428,10 @@ def _put_incomplete(datagrams: Datagrams, slot: int, now: int, row: _Record) -> 
 
 @kernel
 def _put_opening(data: _Bytes, protocol: int, at: int, end: int, row: _Record) -> None:
-    """Fill in what the first four bytes of a transport header tell."""
-    header = _smallest_header(protocol)
+    """Fill in what the first four bytes of a transport header state."""
+    header = least_header_bytes(protocol)
     if protocol in (ICMP, ICMPV6):
-        row["icmp_type"], row["icmp_code"] = _u8(data, at), _u8(data, at + 1)
+        row["icmp_type"], row["icmp_code"] = read_u8(data, at), read_u8(data, at + 1)
     elif header:
         row["src_port"], row["dst_port"] = read_u16(data, at), read_u16(data, at + 2)
         row["header_bytes"] = header
@@ -436,13 +440,13 @@ def _put_opening(data: _Bytes, protocol: int, at: int, end: int, row: _Record) -
 
 @kernel
 def _upper_layer(datagrams: Datagrams, slot: int, row: _Record) -> tuple[int, int, int]:
-    """Find the transport header: start of the kept bytes, protocol or reason, its position."""
+    """Return the start of the kept bytes, the protocol or a reason, and its offset."""
     datagram, start = datagrams.records[slot], slot * HEADER_ROOM
     protocol, at = signed(datagram["protocol"]), start
     if datagram["ip_version"] == 6:
         end, total = start + known_bytes(datagrams, slot), start + size_of(datagram)
-        protocol, at = _extensions(datagrams.headers, protocol, at, end, total, row)
-        if row["fragment"] == 2:  # a fragment inside of fragments
+        protocol, at = walk_extensions(datagrams.headers, protocol, at, end, total, row)
+        if row["fragment"] == 2:  # a fragment inside of a fragmented datagram
             protocol = FRAGMENT
     row["fragment"] = 0
     return start, protocol, at
@@ -463,4 +467,4 @@ def _put_datagram(datagram: _Record, now: int, row: _Record) -> None:
     row["fragments"] = min(signed(datagram["fragments"]), _NO_LIMIT)
     row["tiny_fragments"] = min(signed(datagram["tiny"]), _NO_LIMIT)
     row["overlapping_fragments"] = min(signed(datagram["overlapping"]), _NO_LIMIT)
-    _clear_transport(row)
+    clear_transport(row)

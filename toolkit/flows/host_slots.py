@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.flow_key import address_sum, scrambled
-from idskit.kernels.bitset import PLACES
+from idskit.kernels.bitset import POSITIONS
 from idskit.kernels.compile import borrowed, kernel
 from idskit.kernels.hash_index import PLACE, drop, make_places
 from idskit.kernels.pointers import rows, touch
 
 _Records = NDArray[np.void]
-WINDOW_FLOWS = PLACES  # flows remembered of a host in each role
+WINDOW_FLOWS = POSITIONS  # flows remembered of a host in each role
 SOURCE, TARGET = 0, 1  # roles: a host is remembered apart in each
 WINDOWS = 3  # short, long, all
 PROTECTED = 4  # flows after which a host is forgotten last

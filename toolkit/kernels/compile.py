@@ -1,4 +1,4 @@
-"""How the flow engine compiles its loops: the same options for every kernel."""
+"""Compile kernels with numba, all with the same options, and cache them on disk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled f
 
 
 def kernel(function: Function) -> Function:
-    """Compile ``function`` with numba: kept on disk, and run without the interpreter lock.
+    """Compile ``function`` with numba; it is cached on disk, and releases the interpreter lock.
 
-    The disk keeps it in ``cache_folder()``; where there is none, every process compiles anew.
+    The cache is in ``cache_folder()``; where there is none, every process compiles anew.
 
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
@@ -37,10 +37,10 @@ def kernel(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile ``function`` as ``kernel`` does, and have its body put wherever it is called.
+    """Compile ``function`` as ``kernel`` does, and inline it wherever it is called.
 
-    For what every packet passes through with many arrays in hand: a call hands all their pointers
-    over, which takes longer than the work of a short function.
+    This is for functions that every packet passes through with many arrays: a call passes all their
+    pointers, which takes longer than the work of a short function.
     """
     return _compiled(function, forceinline=True)
 
@@ -53,20 +53,21 @@ def _compiled(function: Function, *, forceinline: bool) -> Function:
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
         _SOURCES[compiled] = _sources(function)
+        # numba itself would look only at the file of the kernel, not at those compiled into it.
         file._source_stamp = _stamp(_SOURCES[compiled])
     return cast(Function, compiled)
 
 
 @cache
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept; None where nothing can be written.
+    """Return the folder that compiled kernels are cached in; None where nothing can be written.
 
-    That is ``idskit`` in ``NUMBA_CACHE_DIR`` if set, else ``idskit/numba`` in ``XDG_CACHE_HOME`` or
-    ``~/.cache``. Not beside the package, where numba would keep them: whoever may write there need
+    It is ``idskit`` in ``NUMBA_CACHE_DIR`` if set, else ``idskit/numba`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``. It is not in the package, where numba would put it: whoever may write there need
     not be the user who runs it.
 
     Raises:
-        IdskitError: somebody else could have put kernels of his own there, or ``NUMBA_CACHE_DIR``
+        IdskitError: another user could have put kernels of his own there, or ``NUMBA_CACHE_DIR``
             cannot be written to.
     """
     given = config.CACHE_DIR  # type: ignore[attr-defined]
@@ -79,13 +80,13 @@ def cache_folder() -> Path | None:
 
 
 def is_compiling() -> bool:
-    """Whether kernels are compiled at all: not with ``NUMBA_DISABLE_JIT=1``."""
+    """Return whether kernels are compiled: not with ``NUMBA_DISABLE_JIT=1``."""
     return not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 @contextmanager
 def _keeping() -> Iterator[bool]:
-    """While numba chooses the place of a kernel; True if there is one.
+    """Set numba's cache directory while a kernel is decorated; yield whether one is writable.
 
     The setting is restored, because it belongs to the whole process and other packages' functions.
     """
@@ -100,7 +101,7 @@ def _keeping() -> Iterator[bool]:
 
 
 class _Compilations(Listener):
-    """Calls a function when the first compilation starts; signals can end all of them."""
+    """Listener that calls a function when the first compilation starts; signals end them all."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call, self._called = call, False
@@ -118,18 +119,17 @@ class _Compilations(Listener):
 
 @contextmanager
 def on_first_compilation(call: Callable[[], None]) -> Iterator[None]:
-    """Within this context, call ``call`` before the first kernel that the disk did not have.
+    """Call ``call`` before the first kernel that is not cached is compiled in this context.
 
-    While kernels are compiled, SIGINT, SIGTERM and SIGHUP end the process at once.
-
-    An error that it raises goes to whoever ran the kernel, which is then not compiled.
+    While kernels are compiled, SIGINT, SIGTERM and SIGHUP end the process at once. An error that
+    ``call`` raises goes to whoever ran the kernel, which is then not compiled.
     """
     with install_listener("numba:compile", _Compilations(call)):
         yield
 
 
 def _sources(function: Callable[..., object]) -> frozenset[str]:
-    """The file of a function, and those of the kernels that its module has imported."""
+    """Return the file of a function, and those of the kernels that its module has imported."""
     names = list(function.__globals__.values())
     known = [_SOURCES[name] for name in names if isinstance(name, Dispatcher) and name in _SOURCES]
     return frozenset({function.__code__.co_filename}).union(*known)
@@ -137,18 +137,14 @@ def _sources(function: Callable[..., object]) -> frozenset[str]:
 
 @cache
 def _stamp(files: frozenset[str]) -> tuple[float, int]:
-    """Latest change and size of some files.
-
-    What numba keeps on disk it takes for good until the file of the kernel itself changes; but the
-    kernels of other files are compiled into it.
-    """
+    """Return the latest modification time and the total size of some files."""
     found = [Path(file).stat() for file in files]
     return max(file.st_mtime for file in found), sum(file.st_size for file in found)
 
 
 @kernel
 def signed(value: Any) -> int:
-    """A field or item of any width as int64, in which sums with other numbers stay integers.
+    """Return a field or item of any width as int64, so that sums stay integers.
 
     Where numba meets signed and unsigned numbers of 64 bits, it goes on in floating point.
     """
@@ -156,7 +152,7 @@ def signed(value: Any) -> int:
 
 
 def borrowed(data: NDArray[Any]) -> NDArray[Any]:
-    """Inside a kernel, the items of the one-dimensional ``data`` as a bare pointer.
+    """Return the items of the one-dimensional ``data`` as a raw pointer, inside a kernel.
 
     Passing an array to a function that is not inlined counts a reference up and down, atomically,
     which is a third of the time of a short function. A pointer costs nothing; it has no length and
@@ -164,7 +160,7 @@ def borrowed(data: NDArray[Any]) -> NDArray[Any]:
     compilation, it is ``data`` itself, whose indices are checked.
 
     Write through it only in a function that it is passed to: numba 0.68 takes a store in the
-    function that borrowed it for dead code and drops it.
+    function that made it for dead code and drops it.
     """
     return data
 
@@ -174,10 +170,10 @@ def _borrowed(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
     def checked(data: types.Array) -> Any:
         return data
 
-    def bare(data: types.Array) -> Any:
+    def unchecked(data: types.Array) -> Any:
         return _pointer(data)  # type: ignore[call-arg]  # an intrinsic's first argument is numba's
 
-    return checked if config.BOUNDSCHECK else bare  # type: ignore[attr-defined]
+    return checked if config.BOUNDSCHECK else unchecked  # type: ignore[attr-defined]
 
 
 @intrinsic

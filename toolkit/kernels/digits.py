@@ -1,4 +1,4 @@
-"""Numbers as decimal text inside kernels: whole numbers, and doubles in the fewest digits.
+"""Write numbers as decimal text inside kernels: integers, and doubles in the fewest digits.
 
 A double gets the shortest decimal that reads back as the same double, the nearest of several: what
 Python's ``repr`` and Java 19 print. The method is Schubfach: one of the few decimals of the right
@@ -29,13 +29,13 @@ _FIRST_POWER, _LAST_POWER = -292, 324
 _FRACTION_BITS = 52
 _HIDDEN = 1 << _FRACTION_BITS  # the bit that a normal double does not store
 _SPECIAL = 0x7FF  # exponent of infinities and NaN
-_BIAS = 1075  # of the exponent of a double taken for a whole number
+_BIAS = 1075  # bias of the exponent of a double that is read as an integer
 _MAGNITUDE = (1 << 63) - 1
 _MINUS, _POINT, _ZERO, _EXPONENT, _PLUS = b"-.0e+"
 
 
 def _powers_of_ten() -> NDArray[np.uint64]:
-    """10 ** k as g * 2 ** r, 2 ** 127 <= g < 2 ** 128, rounded up: (617, 2), high and low word."""
+    """Return 10 ** k as g * 2 ** r, 2 ** 127 <= g < 2 ** 128, rounded up: (617, 2) uint64."""
     rounded = []
     for power in range(_FIRST_POWER, _LAST_POWER + 1):
         shift = 127 + (10**-power).bit_length() if power < 0 else 128 - (10**power).bit_length()
@@ -50,12 +50,12 @@ _TENS = np.array([10**power for power in range(19)], np.int64)
 _PAIRS = np.frombuffer(b"".join(b"%02d" % pair for pair in range(100)), np.uint8)  # (200,)
 
 
-# Whole numbers.
+# Integers.
 
 
 @kernel
 def put_whole(out: _Bytes, at: int, number: int) -> int:
-    """Write a whole number, and return where it ends."""
+    """Write an integer, and return where it ends."""
     if number < 0:
         out[at] = _MINUS
         return put_padded(out, at + 1, -number, _count_digits(-number))
@@ -64,7 +64,7 @@ def put_whole(out: _Bytes, at: int, number: int) -> int:
 
 @kernel
 def put_padded(out: _Bytes, at: int, number: int, width: int) -> int:
-    """Write the last ``width`` digits of a number that is not negative, with leading zeros."""
+    """Write the last ``width`` digits of a non-negative number with leading zeros."""
     end = at + width
     position = end
     while position - at >= 2:
@@ -80,7 +80,7 @@ def put_padded(out: _Bytes, at: int, number: int, width: int) -> int:
 
 @kernel
 def _count_digits(number: int) -> int:
-    """Digits of a number that is not negative."""
+    """Return the number of digits of a non-negative number."""
     count = 1 if number < _TENS[9] else 10
     while count < len(_TENS) and number >= _TENS[count]:
         count += 1
@@ -92,7 +92,7 @@ def _count_digits(number: int) -> int:
 
 @kernel
 def put_double(out: _Bytes, at: int, bits: int) -> int:
-    """Write a double as short as it reads back exactly, and return where it ends.
+    """Write a double in the fewest digits that read back exactly; return where it ends.
 
     Whole numbers below 2 ** 53 have no point; what is not finite is spelled as Java does it.
 
@@ -134,7 +134,7 @@ def put_text(out: _Bytes, at: int, text: _Bytes) -> int:
 
 @kernel
 def _shortest(magnitude: int) -> tuple[int, int]:
-    """The shortest decimal, digits * 10 ** power, of a double that is positive and finite.
+    """Return the shortest decimal, digits * 10 ** power, of a double > 0 that is finite.
 
     Names are those of the paper, section 9, in units of a quarter of 10 ** k.
     """
@@ -163,7 +163,7 @@ def _shortest(magnitude: int) -> tuple[int, int]:
 
 
 def _scaled(high: Any, low: Any, factor: int) -> int:
-    """(high * 2 ** 64 + low) * factor / 2 ** 128, bit 0 set where anything was cut off."""
+    """Return (high * 2 ** 64 + low) * factor / 2 ** 128; bit 0 is set where bits were cut off."""
     product = ((int(high) << 64 | int(low)) * factor) >> 64
     return product >> 64 | int(product & ((1 << 64) - 1) > 1)
 
@@ -192,7 +192,7 @@ def _multiply(typing_context: Any, high: Any, low: Any, factor: Any) -> Any:  # 
 
 @kernel
 def _without_zeros(digits: int, power: int) -> tuple[int, int]:
-    """The same decimal without zeros at its end."""
+    """Return the same decimal without zeros at its end."""
     for zeros in (8, 4, 2, 1):
         shorter = digits // _TENS[zeros]
         while shorter * _TENS[zeros] == digits:
@@ -223,6 +223,7 @@ def _put_decimal(out: _Bytes, at: int, digits: int, power: int) -> int:
 
 @kernel
 def _put_scientific(out: _Bytes, at: int, digits: int, count: int, leading: int) -> int:
+    """Write digits with an exponent."""
     at = put_padded(out, at, digits // _TENS[count - 1], 1)
     if count > 1:
         out[at] = _POINT

@@ -1,7 +1,7 @@
-"""Where things lie: open addressing with linear probing, by a 32-bit hash.
+"""Find slots by a 32-bit hash: open addressing with linear probing.
 
-The memory of flows and the memory of hosts both find their slots this way. Removal shifts back the
-entries behind, so no marks of the dead remain and nothing is ever rebuilt.
+The tables of flows and of hosts both use it. Removal shifts the entries behind it back, so there
+are no marks of removed entries, and the index is never rebuilt.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ PLACE = np.dtype([("tag", "<u4"), ("slot", "<u4")])  # slot plus one; 0 is empty
 
 
 def make_places(capacity: int) -> _Records:
-    """Places for ``capacity`` slots, at most half of them ever taken: a power of two."""
+    """Return an index for ``capacity`` slots, at most half full; its size is a power of two."""
     return np.zeros(1 << (2 * capacity - 1).bit_length(), PLACE)
 
 
 @kernel
 def put(places: _Records, mask: int, slot: int, tag: int) -> None:
-    """Enter a slot under its tag."""
+    """Insert a slot under its tag."""
     at = tag & mask
     while places[at]["slot"]:
         at = (at + 1) & mask

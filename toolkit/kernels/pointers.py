@@ -1,4 +1,4 @@
-"""Arrays of records as bare pointers inside kernels; see ``borrowed`` in ``kernel.py`` for why."""
+"""Arrays of records as raw pointers inside kernels; ``compile.borrowed`` says why."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 
 
 def rows(data: NDArray[np.void]) -> NDArray[np.void]:
-    """Inside a kernel, the records of the one-dimensional, contiguous ``data`` as a bare pointer.
+    """Return the records of one-dimensional, contiguous ``data`` as a raw pointer, inside a kernel.
 
-    ``rows(data)[i]`` is the record ``data[i]``. The pointer has no length and checks nothing, and
-    ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without compilation, it is ``data``
-    itself, whose indices are checked.
+    ``rows(data)[i]`` is the record ``data[i]``. The pointer has no length and checks
+    nothing, and ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without compilation, it
+    is ``data`` itself, whose indices are checked.
     """
     return data
 
 
 def touch(pointer: NDArray[Any], index: int) -> None:
-    """Ask the processor to fetch a record or number into its cache: a hint that changes no result.
+    """Prefetch a record or number into the processor's cache: a hint that changes no result.
 
     ``pointer`` comes from ``rows`` or ``borrowed``.
     """
 
 
 class _Rows(types.Type):
-    """Pointer to the first of many records of one dtype."""
+    """Type of a pointer to the first of many records of one dtype."""
 
     def __init__(self, record: types.Record) -> None:
         self.record = record
@@ -50,10 +50,10 @@ def _rows(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
     def checked(data: types.Array) -> Any:
         return data
 
-    def bare(data: types.Array) -> Any:
+    def unchecked(data: types.Array) -> Any:
         return _first(data)  # type: ignore[call-arg]  # an intrinsic's first argument is numba's
 
-    return checked if config.BOUNDSCHECK else bare  # type: ignore[attr-defined]
+    return checked if config.BOUNDSCHECK else unchecked  # type: ignore[attr-defined]
 
 
 @intrinsic
@@ -87,7 +87,7 @@ def _record(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  
 @overload(touch, inline="always")
 def _touch(pointer: Any, index: Any) -> Callable[..., None]:  # noqa: ARG001
     def fetch(pointer: Any, index: Any) -> None:
-        _prefetch(pointer, index)  # type: ignore[call-arg]
+        _prefetch_lines(pointer, index)  # type: ignore[call-arg]
 
     def nothing(pointer: Any, index: Any) -> None:
         pass
@@ -99,7 +99,7 @@ _LINE = 64  # bytes of a cache line
 
 
 @intrinsic
-def _prefetch(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  # noqa: ARG001
+def _prefetch_lines(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         signature_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from idskit.capture.af_packet import BLOCK_BYTES, release, ring_over, walk
+from idskit.capture.packet_ring import BLOCK_BYTES, release, ring_over, walk
 from idskit.decode.datagrams import make_datagrams
 from idskit.decode.layers import SKIP_REASONS, decode
 from idskit.decode.reassembly import reassemble

@@ -1,4 +1,4 @@
-"""Whether a graph is one that may run: its operators, and what it needs of memory and time."""
+"""Check that a graph may run: its operators, and the memory and time that it needs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from idskit.modelfile.onnx_file import FLOAT, Node, OnnxFile, Tensor
 from idskit.modelfile.operators import CONTRIB, ML, OPERATORS, Operator
 from idskit.modelfile.shape_rules import Result, Value, constant_value
 
-ROWS = 256  # of one inference
-IR_VERSIONS = range(7, 11)  # onnxruntime 1.18 reads the last
+ROWS = 256  # flows per inference
+IR_VERSIONS = range(7, 11)  # onnxruntime 1.18 reads 10 at most
 OPSETS = {"": range(17, 19), CONTRIB: range(1, 2), ML: range(3, 4)}
-MAX_CONSTANT_BYTES = 64 << 20  # of what a runtime computes once and keeps
-MAX_LIVE_BYTES = 1 << 30  # of values that are still needed at one time
-MAX_BYTES = 4 << 30  # of all values of an inference, which take time
-MAX_VALUE_BYTES = 256 << 20  # of one of them, and of a buffer
-MAX_MULTIPLY_ADDS = 1 << 27  # a flow
+MAX_CONSTANT_BYTES = 64 << 20  # constants that a runtime computes once and keeps
+MAX_LIVE_BYTES = 1 << 30  # values that are needed at the same time
+MAX_BYTES = 4 << 30  # all values of an inference, as a bound on time
+MAX_VALUE_BYTES = 256 << 20  # one value, or one buffer
+MAX_MULTIPLY_ADDS = 1 << 27  # per flow
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node with what goes in and what comes out."""
+    """A node with its inputs and its result."""
 
     node: Node
     inputs: tuple[Value | None, ...]
@@ -66,7 +66,7 @@ def trace(graph: OnnxFile, rows: int) -> list[Step]:
 
 
 def _released(nodes: tuple[Node, ...]) -> list[list[str]]:
-    """Names of the values that no node after each one reads, but for what is never freed."""
+    """Return, for each node, the values that no later node reads and that can be freed."""
     last = {
         name: index for index, node in enumerate(nodes) for name in (*node.outputs, *node.inputs)
     }
@@ -129,7 +129,7 @@ _ARRAYS = {"ints": "i", "floats": "f"}
 
 
 def check_graph(graph: OnnxFile, classes: int) -> None:
-    """Return if a graph turns any number of flows into as many rows of ``classes`` numbers.
+    """Check that a graph maps any number of flows to rows of ``classes`` numbers.
 
     Raises:
         ValueError: it does not, it is of a version that export does not write, or it needs too

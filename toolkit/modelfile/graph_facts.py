@@ -1,4 +1,4 @@
-"""What the graph of a model file is made of: nodes by kind, and the work of each matrix product."""
+"""Count what a graph consists of: nodes by kind, and the work of each matrix product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from idskit.modelfile.graph_check import Step, trace
 from idskit.modelfile.onnx_file import FLOAT16, OnnxFile
 
-# Kinds of products, and which of their inputs holds the weights.
+# Kinds of products, and the index of the input that holds the weights.
 _PRODUCTS = {"Gemm": 1, "MatMul": 1, "Conv": 1, "QGemm": 3, "QLinearConv": 3}
 
 
@@ -20,12 +20,12 @@ class Product:
 
     name: str
     weights: int
-    multiply_adds: int  # a flow
+    multiply_adds: int  # per flow
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphFacts:
-    """What the graph of a model file is made of."""
+    """What the graph of a model file consists of."""
 
     opset: int  # of the default operator domain
     operators: Counter[str]  # how many nodes of each kind
@@ -34,18 +34,18 @@ class GraphFacts:
 
     @property
     def precision(self) -> str:
-        """``int8`` where values are quantised, ``fp16`` where constants are, else ``fp32``."""
+        """Return ``int8`` if values are quantised, ``fp16`` if constants are, else ``fp32``."""
         quantised = any(re.search("quantize|qlinear|integer", n, re.I) for n in self.operators)
         return "int8" if quantised else "fp16" if self.has_halves else "fp32"
 
     @property
     def multiply_adds(self) -> int:
-        """Of all products, a flow."""
+        """Return the multiply-adds of all products per flow."""
         return sum(product.multiply_adds for product in self.products)
 
 
 def graph_facts(graph: OnnxFile) -> GraphFacts:
-    """Count what a graph is made of.
+    """Count what a graph consists of.
 
     Raises:
         ValueError: an operator that export does not write, or shapes that do not fit.

@@ -1,9 +1,9 @@
-"""The model file: what its metadata says, and what makes it safe to load.
+"""Read a model file: check everything that it says, and write what was checked again.
 
 An idskit model is one ONNX file. Its metadata carries everything needed to use it; the graph
 carries everything that was fitted. One parser reads it (``onnx_file``), everything that it says is
-checked against limits, and onnxruntime gets the file that is written again from what was checked:
-what this module did not see is not there.
+checked against limits, and onnxruntime gets a file that is written from what was checked: what this
+module did not see is not in it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from idskit.schema import Schema
 MODEL_FORMAT = 1
 MAX_MODEL_BYTES = 64 << 20
 INPUT, OUTPUT = "flows", "probabilities"
-# Limits of what the metadata says. The tolerance of int8, the widest that export writes, is 0.05.
+# Limits of the metadata. The widest tolerance that export writes, that of int8, is 0.05.
 MAX_TOLERANCE = 0.1
-SLACK = 1e-3  # of probabilities
+SLACK = 1e-3  # allowed error of probabilities
 MAX_GOLDEN = 256
 MAX_CLASSES, MAX_CLASS_LETTERS = 256, 100
 MAX_FEATURES, MAX_CATEGORIES, MAX_NAME_LETTERS = 4096, 4096, 200
 MAX_CARD_VALUES, MAX_CARD_DEPTH = 10_000, 12
-# Metadata and how many letters each may have.
+# Keys of the metadata, and the most letters that each value may have.
 _LETTERS = {
     "idskit.format": 10,
     "idskit.schema": 4 << 20,
@@ -53,7 +53,7 @@ _LETTERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenVectors:
-    """Inputs with the outputs that the exporter saw, and how far another machine may differ."""
+    """Inputs with the outputs that the exporter saw, and the tolerance on other machines."""
 
     flows: NDArray[np.float32]  # (n, features)
     probabilities: NDArray[np.float32]  # (n, classes)
@@ -62,7 +62,7 @@ class GoldenVectors:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What travels inside a model file beside its graph.
+    """The metadata of a model file.
 
     ``facts`` is for people and tools: data set, protocol, training settings and hashes, metrics,
     precision, target, and the export's verification report.
@@ -75,7 +75,7 @@ class ModelCard:
     golden: GoldenVectors
 
     def to_metadata(self) -> dict[str, str]:
-        """Metadata strings of the ONNX file; keys start with ``idskit.``."""
+        """Return the metadata strings of the ONNX file; keys start with ``idskit.``."""
         golden = {
             "flows": _encode(self.golden.flows),
             "probabilities": _encode(self.golden.probabilities),
@@ -149,7 +149,7 @@ class ModelCard:
 
 
 def _facts(text: str) -> Any:
-    """The facts of a card; what JSON has no number for is nothing."""
+    """Return the facts of a card; numbers that JSON does not have are None."""
 
     def finite(number: str) -> float | None:
         return value if math.isfinite(value := float(number)) else None
@@ -158,7 +158,7 @@ def _facts(text: str) -> Any:
 
 
 def _problems(card: ModelCard) -> Iterator[str]:
-    """What a card says that export would not write."""
+    """Yield what a card says that export would not write."""
     yield from _class_problems(card.classes)
     yield from _schema_problems(card.schema)
     if not 0 <= card.threshold <= 1:
@@ -198,12 +198,12 @@ def _schema_problems(schema: Schema) -> Iterator[str]:
 
 
 def _is_text(text: str) -> bool:
-    """Whether there are no halves of UTF-16 pairs, which no file or terminal takes."""
+    """Return whether there are no halves of UTF-16 pairs, which no file or terminal takes."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_small(facts: Mapping[str, Any]) -> bool:
-    """Whether JSON is neither too deep nor has too many values."""
+    """Return whether JSON is neither too deep nor has too many values."""
     level: list[Any] = [facts]
     total = 0
     for _ in range(MAX_CARD_DEPTH):
@@ -219,7 +219,7 @@ _LISTS = dict, list
 
 
 def are_probabilities(values: NDArray[np.float32]) -> bool:
-    """Whether each row of (n, classes) is a distribution, within what float32 and int8 lose."""
+    """Return whether each row of (n, classes) is a distribution, up to int8 rounding."""
     if not len(values):
         return True
     low, high = float(values.min()), float(values.max())
@@ -236,18 +236,18 @@ class ModelFile:
     size: int
     graph: OnnxFile
     card: ModelCard
-    signature: Signature | None  # that was asked for and found right
+    signature: Signature | None  # the signature, if one was asked for and verified
 
     @cached_property
     def canonical(self) -> bytes:
-        """The ONNX file that is loaded, written from what was checked; without metadata."""
+        """Return the ONNX file that is loaded: written from what was checked, without metadata."""
         return replace(self.graph, metadata={}).to_bytes()
 
 
 def read_model(
     path: Path, *, public_key: str | Path | None = None, min_version: int | None = None
 ) -> ModelFile:
-    """Read a model file, refusing what is unsafe.
+    """Read a model file; refuse what is unsafe.
 
     Args:
         path: the ONNX file, read once: what was checked is what is loaded.
@@ -307,7 +307,7 @@ def _check_ports(graph: OnnxFile, card: ModelCard, path: Path) -> None:
 
 
 def _are(ports: tuple[Port, ...], name: str, columns: int) -> bool:
-    """Whether there is one port, of any number of rows."""
+    """Return whether there is exactly one port, with any number of rows."""
     found = [(p.name, p.type, len(p.shape), p.shape[1:]) for p in ports]
     free = all(not isinstance(port.shape[0], int) for port in ports if port.shape)
     return free and found == [(name, FLOAT, 2, (columns,))]

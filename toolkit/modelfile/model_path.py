@@ -1,4 +1,4 @@
-"""Where a model file lies: the one that was named, or the one that idskit ships."""
+"""Find a model file: the one that was named, or the one that idskit ships."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""An ONNX file as nodes and constants: read strictly, written again from what was read.
+"""Read an ONNX file strictly as nodes and constants, and write it again from what was read.
 
-Only what ``idskit export`` writes has a place here (field numbers of onnx.proto3,
-github.com/onnx/onnx). Subgraphs, functions, sparse tensors and tensors whose data lies elsewhere
-have none, so a file that holds one is refused, and none can be in what ``to_bytes`` writes.
+Only what ``idskit export`` writes can be represented (field numbers of onnx.proto3,
+github.com/onnx/onnx). Subgraphs, functions, sparse tensors and tensors whose data is elsewhere
+cannot, so a file that has one is refused, and ``to_bytes`` writes none.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Tensor:
 
     @property
     def array(self) -> NDArray[Any]:
-        """Its values, which are not copied."""
+        """Return the values, which are not copied."""
         return np.frombuffer(self.raw, DTYPES[self.type]).reshape(self.shape)
 
     @classmethod
     def of(cls, name: str, array: NDArray[Any]) -> Tensor:
-        """The constant of an array."""
+        """Return the constant of an array."""
         kind = next(number for number, dtype in DTYPES.items() if dtype == array.dtype)
         return cls(name=name, type=kind, shape=array.shape, raw=array.tobytes())
 
@@ -64,7 +64,7 @@ class Node:
     attributes: Mapping[str, Any]
 
     def ints(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """An attribute that is a list of integers."""
+        """Return an attribute that is a list of integers."""
         return tuple(int(number) for number in self.attributes.get(name, default))
 
 
@@ -92,7 +92,7 @@ class OnnxFile:
     metadata: Mapping[str, str]
 
     def to_bytes(self) -> bytes:
-        """The canonical file: the same content gives the same bytes."""
+        """Return the canonical file: the same content gives the same bytes."""
         return write(
             {
                 "ir_version": self.ir_version,
@@ -112,7 +112,7 @@ class OnnxFile:
 
 
 def read_onnx(content: bytes) -> OnnxFile:
-    """Read a file that has nothing but what ``idskit export`` writes.
+    """Read a file that contains only what ``idskit export`` writes.
 
     Raises:
         ValueError: it is no ONNX file, is cut short, or has more; the message says what.
@@ -212,7 +212,7 @@ def _node(found: Mapping[str, Any]) -> Node:
 
 
 def _attribute(found: Mapping[str, Any]) -> tuple[str, Any]:
-    """Name and value; there is one value, of the type that the attribute names."""
+    """Return name and value; there is one value, of the type that the attribute names."""
     name, holder = _name(found["name"]), _HOLDERS.get(found["type"], "")
     given = {key for key, value in found.items() if key in _HOLDERS.values() and len_of(value)}
     if given - {holder} or holder not in found:
@@ -222,7 +222,7 @@ def _attribute(found: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def len_of(value: Any) -> int:
-    """How many values a list has; 1 of what is no list."""
+    """Return the length of a list; 1 for any other value."""
     return len(value) if isinstance(value, list) else 1
 
 
@@ -248,14 +248,14 @@ def _port(found: Mapping[str, Any]) -> Port:
 
 
 def _name(text: str) -> str:
-    """A name that may be printed; runtimes print them too, in their own words."""
+    """Return a name that can be printed; runtimes print names in their errors."""
     if len(text) > MAX_NAME_LETTERS or not text.isprintable():
         raise ValueError(f"the name {text[:50]!a} is too long or cannot be printed")
     return text
 
 
 def _unique(pairs: Any) -> dict[Any, Any]:
-    """The pairs as a mapping; no key may come twice."""
+    """Return the pairs as a mapping; refuse a key that comes twice."""
     made: dict[Any, Any] = {}
     for key, value in pairs:
         if key in made:

@@ -1,7 +1,7 @@
 """The operators that ``idskit export`` writes, with the attributes that it gives them.
 
-An operator that is not here is not in a model that idskit loads: no loops, no branches, nothing
-that reads files or makes random numbers.
+An operator that is not listed here is not in a model that idskit loads: there are no loops, no
+branches, nothing that reads files or makes random numbers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ CONTRIB, ML = "com.microsoft", "ai.onnx.ml"
 
 @dataclass(frozen=True)
 class Operator:
-    """A rule, the types of the attributes that may be given, and how many inputs there are."""
+    """A shape rule, the number of inputs, and the types of the attributes that are allowed."""
 
     rule: rules.Rule
     inputs: tuple[int, int]  # least and most
     attributes: Mapping[str, str]
-    optional: tuple[int, ...] = ()  # inputs that may have no name
+    optional: tuple[int, ...] = ()  # indices of inputs that may be absent
 
 
 def _operator(rule: rules.Rule, least: int, most: int = 0, /, **attributes: str) -> Operator:

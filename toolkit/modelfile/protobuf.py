@@ -1,8 +1,8 @@
-"""Protobuf's wire format, read strictly and written canonically, without the onnx package.
+"""Read protobuf's wire format strictly and write it canonically, without the onnx package.
 
 Two readers of one file must not see two models. So a message is accepted only in the form that
-serializers write: varints as short as they can be, fields in the order of their numbers, no number
-or wire type that the layout does not list, no second value of a field that has one.
+serializers write: varints as short as possible, fields in the order of their numbers, no number or
+wire type that the layout does not list, no second value of a field that has one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Kind = Literal["int", "float", "text", "bytes", "message", "ints", "floats", "re
 Bytes = bytes | memoryview
 _VARINT, _DELIMITED, _FIXED32 = 0, 2, 5
 _WIRES: dict[Kind, int] = {"int": _VARINT, "ints": _VARINT, "float": _FIXED32, "floats": _FIXED32}
-_VARINT_BYTES = 10  # of 64 bits
+_VARINT_BYTES = 10  # for 64 bits
 _CHUNK = 1 << 20  # bytes of a long list decoded at once
-MAX_NUMBERS = 1 << 21  # of one list
-_SHORT = 16  # values of a list that are quicker one by one
+MAX_NUMBERS = 1 << 21  # per list
+_SHORT = 16  # longest list that is quicker to read one by one
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Field:
     """One field of a message.
 
     ``ints`` and ``floats`` are lists of numbers, which become one array; any other kind is a list
-    where there may be more than one. A field that is ``refused`` is named by what a file does that
-    has it.
+    where there may be more than one value. The name of a ``refused`` field completes the sentence
+    "it ...", which is the error about a file that has it.
     """
 
     name: str
     kind: Kind
-    most: int = 1  # values, so that a file of small ones does not become much memory
-    layout: Mapping[int, Field] | None = None  # of a message
+    most: int = 1  # most values; many small ones would take much memory
+    layout: Mapping[int, Field] | None = None  # layout of a message
 
     @property
     def repeated(self) -> bool:
-        """Whether its value is a list."""
+        """Return whether the value is a list."""
         return self.most > 1
 
 
@@ -49,7 +49,7 @@ Layout = Mapping[int, Field]
 
 
 def parse(message: memoryview, layout: Layout) -> dict[str, Any]:
-    """Read a message into values by name; what is repeated is a list, what is absent is absent.
+    """Read a message into values by name; repeated ones are lists, absent ones are absent.
 
     Raises:
         ValueError: the bytes are not such a message in its canonical form.
@@ -78,7 +78,7 @@ def parse(message: memoryview, layout: Layout) -> dict[str, Any]:
 
 
 def _value(message: memoryview, tag: int, start: int, field: Field) -> tuple[Any, int]:
-    """Value of a field whose tag and value begin there, and where the next field begins."""
+    """Return the value of a field that begins at ``start``, and where the next field begins."""
     read = _READERS.get(field.kind)
     if read is not None:
         return read(message, tag, start)
@@ -98,7 +98,7 @@ def _slice(message: memoryview, start: int, length: int) -> memoryview:
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """An unsigned 64-bit number in its shortest form, and where it ends."""
+    """Return an unsigned 64-bit number in its shortest form, and where it ends."""
     value = 0
     for index, byte in enumerate(message[position : position + _VARINT_BYTES]):
         value |= (byte & 0x7F) << 7 * index
@@ -110,7 +110,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def signed(value: int) -> int:
-    """The int64 whose bits ``value`` has."""
+    """Return the int64 whose bits ``value`` has."""
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -124,7 +124,7 @@ def _float(message: memoryview, _: int, start: int) -> tuple[float, int]:
 
 
 def _float_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.float32], int]:
-    """The values of one-byte tags that are all the same, each with four bytes."""
+    """Return the values of equal one-byte tags with four bytes each, and where they end."""
     count = (len(message) - start) // 5
     records = np.frombuffer(message, np.uint8, 5 * count, start).reshape(count, 5)
     same = records[:, 0] == message[start]
@@ -135,7 +135,7 @@ def _float_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.floa
 
 
 def _int_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.int64], int]:
-    """The values of one-byte tags that are all the same, each with a varint."""
+    """Return the values of equal one-byte tags with a varint each, and where they end."""
     tag, position = message[start], start
     first: list[int] = []
     while position < len(message) and message[position] == tag and len(first) < _SHORT:
@@ -152,9 +152,9 @@ def _int_run(message: memoryview, start: int, _: int) -> tuple[NDArray[np.int64]
 
 
 def _ints(content: NDArray[np.uint8], tag: int) -> tuple[NDArray[np.int64], int]:
-    """Values of the pairs of a tag and a varint that ``content`` begins with, and their length.
+    """Return the values of the tag-varint pairs that ``content`` begins with, and their length.
 
-    A tag of one byte is itself a varint, so tags and values take turns among the varints.
+    A tag of one byte is itself a varint, so tags and values alternate among the varints.
     """
     ends = np.flatnonzero(content < 0x80)
     ends = ends[: len(ends) // 2 * 2]
@@ -186,7 +186,7 @@ _READERS: dict[Kind, Callable[[memoryview, int, int], tuple[Any, int]]] = {
 
 
 def write(values: Mapping[str, Any], layout: Layout) -> bytes:
-    """The canonical bytes of a message; names that are absent or None are left out."""
+    """Return the canonical bytes of a message; names that are absent or None are omitted."""
     parts: list[Bytes] = []
     for number, field in sorted(layout.items()):
         if field.kind == "refused":
@@ -213,7 +213,7 @@ def _written(number: int, field: Field, value: Any) -> Iterator[Bytes]:
 
 
 def varint(value: int) -> bytes:
-    """A number of up to 64 bits in its shortest form."""
+    """Return a number of up to 64 bits in its shortest form."""
     rest, made = value & (1 << 64) - 1, bytearray()
     while rest > 0x7F:
         made.append(rest & 0x7F | 0x80)

@@ -1,8 +1,8 @@
-"""What each operator makes of the shapes of its inputs.
+"""Infer the shapes that each operator makes of the shapes of its inputs.
 
-Shapes are followed with a real number of rows, so that what a graph needs of memory and time is
+Shapes are inferred for an actual number of rows, so that the memory and time that a graph needs are
 known before anything of it runs; a shape that depends on the flows is refused. Runtimes differ in
-how well they check shapes, so what does not fit is refused here.
+how well they check shapes, so shapes that do not fit are refused here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from idskit.modelfile.onnx_file import BOOL, DTYPES, FLOAT, FLOAT16, INT32, INT64, Node, Tensor
 from idskit.modelfile.tree_nodes import check_trees
 
-SPLIT_COST = 64  # multiply-adds that take as long as one split of a tree
+SPLIT_COST = 64  # multiply-adds that take the time of one split of a tree
 MAX_DIVIDEND = 1 << 30
-MAX_KNOWN = 1 << 16  # values of a shape, or of the indices of a gather, that are followed
+MAX_KNOWN = 1 << 16  # most values of a shape or of indices that are tracked
 
 Shape = tuple[int, ...]
 Known = NDArray[Any] | None
@@ -28,7 +28,7 @@ Known = NDArray[Any] | None
 
 @dataclass(frozen=True)
 class Value:
-    """A value of a graph: its type, its shape, and its numbers where shapes may be made of them."""
+    """A value of a graph: type, shape, and its numbers where shapes may be made of them."""
 
     type: int
     shape: Shape
@@ -37,18 +37,18 @@ class Value:
 
     @property
     def elements(self) -> int:
-        """How many numbers it has."""
+        """Return how many numbers it has."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """How much memory it takes."""
+        """Return how much memory it takes."""
         return self.elements * DTYPES[self.type].itemsize
 
 
 @dataclass(frozen=True)
 class Result:
-    """Outputs of a node, and what it costs."""
+    """Outputs of a node, and its cost."""
 
     values: tuple[Value, ...]
     multiply_adds: int = 0
@@ -62,7 +62,7 @@ Function = Callable[..., NDArray[Any]]
 
 
 def constant_value(tensor: Tensor) -> Value:
-    """A constant of the file."""
+    """Return the value of a constant of the file."""
     follows = tensor.type in (INT32, INT64, BOOL) and math.prod(tensor.shape) <= MAX_KNOWN
     return Value(tensor.type, tensor.shape, tensor.array if follows else None, constant=True)
 
@@ -78,7 +78,7 @@ def _need(condition: bool, words: str) -> None:
 
 
 def _numbers(value: Any, what: str) -> tuple[int, ...]:
-    """Integers that the file fixes."""
+    """Return integers that the file fixes."""
     _need(value is not None and value.known is not None and value.known.ndim <= 1, f"{what} vary")
     return tuple(int(number) for number in np.atleast_1d(value.known))
 
@@ -99,12 +99,12 @@ def same_rule(_: Node, inputs: Inputs) -> Result:
 
 
 def identity(_: Node, inputs: Inputs) -> Result:
-    """Return the input, numbers of a shape too."""
+    """Keep the shape, and the numbers where they are known."""
     return _one(inputs[0], inputs[0].shape, inputs[0].known)
 
 
 def clip(_: Node, inputs: Inputs) -> Result:
-    """Keep the shape of what is limited by two numbers."""
+    """Keep the shape of the values that are limited by two numbers."""
     _need(all(limit.shape == () for limit in inputs[1:]), "a limit is no single number")
     return _one(inputs[0], inputs[0].shape)
 
@@ -127,20 +127,20 @@ def divide(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_division(left: NDArray[Any], right: NDArray[Any]) -> None:
-    """Refuse what a processor answers with a signal: zero, and the least number by -1."""
+    """Refuse divisions that make a processor raise a signal: by zero, and minimum by -1."""
     small = bool((np.abs(left.astype(np.float64)) < MAX_DIVIDEND).all())
     _need(bool((right != 0).all()) and small, "a number is divided by zero, or is too large")
 
 
 def modulo(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """Return the rest of a division of integers, of the sign of the divisor."""
+    """Return the remainder of a division of integers, with the sign of the divisor."""
     _check_division(left, right)
     rest: NDArray[Any] = np.mod(left, right)
     return rest
 
 
 def elementwise(function: Function | None, kind: int = 0) -> Rule:
-    """The rule of an operator that takes values of one broadcast shape."""
+    """Return the rule of an operator that takes values of one broadcast shape."""
 
     def rule(node: Node, inputs: Inputs) -> Result:
         shape, known = _broadcast(*inputs), None
@@ -187,7 +187,7 @@ def gather(node: Node, inputs: Inputs) -> Result:
 
 
 def concat(node: Node, inputs: Inputs) -> Result:
-    """Put parts side by side along an axis."""
+    """Concatenate parts along an axis."""
     shapes = [list(value.shape) for value in inputs]
     axis = _axis(node.attributes["axis"], len(shapes[0]))
     width = sum(shape.pop(axis) for shape in shapes)
@@ -198,7 +198,7 @@ def concat(node: Node, inputs: Inputs) -> Result:
 
 
 def slice_rule(_: Node, inputs: Inputs) -> Result:
-    """Cut a part out, between ends that the file fixes."""
+    """Cut out a part, between ends that the file fixes."""
     data = inputs[0]
     starts, ends = _numbers(inputs[1], "starts"), _numbers(inputs[2], "ends")
     axes = _numbers(inputs[3], "axes") if len(inputs) > 3 else tuple(range(len(starts)))
@@ -230,7 +230,7 @@ def reshape(node: Node, inputs: Inputs) -> Result:
 
 
 def squeeze(_: Node, inputs: Inputs) -> Result:
-    """Drop axes of one place."""
+    """Drop axes of length one."""
     data = inputs[0]
     gone = {_axis(axis, len(data.shape)) for axis in _numbers(inputs[1], "axes")}
     _need(all(data.shape[axis] == 1 for axis in gone), "a side to be dropped is not 1")
@@ -239,7 +239,7 @@ def squeeze(_: Node, inputs: Inputs) -> Result:
 
 
 def unsqueeze(_: Node, inputs: Inputs) -> Result:
-    """Add axes of one place."""
+    """Add axes of length one."""
     data, axes = inputs[0], _numbers(inputs[1], "axes")
     rank = len(data.shape) + len(axes)
     new = {_axis(axis, rank) for axis in axes}
@@ -250,7 +250,7 @@ def unsqueeze(_: Node, inputs: Inputs) -> Result:
 
 
 def flatten(node: Node, inputs: Inputs) -> Result:
-    """Join the axes before one, and those from it on."""
+    """Join the axes before one axis, and those from it on."""
     shape = inputs[0].shape
     axis = node.attributes.get("axis", 1)
     _need(0 <= axis <= len(shape), f"there is no axis {axis}")
@@ -258,7 +258,7 @@ def flatten(node: Node, inputs: Inputs) -> Result:
 
 
 def transpose(node: Node, inputs: Inputs) -> Result:
-    """Put the axes in another order."""
+    """Reorder the axes."""
     data, order = inputs[0], node.ints("perm")
     _need(sorted(order) == list(range(len(data.shape))), "perm is no order of the axes")
     known = None if data.known is None else data.known.transpose(order)
@@ -266,7 +266,7 @@ def transpose(node: Node, inputs: Inputs) -> Result:
 
 
 def pad(node: Node, inputs: Inputs) -> Result:
-    """Add places around the values."""
+    """Add elements around the values."""
     data, pads = inputs[0], _numbers(inputs[1], "pads")
     rank = len(data.shape)
     mode = bytes(node.attributes.get("mode", b"constant"))
@@ -285,7 +285,7 @@ def split(node: Node, inputs: Inputs) -> Result:
 
 
 def reduce(node: Node, inputs: Inputs) -> Result:
-    """Sum axes up in one place each, or drop them."""
+    """Reduce axes to length one, or drop them."""
     shape = inputs[0].shape
     gone = {_axis(axis, len(shape)) for axis in node.ints("axes")}
     _need(bool(gone), "no axes are given")
@@ -309,7 +309,7 @@ def layer_norm(node: Node, inputs: Inputs) -> Result:
 
 
 def matmul(_: Node, inputs: Inputs) -> Result:
-    """Multiply matrices, or stacks of them."""
+    """Multiply matrices, or stacks of matrices."""
     left, right = (value.shape for value in inputs)
     _need(inputs[0].type in (FLOAT, FLOAT16), "the factors are no fractions")
     _need(min(len(left), len(right)) >= 2 and left[-1] == right[-2], f"{left} by {right}")
@@ -319,7 +319,7 @@ def matmul(_: Node, inputs: Inputs) -> Result:
 
 
 def _product(left: Shape, right: Shape, bias: Any) -> Shape:
-    """Shape of ``left @ right + bias``."""
+    """Return the shape of ``left @ right + bias``."""
     _need(len(left) == len(right) == 2 and left[1] == right[0], f"{left} by {right}")
     made = left[0], right[1]
     fits = bias is None or np.broadcast_shapes(bias.shape, made) == made
@@ -328,7 +328,7 @@ def _product(left: Shape, right: Shape, bias: Any) -> Shape:
 
 
 def gemm(node: Node, inputs: Inputs) -> Result:
-    """Multiply two matrices, either of them turned, and add a bias."""
+    """Multiply two matrices, each maybe transposed, and add a bias."""
     left, right = inputs[0].shape, inputs[1].shape
     left = left[::-1] if node.attributes.get("transA", 0) else left
     right = right[::-1] if node.attributes.get("transB", 0) else right
@@ -338,7 +338,7 @@ def gemm(node: Node, inputs: Inputs) -> Result:
 
 
 def _window(node: Node, sides: Shape, kernel: Shape) -> Shape:
-    """Height and width after a kernel has gone over an image."""
+    """Return height and width after a kernel has moved over an image."""
     count = len(sides)
     strides = node.ints("strides", (1,) * count)
     dilations = node.ints("dilations", (1,) * count)
@@ -356,7 +356,7 @@ def _window(node: Node, sides: Shape, kernel: Shape) -> Shape:
 
 
 def _convolution(node: Node, image: Shape, weights: Shape, bias: Any) -> tuple[Shape, int, int]:
-    """Channels and sides out of channels and sides; multiply-adds and scratch of an image."""
+    """Return channels and sides of the output, multiply-adds and scratch of an image."""
     group = node.attributes.get("group", 1)
     kernel, (outs, ins) = node.ints("kernel_shape"), weights[:2]
     _need(kernel == weights[2:] and group > 0 == outs % group, "kernel_shape is not the weights'")
@@ -394,17 +394,17 @@ def nhwc_pool(node: Node, inputs: Inputs) -> Result:
 
 
 def _padded_less(node: Node, kernel: Shape) -> bool:
-    """Whether no place of a pool lies in padding alone."""
+    """Return whether no position of a pool lies in padding alone."""
     return all(pad < side for pad, side in zip(node.ints("pads"), 2 * kernel, strict=False))
 
 
 def _single(*values: Value) -> None:
-    """Scale and zero point of a whole value."""
+    """Refuse scales and zero points that are not of a whole value."""
     _need(all(value.shape in ((), (1,)) for value in values), "a scale is no single number")
 
 
 def _per_column(columns: int, *values: Value) -> None:
-    """Scale and zero point of every column, or of all."""
+    """Refuse scales and zero points that are neither per column nor of all columns."""
     allowed = ((), (1,), (columns,))
     _need(all(value.shape in allowed for value in values), "scales are not those of the columns")
 
@@ -416,7 +416,7 @@ def quantize(_: Node, inputs: Inputs) -> Result:
 
 
 def dequantize(node: Node, inputs: Inputs) -> Result:
-    """Keep the shape; there is one scale, or one for each place of an axis."""
+    """Keep the shape; there is one scale, or one per position of an axis."""
     shape = inputs[0].shape
     side = shape[_axis(node.attributes["axis"], len(shape))] if "axis" in node.attributes else 1
     _per_column(side, *inputs[1:])
@@ -462,7 +462,7 @@ def qlinear_conv(node: Node, inputs: Inputs) -> Result:
 
 
 def recurrent(gates: int, states: int) -> Rule:
-    """The rule of GRU and LSTM in one direction; neither takes lengths of sequences."""
+    """Return the rule of GRU or LSTM in one direction, without lengths of sequences."""
 
     def rule(node: Node, inputs: Inputs) -> Result:
         series, taken, kept, bias, lengths, *first = inputs
@@ -481,7 +481,7 @@ def recurrent(gates: int, states: int) -> Rule:
 
 
 def trees(node: Node, inputs: Inputs) -> Result:
-    """Give each row a number for each class."""
+    """Return one number per row and class."""
     rows, columns = inputs[0].shape
     work = rows * check_trees(node, columns) * SPLIT_COST
     return _one(inputs[0], (rows, node.attributes["n_targets"]), multiply_adds=work)

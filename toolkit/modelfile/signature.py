@@ -1,10 +1,10 @@
-"""A model's detached signature: who made this file, under which name, in which version.
+"""Sign and verify model files: who made this file, under which name, in which version.
 
 MODEL.sig is a text of six lines: what is signed, and the ed25519 signature (RFC 8032) of the five
-lines before it, so that openssl and sha256sum check it too (export/README.md). Name, version and
-purpose are part of what is signed: no other file of the same maker, and no older one that is
-refused by its version, can take its place. Keys are PEM files, as ``openssl genpkey -algorithm
-ed25519`` writes them.
+lines before it, so that openssl and sha256sum can verify it too (export/README.md). Name, version
+and purpose are signed: neither another file of the same maker, nor an older one that is refused by
+its version, can take its place. Keys are PEM files, as ``openssl genpkey -algorithm ed25519``
+writes them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_VERSION = 10**9 - 1
 MAX_SIGNATURE_BYTES = 1 << 10
 MAX_KEY_BYTES = 1 << 16
-_EARLIER_BYTES = 64  # of a signature of the file alone, as idskit 0.x wrote it
+_EARLIER_BYTES = 64  # size of a signature of idskit 0.x, which signed the file alone
 _MAKE = "openssl genpkey -algorithm ed25519 -out private.pem"
 _PUBLISH = "openssl pkey -in private.pem -pubout -out public.pem"
 _FORM = re.compile(
@@ -49,7 +49,7 @@ class Signature:
     sha256: str
 
     def statement(self) -> str:
-        """The lines that are signed."""
+        """Return the lines that are signed."""
         return (
             f"idskit-signature 1\npurpose model\nname {self.name}\nversion {self.version}\n"
             f"sha256 {self.sha256}\n"
@@ -57,13 +57,13 @@ class Signature:
 
 
 def signature_path(model: Path) -> Path:
-    """Where the signature of ``model`` lies: beside it."""
+    """Return the path of the signature of ``model``, in the same folder."""
     return model.with_name(f"{model.name}.sig")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """A maker's private key, and the version that his signatures name."""
+    """A maker's private key, and the version that its signatures name."""
 
     key: Ed25519PrivateKey
     version: int
@@ -89,7 +89,7 @@ class Signer:
         return cls(key=_private_key(key), version=version)
 
     def sign(self, model: Path, sha256: str) -> Path:
-        """Write the signature of a model file beside it, and return its path.
+        """Write the signature of a model file next to it, and return its path.
 
         Args:
             model: the file; its name is signed too.
@@ -113,13 +113,13 @@ class Signer:
 def require_signature(
     model: Path, content: bytes, public_key: str | Path | None, min_version: int | None = None
 ) -> Signature | None:
-    """Return what MODEL.sig says if it is right; None where no key asks for one.
+    """Return what MODEL.sig says if it is valid; None where no key asks for one.
 
-    Right is: signed by the owner of ``public_key``, of ``content``, under the name of ``model``,
-    and of ``min_version`` at least.
+    A valid signature is made by the owner of ``public_key``, of ``content``, under the name of
+    ``model``, and of ``min_version`` at least.
 
     Raises:
-        ModelError: no signature, or not a right one, or no public ed25519 key.
+        ModelError: no signature, an invalid one, or no public ed25519 key.
         MissingExtra: cryptography is not installed.
     """
     if public_key is None:
@@ -147,7 +147,7 @@ def require_signature(
 
 
 def _verified(model: Path, key: Ed25519PublicKey, public_key: Path) -> Signature:
-    """What MODEL.sig says, after its signature was found right."""
+    """Return what MODEL.sig says, after verifying its signature."""
     from cryptography.exceptions import InvalidSignature
 
     found = _FORM.fullmatch(_text(model, public_key))
@@ -165,7 +165,7 @@ def _verified(model: Path, key: Ed25519PublicKey, public_key: Path) -> Signature
 
 
 def _is_canonical(text: str) -> bool:
-    """Whether base64 is as it is written: the bits left over at its end say nothing and are 0."""
+    """Return whether base64 is as encoders write it: the spare bits at its end are 0."""
     return base64.b64encode(base64.b64decode(text)).decode() == text
 
 
@@ -178,12 +178,12 @@ def _not_together(model: Path, public_key: Path) -> ModelError:
 
 
 def _text(model: Path, public_key: Path) -> str:
-    """The text of MODEL.sig."""
+    """Return the text of MODEL.sig."""
     path = signature_path(model)
     if not path.exists():
         raise ModelError(
-            f"{model} must be signed for {public_key}, but there is no {path.name} beside it: sign "
-            f"it (idskit sign {model.name} --key private.pem), or load it without a public key"
+            f"{model} must be signed for {public_key}, but there is no {path.name} next to it: "
+            f"sign it (idskit sign {model.name} --key private.pem), or load it without a public key"
         )
     content = read_regular(path, MAX_SIGNATURE_BYTES, "signature")
     if len(content) == _EARLIER_BYTES:
@@ -217,7 +217,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 
 def _loaded(path: Path, kind: str, load: Callable[[bytes], object], remedy: str) -> object:
-    """What the PEM text of ``path`` holds."""
+    """Return the key that the PEM text of ``path`` holds."""
     text = read_regular(path, MAX_KEY_BYTES, f"{kind} key")
     if b"ENCRYPTED" in text:
         raise ModelError(

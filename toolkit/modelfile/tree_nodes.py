@@ -1,4 +1,4 @@
-"""Whether the lists of a tree ensemble are trees: a runtime walks them without looking."""
+"""Check that the lists of a tree ensemble are trees: a runtime walks them unchecked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 
 def check_trees(node: Node, columns: int) -> int:
-    """Return how many splits a row passes at most.
+    """Check a tree ensemble; return how many splits a row passes at most.
 
     Raises:
         ValueError: nodes are not numbered from their root on, are no tree, or read what is not
@@ -40,7 +40,7 @@ _OF_LEAVES = ("target_treeids", "target_nodeids", "target_ids", "target_weights"
 
 
 def _roots(tree: Ints, number: Ints) -> Ints:
-    """Position of each node's root; trees come one after the other, numbered from 0."""
+    """Return the position of each node's root; trees are consecutive, numbered from 0."""
     first = np.flatnonzero(np.diff(tree, prepend=-1))
     _need(len(first) > 0, "there is no tree")
     _need(np.array_equal(tree[first], np.arange(len(first))), "a tree is missing")
@@ -50,7 +50,7 @@ def _roots(tree: Ints, number: Ints) -> Ints:
 
 
 def _splits(of_nodes: dict[str, Any], root: Ints, split: NDArray[np.bool_]) -> int:
-    """How many splits a row passes at most in all trees.
+    """Return how many splits a row passes at most in all trees.
 
     Each node but a root is the child of one split that comes before it, so there is no way back.
     """

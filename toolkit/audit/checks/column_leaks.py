@@ -1,4 +1,4 @@
-"""Checks of single columns: row numbers, identifiers, constants, codes of the label."""
+"""Check single columns: row numbers, identifiers, constants, codes of the label."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from idskit.audit.identity import (
     repeats_missing,
 )
 
-# Of the rows, at the commonest value of their class: a few short windows at the end of a capture
-# do not hide that CICIoT2023's Number was set by class (.9989 in both public samples).
+# Share of rows at the commonest value of their class. A few short windows at the end of a capture
+# must not hide that CICIoT2023's Number was set by class (.9989 in both public samples).
 CONSTANT_SHARE = 0.995
-VARIED_SHARE = 0.95  # of all rows at one value: above, a column is nearly constant anyway
-LEAST_TELLING = 200  # rows, for a column without exceptions to be more than a strong feature
-LEAST_CODED = 5  # rows of a value, for its one label not to be chance
-LEAST_CLASS = 20  # rows, for a class or capture to say anything about what is constant in it
-# Kappa of neighbours' labels in the order of a column; 0 is chance, 1 says all.
-TELLING_KAPPA = 0.1
-# Along a time labels come and go; along a measure each class has its place, or they mix.
+VARIED_SHARE = 0.95  # share of all rows at one value; above it, a column is nearly constant anyway
+LEAST_LEAK_ROWS = 200  # with fewer rows, a column without exceptions may be a strong feature
+LEAST_CODED = 5  # with fewer rows of a value, its one label may be chance
+LEAST_CLASS = 20  # with fewer rows, a class or capture shows nothing about constants
+# Kappa of neighbours' labels in the order of a column: 0 is chance, 1 determines the label.
+LEAK_KAPPA = 0.1
+# Along a time, labels come and go; along a measurement, each class has its range, or they mix.
 FINE_SHARE, RUNS_PER_CLASS, IN_RUNS = 0.9, 3, 0.8
 HIGH_CARDINALITY = 0.5  # distinct texts per row
 SCALE_ROWS = 5_000
@@ -34,7 +34,7 @@ PORTS = ("srcport", "sourceport", "dstport", "destinationport", "sport", "dport"
 
 
 def identifiers(table: AuditTable) -> Iterator[Finding]:
-    """Row numbers, addresses, times and other columns that say which row it is."""
+    """Find row numbers, addresses, times and other columns that identify rows."""
     for column in (*table.columns, *table.indexes):
         finding = (
             _row_index(column, table)
@@ -49,7 +49,7 @@ def identifiers(table: AuditTable) -> Iterator[Finding]:
 
 
 def constants(table: AuditTable) -> Iterator[Finding]:
-    """Columns of one value."""
+    """Find columns of one value."""
     names = tuple(column.name for column in table.columns if column.distinct <= 1)
     if names:
         yield Finding(
@@ -57,14 +57,14 @@ def constants(table: AuditTable) -> Iterator[Finding]:
             severity="note",
             columns=names,
             evidence=f"{len(names)} of {len(table.columns)} columns hold at most one value",
-            meaning="they say nothing",
-            advice="leave them out",
+            meaning="they carry no information",
+            advice="omit them",
             numbers={"columns": len(names)},
         )
 
 
 def capture_constants(table: AuditTable) -> Iterator[Finding]:
-    """Columns that were set by class or by capture, and the columns that carry their value on."""
+    """Find columns that were set by class or by capture, and columns that carry their value."""
     kinds = (*table.labels, *([table.captures] if table.captures else []))
     found: list[Column] = []
     for column in table.columns:
@@ -80,7 +80,7 @@ def capture_constants(table: AuditTable) -> Iterator[Finding]:
 
 
 def label_codes(table: AuditTable) -> Iterator[Finding]:
-    """Columns of which each value occurs with one label only, and not because of an order."""
+    """Find columns whose values occur with one label each, and not because of an order."""
     for column in table.columns:
         for label in table.labels:
             finding = _code(column, label, table)
@@ -90,10 +90,10 @@ def label_codes(table: AuditTable) -> Iterator[Finding]:
 
 
 def neighbour_kappa(values: NDArray[np.float64], labels: NDArray[np.int32]) -> float:
-    """How far rows next to each other in the order of ``values`` share their label.
+    """Return how far rows that are neighbours in the order of ``values`` share their label.
 
-    Cohen's kappa of the labels of neighbours: 0 where the column does not know the label, 1 where
-    it tells all. Rows of equal value are in random order.
+    It is Cohen's kappa of the labels of neighbours: 0 where the column is independent of the label,
+    1 where it determines it. Rows of equal value are in random order.
     """
     shuffled = np.random.default_rng(0).permutation(len(values))
     ordered = labels[shuffled][np.argsort(values[shuffled], kind="stable")]
@@ -118,15 +118,15 @@ def _row_index(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{len(column.values):,} values without a repeat, where chance would have made "
         f"{expected:,.0f} ({where}); {_kappa_words(kappa)}",
-        meaning="a row number or its affine image: it tells where in the table a row was, and so "
-        "whatever the table is sorted by",
+        meaning="a row number or its affine image: it reveals the position of a row in the table, "
+        "and so whatever the table is sorted by",
         advice="remove the column",
         numbers={"expected_repeats": expected, "label_kappa": kappa},
     )
 
 
 def _index_of_captures(column: Column, table: AuditTable) -> float:
-    """The same where every capture is numbered on its own; 0 if one is not."""
+    """Return the repeats missing if every capture is numbered on its own; 0 if one is not."""
     if table.captures is None:
         return 0.0
     codes = table.captures.codes[table.sample]
@@ -145,7 +145,7 @@ def _named(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{what}: {column.distinct:,} values in {len(column.values):,} rows; "
         f"{_kappa_words(kappa)}",
-        meaning="it says which host, flow or moment a row is of, which holds in this capture only",
+        meaning="it identifies the host, flow or time of a row, which holds in this capture only",
         advice="remove the column; use it to split by host or time",
         numbers={"distinct": column.distinct, "label_kappa": kappa},
     )
@@ -177,7 +177,7 @@ def _texts(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{len(column.texts):,} texts in {len(column.values):,} rows; "
         f"{_kappa_words(kappa)}",
-        meaning="almost every row has a text of its own, which no other table repeats",
+        meaning="almost every row has its own text, which no other table repeats",
         advice="remove the column, or derive from it what describes the traffic",
         numbers={"distinct": len(column.texts), "label_kappa": kappa},
     )
@@ -193,16 +193,16 @@ def _counter(column: Column, table: AuditTable) -> Finding | None:
         check="row-index",
         severity=_severity(kappa),
         columns=(column.name,),
-        evidence=f"{column.distinct:,} values, and each occurs in about {each:.3g} rows, evener "
-        f"than chance (variance over mean {dispersion:.3f}); {_kappa_words(kappa)}",
-        meaning="a counter of blocks of rows: it tells where in the table a row was",
+        evidence=f"{column.distinct:,} values, and each occurs in about {each:.3g} rows, more "
+        f"evenly than chance (variance over mean {dispersion:.3f}); {_kappa_words(kappa)}",
+        meaning="a counter of blocks of rows: it reveals the position of a row in the table",
         advice="remove the column",
         numbers={"dispersion": dispersion, "label_kappa": kappa},
     )
 
 
 def _label_runs(column: Column, table: AuditTable) -> Finding | None:
-    """Labels that come and go in long runs along a column that is finer than its rows: a time."""
+    """Find labels in long runs along a column that is finer than its rows: a time."""
     if column.texts or column.distinct < FINE_SHARE * len(column.values):
         return None
     order = np.argsort(column.values, kind="stable")
@@ -220,7 +220,7 @@ def _label_runs(column: Column, table: AuditTable) -> Finding | None:
                 f"{len(long)} runs of {LEAST_CLASS} rows or more of one {label.name!r}; there are "
                 f"{classes} of these",
                 meaning="a time or a place in the capture: attacks come one after the other along "
-                "it, and a measure of traffic would not rise and fall with them",
+                "it, and a measurement of traffic would not rise and fall with them",
                 advice="remove it; split by it instead of at random",
                 numbers={"runs": len(long), "share": float(long.sum() / len(codes))},
             )
@@ -237,7 +237,7 @@ def _ordered(column: Column, table: AuditTable) -> Finding | None:
         columns=(column.name,),
         evidence=f"{column.distinct:,} values, and none goes back from one row to the next; "
         f"{_kappa_words(kappa)}",
-        meaning="a time or another column that the table is sorted by: it tells where a row was",
+        meaning="a time or another column that the table is sorted by: it reveals a row's position",
         advice="remove it if it is a time; split by it instead of at random",
         numbers={"distinct": column.distinct, "label_kappa": kappa},
     )
@@ -251,7 +251,7 @@ def _is_monotone(values: NDArray[np.float64]) -> bool:
 
 
 def _kappa(column: Column, table: AuditTable) -> float:
-    """The worst over the label columns."""
+    """Return the largest kappa of the label columns."""
     values = np.nan_to_num(column.values, nan=-1.0)
     return max(neighbour_kappa(values, label.codes[table.sample]) for label in table.labels)
 
@@ -261,11 +261,11 @@ def _kappa_words(kappa: float) -> str:
 
 
 def _severity(kappa: float) -> Severity:
-    return "leak" if kappa >= TELLING_KAPPA else "warning"
+    return "leak" if kappa >= LEAK_KAPPA else "warning"
 
 
 def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Finding | None:
-    """A column that is (nearly) constant in each class of ``kind``, but not over all of them."""
+    """Find a column that is (nearly) constant in each class of ``kind``, but not over all."""
     counts = _crossed(column, kind.codes[table.sample])
     counts = counts[counts.sum(axis=1) >= LEAST_CLASS]
     rows = counts.sum()
@@ -277,7 +277,7 @@ def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Findin
         return None
     return Finding(
         check="capture-constant",
-        severity="leak" if len(table) >= LEAST_TELLING else "warning",
+        severity="leak" if len(table) >= LEAST_LEAK_ROWS else "warning",
         columns=(column.name,),
         evidence=f"{100 * within:.2f} % of rows are at the commonest value of their {kind.name!r}, "
         f"{100 * over:.1f} % at the commonest of all; {len(counts)} classes, {len(constants)} "
@@ -289,7 +289,7 @@ def _constant_within(column: Column, kind: Classes, table: AuditTable) -> Findin
 
 
 def _crossed(column: Column, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Rows (classes, values) by class and value; columns of very many values are left empty."""
+    """Return rows (classes, values) by class and value; empty for columns of too many values."""
     _, value = np.unique(column.values, return_inverse=True)
     classes, values = int(codes.max()) + 1, int(value.max()) + 1
     if values > len(codes) / 5 or classes * values > MOST_CROSSED:
@@ -305,7 +305,7 @@ def _constants(column: Column, positions: NDArray[np.int64]) -> str:
 
 
 def _scaled(constant: Column, table: AuditTable) -> Iterator[Finding]:
-    """Columns that are another one times ``constant``, and shares with ``constant`` below."""
+    """Find columns that are another one times ``constant``, or shares with ``constant`` below."""
     rows = slice(None, None, -(-len(constant.values) // SCALE_ROWS))
     scale = constant.values[rows]
     numeric = {c.name: c.values[rows] for c in table.columns if not c.texts and c.distinct > 2}
@@ -353,7 +353,7 @@ def _are_shares(values: NDArray[np.float64], scale: NDArray[np.float64]) -> bool
 
 
 def _are_whole(values: NDArray[np.float64]) -> float:
-    """Share of the values that are whole numbers."""
+    """Return the share of the values that are whole numbers."""
     return _share_of(np.abs(values - np.round(values)) < 1e-3)
 
 
@@ -362,7 +362,7 @@ def _share_of(mask: NDArray[np.bool_]) -> float:
 
 
 def _code(column: Column, label: Classes, table: AuditTable) -> Finding | None:
-    """Values with one label each, in more runs than there are labels: names, not magnitudes."""
+    """Find values with one label each, in more runs than labels: names, not magnitudes."""
     counts = _crossed(column, label.codes[table.sample])
     counts = counts[counts.sum(axis=1) > 0]
     if len(counts) < 2 or (counts.sum(axis=0) != counts.max(axis=0)).any():
@@ -374,10 +374,10 @@ def _code(column: Column, label: Classes, table: AuditTable) -> Finding | None:
         return None
     return Finding(
         check="label-code",
-        severity="leak" if len(table) >= LEAST_TELLING else "warning",
+        severity="leak" if len(table) >= LEAST_LEAK_ROWS else "warning",
         columns=(column.name,),
         evidence=f"each of its {column.distinct} values occurs with one {label.name!r} only",
-        meaning="a finer or another spelling of the label",
-        advice=f"remove it, or name it with --label beside {label.name}",
+        meaning="a finer label, or the label in another spelling",
+        advice=f"remove it, or name it with --label in addition to {label.name}",
         numbers={"values": column.distinct},
     )

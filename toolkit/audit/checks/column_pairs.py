@@ -1,8 +1,9 @@
-"""Pairs of columns that give the label away together, where neither does alone.
+"""Find pairs of columns that reveal the label together, where neither does alone.
 
-A ratio or product that is constant in every class but differs between them (as ``Tot sum`` over
-``AVG`` is CICIoT2023's ``Number``, also where that column was removed), and two codes that say
-nothing apart and all together, such as a random number and its exclusive or with the label.
+These are a ratio or product that is constant in every class but differs between them (as ``Tot
+sum`` over ``AVG`` is CICIoT2023's ``Number``, also where that column was removed), and two codes
+that are uninformative apart and determine the label together, such as a random number and its
+exclusive or with the label.
 """
 
 from __future__ import annotations
@@ -17,31 +18,33 @@ from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.checks.column_leaks import (
     CONSTANT_SHARE,
     LEAST_CLASS,
-    LEAST_TELLING,
+    LEAST_LEAK_ROWS,
     VARIED_SHARE,
 )
 
 PAIR_ROWS = 3_000
-MOST_COLUMNS = 120  # numbers of the most values; all pairs of them are looked at
-USED_SHARE = 0.95  # of rows, in which neither of a pair is 0 or missing
-CLOSE = 1e-4  # of logarithms: constants equal to four digits
-MOST_CODES, ROWS_PER_CELL = 50, 20  # values of a code; rows for each pair of them
-SILENT = 0.1  # of what there is to know of the label, that a code alone may tell
+MOST_COLUMNS = 120  # columns of the most values, all pairs of which are examined
+USED_SHARE = 0.95  # share of rows in which neither of a pair is 0 or missing
+CLOSE = 1e-4  # difference of logarithms: constants equal to four digits
+MOST_CODES, ROWS_PER_CELL = 50, 20  # most values of a code; least rows per pair of values
+UNINFORMATIVE = 0.1  # share of the label that a code alone may explain
 
 Floats = NDArray[np.float64]
 Found = tuple[str, str, str, float]  # two columns, how they are joined, share of rows at constants
 
 
 def joint_labels(table: AuditTable, seed: int) -> Iterator[Finding]:
-    """Pairs of columns that tell a label column, or the capture, together only."""
+    """Find pairs of columns that determine a label column, or the capture, only together."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(table.sample))[:PAIR_ROWS])
     kinds = (*table.labels, *([table.captures] if table.captures else []))
-    told: set[str] = set()
+    reported: set[str] = set()
     for kind in kinds:
         codes = kind.codes[table.sample[rows]]
-        ratios = [found for found in _ratios(table.columns, rows, codes) if found[0] not in told]
+        ratios = [
+            found for found in _ratios(table.columns, rows, codes) if found[0] not in reported
+        ]
         if ratios:
-            told |= {name for first, second, *_ in ratios for name in (first, second)}
+            reported |= {name for first, second, *_ in ratios for name in (first, second)}
             yield _constant_ratio(ratios, kind, table)
     for label in table.labels:
         yield from _codes(table, label)
@@ -50,7 +53,7 @@ def joint_labels(table: AuditTable, seed: int) -> Iterator[Finding]:
 def _ratios(
     columns: tuple[Column, ...], rows: NDArray[np.int64], codes: NDArray[np.int32]
 ) -> list[Found]:
-    """Pairs whose ratio or product is a constant of the class, without a constant of its own."""
+    """Return pairs whose ratio or product is a constant of the class, not of all rows."""
     numbers = [c for c in columns if not c.texts and c.distinct >= LEAST_CLASS]
     numbers = sorted(numbers, key=lambda c: -c.distinct)[:MOST_COLUMNS]
     if not numbers:
@@ -74,7 +77,7 @@ def _ratios(
 def _constant_in_classes(
     joined: Floats, both: NDArray[np.bool_], members: list[NDArray[np.int64]]
 ) -> Iterator[tuple[int, float]]:
-    """Columns of (m, k) that are at one value in each class and at another in another."""
+    """Yield columns of (m, k) that have one value in each class, not the same in all."""
     if len(members) < 2:
         return
     centres = np.stack([np.median(joined[rows], axis=0) for rows in members])  # (classes, k)
@@ -108,20 +111,20 @@ def _constant_ratio(found: list[Found], kind: Classes, table: AuditTable) -> Fin
 
 
 def _codes(table: AuditTable, label: Classes) -> Iterator[Finding]:
-    """Codes that tell nothing apart and everything together."""
+    """Find codes that are uninformative apart and determine the label together."""
     labels = label.codes[table.sample]
     base = float(np.bincount(labels).max() / len(labels))
     if base > VARIED_SHARE:
         return
-    silent: list[tuple[Column, NDArray[np.int64]]] = []
+    uninformative: list[tuple[Column, NDArray[np.int64]]] = []
     for column in table.columns:
         if not 2 <= column.distinct <= MOST_CODES:
             continue
         codes = np.unique(column.values, return_inverse=True)[1].astype(np.int64)
-        if _purity(codes, labels) - base <= SILENT * (1 - base):
-            silent.append((column, codes))
-    for place, (first, ours) in enumerate(silent):
-        for second, theirs in silent[place + 1 :]:
+        if _purity(codes, labels) - base <= UNINFORMATIVE * (1 - base):
+            uninformative.append((column, codes))
+    for place, (first, ours) in enumerate(uninformative):
+        for second, theirs in uninformative[place + 1 :]:
             cells = (first.distinct + 1) * (second.distinct + 1)
             if len(labels) < ROWS_PER_CELL * cells:
                 continue
@@ -131,7 +134,7 @@ def _codes(table: AuditTable, label: Classes) -> Iterator[Finding]:
 
 
 def _purity(codes: NDArray[np.int64], labels: NDArray[np.int32]) -> float:
-    """Share of rows with the commonest label of their code."""
+    """Return the share of rows with the commonest label of their code."""
     size = int(labels.max()) + 1
     counts = np.bincount(codes * size + labels, minlength=(int(codes.max()) + 1) * size)
     return float(counts.reshape(-1, size).max(axis=1).sum() / len(labels))
@@ -145,7 +148,7 @@ def _joint_code(
         severity=_severity(table),
         columns=(first, second),
         evidence=f"each pair of their values occurs with one {label.name!r} ({100 * purity:.2f} % "
-        "of rows), and neither alone says anything of it",
+        "of rows), and neither alone predicts it",
         meaning="the label was split over two columns",
         advice="remove one of them, and find out how they were made",
         numbers={"purity": purity},
@@ -153,4 +156,4 @@ def _joint_code(
 
 
 def _severity(table: AuditTable) -> Severity:
-    return "leak" if len(table) >= LEAST_TELLING else "warning"
+    return "leak" if len(table) >= LEAST_LEAK_ROWS else "warning"

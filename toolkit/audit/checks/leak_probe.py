@@ -1,8 +1,8 @@
-"""A linear probe: can the label be computed from the features, to the last digits?
+"""Probe linearly: can the label be computed from the features, to the last digits?
 
-A classifier that is often right proves nothing. A label that least squares rebuilds on rows it did
-not see, with no error beyond rounding, was mixed into the features: as the published IoTID20 arrays
-show, whose PCA had the label among its inputs.
+A classifier that is often right proves nothing. A label that least squares reconstructs on unseen
+rows, with no error beyond rounding, was mixed into the features: as in the published IoTID20
+arrays, whose PCA had the label among its inputs.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 
 from idskit.audit.audit_finding import Finding, listed
 from idskit.audit.audited_table import AuditTable, Classes, Column
-from idskit.audit.checks.column_leaks import LEAST_TELLING
+from idskit.audit.checks.column_leaks import LEAST_LEAK_ROWS
 
 PROBE_ROWS = 20_000
-# 1 - R^2 on unseen rows. Honest classes would have to lie 600 standard deviations apart for the
+# 1 - R^2 on unseen rows. Genuine classes would have to be 600 standard deviations apart for the
 # first, 60 for the second (two equal classes of one normal feature: 1 - R^2 = 1 / (1 + d^2 / 4)).
 EXACT, NEARLY = 1e-5, 1e-3
 MOST_CLASSES, LEAST_CLASS = 200, 20
-RANK_TOLERANCE = 1e-9  # of the largest variance: indicators of all classes sum to 1
+RANK_TOLERANCE = 1e-9  # share of the largest variance: indicators of all classes sum to 1
 ROWS_PER_COLUMN = 3
-CENTRAL_ROWS, CENTRAL_SPREAD = 0.95, 0.1  # of all rows, of the spread of all rows
-NAMED_WEIGHT = 0.01  # of the largest: columns that are named
+CENTRAL_ROWS, CENTRAL_SPREAD = 0.95, 0.1  # share of all rows; share of their spread
+NAMED_WEIGHT = 0.01  # share of the largest weight, from which columns are named
 
 Floats = NDArray[np.float64]
 
 
 def linear_labels(table: AuditTable, seed: int) -> Iterator[Finding]:
-    """Label columns that least squares rebuilds from the columns of numbers."""
+    """Find label columns that least squares reconstructs from the columns of numbers."""
     rows = np.random.default_rng(seed).permutation(len(table.sample))[:PROBE_ROWS]
     design, names = _design(table.columns, rows)
     half = len(rows) // 2
@@ -44,11 +44,11 @@ def linear_labels(table: AuditTable, seed: int) -> Iterator[Finding]:
         if found is not None:
             missed, numbering = found
             columns = _carriers((weights @ numbering)[:-1], names)
-            yield _finding(label, missed, columns, few=len(table) < LEAST_TELLING)
+            yield _finding(label, missed, columns, few=len(table) < LEAST_LEAK_ROWS)
 
 
 def _best(targets: Floats, fitted: Floats, residuals: Floats) -> tuple[float, Floats] | None:
-    """The numbering of the classes that is rebuilt best on the rows fitted last, and 1 - R²."""
+    """Return 1 - R² and the class numbering that is reconstructed best on unseen rows."""
     unseen = targets[-len(fitted) :]
     found = [
         (_unexplained(unseen @ numbering, fitted @ numbering), numbering)
@@ -59,7 +59,7 @@ def _best(targets: Floats, fitted: Floats, residuals: Floats) -> tuple[float, Fl
 
 
 def _design(columns: tuple[Column, ...], rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:
-    """Standardised features (n, p + 1), the last one 1, and the column that each comes from."""
+    """Return standardised features (n, p + 1), the last one 1, and the column of each."""
     numbers = [column for column in columns if not column.texts]
     made = [(column.name, part) for column in numbers for part in _parts(column, rows)]
     parts = [*(part for _, part in made), np.ones(len(rows))]
@@ -67,7 +67,7 @@ def _design(columns: tuple[Column, ...], rows: NDArray[np.int64]) -> tuple[Float
 
 
 def _parts(column: Column, rows: NDArray[np.int64]) -> Iterator[Floats]:
-    """The number, and where it is missing."""
+    """Yield the standardised number, and an indicator of where it is missing."""
     values = column.values[rows]
     usable = np.isfinite(values)
     middle = values[usable].mean() if usable.any() else 0.0
@@ -78,7 +78,7 @@ def _parts(column: Column, rows: NDArray[np.int64]) -> Iterator[Floats]:
 
 
 def _targets(label: Classes, rows: NDArray[np.int64]) -> Floats:
-    """Each of the commonest classes as 0 and 1, and the label as a number: (n, targets)."""
+    """Return the commonest classes as 0 and 1, and the label as a number: (n, targets)."""
     codes = label.codes[rows]
     counts = np.bincount(codes, minlength=len(label.names))
     common = [c for c in np.argsort(-counts)[:MOST_CLASSES] if counts[c] >= LEAST_CLASS]
@@ -87,7 +87,7 @@ def _targets(label: Classes, rows: NDArray[np.int64]) -> Floats:
 
 
 def _numbers(names: tuple[str, ...]) -> Floats:
-    """Labels that are numbers as such; others in alphabetical order, as label encoders do."""
+    """Return labels that are numbers as such; others by alphabetical order, as encoders do."""
     try:
         return np.array(names, dtype=np.float64)
     except ValueError:
@@ -95,10 +95,10 @@ def _numbers(names: tuple[str, ...]) -> Floats:
 
 
 def _numberings(targets: Floats, residuals: Floats) -> Iterator[Floats]:
-    """Weights (targets,) of sums of the targets that are rebuilt best: the label may have any code.
+    """Yield weights (targets,) of the sums of targets that are reconstructed best.
 
-    The label as it is, and the canonical directions (H. Hotelling, 1936) that leave little and are
-    more than a rare class.
+    They are the label as it is, and the canonical directions (H. Hotelling, 1936) that leave little
+    variance and are more than a rare class.
     """
     yield np.eye(targets.shape[1])[-1]  # the label as it is
     spread, axes = np.linalg.eigh(_covariance(targets))
@@ -112,9 +112,9 @@ def _numberings(targets: Floats, residuals: Floats) -> Iterator[Floats]:
 
 
 def _is_broad(number: Floats) -> bool:
-    """Whether a numbering tells most rows apart, and not one rare class from all others.
+    """Return whether a numbering separates most rows, and not one rare class from all others.
 
-    A rare attack that one flag gives away is no leak: fragments that overlap are a teardrop.
+    A rare attack that one flag reveals is no leak: fragments that overlap are a teardrop.
     """
     distance = np.abs(number - np.median(number))
     central = number[distance <= np.quantile(distance, CENTRAL_ROWS)]
@@ -122,13 +122,13 @@ def _is_broad(number: Floats) -> bool:
 
 
 def _covariance(values: Floats) -> Floats:
-    """Covariance (k, k) of the columns of (n, k)."""
+    """Return the covariance (k, k) of the columns of (n, k)."""
     centred = values - values.mean(axis=0)
     return np.asarray(centred.T @ centred / len(values), np.float64)
 
 
 def _unexplained(target: Floats, fitted: Floats) -> float:
-    """1 - R²; 1 for a target that does not vary."""
+    """Return 1 - R²; 1 for a target that does not vary."""
     spread = float(target.var())
     return float(((target - fitted) ** 2).mean()) / spread if spread > 0 else 1.0
 
@@ -139,20 +139,20 @@ def _finding(label: Classes, missed: float, columns: tuple[str, ...], *, few: bo
         check="linear-label",
         severity="leak" if exact and not few else "warning",
         columns=columns,
-        evidence=f"least squares rebuilds {label.name!r}, with a number for each class, on unseen "
-        f"rows: 1 - R² = {missed:.1e}",
+        evidence=f"least squares reconstructs {label.name!r}, with a number for each class, on "
+        f"unseen rows: 1 - R² = {missed:.1e}",
         meaning="the label was mixed into these features, or one of them is the label"
         if exact
         else "the label is almost a linear function of these features",
         advice="compute the features again without the label among their inputs"
         if exact
-        else "find out how they were made before any result is believed",
+        else "find out how they were made before believing any result",
         numbers={"unexplained": missed},
     )
 
 
 def _carriers(weights: Floats, names: list[str]) -> tuple[str, ...]:
-    """Columns that the sum uses, the heaviest first."""
+    """Return the columns that the sum uses, the heaviest first."""
     heavy = np.argsort(-np.abs(weights))
     used = [names[i] for i in heavy if abs(weights[i]) >= NAMED_WEIGHT * abs(weights[heavy[0]])]
     return tuple(dict.fromkeys(used))

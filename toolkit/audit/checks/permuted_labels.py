@@ -1,8 +1,8 @@
-"""The permuted-label run: with labels drawn at random, a probe must be at chance on test rows.
+"""Train on permuted labels: with labels drawn at random, a probe must be at chance on test rows.
 
-Labels are permuted over records and not over rows: rows that are one record keep one label between
-them. A probe that recalls training records then scores above chance exactly as far as they are in
-the test rows again. Every record is judged once, so the interval is the exact one of the rank test.
+Labels are permuted over records and not over rows: equal rows keep one label between them. A probe
+that recalls training records then scores above chance exactly as far as they occur in the test rows
+again. Every record is judged once, so the interval is the exact one of the rank test.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from idskit.errors import DataError
 from idskit.metrics import area_under, roc_curve
 
 MOST_TRAIN, MOST_TEST = 20_000, 10_000  # records
-RANDOM_TEST = 0.3  # of the rows, where no test table is given
+RANDOM_TEST = 0.3  # share of the rows, if no test table is given
 REPEATS = 3
 SIGMAS = 4.0  # half the chance interval: one false alarm in 16,000
-# A share c of the test records recalled, the others at chance, gives 1 - (1 - c)^2 / 2.
+# If a share c of the test records is recalled and the rest at chance, AUC is 1 - (1 - c)^2 / 2.
 LEAKING_AUC = 0.55  # c = 0.05, as LEAKING_SHARE of repeated rows
 TREES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class PermutedRun:
-    """AUC of a probe on permuted labels, and what chance would give."""
+    """AUC of a probe on permuted labels, and the interval of chance."""
 
     auc: float  # mean of the repeats
     chance_low: float
@@ -42,11 +42,11 @@ class PermutedRun:
 
     @property
     def at_chance(self) -> bool:
-        """Whether the AUC lies in the interval of chance or below."""
+        """Return whether the AUC lies in the interval of chance or below."""
         return self.auc <= self.chance_high
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object with the names of the fields."""
+        """Return a JSON object with the names of the fields."""
         return asdict(self) | {"at_chance": self.at_chance}
 
 
@@ -59,7 +59,7 @@ class _Side:
     attack: NDArray[np.bool_]  # (r,) whether its label is another than the commonest
 
     def most(self, count: int) -> _Side:
-        """The ``count`` records of the lowest hashes: the same on both sides of the split."""
+        """Return the ``count`` records of lowest hashes: the same ones on both sides."""
         return _Side(
             records=self.records[:count],
             features=self.features[:count],
@@ -94,7 +94,7 @@ def permuted_run(train: AuditTable, test: AuditTable | None, seed: int) -> Permu
 
 
 def not_at_chance(run: PermutedRun) -> Finding:
-    """The finding of a run that is above chance."""
+    """Return the finding of a run that is above chance."""
     given = run.split == "given"
     return Finding(
         check="permuted-labels",
@@ -140,7 +140,7 @@ def _commonest(table: AuditTable) -> str:
 
 
 def _side(table: AuditTable, commonest: str, chosen: NDArray[np.bool_] | None = None) -> _Side:
-    """Distinct records among the sampled rows."""
+    """Return the distinct records among the sampled rows."""
     rows = np.arange(len(table.sample)) if chosen is None else np.flatnonzero(chosen)
     records, first = np.unique(table.rounded[table.sample[rows]], return_index=True)
     rows = rows[first]
@@ -152,7 +152,7 @@ def _side(table: AuditTable, commonest: str, chosen: NDArray[np.bool_] | None = 
 
 
 def _narrow(column: Column) -> NDArray[np.float32]:
-    """Finite float32; a text as a number that is the same in every table."""
+    """Return finite float32; a text is a number that is the same in every table."""
     values = column.values
     if column.texts:
         numbers = np.array([crc32(text.encode()) % 2**24 for text in column.texts], np.float64)
@@ -173,6 +173,6 @@ def _permuted_auc(known: _Side, judged: _Side, rng: np.random.Generator) -> floa
 
 
 def _deviation(rows: int, positives: float) -> float:
-    """Standard deviation of the AUC of scores that know nothing (H. Mann, D. Whitney, 1947)."""
+    """Return the standard deviation of the AUC of random scores (H. Mann, D. Whitney, 1947)."""
     attack, rest = max(rows * positives, 1.0), max(rows * (1 - positives), 1.0)
     return float(np.sqrt((rows + 1) / (12 * attack * rest)))

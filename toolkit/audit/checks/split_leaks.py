@@ -1,4 +1,4 @@
-"""Checks of rows: repeats, the same record on both sides, conflicting and absent labels."""
+"""Check rows: repeats, records on both sides of a split, conflicting and absent labels."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.audit.audited_table import DIGITS, AuditTable, Column
 
-# Numbers are the same within so much of themselves and of the median of their column.
+# Numbers are equal within this share of themselves plus of the median of their column.
 NOISE = 2e-4
 NEAR_ROWS = 20_000
-MOST_CANDIDATES = 200  # rows of a similar pivot that are compared with each row
-LEAST_FINE, FINE_SHARE = 2, 0.5  # columns of so many values a row, for chance not to match rows
+MOST_CANDIDATES = 200  # most rows of a similar pivot that a row is compared with
+LEAST_FINE, FINE_SHARE = 2, 0.5  # columns, and values per row, so that rows do not match by chance
 Floats = NDArray[np.float64]
-# Of the test rows that are also training rows: so many points of accuracy may be memory.
+# Share of test rows that are also training rows: so much of the accuracy may be memory.
 LEAKING_SHARE, TRIFLING_SHARE = 0.05, 0.001
-TELLING_SHARE = 0.01  # of repeated or conflicting rows
+WARNING_SHARE = 0.01  # share of repeated or conflicting rows
 
 
 def across_split(train: AuditTable, test: AuditTable, seed: int) -> Iterator[Finding]:
-    """Test rows of which the record also occurs in training."""
+    """Find test rows whose record also occurs in training."""
     exact = float(np.isin(test.exact, train.exact).mean())
     rounded = float(np.isin(test.rounded, train.rounded).mean())
     near = near_repeats(test, train, seed)
     if not max(exact, rounded, near):
         return
-    worst = max(exact, rounded, near if near >= TELLING_SHARE else 0.0)  # less may be chance
+    worst = max(exact, rounded, near if near >= WARNING_SHARE else 0.0)  # less may be chance
     apart = _captures_apart(train, test)
     yield Finding(
         check="duplicates-across-split",
@@ -47,13 +47,13 @@ def across_split(train: AuditTable, test: AuditTable, seed: int) -> Iterator[Fin
 
 
 def repeats(train: AuditTable, test: AuditTable | None, seed: int) -> Iterator[Finding]:
-    """Rows that repeat another row of the same table."""
+    """Find rows that repeat another row of the same table."""
     exact = 1 - len(np.unique(train.exact)) / len(train)
     rounded = 1 - len(np.unique(train.rounded)) / len(train)
-    near = near_repeats(train, None, seed) / 2  # of two that are near each other one repeats
+    near = near_repeats(train, None, seed) / 2  # of two rows near each other, one is a repeat
     if not max(exact, rounded, near):
         return
-    grave = test is None and max(exact, rounded, near) >= TELLING_SHARE
+    grave = test is None and max(exact, rounded, near) >= WARNING_SHARE
     yield Finding(
         check="repeated-rows",
         severity="warning" if grave else "note",
@@ -69,7 +69,7 @@ def repeats(train: AuditTable, test: AuditTable | None, seed: int) -> Iterator[F
 
 
 def label_conflicts(table: AuditTable) -> Iterator[Finding]:
-    """Records that occur with several labels."""
+    """Find records that occur with several labels."""
     for label in table.labels:
         rows = _conflicting(table.exact, label.codes)
         if not rows.any():
@@ -77,7 +77,7 @@ def label_conflicts(table: AuditTable) -> Iterator[Finding]:
         share = float(rows.mean())
         yield Finding(
             check="label-conflict",
-            severity="warning" if share >= TELLING_SHARE else "note",
+            severity="warning" if share >= WARNING_SHARE else "note",
             columns=(label.name,),
             evidence=f"{rows.sum():,} rows ({100 * share:.2f} %) of {table.name} have the features "
             f"of another row with another {label.name!r}",
@@ -88,7 +88,7 @@ def label_conflicts(table: AuditTable) -> Iterator[Finding]:
 
 
 def absent_classes(train: AuditTable, test: AuditTable) -> Iterator[Finding]:
-    """Labels that only test rows have."""
+    """Find labels that only test rows have."""
     known = {label.name: label for label in train.labels}
     for label in test.labels:
         new = sorted(set(label.names) - set(known[label.name].names))
@@ -108,7 +108,7 @@ def absent_classes(train: AuditTable, test: AuditTable) -> Iterator[Finding]:
 
 
 def _captures_apart(train: AuditTable, test: AuditTable) -> bool:
-    """Whether rows have captures and none of them is on both sides."""
+    """Return whether rows have captures and none of them is on both sides."""
     if train.captures is None or test.captures is None:
         return False
     return not set(train.captures.names) & set(test.captures.names)
@@ -121,7 +121,7 @@ def _split_severity(share: float) -> Severity:
 
 
 def _conflicting(records: NDArray[np.uint64], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which rows share their record with a row of another label."""
+    """Return which rows share their record with a row of another label."""
     _, record = np.unique(records, return_inverse=True)
     size = int(labels.max()) + 1
     pairs = np.unique(record * size + labels)
@@ -142,11 +142,11 @@ def _without(table: AuditTable) -> str:
     return f", compared without {listed(table.unhashed, 4)}" if table.unhashed else ""
 
 
-# Rows that repeat another but for noise in their last digits, which no hash finds.
+# Rows that repeat another up to noise in their last digits, which no hash finds.
 
 
 def near_repeats(table: AuditTable, others: AuditTable | None, seed: int) -> float:
-    """Share of the rows of ``table`` that are near a row of ``others``, or another of its own.
+    """Return the share of rows of ``table`` near a row of ``others`` or another of its own.
 
     Judged by up to ``NEAR_ROWS`` rows of each and the columns of numbers; 0 where too few columns
     are fine enough to tell rows apart.
@@ -191,7 +191,7 @@ def _matrix(columns: list[Column], rows: NDArray[np.int64]) -> Floats:
 
 
 def _scale(column: Column) -> float:
-    """Median of what is not 0: 0 and a trace of noise are the same beside it."""
+    """Return the median of the values that are not 0, compared with which noise is noise."""
     used = np.abs(column.values[np.isfinite(column.values) & (column.values != 0)])
     return float(np.median(used)) if len(used) else 0.0
 
@@ -199,7 +199,7 @@ def _scale(column: Column) -> float:
 def _near(
     rows: Floats, base: Floats, pivot: int, scale: Floats, *, itself: bool
 ) -> NDArray[np.bool_]:
-    """Which rows (n, columns) have a row of ``base`` near them, but themselves."""
+    """Return which rows (n, columns) have a row of ``base`` near them, other than themselves."""
     order = np.argsort(base[:, pivot], kind="stable")
     places = base[order, pivot]
     middle = rows[:, pivot]

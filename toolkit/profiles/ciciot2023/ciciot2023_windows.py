@@ -2,7 +2,7 @@
 
 E. C. P. Neto et al., "CICIoT2023: A Real-Time Dataset and Benchmark for Large-Scale Attacks in IoT
 Environment", Sensors 23(13):5941, 2023. A row is a window of packets, 10 or 100 of whatever flows
-they belong to, and not a flow. Every column is defined in the README.md of the flow engine.
+they belong to, and not a flow. Every column is defined in the README.md of ``idskit/profiles``.
 
 * ``ciciot2023``, ``ciciot2023-100``: the first version, 46 columns, which are means over the window
   of what the scripts computed for each packet, mistakes included: ``ack_count`` counts FIN.

@@ -372,13 +372,12 @@ def _count(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     """Add a packet to its flow, or the segments that it stands for."""
     if has_statistics(gateway):
         note_fragments(gateway.fragments, slot, gateway.table.flows[slot], packet)
-    size = 0
     if packet["protocol"] == TCP:
         connection, flow = gateway.connections[slot], gateway.table.flows[slot]
         if goes_on(connection, flow, packet, swapped):
             flow["tcp"] = OPEN
         note_segment(connection, flow, packet, swapped)
-        size = segment_bytes(connection, packet)
+    size = segment_bytes(gateway.connections[slot], packet)
     segment = packet
     if size:
         segment = gateway.syns[SYNS]

@@ -3,7 +3,7 @@
 Columns 1 to 9 and 23 to 41 under the names, units and categories of NSL-KDD, so that a model
 trained on those columns of its tables runs on packets. Columns 10 to 22 need payloads. Definitions
 are those of the public extractor AI-IDS/kdd99_feature_extractor as its documentation means them;
-every column, state and time-out is described in the README.md of ``idskit/flows``.
+every column, state and time-out is described in the README.md of ``idskit/profiles``.
 
 * ``kdd99``: a conversation counts itself, as in the data sets, among the last 255 (their maximum).
 * ``kdd99-100``: the same among the last 100.
