@@ -1,7 +1,7 @@
 """Payload columns of whole captures against the reference, flow by flow and column by column.
 
-The packets are the engine's own; what lies in them, which flow they are of, what it means and how it
-adds up are computed anew.
+The packets are the engine's own; what lies in them, which flow they are of, what it means and how
+it adds up are computed anew.
 """
 
 from __future__ import annotations
