@@ -356,6 +356,21 @@ def test_all_of_them_together_take_little_memory_and_time(said):
     assert said[2] < CPU_SECONDS
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_texts_that_are_no_utf8_are_refused(tmp_path: Path, form: str):
+    path = tmp_path / f"t.{form}"
+    texts = pa.array(["honest", "texts"])
+    arrow_file(path, texts) if form == "arrow" else parquet.write_table(
+        pa.table({"c0": texts}), path, compression="none", write_statistics=False
+    )
+    path.write_bytes(path.read_bytes().replace(b"honest", b"h\xffnest"))
+    with (
+        pytest.raises(DataError, match=r"cannot be read as .*UTF8.*; fetch or write it again"),
+        open_stored(path) as table,
+    ):
+        list(table.columns([0], 10))
+
+
 def test_columns_of_the_same_name_are_told_apart(tmp_path: Path):
     made = pa.table([pa.array([1]), pa.array(["x"]), pa.array([3])], names=["a", "b", "a"])
     parquet.write_table(made, tmp_path / "t.parquet")

@@ -56,8 +56,9 @@ class StoredTable:
         most = max(MOST_CELLS // len(places), 1)
         rows, read = min(rows, most), min(max(rows, LEAST_READ), most)
         for batch in self._of_parquet(places, read) if self.is_parquet else self._of_arrow(places):
-            for start in range(0, len(batch[0]), rows):
-                cut = (column.slice(start, rows) for column in batch)
+            checked = [_checked(self.path, column) for column in batch]
+            for start in range(0, len(checked[0]), rows):
+                cut = (column.slice(start, rows) for column in checked)
                 yield {p: _plain(c) for p, c in zip(places, cut, strict=True)}
 
     def _of_parquet(self, places: Collection[int], rows: int) -> Iterator[list[Any]]:
@@ -71,7 +72,7 @@ class StoredTable:
     def _of_arrow(self, places: Collection[int]) -> Iterator[list[Any]]:
         for index in range(self.file.num_record_batches):
             batch = self.file.get_batch(index)
-            yield [_checked(self.path, batch.column(place)) for place in places]
+            yield [batch.column(place) for place in places]
 
 
 def is_stored(path: Path) -> bool:
@@ -105,7 +106,7 @@ def open_stored(path: Path) -> Iterator[StoredTable]:
                 yield table
         except MemoryError:
             raise
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise DataError(
                 f"table {path} cannot be read as {_NAMES[kind]}: {reason}; fetch or write it again"
@@ -155,7 +156,7 @@ def _require_flat(path: Path, column: Any) -> None:
 
 
 def _checked(path: Path, column: Any) -> Any:
-    """Return a column whose offsets and codes, which may point anywhere, are found right."""
+    """Return a column whose offsets and codes, which may point anywhere, and texts are right."""
     from pyarrow import types
 
     column.validate()
