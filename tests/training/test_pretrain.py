@@ -15,11 +15,11 @@ from idskit.data.published import nsl_kdd
 from idskit.errors import RunError
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run
+from idskit.report.progress import ProgressBar
 from idskit.training.fit import _Loop, build_network, fit, probabilities_of
 from idskit.training.pretrain import pretrain
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import train
-from idskit.training.views.epoch_progress import EpochBar
 
 SETTINGS = TrainingSettings(
     width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none", pretrain=6
@@ -35,7 +35,9 @@ def last_loss(
     network: Network, signals: torch.Tensor, settings: ResolvedSettings, patch: pytest.MonkeyPatch
 ) -> float:
     losses: list[float] = []
-    patch.setattr(EpochBar, "show", lambda _, done, loss: losses.append(float(loss)))
+    patch.setattr(
+        ProgressBar, "show", lambda _, done, note: losses.append(float(note.removeprefix("loss ")))
+    )
     pretrain(network, signals, settings)
     assert len(losses) == settings.pretrain
     return losses[-1]

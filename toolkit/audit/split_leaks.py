@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.audit.audited_table import DIGITS, AuditTable
 from idskit.audit.near_duplicates import NOISE, near_repeats
+from idskit.report.finding import Finding, Severity, listed
 
 # Of the test rows that are also training rows: so many points of accuracy may be memory.
 LEAKING_SHARE, TRIFLING_SHARE = 0.05, 0.001
