@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from idskit.bench.backends import Accuracy, Execution, ModelFacts
-from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
+from idskit.bench.subject import Accuracy, Execution, ModelFacts
 from idskit.errors import IdskitError
 from idskit.files.output import write_whole
 
 SCHEMA_VERSION = 2
+_RETIRED = {"gpu_steps"}  # fields that earlier versions wrote; ignored
 _SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views
 
 
@@ -146,7 +146,6 @@ class Result:
     server: Server | None = None
     sustained: Sustained | None = None
     paced: Paced | None = None
-    gpu_steps: Steps | None = None  # of one call, on a GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +259,7 @@ def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ())
     """Arguments of the dataclass ``kind`` out of a JSON object that has exactly its fields."""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name not in skip]
-    odd = set(names) ^ set(document)
+    odd = set(names) ^ (set(document) - _RETIRED)
     if odd:
         raise ValueError(f"{kind.__name__}: {', '.join(sorted(odd))} missing or unknown")
     return {name: _value(hints[name], document[name], name) for name in names}

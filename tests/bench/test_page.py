@@ -7,21 +7,20 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.bench.made_up import make_report, make_result, rounds
+from tests.bench.sample_results import make_report, make_result, rounds
 from tests.bench.test_report import SERVER, SUSTAINED
 
 from idskit.bench.views.bench_page import page, save_page
-from idskit.bench.views.svg import (
+from idskit.errors import IdskitError
+from idskit.report.svg import (
     COLORS,
-    Bar,
+    Key,
     Scale,
     Series,
-    bar_chart,
     compact,
-    key_of,
     line_chart,
 )
-from idskit.errors import IdskitError
+from idskit.report.svg_rows import Bar, bar_chart
 
 FULL = make_report(
     make_result(10.0, scenario="single-stream", batch=1, quantiles_ms=((0.0, 0.1), (90.0, 0.2))),
@@ -60,7 +59,7 @@ def test_every_scenario_has_its_chart() -> None:
     assert titles == [
         "Latency of one flow",
         "Throughput against batch",
-        "Waiting, by rate of arrivals (dashed: the bound)",
+        "Waiting time by rate of arrivals (dashed: the bound)",
         "Throughput under full load",
         "Temperature under full load",
         "Clock under full load",
@@ -100,7 +99,7 @@ def test_a_page_that_cannot_be_written(tmp_path) -> None:
 
 def test_a_line_is_drawn_in_proportion() -> None:
     series = Series(name="a", points=((1, 10), (10, 20), (100, 30)))
-    (chart,) = charts(line_chart([series], Scale(label="x", kind="log"), Scale(label="y")))
+    (chart,) = charts(line_chart([series], Scale(label="x", kind="log"), Scale(label="y")).svg())
     dots = [dot.attrib for dot in chart.iter() if dot.tag.endswith("circle")]
     xs, ys = ([float(dot[name]) for dot in dots] for name in ("cx", "cy"))
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1])
@@ -110,19 +109,21 @@ def test_a_line_is_drawn_in_proportion() -> None:
 
 def test_nines_are_equally_far_apart() -> None:
     nines = Scale(label="per cent", kind="nines")
-    assert nines.place(99) - nines.place(90) == pytest.approx(nines.place(99.9) - nines.place(99))
+    assert nines.position(99) - nines.position(90) == pytest.approx(
+        nines.position(99.9) - nines.position(99)
+    )
 
 
 def test_bars_are_as_long_as_their_values() -> None:
     bars = [Bar(name=str(v), value=v, low=v, high=v, text="") for v in (1.0, 3.0)]
-    (chart,) = charts(bar_chart(bars, "flows/s"))
+    (chart,) = charts(bar_chart(bars, "flows/s").svg())
     widths = [float(bar.attrib["width"]) for bar in chart.iter() if bar.tag.endswith("rect")]
     assert widths[1] / widths[0] == pytest.approx(3, abs=0.01)
 
 
 def test_points_that_are_not_joined_are_dots() -> None:
     series = Series(name="a", points=tuple((i, i) for i in range(50)), joined=False)
-    chart = line_chart([series], Scale(label="x"), Scale(label="y"))
+    chart = line_chart([series], Scale(label="x"), Scale(label="y")).body
     assert chart.count("<circle") == 50
     assert 'stroke-width="2"' not in chart
 
@@ -137,19 +138,19 @@ def test_ticks_are_round_and_within(kind, low, high) -> None:
 
 
 def test_a_chart_of_nothing_is_nothing() -> None:
-    assert line_chart([], Scale(label="x"), Scale(label="y")) == ""
-    assert bar_chart([], "y") == ""
+    assert not line_chart([], Scale(label="x"), Scale(label="y"))
+    assert not bar_chart([], "y")
 
 
 def test_a_single_point_is_drawn() -> None:
     one = Series(name="a", points=((5, 5),))
-    assert "<circle" in line_chart([one], Scale(label="x"), Scale(label="y", kind="log"))
+    assert "<circle" in line_chart([one], Scale(label="x"), Scale(label="y", kind="log")).body
 
 
 @pytest.mark.parametrize(("kind", "tick"), [("log", ">200<"), ("linear", ">256<")])
 def test_the_axis_of_a_single_point_has_ticks(kind, tick) -> None:
     one = Series(name="a", points=((256, 5),))
-    chart = line_chart([one], Scale(label="x", kind=kind), Scale(label="y"))
+    chart = line_chart([one], Scale(label="x", kind=kind), Scale(label="y")).body
     assert tick in chart
     assert 'cx="343.0"' in chart  # in the middle
 
@@ -167,9 +168,9 @@ def test_what_differs_between_files_is_on_the_page() -> None:
 
 
 def test_marks_of_the_legend_are_as_their_lines_and_all_differ() -> None:
-    keys = [key_of(index) for index in range(2 * len(COLORS))]
+    keys = [Key(name="a", color=index).background for index in range(2 * len(COLORS))]
     assert len(set(keys)) == len(keys)
     for index, key in enumerate(keys):
         line = Series(name="a", points=((0, 1), (1, 2)), color=index)
-        chart = line_chart([line], Scale(label="x"), Scale(label="y"))
+        chart = line_chart([line], Scale(label="x"), Scale(label="y")).body
         assert ("dasharray" in chart) == ("repeating" in key)

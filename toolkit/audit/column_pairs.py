@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, Severity
 from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.column_leaks import CONSTANT_SHARE, LEAST_CLASS, LEAST_TELLING, VARIED_SHARE
+from idskit.report.finding import Finding, Severity
 
 PAIR_ROWS = 3_000
 MOST_COLUMNS = 120  # numbers of the most values; all pairs of them are looked at
