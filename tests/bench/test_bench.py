@@ -68,10 +68,7 @@ def test_several_thread_counts_are_measured_side_by_side(make_model) -> None:
         make_model(),
         scenario=("offline",),
         batch=5,
-        threads=(
-            1,
-            2,
-        ),
+        threads=(1, 2),
         quick=True,
     )
     assert [result.execution.threads for result in report.results] == [1, 2]
@@ -128,10 +125,7 @@ def test_more_threads_than_any_processor_runs_are_refused(make_model) -> None:
         measure(
             make_model(),
             scenario=("single-stream",),
-            threads=(
-                1,
-                100_000,
-            ),
+            threads=(1, 100_000),
         )
 
 
@@ -194,6 +188,7 @@ def test_without_a_model_the_shipped_one_is_measured_and_what_limits_it_is_said(
     report = measure(quick=True)
     said = " ".join(report.verdict)
     assert {result.run.scenario for result in report.results} == set(DEFAULT_SCENARIOS)
+    assert {result.model.precision for result in report.results} == {"int8"}  # it alone
     for part in ("int8", "flows/s", "packets/s", "limits"):
         assert part in said
 
@@ -203,10 +198,7 @@ def test_views_are_written_and_made_again_from_the_result_file(make_model, tmp_p
     file, html, markdown, html_again, markdown_again = (tmp_path / name for name in names)
     made = measure(
         make_model(),
-        scenario=(
-            "offline",
-            "server",
-        ),
+        scenario=("offline", "server"),
         quick=True,
         json=file,
         html=html,
