@@ -120,11 +120,14 @@ def _comparison(entries: Sequence[Extraction]) -> str:
     more = {entry.name: entry.us_per_packet for entry in entries}
     whole = {entry.name: entry.cpu_s for entry in entries}
     if first.us_per_packet.median <= 0:
-        return f"On {first.capture}, the cost of {first.name} is lost in its start-up: repeat."
+        return (
+            f"On {first.capture}, what one more packet costs {first.name} cannot be told from the "
+            "noise of its start-up: measure again, or read a larger capture."
+        )
     return (
         f"On {first.capture}: {first.name} reads {_rate(first.us_per_packet)} packets/s on one "
-        f"core, which is {_number(first.us_per_packet)} µs each without start-up (others take "
-        f"{_times(more)} as long); its whole process takes {_number(first.cpu_s)} s of CPU "
+        f"core, which is {_number(first.us_per_packet)} µs each without start-up "
+        f"({_times(more)}); its whole process takes {_number(first.cpu_s)} s of CPU "
         f"({_times(whole)})."
     )
 
@@ -133,7 +136,7 @@ def _times(costs: dict[str, Spread | None]) -> str:
     """Write what the others cost, as multiples of the first."""
     first, *others = costs
     ratios = {name: _ratio(costs[name], costs[first]) for name in others}
-    known = [f"{name} {ratio} times" for name, ratio in ratios.items() if ratio]
+    known = [f"{name} {ratio} times that" for name, ratio in ratios.items() if ratio]
     return ", ".join(known) or "nothing to compare with"
 
 
@@ -168,7 +171,7 @@ def _doubts(results: Sequence[Extraction]) -> list[str]:
         return []
     return [
         f"Unstable: the rounds of {', '.join(dict.fromkeys(doubted))} differ by more than "
-        f"{MAX_RELATIVE_SPREAD:.0%}, so something else uses this machine."
+        f"{MAX_RELATIVE_SPREAD:.0%}; measure again on a quiet machine."
     ]
 
 

@@ -168,11 +168,11 @@ def test_the_same_number_of_threads_is_compared() -> None:
     assert [change.ratio for change in compared(*results).changes] == pytest.approx([1, 1])
 
 
-def test_what_a_machine_does_not_tell_is_not_known() -> None:
+def test_what_a_machine_does_not_tell_is_unknown() -> None:
     other = make_report(make_result(*rounds(1.0)), machine={"governor": "performance"})
     mine = make_report(make_result(*rounds(1.0)), machine={"governor": None})
     (said,) = compare_reports({"a": mine, "b": other}).differences
-    assert said == "Machines differ in governor: not known in a, performance in b."
+    assert said == "Machines differ in governor: unknown in a, performance in b."
 
 
 def test_equal_files_differ_in_nothing() -> None:
@@ -206,7 +206,7 @@ def test_a_regression_is_refused() -> None:
 
 def test_a_regression_of_unstable_numbers_says_so() -> None:
     slow = make_result(*rounds(50.0), warnings=("unstable: rounds differ by 41%",))
-    with pytest.raises(GateRefused, match="call themselves unstable: measure again"):
+    with pytest.raises(GateRefused, match="are marked unstable: measure again"):
         require_no_regression(compared(make_result(*rounds(100.0)), others=[slow]))
 
 

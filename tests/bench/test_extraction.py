@@ -223,13 +223,13 @@ def test_an_unstable_measurement_is_said() -> None:
         [entry("idskit", 1.0), replace(entry("x", 1.0), us_per_packet=shaky)]
     )
     assert sentence.startswith("Unstable")
-    assert sentence.endswith(": x.")
+    assert "the rounds of x differ by more than 10%" in sentence
 
 
 def test_a_cost_lost_in_noise_is_no_rate() -> None:
     (sentence,) = extraction_verdict([entry("idskit", -0.1), entry("softflowd", 0.6)])
     assert "too many packets a second" not in sentence
-    assert "cannot be told from start-up" in sentence
+    assert "cannot be told from the noise of its start-up" in sentence
 
 
 def test_tables_hold_every_program() -> None:
@@ -254,7 +254,7 @@ def test_peers_of_the_pipeline_are_in_the_result_file(
     monkeypatch.setattr(run, "QUICK", Plan(rounds=1, round_s=0.0, warmup_s=0.0))
     monkeypatch.setattr(run, "QUICK_PASSES", Passes(count=1, packets=500))
     monkeypatch.setattr(run, "QUICK_EXTRACTION", PLAN)
-    monkeypatch.setattr(run, "extractors", lambda _: [program("idskit"), program("slow")])
+    monkeypatch.setattr(run, "extractors", lambda: [program("idskit"), program("slow")])
     file = tmp_path / "r.json"
     measure(flow_model, scenario=("pipeline",), peers=True, quick=True, json=file)
     published = json.loads((files("idskit.bench") / "result.schema.json").read_text())
