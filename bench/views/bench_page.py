@@ -66,7 +66,7 @@ def _heading(reports: Named) -> list[str]:
         )
         for name, report in reports.items()
     ]
-    return [heading("Intrusion detection, measured"), *lines]
+    return [heading("Speed of intrusion detection"), *lines]
 
 
 def machine_line(report: Report) -> str:
@@ -108,8 +108,9 @@ def _latency(reports: Named) -> str:
         "single-stream",
         lambda mine: [(percent, ms * 1e3) for percent, ms in mine[0].quantiles_ms],
     )
-    chart = line_chart(series, Scale(label="per cent of calls", kind="nines"), _log("µs"))
-    return figure("Latency of one flow", chart)
+    chart = line_chart(series, Scale(label="% of flows", kind="nines"), _log("latency in µs"))
+    note = "how long it takes at most to judge that share of the flows, one after the other"
+    return figure("Latency of one flow", chart, note)
 
 
 def _throughput(reports: Named) -> str:
@@ -119,8 +120,8 @@ def _throughput(reports: Named) -> str:
         lambda mine: [(r.run.batch, r.flows_per_s.median) for r in mine],
         lambda mine: [(r.flows_per_s.min, r.flows_per_s.max) for r in mine],
     )
-    chart = line_chart(series, _log("flows a batch"), Scale(label="flows/s"))
-    return figure("Throughput against batch", chart)
+    chart = line_chart(series, _log("flows per batch"), Scale(label="flows/s"))
+    return figure("Throughput by batch size", chart, "upright lines: slowest to fastest round")
 
 
 def _server(reports: Named) -> str:
@@ -138,9 +139,14 @@ def _server(reports: Named) -> str:
         for result in report.results
         if result.server
     }
-    limit = bounds.pop() if len(bounds) == 1 else None
-    chart = line_chart(series, _log("flows that arrive a second"), _log("p99 in ms"), limit=limit)
-    return figure("Waiting time by rate of arrivals (dashed: the bound)", chart)
+    limit = [(f"bound: {bound:g} ms", bound) for bound in bounds]
+    chart = line_chart(
+        series,
+        _log("arriving flows per second"),
+        _log("p99 latency in ms"),
+        limit=limit[0] if len(limit) == 1 else None,
+    )
+    return figure("Latency by rate of arrivals", chart, "each dot is a rate that was tried")
 
 
 def _sustained(reports: Named) -> list[str]:
@@ -167,13 +173,13 @@ def _over_time(result: Result, read: Callable[[Sample], float | None]) -> list[t
 def _machines(reports: Named) -> list[str]:
     """Compare what each file reached."""
     charts: dict[str, tuple[str, str, Callable[[Result], float]]] = {
-        "Most flows judged a second": ("offline", "flows/s", lambda r: r.flows_per_s.median),
-        "Most flows that may arrive a second": (
+        "Flows judged per second, at best": ("offline", "flows/s", lambda r: r.flows_per_s.median),
+        "Flows that may arrive per second": (
             "server",
             "flows/s",
             lambda r: r.flows_per_s.median,
         ),
-        "Packets a second, from capture to alerts": (
+        "Packets per second, from capture to alerts": (
             "pipeline",
             "packets/s",
             lambda r: r.packets_per_s.median if r.packets_per_s else 0.0,
@@ -186,7 +192,7 @@ def _machines(reports: Named) -> list[str]:
             for color, name, mine in _measured(reports, scenario)
             if any(map(value, mine))
         ]
-        figures.append(figure(title, bar_chart(bars, unit)))
+        figures.append(figure(title, bar_chart(bars, unit), "thin lines: slowest to fastest round"))
     return figures
 
 

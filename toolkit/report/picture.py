@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from idskit.files.output import write_whole
 from idskit.report.svg import WIDTH, Chart, Key, is_repeated, stroke_of, text_at
+from idskit.report.text import in_markup
 
 _STYLE = (
     "svg{color:#22272e;background:#fff}"
-    "@media (prefers-color-scheme:dark){svg{color:#d8dee4;background:#0d1117}}"
+    "@media (prefers-color-scheme:dark){svg{color:#d8dee4;background:#121212}}"
+    "@media (max-width:30rem){text{font-size:16px}}"  # of a picture that a phone shows small
 )
 _MARGIN, _TITLE, _LINE = 12, 30, 18
-_LETTER = 7.0  # pixels, about
+_LETTER = 8.6  # pixels of a letter on a phone, about; letters are smaller elsewhere
 
 
 def save_picture(path: Path, title: str, charts: Sequence[Chart]) -> None:
@@ -38,7 +39,7 @@ def picture(title: str, charts: Sequence[Chart]) -> str:
         y += chart.height + _MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" '
-        f'viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{in_markup(title)}" '
         f'font-family="system-ui, sans-serif"><style>{_STYLE}</style>{"".join(parts)}</svg>\n'
     )
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
+
+from idskit.report.text import in_markup
 
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 24, 12, 44
@@ -53,7 +54,7 @@ class Chart:
         """Return it as one SVG element."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" '
-            f'role="img" aria-label="{escape(self.label)}" font-family="system-ui, sans-serif">'
+            f'role="img" aria-label="{in_markup(self.label)}" font-family="system-ui, sans-serif">'
             f"{self.body}</svg>"
         )
 
@@ -73,6 +74,10 @@ class Scale:
     kind: str = "linear"  # linear, log or nines
     low: float | None = None
     high: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether the axis has a position for a value."""
+        return math.isfinite(value) and (self.kind != "log" or value > 0)
 
     def position(self, value: float) -> float:
         """Return where a value lies, before the axis is fitted to the chart."""
@@ -99,6 +104,17 @@ class Series:
     dashed: bool = False
     named: bool = True  # whether the legend has it
 
+    def drawable(self, x: Scale, y: Scale) -> Series:
+        """Return the series without points that the axes have no position for."""
+        kept = [i for i, (px, py) in enumerate(self.points) if x.holds(px) and y.holds(py)]
+        spread = [self.spread[i] for i in kept] if self.spread else []
+        found = all(y.holds(end) for pair in spread for end in pair)
+        return replace(
+            self,
+            points=tuple(self.points[i] for i in kept),
+            spread=tuple(spread) if found else (),
+        )
+
 
 def stroke_of(color: int | None) -> str:
     """Return the colour of a series."""
@@ -111,13 +127,25 @@ def is_repeated(color: int | None) -> bool:
 
 
 def line_chart(
-    series: Sequence[Series], x: Scale, y: Scale, *, limit: float | None = None
+    series: Sequence[Series],
+    x: Scale,
+    y: Scale,
+    *,
+    limit: tuple[str, float] | None = None,
 ) -> Chart:
-    """Draw lines over two axes; ``limit`` is a horizontal line that must not be crossed."""
+    """Draw lines over two axes.
+
+    Args:
+        series: lines; points without a position, such as 0 on a logarithmic axis, are left out.
+        x: the horizontal axis.
+        y: the vertical axis.
+        limit: name and value of a horizontal line that must not be crossed.
+    """
+    series = [kept for one in series if (kept := one.drawable(x, y)).points]
     xs = [px for one in series for px, _ in one.points]
     ys = [py for one in series for _, py in one.points]
     ys += [end for one in series for pair in one.spread for end in pair]
-    ys += [] if limit is None else [limit]
+    ys += [] if limit is None else [limit[1]]
     if not xs:
         return NOTHING
     left, right = _ends(x, _span(x, xs))
@@ -126,12 +154,14 @@ def line_chart(
     to_y = _fitted(y, low, high, HEIGHT - BOTTOM, TOP)
     parts = [_grid_x(x, to_x, left, right), _grid_y(y, to_y, low, high)]
     parts += [_line(one, to_x, to_y) for one in series]
-    if limit is not None:
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(limit):.1f}" y2="{to_y(limit):.1f}" '
-            'stroke="currentColor" stroke-dasharray="6 4"/>'
-        )
     keys = [Key(name=one.name, color=one.color, dashed=one.dashed) for one in series if one.named]
+    if limit is not None:
+        name, value = limit
+        keys.append(Key(name=name, color=None, dashed=True))
+        parts.append(
+            f'<path d="M{LEFT} {to_y(value):.1f}H{WIDTH - RIGHT}" stroke="currentColor" '
+            'stroke-width="1.5" stroke-dasharray="6 4"/>'
+        )
     return Chart(
         body="".join(parts),
         height=HEIGHT,
@@ -155,7 +185,7 @@ def text_at(
     weight = ' font-weight="600"' if bold else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" text-anchor="{anchor}" '
-        f'fill="currentColor"{weight}{turn}>{escape(text)}</text>'
+        f'fill="currentColor"{weight}{turn}>{in_markup(text)}</text>'
     )
 
 
@@ -176,7 +206,8 @@ def _line(one: Series, to_x: Callable[[float], float], to_y: Callable[[float], f
         f'<path d="M{px:.1f} {to_y(low):.1f}V{to_y(high):.1f}" stroke="{color}"/>'
         for (px, _), (low, high) in zip(pixels, one.spread, strict=False)
     )
-    return f'<g fill="{color}"><title>{escape(one.name)}</title>{line * one.joined}{bars}{dots}</g>'
+    title = f"<title>{in_markup(one.name)}</title>"
+    return f'<g fill="{color}">{title}{line * one.joined}{bars}{dots}</g>'
 
 
 def _apart(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

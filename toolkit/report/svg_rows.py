@@ -11,10 +11,11 @@ _BAR_ROW, _BAR = 48, 18  # height of one bar's row, and of the bar in it
 _BAR_LEFT, _BAR_RIGHT = 4, 120
 _ROW = 26  # height of a row of dots
 _CELL = 40  # height of a row of a matrix
-_NAMES = 190  # width of the names to the left
+_NAMES = 210  # width of the names to the left
 _RIGHT, _FOOT = 24, 44
-_LETTERS = 28  # of a name that fit in that width
-_CELL_LETTERS = 7.0  # pixels of a letter above a matrix, about
+_LETTERS = 24  # of a name that fit in that width
+_CELL_LETTERS = 8.6  # pixels of a letter above a matrix on a phone, about
+_WIDE_CELL = 72  # pixels that hold a number with all its digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +126,9 @@ def matrix_chart(
 
 
 def _cell(x: float, y: float, width: float, count: int, share: float) -> str:
-    middle = x + width / 2
-    texts = text_at(middle, y + 17, compact(count) if width < 50 else f"{count:,}") + text_at(
-        middle, y + 32, f"{100 * share:.0f} %" if width < 50 else f"{100 * share:.1f} %"
-    )
+    middle, wide = x + width / 2, width >= _WIDE_CELL
+    texts = text_at(middle, y + 17, f"{count:,}" if wide else compact(count))
+    texts += text_at(middle, y + 34, f"{100 * share:.{int(wide)}f} %")
     return (
         f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_CELL}" fill="{COLORS[0]}" '
         f'fill-opacity="{0.7 * share:.2f}" stroke="currentColor" stroke-opacity="0.2"/>{texts}'
