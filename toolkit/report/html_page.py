@@ -16,12 +16,11 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem; }
-h2::first-letter { text-transform: uppercase; }
 p { margin: .3rem 0; } .about { opacity: .75; } ul { padding-left: 1.2rem; }
 table { border-collapse: collapse; margin: .5rem 0; display: block; overflow-x: auto; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid rgba(128, 128, 128, .35);
   vertical-align: top; white-space: pre-line; }
-td:first-child { min-width: 6.5rem; }
+td:first-child { min-width: 6.5rem; } .sentences td:first-child { min-width: 0; }
 th { text-align: left; font-weight: 600; } .n { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .sentences td:nth-last-child(-n+2) { min-width: 16rem; }

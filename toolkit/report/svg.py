@@ -67,13 +67,15 @@ class Scale:
     """How numbers become positions along an axis.
 
     ``nines`` is for per cent near 100: 90, 99, 99.9 are equally far from each other. ``low`` and
-    ``high`` are the ends of the axis; those of the data if None.
+    ``high`` are the ends of the axis; those of the data if None. ``whole`` is for counts such as
+    epochs, between which there are no ticks.
     """
 
     label: str
     kind: str = "linear"  # linear, log or nines
     low: float | None = None
     high: float | None = None
+    whole: bool = False
 
     def holds(self, value: float) -> bool:
         """Whether the axis has a position for a value."""
@@ -89,7 +91,9 @@ class Scale:
         """Return round numbers between two values."""
         if self.kind == "nines":
             return [tick for tick in (0, 50, 90, 99, 99.9, 99.99) if low <= tick <= high]
-        return _log_ticks(low, high) if self.kind == "log" else _linear_ticks(low, high)
+        if self.kind == "log":
+            return _log_ticks(low, high)
+        return _linear_ticks(low, high, least=1.0 if self.whole else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,7 @@ def line_chart(
     ys += [] if limit is None else [limit[1]]
     if not xs:
         return NOTHING
-    left, right = _ends(x, _span(x, xs))
+    left, right = _ends(x, _span(x, xs, apart=not any(one.joined for one in series)))
     to_x = _fitted(x, left, right, LEFT, WIDTH - RIGHT)
     low, high = _ends(y, _margin(y, min(ys), max(ys)))
     to_y = _fitted(y, low, high, HEIGHT - BOTTOM, TOP)
@@ -253,11 +257,14 @@ def _ends(scale: Scale, found: tuple[float, float]) -> tuple[float, float]:
     return low if scale.low is None else scale.low, high if scale.high is None else scale.high
 
 
-def _span(scale: Scale, values: Sequence[float]) -> tuple[float, float]:
-    """Return the lowest and highest value; around a single one as much as ticks need."""
+def _span(scale: Scale, values: Sequence[float], *, apart: bool) -> tuple[float, float]:
+    """Return the lowest and highest value, with room around dots that stand apart.
+
+    Around a single value there is as much as ticks need.
+    """
     low, high = min(values), max(values)
     if low < high:
-        return low, high
+        return (low / 1.2, high * 1.2) if apart and scale.kind == "log" else (low, high)
     return (low / 3, high * 3) if scale.kind == "log" else (low - 1, high + 1)
 
 
@@ -266,8 +273,8 @@ def _margin(scale: Scale, low: float, high: float) -> tuple[float, float]:
     return (low / 1.2, high * 1.2) if scale.kind == "log" else (min(0.0, low), high * 1.05 or 1.0)
 
 
-def _linear_ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / 5 or 1.0
+def _linear_ticks(low: float, high: float, *, least: float) -> list[float]:
+    rough = max((high - low) / 5, least) or 1.0
     size = 10 ** math.floor(math.log10(rough))
     step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= rough)
     return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -153,7 +153,7 @@ def plot_loss(path: Path, history: Sequence[Epoch], best_epoch: int, *, title: s
         color=None,
     )
     chart = line_chart(
-        [*series, kept], Scale(label="epoch"), Scale(label="cross-entropy", kind="log")
+        [*series, kept], Scale(label="epoch", whole=True), Scale(label="cross-entropy", kind="log")
     )
     save_picture(path, title, [chart])
 
