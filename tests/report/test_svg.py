@@ -1,100 +1,19 @@
-"""The page and its charts: complete, self-contained, and drawn where the numbers say."""
+"""Charts: drawn where the numbers say, with ticks, legends and nothing that a name could break."""
 
 from __future__ import annotations
 
+import math
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.bench.sample_results import make_report, make_result, rounds
-from tests.bench.test_report import SERVER, SUSTAINED
 
-from idskit.bench.views.bench_page import page, save_page
-from idskit.errors import IdskitError
-from idskit.report.svg import (
-    COLORS,
-    Key,
-    Scale,
-    Series,
-    compact,
-    line_chart,
-)
-from idskit.report.svg_rows import Bar, bar_chart
-
-FULL = make_report(
-    make_result(10.0, scenario="single-stream", batch=1, quantiles_ms=((0.0, 0.1), (90.0, 0.2))),
-    make_result(*rounds(50.0), batch=8, name="<b>&"),
-    make_result(*rounds(90.0), batch=64, name="<b>&", warnings=("unstable: very",)),
-    make_result(700.0, scenario="server", server=SERVER),
-    make_result(90.0, scenario="sustained", sustained=SUSTAINED),
-)
-
-
-class Balance(HTMLParser):
-    """Counts tags that are opened and not closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag, _attributes) -> None:
-        if tag not in {"meta"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, _tag, _attributes) -> None:
-        """Nothing stays open."""
-
-    def handle_endtag(self, tag) -> None:
-        assert self.open.pop() == tag
+from idskit.report.svg import COLORS, Chart, Key, Scale, Series, compact, line_chart
+from idskit.report.svg_rows import Bar, Dots, bar_chart, dot_chart, matrix_chart
 
 
 def charts(text: str) -> list[ET.Element]:
     return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", text)]  # noqa: S314
-
-
-def test_every_scenario_has_its_chart() -> None:
-    text = page({"": FULL})
-    titles = re.findall(r"<h2>([^<]*)</h2><figure>", text)
-    assert titles == [
-        "Latency of one flow",
-        "Throughput against batch",
-        "Waiting time by rate of arrivals (dashed: the bound)",
-        "Throughput under full load",
-        "Temperature under full load",
-        "Clock under full load",
-    ]  # no power was read
-    assert len(charts(text)) == len(titles)
-
-
-def test_tags_are_closed_and_names_are_escaped() -> None:
-    text = page({"": FULL})
-    balance = Balance()
-    balance.feed(text)
-    assert balance.open == []
-    assert "<b>&<" not in text
-    assert "&lt;b&gt;&amp;" in text
-
-
-def test_nothing_is_fetched() -> None:
-    text = page({"": FULL}).replace("http://www.w3.org/2000/svg", "")
-    assert not re.search(r"https?:|src=|href=|@import|url\(|<script", text)
-
-
-def test_every_doubt_is_on_the_page() -> None:
-    assert "unstable: very" in page({"": FULL})
-
-
-def test_several_files_are_set_side_by_side() -> None:
-    text = page({"pi": FULL, "jetson": FULL})
-    assert "Most flows judged a second" in text
-    assert "pi: A ids" in text
-    assert "jetson: A ids" in text
-
-
-def test_a_page_that_cannot_be_written(tmp_path) -> None:
-    with pytest.raises(IdskitError, match="cannot be written"):
-        save_page(tmp_path / "absent" / "page.html", {"": FULL})
 
 
 def test_a_line_is_drawn_in_proportion() -> None:
@@ -162,11 +81,6 @@ def test_numbers_of_an_axis(value, text) -> None:
     assert compact(value) == text
 
 
-def test_what_differs_between_files_is_on_the_page() -> None:
-    text = page({"pi": FULL, "jetson": FULL}, differences=["Machines: their kernel <differs>."])
-    assert "<li>Machines: their kernel &lt;differs&gt;.</li>" in text
-
-
 def test_marks_of_the_legend_are_as_their_lines_and_all_differ() -> None:
     keys = [Key(name="a", color=index).background for index in range(2 * len(COLORS))]
     assert len(set(keys)) == len(keys)
@@ -174,3 +88,80 @@ def test_marks_of_the_legend_are_as_their_lines_and_all_differ() -> None:
         line = Series(name="a", points=((0, 1), (1, 2)), color=index)
         chart = line_chart([line], Scale(label="x"), Scale(label="y")).body
         assert ("dasharray" in chart) == ("repeating" in key)
+
+
+LINEAR, LOG = Scale(label="x"), Scale(label="y", kind="log")
+
+
+def parsed(chart: Chart) -> ET.Element:
+    return ET.fromstring(chart.svg())  # noqa: S314
+
+
+def texts(chart: Chart) -> list[str]:
+    return [text for element in parsed(chart).iter() if (text := element.text)]
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_points_that_an_axis_has_no_place_for_are_left_out(bad: float) -> None:
+    series = Series(name="loss", points=((1, 0.5), (2, bad), (3, 0.1)))
+    chart = line_chart([series], LINEAR, LOG)
+    assert chart.body.count("<circle") == 2
+    assert "nan" not in chart.body
+    assert not line_chart([Series(name="a", points=((1, bad),))], LINEAR, LOG)
+
+
+def test_a_limit_is_drawn_and_named() -> None:
+    series = Series(name="a", points=((1, 4), (2, 9)))
+    chart = line_chart([series], LINEAR, Scale(label="y", low=0, high=10), limit=("bound", 5.0))
+    assert chart.keys[-1] == Key(name="bound", color=None, dashed=True)
+    assert "144.0H616" in chart.body  # half way between 276 and 12
+
+
+def test_counts_have_no_ticks_between_them() -> None:
+    assert Scale(label="epoch", whole=True).ticks(1, 3) == [1, 2, 3]
+    assert Scale(label="epoch").ticks(1, 3) == [1, 1.5, 2, 2.5, 3]
+
+
+def test_dots_that_stand_apart_do_not_touch_the_edges() -> None:
+    apart = Series(name="a", points=((10, 1), (1000, 2)), joined=False)
+    chart = parsed(line_chart([apart], LOG, Scale(label="y")))
+    xs = [float(dot.attrib["cx"]) for dot in chart.iter() if dot.tag.endswith("circle")]
+    assert 75 < xs[0] < xs[1] < 611
+
+
+def test_axes_are_named() -> None:
+    chart = line_chart([Series(name="a", points=((1, 2), (2, 3)))], LINEAR, LOG)
+    assert {"x", "y"} <= set(texts(chart))
+    assert chart.label == "y against x"
+
+
+@pytest.mark.parametrize("name", ['<script>"&', "a\u202eb", "c\x1b[2J"])
+def test_names_break_nothing(name: str) -> None:
+    line = Series(name=name, points=((1, 1), (2, 2)))
+    charts_of_it = (
+        line_chart([line], Scale(label=name), Scale(label="y")),
+        bar_chart([Bar(name=name, value=1, low=1, high=1, text=name)], name),
+        dot_chart([name], [Dots(name=name, values=((0.5,),))], name),
+        matrix_chart([name, "b"], [[1, 2], [3, 4]], rows=name, columns=name),
+    )
+    for chart in charts_of_it:
+        assert len(texts(chart)) >= 3
+        assert all(text.isprintable() for text in texts(chart))
+        assert not any(element.tag.endswith("script") for element in parsed(chart).iter())
+
+
+def test_dots_lie_at_their_shares() -> None:
+    chart = parsed(dot_chart(["one"], [Dots(name="a", values=((0.0, 0.5, 1.0),))], "share"))
+    xs = [float(dot.attrib["cx"]) for dot in chart.iter() if dot.tag.endswith("circle")]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.11)
+
+
+def test_a_matrix_shows_counts_and_shares_of_rows() -> None:
+    chart = matrix_chart(["a", "b"], [[3, 1], [0, 2000]], rows="true", columns="found")
+    assert {"3", "75.0 %", "1", "25.0 %", "0", "0.0 %", "2,000", "100.0 %"} <= set(texts(chart))
+    shades = [
+        float(cell.attrib["fill-opacity"])
+        for cell in parsed(chart).iter()
+        if cell.tag.endswith("rect")
+    ]
+    assert shades[0] > shades[1] > shades[2] == 0
