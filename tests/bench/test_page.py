@@ -49,8 +49,8 @@ def test_every_scenario_has_its_chart() -> None:
     titles = re.findall(r"<h2>([^<]*)</h2><figure>", text)
     assert titles == [
         "Latency of one flow",
-        "Throughput against batch",
-        "Waiting time by rate of arrivals (dashed: the bound)",
+        "Throughput by batch size",
+        "Latency by rate of arrivals",
         "Throughput under full load",
         "Temperature under full load",
         "Clock under full load",
@@ -78,7 +78,7 @@ def test_every_doubt_is_on_the_page() -> None:
 
 def test_several_files_are_set_side_by_side() -> None:
     text = page({"pi": FULL, "jetson": FULL})
-    assert "Most flows judged a second" in text
+    assert "Flows judged per second, at best" in text
     assert "pi: A ids" in text
     assert "jetson: A ids" in text
 
