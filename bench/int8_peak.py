@@ -1,26 +1,23 @@
-"""How much of the machine a model uses: its multiply-adds against the fastest int8 product.
+"""How much of the machine a model uses: its multiply-adds compared with the fastest int8 product.
 
-The measure of the machine is MatMulInteger of two 1024 x 1024 matrices in the same onnxruntime, on
-as many threads: no model of int8 matrix products can be faster.
+The machine's rate is that of MatMulInteger of two 1024 x 1024 matrices in the same onnxruntime, on
+as many threads: no model made of int8 matrix products can be faster.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from idskit.bench.backends import Rows
 from idskit.bench.measure import Plan, Spread, measure
+from idskit.bench.onnx_profile import CPU, node_shapes
 from idskit.bench.result import Int8Rate
+from idskit.bench.subject import Rows
 from idskit.detect.session import session_options, thread_count
-from idskit.modelfile.model_file import INPUT
 from idskit.modelfile.onnx_file import INT8, INT32, UINT8, Node, OnnxFile, Port, Tensor
 
 SIZE = 1024
@@ -30,12 +27,12 @@ _OPSET, _IR = 17, 8
 
 
 def int8_rate(contents: Mapping[str, bytes], sample: Rows, *, threads: int | None) -> Int8Rate:
-    """Measure the machine, and count what each model file needs of it.
+    """Measure the machine's int8 rate, and count the multiply-adds of each model file.
 
     Args:
         contents: ONNX files by their SHA-256.
         sample: (n, features) float32 rows that the files take.
-        threads: of one product; all usable processors when None.
+        threads: of one product; None for all usable processors.
     """
     timings = measure({types: product_call(types, threads) for types in _TYPES}, PLAN)
     rates = {
@@ -52,38 +49,16 @@ def int8_rate(contents: Mapping[str, bytes], sample: Rows, *, threads: int | Non
 
 
 def count_macs(content: bytes, sample: Rows) -> int:
-    """Multiply-adds of matrix products and convolutions for one flow.
+    """Count the multiply-adds of matrix products and convolutions for one flow.
 
-    onnxruntime runs the graph once as it is written, and its profile tells every shape; so the
+    onnxruntime runs the graph once as it is written, and its profile states every shape; so the
     count holds for any ONNX file, lowered or not.
     """
-    return sum(map(macs_of, profiled_nodes(content, sample, fused=False)))
+    return sum(map(_macs_of, node_shapes(content, sample)))
 
 
-def profiled_nodes(content: bytes, sample: Rows, *, fused: bool) -> list[dict[str, Any]]:
-    """What onnxruntime's profile of one flow says of every node: name, types and shapes.
-
-    Args:
-        content: an ONNX file.
-        sample: (n, features) float32, of which the first row is run.
-        fused: as onnxruntime runs the graph, or as it is written.
-    """
-    options = session_options(1)
-    if not fused:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # packed weights have no shape in the profile
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.enable_profiling = True
-    with TemporaryDirectory(prefix="idskit-bench-") as folder:
-        options.profile_file_prefix = str(Path(folder, "profile"))
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        session.run(None, {INPUT: sample[:1]})
-        events = json.loads(Path(session.end_profiling()).read_text())
-    return [e["args"] for e in events if "output_type_shape" in e.get("args", {})]
-
-
-def macs_of(node: Mapping[str, Any]) -> int:
-    """Multiply-adds of one node: elements that come out times products summed in each."""
+def _macs_of(node: Mapping[str, Any]) -> int:
+    """Count the multiply-adds of one node: output elements times the products summed in each."""
     shapes = [next(iter(tensor.values())) for tensor in node["input_type_shape"]]
     out = math.prod(next(iter(node["output_type_shape"][0].values())))
     kind = node["op_name"]
@@ -96,20 +71,20 @@ def macs_of(node: Mapping[str, Any]) -> int:
 
 
 def product_call(types: str, threads: int | None) -> Callable[[], object]:
-    """A call that multiplies two matrices of random int8 numbers."""
+    """Return a call that multiplies two matrices of random int8 numbers."""
     random = np.random.default_rng(0)
     left = random.integers(0, 100, (SIZE, SIZE)).astype(_TYPES[types])
     right = random.integers(-100, 100, (SIZE, SIZE)).astype(np.int8)
     session = onnxruntime.InferenceSession(
         product_model(left.dtype, right),
         session_options(threads),
-        providers=["CPUExecutionProvider"],
+        providers=[CPU],
     )
     return lambda: session.run(None, {"left": left})
 
 
 def product_model(left: np.dtype[Any], right: np.ndarray[Any, np.dtype[np.int8]]) -> bytes:
-    """An ONNX file of one MatMulInteger with the constant matrix ``right`` (rows, columns) int8."""
+    """Write an ONNX file of one MatMulInteger by the constant ``right`` (rows, columns) int8."""
     rows, columns = right.shape
     return OnnxFile(
         ir_version=_IR,

@@ -1,6 +1,6 @@
-"""How things are timed: warm-up apart, candidates in turn, and numbers that say when to doubt them.
+"""How things are timed: warm-up apart, subjects in turn, and numbers that say when to doubt them.
 
-The rounds of all candidates are interleaved (A B A B), so that a machine that grows warm or busy
+The rounds of all subjects are interleaved (A B A B), so that a machine that grows warm or busy
 slows them alike (after pyperf and the definitions of MLPerf Inference).
 """
 
@@ -34,10 +34,10 @@ class Plan:
     """How long to measure.
 
     Args:
-        rounds: how often each candidate has its turn.
+        rounds: how often each subject has its turn.
         round_s: length of one turn; at least one call is made.
         warmup_s: before the first round, not counted; at least one call is made.
-        min_rounds: of a candidate so slow that its rounds take longer.
+        min_rounds: of a subject so slow that its rounds take longer.
         probe_s: length of one try of the server scenario, at least.
         probe_bounds: the same, in times the bound: 20 find out a rate that is 5 % too high, for
             its queue grows as long as the bound.
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def limit_s(self) -> float:
-        """No candidate begins another round after this, but for ``min_rounds``."""
+        """No subject begins another round after this, but for ``min_rounds``."""
         return 2 * self.rounds * self.round_s
 
 
@@ -93,7 +93,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Durations of all calls of one candidate, round by round, in nanoseconds."""
+    """Durations of all calls of one subject, round by round, in nanoseconds."""
 
     rounds: tuple[NDArray[np.int64], ...]
     power_w: float | None = None  # drawn by the machine meanwhile, where a sensor says it
@@ -115,14 +115,14 @@ class Timing:
         return Spread.of(known) if len(known) == len(values) else None
 
 
-def measure(candidates: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
-    """Time each candidate's call, one round of each in turn."""
-    for call in candidates.values():
+def measure(subjects: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
+    """Time each subject's call, one round of each in turn."""
+    for call in subjects.values():
         run_round(call, plan.warmup_s)
-    rounds: dict[str, list[NDArray[np.int64]]] = {name: [] for name in candidates}
-    meters = {name: Meter() for name in candidates}
+    rounds: dict[str, list[NDArray[np.int64]]] = {name: [] for name in subjects}
+    meters = {name: Meter() for name in subjects}
     for turn in range(plan.rounds):
-        for name, call in candidates.items():
+        for name, call in subjects.items():
             spent_s = sum(int(durations.sum()) for durations in rounds[name]) / 1e9
             if turn < plan.min_rounds or spent_s < plan.limit_s:
                 with meters[name]:

@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from idskit.bench.backends import Accuracy, Execution, ModelFacts
-from idskit.bench.gpu import Steps
 from idskit.bench.measure import Spread
+from idskit.bench.subject import Accuracy, Execution, ModelFacts
 from idskit.errors import IdskitError
 from idskit.files.output import write_whole
 
 SCHEMA_VERSION = 2
-_RETIRED = {"verdict_after"}  # fields that earlier versions wrote; ignored
+_RETIRED = {"verdict_after", "gpu_steps"}  # fields that earlier versions wrote; ignored
 _SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views
 
 
@@ -146,7 +145,6 @@ class Result:
     server: Server | None = None
     sustained: Sustained | None = None
     paced: Paced | None = None
-    gpu_steps: Steps | None = None  # of one call, on a GPU
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,25 +1,28 @@
-"""What the numbers of a benchmark say, in sentences."""
+"""The verdict of a benchmark: what its numbers mean, in sentences."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
 
-from idskit.bench.backends import ModelFacts
-from idskit.bench.candidates import (
-    by_candidate,
+from idskit.bench.grouping import (
+    by_subject,
     microseconds,
     number,
     of_scenario,
     speed,
-    threads_in_words,
+    thread_text,
 )
 from idskit.bench.result import Paced, Result
+from idskit.bench.subject import ModelFacts
 from idskit.detect.detect_flows import MAX_WAIT_MS
+
+_CLEARLY = 1.05  # times as fast; below, precisions are called equally fast
+_STEPS = {"extract": "extraction", "infer": "inference", "post": "writing alerts"}
 
 
 def verdict(results: Sequence[Result]) -> tuple[str, ...]:
-    """What the numbers say, in sentences."""
+    """Return the verdict, the most important sentences first."""
     return (
         *_model_sentences(results),
         *_precision_sentences(results),
@@ -35,28 +38,25 @@ def verdict(results: Sequence[Result]) -> tuple[str, ...]:
 
 def _model_sentences(results: Sequence[Result]) -> list[str]:
     sentences = []
-    for (model, execution), mine in by_candidate(results).items():
+    for (model, execution), mine in by_subject(results).items():
         parts = []
         offline = of_scenario(mine, "offline")
         if offline:
             best = max(offline, key=lambda result: result.flows_per_s.median)
-            parts.append(
-                f"{best.flows_per_s.median:,.0f} flows a second in batches of {best.run.batch}"
-            )
+            parts.append(f"{best.flows_per_s.median:,.0f} flows/s in batches of {best.run.batch}")
         for result in of_scenario(mine, "single-stream"):
             middle, tail = result.latency_ms["p50"], result.latency_ms["p99"]
-            parts.append(f"one flow in {microseconds(middle)} µs")
-            if tail is not None:
-                parts.append(f"99 of 100 within {microseconds(tail)} µs")
+            bound = "" if tail is None else f" (99 % within {microseconds(tail)} µs)"
+            parts.append(f"a single flow takes {microseconds(middle)} µs{bound}")
         if parts:
-            threads = threads_in_words(execution.threads)
+            threads = thread_text(execution.threads)
             who = f"{model.name} ({model.precision}, {execution.backend}, {threads})"
-            sentences.append(f"{who}: {', '.join(parts)}.")
+            sentences.append(f"{who}: {'; '.join(parts)}.")
     return sentences
 
 
 def _precision_sentences(results: Sequence[Result]) -> list[str]:
-    """Whether fewer bits pay, where two precisions were measured alike in one backend."""
+    """Say whether fewer bits pay, if two precisions were measured alike in one backend."""
     return [
         _pays(small, fp32)
         for alike in _alike(results)
@@ -69,13 +69,14 @@ def _precision_sentences(results: Sequence[Result]) -> list[str]:
 
 def _pays(small: Result, fp32: Result) -> str:
     ratio = speed(small) / speed(fp32)
-    says = "pays" if ratio > 1.05 else "costs more than it gains" if ratio < 0.95 else "is even"
-    backend = small.execution.backend
-    where = "here" if backend == "onnxruntime" else f"in {backend}"
-    return (
-        f"{small.model.precision} {says} {where}: {ratio:.2f} times the speed of fp32 "
-        f"({_how(small)})."
-    )
+    precision, backend = small.model.precision, small.execution.backend
+    where = "on this machine" if backend == "onnxruntime" else f"in {backend}"
+    found = f"{ratio:.2f} times the speed of fp32 {where} ({_how(small)})"
+    if ratio > _CLEARLY:
+        return f"Use {precision}: it has {found}."
+    if ratio < 1 / _CLEARLY:
+        return f"Use fp32: {precision} has only {found}."
+    return f"{precision} and fp32 are equally fast: {precision} has {found}."
 
 
 def _those(results: Sequence[Result], backend: str, precision: str) -> list[Result]:
@@ -87,7 +88,7 @@ def _those(results: Sequence[Result], backend: str, precision: str) -> list[Resu
 
 
 def _thread_sentences(results: Sequence[Result]) -> list[str]:
-    """What more threads bring, where a model was measured with several counts."""
+    """Say what more threads gain, if a model was measured with several counts."""
     sentences = []
     for alike in _alike(results):
         groups: dict[tuple[ModelFacts, str], dict[int, Result]] = {}
@@ -95,8 +96,8 @@ def _thread_sentences(results: Sequence[Result]) -> list[str]:
             counts = groups.setdefault((result.model, result.execution.backend), {})
             counts[result.execution.threads] = result
         sentences += [
-            f"{most} threads are {speed(counts[most]) / speed(counts[least]):.2f} times as fast as "
-            f"{least} for {model.name} ({_how(counts[most])})."
+            f"{model.name} is {speed(counts[most]) / speed(counts[least]):.2f} times as fast with "
+            f"{thread_text(most)} as with {least} ({_how(counts[most])})."
             for (model, _), counts in groups.items()
             if (most := max(counts)) > (least := min(counts))
         ]
@@ -104,7 +105,7 @@ def _thread_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def _backend_sentences(results: Sequence[Result]) -> list[str]:
-    """How far onnxruntime is ahead of torch, where both were measured alike."""
+    """Compare onnxruntime with torch, if both were measured alike."""
     sentences = []
     for alike in _alike(results):
         onnx, torch = (
@@ -114,17 +115,16 @@ def _backend_sentences(results: Sequence[Result]) -> list[str]:
         if onnx is None or torch is None:
             continue
         sentences.append(
-            f"{onnx.model.name} in onnxruntime runs at {speed(onnx) / speed(torch):.1f} times "
-            f"the speed of {torch.model.name} in torch eager ({_how(onnx)})."
+            f"{onnx.model.name} in onnxruntime has {speed(onnx) / speed(torch):.1f} times the "
+            f"speed of {torch.model.name} in torch ({_how(onnx)})."
         )
     return sentences
 
 
 def _server_sentences(results: Sequence[Result]) -> list[str]:
     return [
-        f"{result.flows_per_s.median:,.0f} flows a second may arrive at random at "
-        f"{result.model.name}, and 99 of 100 have their verdict within "
-        f"{result.server.bound_ms:g} ms."
+        f"{result.model.name} keeps up with {result.flows_per_s.median:,.0f} flows/s that arrive "
+        f"at random: 99 % are judged within {result.server.bound_ms:g} ms of their arrival."
         for result in of_scenario(results, "server")
         if result.server is not None and result.flows_per_s.median
     ]
@@ -141,22 +141,22 @@ def _pipeline_sentences(results: Sequence[Result]) -> list[str]:
         shares = result.split_ms.shares()
         slowest = max(shares, key=lambda step: shares[step])
         sentences.append(
-            f"From packets to alerts with {result.model.name}: "
-            f"{result.packets_per_s.median:,.0f} packets a second; {slowest} takes "
-            f"{shares[slowest]:.0%} of the time and limits; packets to features alone, "
-            f"{result.packets_per_s.median / shares['extract']:,.0f} packets a second; at most "
-            f"{result.rss_mib.peak:,.0f} MiB of memory."
+            f"From packets to alerts, {result.model.name} reaches "
+            f"{result.packets_per_s.median:,.0f} packets/s; {_STEPS[slowest]} limits it, with "
+            f"{shares[slowest]:.0%} of the time. Extraction alone reaches "
+            f"{result.packets_per_s.median / shares['extract']:,.0f} packets/s. The process held "
+            f"at most {result.rss_mib.peak:,.0f} MiB."
         )
     return sentences
 
 
 def _paced_sentence(result: Result, paced: Paced) -> str:
     middle, tail = result.latency_ms["p50"], result.latency_ms["p99"]
-    within = "" if tail is None else f", 99 of 100 within {tail:,.0f} ms"
+    within = "" if tail is None else f"; 99 % come within {tail:,.0f} ms"
     return (
-        f"At {paced.rate_per_s:,.0f} packets a second, {result.model.name} gives its verdict "
+        f"At {paced.rate_per_s:,.0f} packets/s, verdicts of {result.model.name} come "
         f"{number(middle, 0)} ms after a flow is old enough{within} (median of "
-        f"{paced.verdicts:,} verdicts; flows wait up to {MAX_WAIT_MS:g} ms for others)."
+        f"{paced.verdicts:,}; a flow waits up to {MAX_WAIT_MS:g} ms to be judged with others)."
     )
 
 
@@ -169,7 +169,7 @@ def _sustained_sentences(results: Sequence[Result]) -> list[str]:
         end = statistics.median(rates[-max(len(rates) // 4, 1) :])
         sentences.append(
             f"After {result.run.duration_s / 60:g} minutes of full load, {result.model.name} "
-            f"judges {end:,.0f} flows a second: {result.sustained.drift:+.0%} against the start."
+            f"judges {end:,.0f} flows/s: {result.sustained.drift:+.0%} from the start."
         )
     return sentences
 
@@ -178,8 +178,8 @@ def _throttling_sentences(results: Sequence[Result]) -> list[str]:
     if not any(result.throttled and result.throttled["now"] for result in results):
         return []
     return [
-        "The machine slowed itself down while it was measured: look to its cooling and its power "
-        "supply."
+        "The machine slowed itself down while it was measured: cool it, or change its power "
+        "supply, and measure again."
     ]
 
 
@@ -189,13 +189,13 @@ def _doubt_sentences(results: Sequence[Result]) -> list[str]:
         return ["All measurements are stable."]
     first = doubted[0]
     return [
-        f"{len(doubted)} of {len(results)} measurements have warnings, first "
-        f"{first.model.name}, {_how(first)}: {first.warnings[0]}."
+        f"{len(doubted)} of {len(results)} measurements have a warning. The first, "
+        f"{first.model.name} in {_how(first)}: {first.warnings[0]}."
     ]
 
 
 def _alike(results: Sequence[Result]) -> list[list[Result]]:
-    """Results under the same conditions: one flow at a time, and the largest batch."""
+    """Group results under the same conditions: single flows, and the largest batch."""
     offline = of_scenario(results, "offline")
     largest = max((result.run.batch for result in offline), default=0)
     return [

@@ -28,6 +28,7 @@ from pathlib import Path
 MOST_FLOWS = 2_000_000  # that softflowd keeps at once; idskit keeps what its own default holds
 SERVICE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")  # not on everybody's PATH
 _COUNT_TIMEOUT_S = 120
+PEER_PYTHON = "IDSKIT_PEER_PYTHON"  # environment variable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,12 @@ class Extractor:
     count: Count
 
 
-def extractors(peer_python: Path | None = None) -> list[Extractor]:
-    """Idskit first, then all peers, whether they are installed or not.
+def extractors() -> list[Extractor]:
+    """List idskit first, then all peers, whether they are installed or not.
 
-    Args:
-        peer_python: interpreter that has nfstream and netflower; this one if None.
+    The interpreter that IDSKIT_PEER_PYTHON names has nfstream and netflower; this one if unset.
     """
-    python = str(peer_python or sys.executable)
+    python = os.environ.get(PEER_PYTHON) or sys.executable
     return [
         Extractor(
             name="idskit",
@@ -173,11 +173,12 @@ def _idskit_csv(capture: Path, _folder: Path) -> list[str]:
 def _in_python(python: str, program: str, module: str, capture: Path, _folder: Path) -> list[str]:
     """An interpreter that lacks the module is found out before anything is timed."""
     probe = "import importlib.util, sys; sys.exit(3 * (not importlib.util.find_spec(sys.argv[1])))"
-    path = _program(python, "name a Python by --peer-python")
+    path = _program(python, f"name a Python by {PEER_PYTHON}")
     command = [path, "-c", probe, module]
     if subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 3:
         raise NotInstalled(
-            f"not installed in {python}: pip install {module}, there or where --peer-python points"
+            f"not installed in {python}: pip install {module}, or name a Python that has it by "
+            f"{PEER_PYTHON}"
         )
     return [path, "-c", program, str(capture)]
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from idskit.bench.backends import Candidate, Execution, ModelFacts, Rows
+from idskit.bench.subject import Execution, ModelFacts, Rows, Subject
 from idskit.detect.session import open_session, thread_count
 from idskit.errors import MissingExtra, require
 from idskit.machine.machine_facts import cpu_features
@@ -40,7 +40,7 @@ _FRONT_END = ("/preparation/", "/frontend/")  # as torch.onnx names its nodes
 Infer = Callable[[Rows], object]
 
 
-def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Candidate], list[str]]:
+def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Subject], list[str]]:
     """Make every peer of the run in ``folder`` that is installed.
 
     Returns:
@@ -80,7 +80,7 @@ def open_peers(folder: Path, *, threads: int | None = None) -> tuple[list[Candid
             missing.append(f"{name} was not measured: it refuses the network ({reason})")
             continue
         init_ms = (time.perf_counter() - start) * 1e3
-        found.append(_candidate(name, backend, infer, content, run, threads, init_ms))
+        found.append(_subject(name, backend, infer, content, run, threads, init_ms))
     return found, missing
 
 
@@ -237,7 +237,7 @@ def _in_lightgbm(run: Any, threads: int | None) -> Infer:
     return lambda rows: booster.predict(rows, num_threads=jobs)
 
 
-def _candidate(
+def _subject(
     name: str,
     backend: str,
     infer: Infer,
@@ -245,11 +245,11 @@ def _candidate(
     run: Any,
     threads: int | None,
     init_ms: float,
-) -> Candidate:
+) -> Subject:
     start = time.perf_counter()
     infer(run.held.flows[:1])
     first_ms = (time.perf_counter() - start) * 1e3
-    return Candidate(
+    return Subject(
         model=ModelFacts(
             name=name,
             sha256=hashlib.sha256(content).hexdigest(),

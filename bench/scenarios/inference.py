@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from idskit.bench.backends import Candidate, Rows, realistic_rows
 from idskit.bench.measure import Plan, Spread, Timing, doubts, latency_ms, measure, quantiles_ms
 from idskit.bench.result import Memory, Result, RoundLatency, RunFacts, Server, Sustained
+from idskit.bench.subject import Rows, Subject, realistic_rows
 from idskit.errors import IdskitError
 from idskit.machine.machine_facts import (
     cgroup_limits,
@@ -28,8 +28,6 @@ from idskit.machine.machine_facts import (
     sensors,
 )
 
-SCENARIOS = ("single-stream", "offline", "server", "pipeline", "sustained")
-UNASKED = SCENARIOS[:4]  # what is measured when nothing is asked for
 BATCHES = (1, 8, 64, 256, 1024, 4096)
 QUICK_BATCHES = (16, 256, 1024)
 SERVER_BATCH = 256
@@ -62,8 +60,8 @@ class Settings:
         return Memory(start=self.rss_start_mib, peak=peak_rss_mib(), end=rss_mib())
 
 
-def offline(candidates: Sequence[Candidate], settings: Settings) -> list[Result]:
-    """Throughput of every candidate at every batch size.
+def offline(subjects: Sequence[Subject], settings: Settings) -> list[Result]:
+    """Throughput of every subject at every batch size.
 
     Raises:
         IdskitError: a batch does not fit memory.
@@ -71,13 +69,13 @@ def offline(candidates: Sequence[Candidate], settings: Settings) -> list[Result]
     return [
         result
         for batch in settings.batches
-        for result in _inference("offline", candidates, batch, settings)
+        for result in _inference("offline", subjects, batch, settings)
     ]
 
 
-def single_stream(candidates: Sequence[Candidate], settings: Settings) -> list[Result]:
-    """Latency of every candidate, one flow at a time."""
-    return _inference("single-stream", candidates, 1, settings)
+def single_stream(subjects: Sequence[Subject], settings: Settings) -> list[Result]:
+    """Latency of every subject, one flow at a time."""
+    return _inference("single-stream", subjects, 1, settings)
 
 
 def require_room(path: Path) -> None:
@@ -95,7 +93,7 @@ def require_room(path: Path) -> None:
         )
 
 
-def require_memory(candidate: Candidate, batch: int, seed: int = SEED) -> None:
+def require_memory(subject: Subject, batch: int, seed: int = SEED) -> None:
     """Make sure that a batch fits: the system would end the process without a word.
 
     Raises:
@@ -104,36 +102,36 @@ def require_memory(candidate: Candidate, batch: int, seed: int = SEED) -> None:
     free_mib = free_memory_mib()
     if free_mib is None or batch <= _TRIAL:
         return
-    rows = input_rows(candidate, _TRIAL, seed)
-    candidate.infer(rows[:1])
+    rows = input_rows(subject, _TRIAL, seed)
+    subject.infer(rows[:1])
     reset_peak_rss()
     before = rss_mib() or 0.0
-    candidate.infer(rows)
+    subject.infer(rows)
     trial_mib = max(peak_rss_mib() - before, rows.nbytes * 4 / 2**20)  # drawing rows takes 4 copies
     needed_mib = trial_mib * batch / _TRIAL
     if needed_mib > free_mib:
         raise IdskitError(
-            f"batches of {batch} flows were asked for, and {candidate.name} needs about "
+            f"batches of {batch} flows were asked for, and {subject.name} needs about "
             f"{needed_mib:,.0f} MiB for one, but {free_mib:,.0f} MiB are free: choose a smaller "
             "--batch"
         )
 
 
-def input_rows(candidate: Candidate, count: int, seed: int) -> Rows:
-    """Rows (count, features) float32 for a candidate."""
-    return realistic_rows(candidate.sample, candidate.schema, count, seed=seed)
+def input_rows(subject: Subject, count: int, seed: int) -> Rows:
+    """Rows (count, features) float32 for a subject."""
+    return realistic_rows(subject.sample, subject.schema, count, seed=seed)
 
 
-def cycle_rows(candidate: Candidate, batch: int, seed: int) -> Callable[[], object]:
+def cycle_rows(subject: Subject, batch: int, seed: int) -> Callable[[], object]:
     """One inference of ``batch`` rows, other rows each time."""
     count = max(POOL // batch, 1)
-    rows = input_rows(candidate, count * batch, seed)
+    rows = input_rows(subject, count * batch, seed)
     parts = itertools.cycle(rows.reshape(count, batch, -1))
-    return lambda: candidate.infer(next(parts))
+    return lambda: subject.infer(next(parts))
 
 
 def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do not share
-    candidate: Candidate,
+    subject: Subject,
     timing: Timing,
     settings: Settings,
     *,
@@ -149,8 +147,8 @@ def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do n
     speed = flows_per_s or timing.per_second(batch)
     calls = timing.calls
     return Result(
-        model=candidate.model,
-        execution=candidate.execution,
+        model=subject.model,
+        execution=subject.execution,
         run=RunFacts(
             scenario=scenario,
             batch=batch,
@@ -160,8 +158,8 @@ def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do n
             seed=settings.seed,
             input="rows that the model carries, drawn at random, numbers varied by 5 %",
         ),
-        init_ms=candidate.init_ms,
-        first_ms=candidate.first_ms,
+        init_ms=subject.init_ms,
+        first_ms=subject.first_ms,
         latency_ms=latency_ms(calls),
         split_ms=None,
         flows_per_s=speed,
@@ -170,7 +168,7 @@ def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do n
         **sensors(),
         power_w=timing.power_w,
         energy_mj_per_flow=energy_mj(timing.power_w, speed.median),
-        accuracy=candidate.accuracy,
+        accuracy=subject.accuracy,
         warnings=tuple(warnings),
         quantiles_ms=quantiles_ms(calls),
         round_latency_ms=RoundLatency(
@@ -191,35 +189,25 @@ def free_memory_mib(root: Path = Path("/")) -> float | None:
 
 
 def _inference(
-    scenario: str, candidates: Sequence[Candidate], batch: int, settings: Settings
+    scenario: str, subjects: Sequence[Subject], batch: int, settings: Settings
 ) -> list[Result]:
-    for candidate in candidates:
-        require_memory(candidate, batch, settings.seed)
-    calls = {str(i): cycle_rows(c, batch, settings.seed) for i, c in enumerate(candidates)}
+    for subject in subjects:
+        require_memory(subject, batch, settings.seed)
+    calls = {str(i): cycle_rows(c, batch, settings.seed) for i, c in enumerate(subjects)}
     reset_peak_rss()
     timings = measure(calls, settings.plan)
     tail = scenario == "single-stream"
-    results = [
+    return [
         build_result(
-            candidate,
+            subject,
             timing,
             settings,
             scenario=scenario,
             batch=batch,
             warnings=doubts(timing, tail=tail),
         )
-        for candidate, timing in zip(candidates, timings.values(), strict=True)
+        for subject, timing in zip(subjects, timings.values(), strict=True)
     ]
-    return [_with_steps(c, result) for c, result in zip(candidates, results, strict=True)]
-
-
-def _with_steps(candidate: Candidate, result: Result) -> Result:
-    """Add how a call on a GPU splits into copies and compute, and whether the processor limits."""
-    if candidate.steps is None:
-        return result
-    steps = candidate.steps(input_rows(candidate, result.run.batch, result.run.seed))
-    host_bound = steps.sentences()[1:]
-    return replace(result, gpu_steps=steps, warnings=(*result.warnings, *host_bound))
 
 
 def energy_mj(power_w: float | None, flows_per_s: float) -> float | None:

@@ -19,11 +19,11 @@ from typing import TextIO, TypeVar
 
 import numpy as np
 
-from idskit.bench.backends import Candidate
 from idskit.bench.measure import Meter, Spread, crowded, doubts, latency_ms, quantiles_ms
 from idskit.bench.result import Paced, Result, RunFacts, Split
 from idskit.bench.scenarios.inference import Settings, energy_mj
 from idskit.bench.scenarios.replay import PacedCapture, Replay, replay
+from idskit.bench.subject import Subject
 from idskit.detect.detect_flows import BATCH
 from idskit.detect.detector import Detector
 from idskit.errors import SchemaError
@@ -68,25 +68,25 @@ class _Pass:
         return self.extract_ns + self.infer_ns + self.post_ns
 
 
-def obstacle(candidate: Candidate) -> str | None:
-    """Why a candidate cannot take part, or None."""
-    if candidate.detector is None:
-        return f"{candidate.name} only infers: a pipeline needs an exported .onnx file"
-    if candidate.schema.name not in NAMES:
+def obstacle(subject: Subject) -> str | None:
+    """Why a subject cannot take part, or None."""
+    if subject.detector is None:
+        return f"{subject.name} only infers: a pipeline needs an exported .onnx file"
+    if subject.schema.name not in NAMES:
         return (
-            f"{candidate.name} reads schema {candidate.schema.name}, which no capture gives: a "
+            f"{subject.name} reads schema {subject.schema.name}, which no capture gives: a "
             f"pipeline needs a model of {', '.join(NAMES)}"
         )
     return None
 
 
 def pipeline(
-    candidates: Sequence[Candidate], settings: Settings, capture: Path | None, passes: Passes
+    subjects: Sequence[Subject], settings: Settings, capture: Path | None, passes: Passes
 ) -> list[Result]:
-    """Packets a second of every candidate, one pass of each in turn.
+    """Packets a second of every subject, one pass of each in turn.
 
     Args:
-        candidates: without an ``obstacle``.
+        subjects: without an ``obstacle``.
         settings: seed and memory at the start.
         capture: what is read; a generated one when None.
         passes: how often, and how large a generated capture is.
@@ -96,29 +96,29 @@ def pipeline(
         SchemaError: the capture holds no flows, or a model is of another version's schema.
     """
     with _capture(capture, passes, settings) as (path, words), Path(os.devnull).open("w") as sink:
-        detectors = [candidate.detector for candidate in candidates if candidate.detector]
+        detectors = [subject.detector for subject in subjects if subject.detector]
         reset_peak_rss()
         warmups = [_read(detector, path, sink) for detector in detectors]
         taken, meters = _turns(
             [partial(_read, detector, path, sink) for detector in detectors], passes.count
         )
     return [
-        _result(candidate, mine, meter, warmup, settings, words)
-        for candidate, mine, meter, warmup in zip(candidates, taken, meters, warmups, strict=True)
+        _result(subject, mine, meter, warmup, settings, words)
+        for subject, mine, meter, warmup in zip(subjects, taken, meters, warmups, strict=True)
     ]
 
 
 def paced_pipeline(
-    candidates: Sequence[Candidate],
+    subjects: Sequence[Subject],
     settings: Settings,
     capture: Path | None,
     passes: Passes,
     rate_per_s: float,
 ) -> list[Result]:
-    """How long verdicts of every candidate take at a packet rate, one pass of each in turn.
+    """How long verdicts of every subject take at a packet rate, one pass of each in turn.
 
     Args:
-        candidates: without an ``obstacle``.
+        subjects: without an ``obstacle``.
         settings: seed and memory at the start.
         capture: what is read; a generated one when None.
         passes: how long, and how large a generated capture is.
@@ -131,7 +131,7 @@ def paced_pipeline(
     """
     most = max(int(rate_per_s * passes.paced_s), 1)
     with _capture(capture, passes, settings) as (path, words), Path(os.devnull).open("w") as sink:
-        detectors = [candidate.detector for candidate in candidates if candidate.detector]
+        detectors = [subject.detector for subject in subjects if subject.detector]
         reset_peak_rss()
         for detector in detectors:
             _read(detector, path, sink)
@@ -140,10 +140,10 @@ def paced_pipeline(
             return replay(detector, PacedCapture(path, rate_per_s, most), sink)
 
         taken, meters = _turns([partial(paced, detector) for detector in detectors], PACED_PASSES)
-    words = f"{words}, arriving at {rate_per_s:,.0f} packets a second"
+    words = f"{words}, arriving at {rate_per_s:,.0f} packets/s"
     return [
-        _paced_result(candidate, mine, meter, rate_per_s, settings, words)
-        for candidate, mine, meter in zip(candidates, taken, meters, strict=True)
+        _paced_result(subject, mine, meter, rate_per_s, settings, words)
+        for subject, mine, meter in zip(subjects, taken, meters, strict=True)
     ]
 
 
@@ -197,7 +197,7 @@ def _read(detector: Detector, path: Path, sink: TextIO) -> _Pass:
 
 
 def _result(
-    candidate: Candidate,
+    subject: Subject,
     passes: Sequence[_Pass],
     meter: Meter,
     warmup: _Pass,
@@ -210,8 +210,8 @@ def _result(
         [(one.extract_ns, one.infer_ns, one.post_ns) for one in passes], axis=0
     )
     return Result(
-        model=candidate.model,
-        execution=candidate.execution,
+        model=subject.model,
+        execution=subject.execution,
         run=RunFacts(
             scenario="pipeline",
             batch=BATCH,
@@ -221,8 +221,8 @@ def _result(
             seed=settings.seed,
             input=words,
         ),
-        init_ms=candidate.init_ms,
-        first_ms=candidate.first_ms,
+        init_ms=subject.init_ms,
+        first_ms=subject.first_ms,
         latency_ms=latency_ms(timing.calls),
         split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
         flows_per_s=flows_per_s,
@@ -231,13 +231,13 @@ def _result(
         **sensors(),
         power_w=timing.power_w,
         energy_mj_per_flow=energy_mj(timing.power_w, flows_per_s.median),
-        accuracy=candidate.accuracy,
+        accuracy=subject.accuracy,
         warnings=tuple(doubts(timing)),
     )
 
 
 def _paced_result(
-    candidate: Candidate,
+    subject: Subject,
     passes: Sequence[Replay],
     meter: Meter,
     rate_per_s: float,
@@ -256,8 +256,8 @@ def _paced_result(
     flows_per_s = Spread.of([one.flows / one.spent_ns * 1e9 for one in passes])
     reached = Spread.of([one.packets / one.spent_ns * 1e9 for one in passes])
     return Result(
-        model=candidate.model,
-        execution=candidate.execution,
+        model=subject.model,
+        execution=subject.execution,
         run=RunFacts(
             scenario="pipeline",
             batch=BATCH,
@@ -267,8 +267,8 @@ def _paced_result(
             seed=settings.seed,
             input=words,
         ),
-        init_ms=candidate.init_ms,
-        first_ms=candidate.first_ms,
+        init_ms=subject.init_ms,
+        first_ms=subject.first_ms,
         latency_ms=latency_ms(waits_ns),
         split_ms=Split(extract=extract / 1e6, infer=infer / 1e6, post=post / 1e6),
         flows_per_s=flows_per_s,
@@ -277,7 +277,7 @@ def _paced_result(
         **sensors(),
         power_w=meter.power_w,
         energy_mj_per_flow=energy_mj(meter.power_w, flows_per_s.median),
-        accuracy=candidate.accuracy,
+        accuracy=subject.accuracy,
         warnings=(*_behind(reached.median, rate_per_s), *crowded(meter.timing([waits_ns]))),
         quantiles_ms=quantiles_ms(waits_ns),
         paced=Paced(rate_per_s=rate_per_s, verdicts=len(waits_ns)),
@@ -288,6 +288,6 @@ def _behind(reached_per_s: float, rate_per_s: float) -> list[str]:
     if reached_per_s >= KEPT_UP * rate_per_s:
         return []
     return [
-        f"it fell behind: {rate_per_s:,.0f} packets a second were due, {reached_per_s:,.0f} were "
+        f"it fell behind: {rate_per_s:,.0f} packets/s were due, {reached_per_s:,.0f} were "
         "judged, so verdicts come later the longer it lasts; an interface would drop packets"
     ]

@@ -16,14 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.bench.backends import Candidate, Rows
-from idskit.bench.measure import MIN_CALLS, Meter, Spread, crowded, nearest_rank, unstable
+from idskit.bench.measure import (
+    MIN_CALLS,
+    Meter,
+    Spread,
+    crowded,
+    nearest_rank,
+    unstable,
+)
 from idskit.bench.result import Probe, Result, Server
 from idskit.bench.scenarios.inference import POOL, Settings, build_result, input_rows
-from idskit.errors import IdskitError
+from idskit.bench.subject import Rows, Subject
 
-BOUND_MS = 10.0
-MAX_BOUND_MS = 1000.0
+BOUND_MS = 10.0  # that p99 may reach
 PRECISION = 1.05  # the search ends when the bracket is that narrow
 DESCENT = 16  # so far below where it should hold, slower arrivals shorten no queue
 MAX_PROBE_S = 10.0
@@ -42,20 +47,9 @@ class Waits:
     served: bool  # False when the queue grew until the probe was given up
 
 
-def server(
-    candidates: Sequence[Candidate], settings: Settings, bound_ms: float = BOUND_MS
-) -> list[Result]:
-    """Highest rate of every candidate, one search of each in turn.
-
-    Raises:
-        IdskitError: a bound that no probe could judge.
-    """
-    if not 0 < bound_ms <= MAX_BOUND_MS:
-        raise IdskitError(
-            f"a bound of {bound_ms:g} ms was asked for: choose one above 0 and at most "
-            f"{MAX_BOUND_MS:g}, since longer queues reach no steady state within a probe"
-        )
-    searches = [_Search(candidate, settings, bound_ms) for candidate in candidates]
+def server(subjects: Sequence[Subject], settings: Settings) -> list[Result]:
+    """Find the highest rate of every subject, one search of each in turn."""
+    searches = [_Search(subject, settings) for subject in subjects]
     for _ in range(settings.plan.searches):
         for search in searches:
             search.repeat()
@@ -129,12 +123,12 @@ def _wait_until(moment_ns: int) -> None:
 
 
 class _Search:
-    """All repeats of one candidate's search."""
+    """All repeats of one subject's search."""
 
-    def __init__(self, candidate: Candidate, settings: Settings, bound_ms: float) -> None:
-        self.candidate, self.settings, self.bound_ms = candidate, settings, bound_ms
+    def __init__(self, subject: Subject, settings: Settings) -> None:
+        self.subject, self.settings = subject, settings
         self.max_batch = min(settings.server_batch, POOL)
-        self.rows = input_rows(candidate, POOL, settings.seed)
+        self.rows = input_rows(subject, POOL, settings.seed)
         self.rates: list[float] = []
         self.waits: list[NDArray[np.int64]] = []  # at the highest rate of each repeat
         self.probes: list[Probe] = []
@@ -165,22 +159,22 @@ class _Search:
         calls = []
         for row in range(9):
             start = time.perf_counter()
-            self.candidate.infer(self.rows[row : row + 1])
+            self.subject.infer(self.rows[row : row + 1])
             calls.append(time.perf_counter() - start)
         return 0.25 / sorted(calls)[4]
 
     def _probe(self, rate: float) -> NDArray[np.int64]:
         plan = self.settings.plan
-        wanted_s = max(plan.probe_s, plan.probe_bounds * self.bound_ms / 1e3, MIN_CALLS / rate)
+        wanted_s = max(plan.probe_s, plan.probe_bounds * BOUND_MS / 1e3, MIN_CALLS / rate)
         arrivals = poisson_arrivals(
             rate, min(wanted_s, MAX_PROBE_S), seed=self.settings.seed + len(self.probes)
         )
-        patience_ns = _PATIENCE * self.bound_ms * 1e6
+        patience_ns = _PATIENCE * BOUND_MS * 1e6
         start = time.perf_counter()
-        waits = serve(self.candidate.infer, self.rows, arrivals, self.max_batch, patience_ns)
+        waits = serve(self.subject.infer, self.rows, arrivals, self.max_batch, patience_ns)
         self.duration_s += time.perf_counter() - start
         p50_ms, p99_ms = (nearest_rank(waits.ns, percent) / 1e6 for percent in (50, 99))
-        met = waits.served and p99_ms <= self.bound_ms
+        met = waits.served and p99_ms <= BOUND_MS
         self.probes.append(Probe(rate_per_s=rate, p50_ms=p50_ms, p99_ms=p99_ms, met=met))
         return waits.ns
 
@@ -189,7 +183,7 @@ class _Search:
         flows_per_s = Spread.of(self.rates)
         timing = self.meter.timing(self.waits)
         return build_result(
-            self.candidate,
+            self.subject,
             timing,
             self.settings,
             scenario="server",
@@ -198,7 +192,7 @@ class _Search:
             duration_s=self.duration_s,
             warnings=(*self._doubts(flows_per_s), *crowded(timing)),
             server=Server(
-                bound_ms=self.bound_ms,
+                bound_ms=BOUND_MS,
                 max_batch=self.max_batch,
                 probes=tuple(sorted(self.probes, key=lambda probe: probe.rate_per_s)),
             ),
@@ -208,8 +202,8 @@ class _Search:
         if not flows_per_s.max:
             lowest = min(self.probes, key=lambda probe: probe.rate_per_s)
             return (
-                f"no steady state: no rate keeps p99 within {self.bound_ms:g} ms; at "
-                f"{lowest.rate_per_s:,.0f} flows a second, p99 is {lowest.p99_ms:,.1f} ms; "
-                "allow more with --bound-ms",
+                f"no steady state: no rate keeps p99 within {BOUND_MS:g} ms; at "
+                f"{lowest.rate_per_s:,.0f} flows/s, p99 is {lowest.p99_ms:,.1f} ms; choose a "
+                "smaller model",
             )
         return tuple(unstable(flows_per_s, "searches"))

@@ -13,37 +13,29 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.bench.backends import Candidate
 from idskit.bench.measure import MAX_TREND, Meter, Spread, Timing, crowded, run_round, unstable
 from idskit.bench.result import Result, Sample, Sustained
 from idskit.bench.scenarios.inference import Settings, build_result, cycle_rows, require_memory
-from idskit.errors import IdskitError
+from idskit.bench.subject import Subject
 from idskit.machine.sensors import read_sensors
 
-MINUTES = 5.0
 SAMPLES = 120
 MIN_SAMPLES = 8  # two a quarter
 
 
-def sustained(
-    candidates: Sequence[Candidate], settings: Settings, minutes: float = MINUTES
-) -> list[Result]:
-    """Load the machine for so long; candidates take turns within every sample.
+def sustained(subjects: Sequence[Subject], settings: Settings, minutes: float) -> list[Result]:
+    """Load the machine for ``minutes``; subjects take turns within every sample.
 
     Raises:
-        IdskitError: no time at all was asked for, or a batch does not fit memory.
+        IdskitError: a batch does not fit memory.
     """
-    if minutes <= 0:
-        raise IdskitError(f"{minutes:g} minutes were asked for: more than 0 are needed")
-    for candidate in candidates:
-        require_memory(candidate, settings.server_batch, settings.seed)
-    calls = [
-        cycle_rows(candidate, settings.server_batch, settings.seed) for candidate in candidates
-    ]
-    slice_s = 60 * minutes / SAMPLES / len(candidates)
-    rounds: list[list[NDArray[np.int64]]] = [[] for _ in candidates]
-    samples: list[list[Sample]] = [[] for _ in candidates]
-    meters = [Meter(read_sensors) for _ in candidates]
+    for subject in subjects:
+        require_memory(subject, settings.server_batch, settings.seed)
+    calls = [cycle_rows(subject, settings.server_batch, settings.seed) for subject in subjects]
+    slice_s = 60 * minutes / SAMPLES / len(subjects)
+    rounds: list[list[NDArray[np.int64]]] = [[] for _ in subjects]
+    samples: list[list[Sample]] = [[] for _ in subjects]
+    meters = [Meter(read_sensors) for _ in subjects]
     start = time.perf_counter()
     while time.perf_counter() - start < 60 * minutes:
         for call, durations, curve, meter in zip(calls, rounds, samples, meters, strict=True):
@@ -52,10 +44,8 @@ def sustained(
             rate = settings.server_batch * len(durations[-1]) / (float(durations[-1].sum()) / 1e9)
             curve.append(_sample(time.perf_counter() - start, rate, slice_meter.power_w))
     return [
-        _result(candidate, meter.timing(durations), tuple(curve), settings, minutes)
-        for candidate, meter, durations, curve in zip(
-            candidates, meters, rounds, samples, strict=True
-        )
+        _result(subject, meter.timing(durations), tuple(curve), settings, minutes)
+        for subject, meter, durations, curve in zip(subjects, meters, rounds, samples, strict=True)
     ]
 
 
@@ -103,7 +93,7 @@ def _sample(at_s: float, flows_per_s: float, power_w: float | None) -> Sample:
 
 
 def _result(
-    candidate: Candidate,
+    subject: Subject,
     timing: Timing,
     samples: tuple[Sample, ...],
     settings: Settings,
@@ -112,7 +102,7 @@ def _result(
     rates = [sample.flows_per_s for sample in samples]
     second_half = Spread.of(rates[len(rates) // 2 :])
     return build_result(
-        candidate,
+        subject,
         timing,
         settings,
         scenario="sustained",

@@ -7,42 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from idskit.bench.backends import Execution
-from idskit.bench.candidates import (
+from idskit.bench.grouping import (
     Names,
-    by_candidate,
-    candidate,
-    candidate_names,
+    by_subject,
     microseconds,
     number,
     of_scenario,
     speed,
-    threads_in_words,
+    subject_names,
+    subject_of,
+    thread_text,
 )
 from idskit.bench.measure import PERCENTILES
 from idskit.bench.result import Report, Result
+from idskit.bench.subject import Execution
 from idskit.bench.views.extraction_report import extraction_sections
-from idskit.bench.views.section import Section
+from idskit.report.section import Section
 
 
 def sections(report: Report) -> list[Section]:
     """Every table that the results of a report fill."""
-    names = candidate_names(report.results)
+    names = subject_names(report.results)
     made = [_models(report.results, names)]
     for scenario, make in _TABLES.items():
         results = of_scenario(report.results, scenario)
         if results:
             made.append(make(results, names))
-    return (
-        made
-        + _gpu(report.results, names)
-        + _share_of_machine(report, names)
-        + extraction_sections(report.extraction)
-    )
+    return made + _share_of_machine(report, names) + extraction_sections(report.extraction)
 
 
 def _models(results: Sequence[Result], names: Names) -> Section:
-    seen = {candidate(result): result for result in results}
+    seen = {subject_of(result): result for result in results}
     return Section(
         title="models",
         about="what was measured",
@@ -80,7 +75,7 @@ def _latency(results: Sequence[Result], names: Names) -> Section:
 
 
 def _throughput(results: Sequence[Result], names: Names) -> Section:
-    ordered = sorted(results, key=lambda result: names[candidate(result)])
+    ordered = sorted(results, key=lambda result: names[subject_of(result)])
     return _compared(
         ordered,
         names,
@@ -183,35 +178,13 @@ _TABLES: dict[str, Callable[[Sequence[Result], Names], Section]] = {
 }
 
 
-def _gpu(results: Sequence[Result], names: Names) -> list[Section]:
-    """Copies and compute apart, where a GPU did the work."""
-    rows = [
-        (
-            _named(result, names),
-            str(steps.rows),
-            *(f"{ms:,.3f}" for ms in (steps.copy_in_ms, steps.compute_ms, steps.copy_out_ms)),
-            f"{steps.enqueue_ms / steps.compute_ms:.0%}",
-        )
-        for result in results
-        if (steps := result.gpu_steps) is not None
-    ]
-    section = Section(
-        title="GPU",
-        about="milliseconds of one call",
-        columns=("model", "batch", "copy in", "compute", "copy out", "host"),
-        rows=tuple(rows),
-        caption="host: share of compute in which the processor hands over kernels",
-    )
-    return [section] if rows else []
-
-
 def _share_of_machine(report: Report, names: Names) -> list[Section]:
     """What part of the fastest int8 product each file reaches at its best batch."""
     if report.int8_rate is None:
         return []
     rate = report.int8_rate
     rows = []
-    for key, mine in by_candidate(of_scenario(report.results, "offline")).items():
+    for key, mine in by_subject(of_scenario(report.results, "offline")).items():
         macs = rate.macs_per_flow.get(key[0].sha256)
         if macs and key[1].threads == rate.threads:
             best = max(mine, key=speed)
@@ -228,7 +201,7 @@ def _share_of_machine(report: Report, names: Names) -> list[Section]:
     section = Section(
         title="share of the machine",
         about=f"int8 matrix products reach {rate.gmac_per_s.median:,.0f} GMAC/s here "
-        f"(MatMulInteger 1024³, {rate.types}, {threads_in_words(rate.threads)})",
+        f"(MatMulInteger 1024³, {rate.types}, {thread_text(rate.threads)})",
         columns=("model", "batch", "MACs a flow", "GMAC/s", "share"),
         rows=tuple(rows),
     )
@@ -236,13 +209,13 @@ def _share_of_machine(report: Report, names: Names) -> list[Section]:
 
 
 def _compared(results: Sequence[Result], names: Names, section: Section) -> Section:
-    """Add by how much the first candidate is faster than each one, where there are others."""
-    if len({candidate(result) for result in results}) < 2:
+    """Add by how much the first subject is faster than each one, where there are others."""
+    if len({subject_of(result) for result in results}) < 2:
         return section
     first = next(iter(names))
-    reference = {r.run.batch: speed(r) for r in results if candidate(r) == first}
+    reference = {r.run.batch: speed(r) for r in results if subject_of(r) == first}
     cells = [
-        "" if candidate(r) == first else _times(reference.get(r.run.batch), speed(r))
+        "" if subject_of(r) == first else _times(reference.get(r.run.batch), speed(r))
         for r in results
     ]
     letter = names[first].split()[0]
@@ -261,8 +234,8 @@ def _times(speed: float | None, other: float) -> str:
 
 
 def _named(result: Result, names: Names) -> str:
-    """The candidate's name, with a mark where its numbers are in doubt."""
-    return names[candidate(result)] + (" (!)" if result.warnings else "")
+    """The subject's name, with a mark where its numbers are in doubt."""
+    return names[subject_of(result)] + (" (!)" if result.warnings else "")
 
 
 def _from_to(values: Sequence[float | None]) -> str:
@@ -272,4 +245,4 @@ def _from_to(values: Sequence[float | None]) -> str:
 
 def _runs_in(execution: Execution) -> str:
     provider = execution.provider_used.removesuffix("ExecutionProvider")
-    return f"{execution.backend}, {provider}, {threads_in_words(execution.threads)}"
+    return f"{execution.backend}, {provider}, {thread_text(execution.threads)}"

@@ -1,13 +1,12 @@
-"""Compare benchmark results: how many times as fast, how sure that is, and whether it got worse.
+"""Compare benchmark results: the ratio of speeds, how sure it is, and whether any got worse.
 
-How sure a ratio is, ``idskit.bench.interval`` says.
+``idskit.bench.interval`` computes how sure a ratio is.
 """
 
 from __future__ import annotations
 
 import json as json_text
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,17 +15,17 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from idskit.bench.candidates import Key, candidate, candidate_names
+from idskit.bench.grouping import Key, subject_names, subject_of
 from idskit.bench.interval import CONFIDENCE, ratio_interval
 from idskit.bench.result import Report, Result
 from idskit.bench.views.bench_page import save_page
-from idskit.bench.views.section import Section, markdown_section, show_sections
+from idskit.bench.views.bench_report import write_text, write_views
 from idskit.errors import GateRefused, IdskitError
-from idskit.files.output import write_whole
 from idskit.report.console import PeopleConsole
+from idskit.report.section import Section, markdown_section, show_sections
 
-MIN_CHANGE = 0.05  # quiet runs of the same thing differ by some per cent from process to process
-_BLOCKS = 8  # of the sustained curve's second half: neighbouring samples are no independent rounds
+MIN_CHANGE = 0.05  # the same model differs by some per cent from process to process
+_BLOCKS = 8  # of the second half of a sustained curve: neighbouring samples are not independent
 _MACHINE = (
     "model", "cpu", "architecture", "features", "governor", "power_mode", "affinity", "kernel",
 )  # fmt: skip
@@ -34,7 +33,7 @@ _MACHINE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One number in the first file and in another one, by what it says about speed."""
+    """One number in the first file and in another one, as a ratio of speeds."""
 
     file: str
     model: str
@@ -46,11 +45,11 @@ class Change:
     ratio: float  # how many times as fast the other file is: above 1 is better
     low: float | None  # of the interval; None where there are too few rounds for one
     high: float | None
-    unstable: bool  # one of the two said so itself
+    unstable: bool  # one of the two has a warning
 
     @property
     def says(self) -> str:
-        """What the interval allows to say: faster, slower, alike, or too few rounds."""
+        """What the interval shows: faster, slower, alike, or too few rounds."""
         if self.low is None or self.high is None:
             return "too few rounds"
         if self.high < 1 - MIN_CHANGE:
@@ -60,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Every change against the first file, and what is not alike about the files themselves."""
+    """Every change from the first file, and how the files themselves differ."""
 
     files: tuple[str, ...]
     differences: tuple[str, ...]  # sentences
@@ -68,11 +67,11 @@ class Comparison:
 
     @property
     def regressions(self) -> tuple[Change, ...]:
-        """What is slower beyond noise."""
+        """Changes that are slower beyond noise."""
         return tuple(change for change in self.changes if change.says == "slower")
 
     def to_json(self) -> str:
-        """All of it as JSON."""
+        """Return all of it as JSON."""
         changes = [asdict(change) | {"says": change.says} for change in self.changes]
         document = {"files": self.files, "differences": self.differences, "changes": changes}
         return json_text.dumps(document, indent=2)
@@ -86,45 +85,42 @@ def compare(
     markdown: Path | None = None,
     console: Console | None = None,
 ) -> Comparison:
-    """Compare result files with the first one, and print what changed.
+    """Compare result files with the first one, and print what changed; show a single file.
 
     Args:
-        files: two or more that ``idskit bench --json`` wrote.
+        files: those that ``idskit bench --json`` wrote.
         json: where the comparison goes as JSON; ``-`` is standard output.
         html: where a page with plots goes.
         markdown: where the tables go as Markdown.
-        console: where the tables go; standard error when None.
+        console: where the tables go; standard error if None.
 
     Raises:
-        IdskitError: fewer than two files, one that is no result of this schema version, or files
-            without a measurement in common.
+        IdskitError: one that is no result of this schema version, files without a measurement in
+            common, or an output that cannot be written.
     """
-    if len(files) < 2:
-        raise IdskitError(
-            f"{len(files)} result files were given to compare: name two or more that "
-            "`idskit bench --json` wrote"
-        )
+    console = console or PeopleConsole()
     reports = {name: Report.load(path) for name, path in _names(files).items()}
     comparison = compare_reports(reports)
+    if json is not None:
+        write_text(json, comparison.to_json() + "\n")
+    if len(reports) == 1:
+        (report,) = reports.values()
+        write_views(report, console, html=html, markdown=markdown)
+        return comparison
     shown = comparison_sections(comparison)
-    console = console or PeopleConsole()
-    show_sections(shown, console)
-    for sentence in comparison.differences:
-        console.print(sentence, highlight=False, markup=False)
     if html is not None:
         save_page(html, reports, comparison=shown, differences=comparison.differences)
     if markdown is not None:
-        text = "\n\n".join([*map(markdown_section, shown), *comparison.differences]) + "\n"
-        write_whole(markdown, lambda partial: partial.write_text(text))
-    if json is not None and str(json) == "-":
-        sys.stdout.write(comparison.to_json() + "\n")
-    elif json is not None:
-        write_whole(json, lambda partial: partial.write_text(comparison.to_json() + "\n"))
+        parts = [*map(markdown_section, shown), *comparison.differences]
+        write_text(markdown, "\n\n".join(parts) + "\n")
+    show_sections(shown, console)
+    for sentence in comparison.differences:
+        console.print(sentence, highlight=False, markup=False)
     return comparison
 
 
 def require_no_regression(comparison: Comparison) -> None:
-    """Raise the gate's no where something got slower.
+    """Refuse a comparison in which something got slower.
 
     Raises:
         GateRefused: an interval lies below 1 by more than ``MIN_CHANGE``.
@@ -132,7 +128,7 @@ def require_no_regression(comparison: Comparison) -> None:
     slower = comparison.regressions
     if slower:
         worst = min(slower, key=lambda change: change.ratio)
-        doubt = "; these call themselves unstable: measure again on a quiet machine"
+        doubt = "; all of these are marked unstable: measure again on a quiet machine"
         raise GateRefused(
             f"{len(slower)} of {len(comparison.changes)} measurements are slower than in "
             f"{comparison.files[0]} beyond noise, worst {worst.model}, {worst.scenario}, "
@@ -156,7 +152,7 @@ def compare_reports(reports: dict[str, Report]) -> Comparison:
         found = [
             change
             for old, new in _matches(base, report)
-            for change in _changes(file, candidate_names(base.results)[candidate(old)], old, new)
+            for change in _changes(file, subject_names(base.results)[subject_of(old)], old, new)
         ]
         if not found:
             raise IdskitError(
@@ -168,7 +164,7 @@ def compare_reports(reports: dict[str, Report]) -> Comparison:
 
 
 def comparison_sections(comparison: Comparison) -> list[Section]:
-    """One table for each file beside the first."""
+    """Return a table for each file after the first."""
     first, *others = comparison.files
     return [
         Section(
@@ -176,8 +172,8 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
             about=f"how many times as fast as {first}",
             columns=("model", "measurement", "", "ratio", "interval", "before", "after"),
             rows=tuple(_row(change) for change in comparison.changes if change.file == file),
-            caption=f"interval: {CONFIDENCE:.0%} confidence, from the rounds; slower and faster "
-            f"are said from {MIN_CHANGE:.0%} on; (!): a file calls its own number unstable",
+            caption=f"interval: {CONFIDENCE:.0%} confidence, from the rounds; slower, faster: all "
+            f"of it differs by {MIN_CHANGE:.0%} or more; (!): a number marked unstable",
             words=3,
         )
         for file in others
@@ -203,7 +199,7 @@ def _rounded(value: float) -> str:
 
 
 def _names(files: Sequence[Path]) -> dict[str, Path]:
-    """A short name for each file: its stem, or its path where stems repeat."""
+    """Name each file by its stem, or by its path where stems repeat."""
     stems = [path.stem for path in files]
     if len(set(stems)) == len(stems):
         return dict(zip(stems, files, strict=True))
@@ -211,22 +207,22 @@ def _names(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _matches(base: Report, other: Report) -> list[tuple[Result, Result]]:
-    """Pairs of results of the same candidate under the same conditions."""
+    """Pair the results of the same subject under the same conditions."""
     partners = _partners(base, other)
     return [
         (old, new)
         for old in base.results
         for new in other.results
-        if partners.get(candidate(old)) == candidate(new) and _conditions(old) == _conditions(new)
+        if partners.get(subject_of(old)) == subject_of(new) and _conditions(old) == _conditions(new)
     ]
 
 
 def _partners(base: Report, other: Report) -> dict[Key, Key]:
-    """Which candidate of the other file is which: by name, or in order where no name is shared.
+    """Match the subjects of both files by name, or in order where no name is shared.
 
-    Of a model that was measured with several numbers of threads, the same number is compared.
+    Where a model was measured with several thread counts, the same count is compared.
     """
-    olds, news = (list(candidate_names(report.results)) for report in (base, other))
+    olds, news = (list(subject_names(report.results)) for report in (base, other))
     named = [(old, new) for old in olds for new in news if _label(old) == _label(new)]
     alike = [(old, new) for old, new in named if old[1].threads == new[1].threads]
     return dict(alike or named or zip(olds, news, strict=False))
@@ -243,7 +239,7 @@ def _conditions(result: Result) -> tuple[str, int, float | None]:
 
 
 def _changes(file: str, model: str, old: Result, new: Result) -> list[Change]:
-    """What two results of the same kind say about each other."""
+    """Return every number that two results of the same kind share, as a change."""
     after = _measures(new)
     return [
         _change(file, model, old, new, measure, values, after[measure])
@@ -261,7 +257,7 @@ def _change(
     before: Sequence[float],
     after: Sequence[float],
 ) -> Change:
-    # times are turned round, so that a ratio above 1 is always better
+    # times are inverted, so that a ratio above 1 is always better
     interval = ratio_interval(after, before) if _is_time(measure) else ratio_interval(before, after)
     middles = statistics.median(before), statistics.median(after)
     return Change(
@@ -284,7 +280,7 @@ def _is_time(measure: str) -> bool:
 
 
 def _measures(result: Result) -> dict[str, Sequence[float]]:
-    """The numbers of a scenario that are compared, round by round."""
+    """Return the numbers of a scenario that are compared, round by round."""
     if result.sustained is not None:
         rates = [sample.flows_per_s for sample in result.sustained.samples]
         blocks = np.array_split(rates[len(rates) // 2 :], _BLOCKS)
@@ -298,7 +294,7 @@ def _measures(result: Result) -> dict[str, Sequence[float]]:
 
 
 def _differences(first: str, base: Report, file: str, other: Report) -> list[str]:
-    """What makes two files less than comparable, in sentences."""
+    """State in sentences what makes two files less comparable."""
     sentences = [
         f"{what}: {_short(old)} in {first}, {_short(new)} in {file}."
         for what, old, new in _facts(base, other)
@@ -312,14 +308,14 @@ def _differences(first: str, base: Report, file: str, other: Report) -> list[str
             )
         if old[1] != new[1]:
             sentences.append(
-                f"{old[0].name} runs otherwise: {_short(asdict(old[1]))} in {first}, "
+                f"{old[0].name} was run by {_short(asdict(old[1]))} in {first}, by "
                 f"{_short(asdict(new[1]))} in {file}."
             )
     return sentences
 
 
 def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
-    """Facts about the machines, with what they are called."""
+    """Return facts about both machines, with their names."""
     facts = [
         (
             f"Machines differ in {name.replace('_', ' ')}",
@@ -338,4 +334,4 @@ def _facts(base: Report, other: Report) -> list[tuple[str, Any, Any]]:
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
-    return "not known" if value is None else str(value)
+    return "unknown" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What was measured of extractors, as tables and in words."""
+"""What was measured of flow extractors, as tables and as sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from idskit.bench.measure import MAX_RELATIVE_SPREAD, Spread
 from idskit.bench.result import Extraction
-from idskit.bench.views.section import Section
+from idskit.report.section import Section
 
 FLAT = 1.25  # costs of a packet within this factor are called flat
 _COLUMNS = ("flows", "CPU s", "wall s", "MiB", "packets/s", "±", "x")
@@ -18,7 +18,7 @@ _CAPTION = (
 
 
 def extraction_sections(results: Sequence[Extraction]) -> list[Section]:
-    """What each program computes, a table for each capture, and idskit as flows grow."""
+    """Return what each program computes, a table for each capture, and idskit as flows grow."""
     if not results:
         return []
     compared = [_costs(entries) for entries in _compared(results).values()]
@@ -27,7 +27,7 @@ def extraction_sections(results: Sequence[Extraction]) -> list[Section]:
 
 
 def extraction_verdict(results: Sequence[Extraction]) -> list[str]:
-    """What the numbers say, in sentences."""
+    """Return what the numbers mean, in sentences."""
     return [
         *(_comparison(entries) for entries in _compared(results).values()),
         *_growth_sentence(_growth(results)),
@@ -37,7 +37,7 @@ def extraction_verdict(results: Sequence[Extraction]) -> list[str]:
 
 
 def _compared(results: Sequence[Extraction]) -> dict[str, list[Extraction]]:
-    """By capture; the first entry is idskit's."""
+    """Group entries by capture; the first of each is idskit's."""
     groups: dict[str, list[Extraction]] = {}
     for entry in results:
         groups.setdefault(entry.capture, []).append(entry)
@@ -45,7 +45,7 @@ def _compared(results: Sequence[Extraction]) -> dict[str, list[Extraction]]:
 
 
 def _growth(results: Sequence[Extraction]) -> list[Extraction]:
-    """Idskit's entries on captures of one mix that differ in size, by size."""
+    """Return idskit's entries on captures of one mix that differ in size, by size."""
     first = [entry for entry in results if entry.name == results[0].name and entry.mix]
     mixes = [entry.mix for entry in first]
     return [entry for entry in first if mixes.count(entry.mix) > 1 and entry.us_per_packet]
@@ -120,19 +120,23 @@ def _comparison(entries: Sequence[Extraction]) -> str:
     more = {entry.name: entry.us_per_packet for entry in entries}
     whole = {entry.name: entry.cpu_s for entry in entries}
     if first.us_per_packet.median <= 0:
-        return f"On {first.capture}, what {first.name} costs cannot be told from start-up: repeat."
+        return (
+            f"On {first.capture}, what one more packet costs {first.name} cannot be told from the "
+            "noise of its start-up: measure again, or read a larger capture."
+        )
     return (
-        f"On {first.capture}: {first.name} reads {_rate(first.us_per_packet)} packets a second on "
-        f"one core, start-up taken out, {_number(first.us_per_packet)} µs each ({_times(more)} "
-        f"that); its whole process takes {_number(first.cpu_s)} s of CPU ({_times(whole)} that)."
+        f"On {first.capture}: {first.name} reads {_rate(first.us_per_packet)} packets/s on one "
+        f"core, which is {_number(first.us_per_packet)} µs each without start-up "
+        f"({_times(more)}); its whole process takes {_number(first.cpu_s)} s of CPU "
+        f"({_times(whole)})."
     )
 
 
 def _times(costs: dict[str, Spread | None]) -> str:
-    """What the others cost, measured in what the first one costs."""
+    """Write what the others cost, as multiples of the first."""
     first, *others = costs
     ratios = {name: _ratio(costs[name], costs[first]) for name in others}
-    known = [f"{name} {ratio} times" for name, ratio in ratios.items() if ratio]
+    known = [f"{name} {ratio} times that" for name, ratio in ratios.items() if ratio]
     return ", ".join(known) or "nothing to compare with"
 
 
@@ -144,20 +148,20 @@ def _growth_sentence(growth: Sequence[Extraction]) -> list[str]:
     says = "flat" if factor <= FLAT else "not flat"
     return [
         f"As flows grow from {_count(growth[0].flows)} to {_count(growth[-1].flows)} at once, a "
-        f"packet costs {growth[0].name} {min(costs):.2f} to {max(costs):.2f} µs: {says}."
+        f"packet takes {growth[0].name} {min(costs):.2f} to {max(costs):.2f} µs: {says}."
     ]
 
 
 def _reasons(results: Sequence[Extraction]) -> list[str]:
-    """Each reason once, with the captures that it was for where these are not all."""
+    """State each reason once, with its captures if these are not all."""
     captures = len({entry.capture for entry in results if entry.name == results[-1].name})
-    told: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for entry in results:
         if entry.reason:
-            told.setdefault((entry.name, entry.reason), []).append(entry.capture)
+            reasons.setdefault((entry.name, entry.reason), []).append(entry.capture)
     return [
         f"{name} was not measured{'' if len(on) >= captures else ' on ' + ', '.join(on)}: {reason}."
-        for (name, reason), on in told.items()
+        for (name, reason), on in reasons.items()
     ]
 
 
@@ -166,8 +170,8 @@ def _doubts(results: Sequence[Extraction]) -> list[str]:
     if not doubted:
         return []
     return [
-        f"Unstable, the rounds differ by more than {MAX_RELATIVE_SPREAD:.0%} (something else uses "
-        f"this machine): {', '.join(dict.fromkeys(doubted))}."
+        f"Unstable: the rounds of {', '.join(dict.fromkeys(doubted))} differ by more than "
+        f"{MAX_RELATIVE_SPREAD:.0%}; measure again on a quiet machine."
     ]
 
 
@@ -193,7 +197,7 @@ def _relative(spread: Spread | None) -> str:
 
 
 def _rate(us_per_packet: Spread | None) -> str:
-    """Packets a second, where their cost can be told from start-up."""
+    """Write packets per second, if their cost stands out from start-up."""
     if us_per_packet is None or us_per_packet.median <= 0:
         return ""
     return f"{1e6 / us_per_packet.median:,.0f}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from idskit.audit.audit_finding import Finding
 from idskit.audit.checks.repository_probe import repositories_told
 from idskit.data.dataset import Dataset, Part
+from idskit.report.finding import Finding
 from idskit.schema import Feature, Schema
 
 LABS, UNITS, ROWS = 4, 6, 20

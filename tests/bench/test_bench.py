@@ -1,24 +1,24 @@
 """``bench`` from end to end on tiny models: the result file, its schema, the verdict."""
 
 import json
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from tests.bench.measured import measure
 
 from idskit.bench import int8_peak as ceiling
 from idskit.bench import run_bench as run
-from idskit.bench.backends import open_candidate, realistic_rows
-from idskit.bench.gpu import Steps
+from idskit.bench.bench_options import DEFAULT_SCENARIOS
 from idskit.bench.measure import Plan
 from idskit.bench.result import Report
-from idskit.bench.run_bench import bench, show_file
 from idskit.bench.scenarios import inference as scenarios
-from idskit.bench.scenarios.inference import Settings, free_memory_mib, require_memory
+from idskit.bench.scenarios.inference import free_memory_mib, require_memory
 from idskit.bench.scenarios.pipeline import Passes
+from idskit.bench.subject import open_subject, realistic_rows
+from idskit.bench.views.compare_results import compare
 from idskit.errors import DeviceError, IdskitError, ModelError, RunError, SchemaError
 from idskit.schema import Feature, Schema
 
@@ -42,7 +42,7 @@ def short(monkeypatch) -> None:
 
 def test_the_result_file_obeys_its_published_schema(make_model, tmp_path) -> None:
     wanted = ["offline", "single-stream", "server", "sustained"]
-    bench([make_model()], scenario=wanted, minutes=0.002, quick=True, json=tmp_path / "r")
+    measure(make_model(), scenario=tuple(wanted), minutes=0.002, quick=True, json=tmp_path / "r")
     published = json.loads((files("idskit.bench") / "result.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(published)
     jsonschema.validate(json.loads((tmp_path / "r").read_text()), published)
@@ -50,62 +50,41 @@ def test_the_result_file_obeys_its_published_schema(make_model, tmp_path) -> Non
 
 def test_every_model_is_measured_at_every_batch_size(make_model) -> None:
     models = [make_model("a.onnx"), make_model("b.onnx")]
-    report = bench(models, scenario=["offline"], quick=True)
+    report = measure(*models, scenario=("offline",), quick=True)
     measured = [(r.model.name, r.run.batch) for r in report.results]
     sizes = scenarios.QUICK_BATCHES
     assert measured == [(name, size) for size in sizes for name in ("a", "b")]
 
 
 def test_batch_and_threads_are_those_asked_for(make_model) -> None:
-    report = bench([make_model()], scenario=["offline"], batch=5, threads=[1], quick=True)
+    report = measure(make_model(), scenario=("offline",), batch=5, threads=(1,), quick=True)
     (result,) = report.results
     assert (result.run.batch, result.execution.threads) == (5, 1)
     assert result.execution.provider_used == "CPUExecutionProvider"
 
 
 def test_several_thread_counts_are_measured_side_by_side(make_model) -> None:
-    report = bench([make_model()], scenario=["offline"], batch=5, threads=[1, 2], quick=True)
+    report = measure(
+        make_model(),
+        scenario=("offline",),
+        batch=5,
+        threads=(1, 2),
+        quick=True,
+    )
     assert [result.execution.threads for result in report.results] == [1, 2]
     assert any("2 threads are" in sentence for sentence in report.verdict)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"compiled": True}, "--compiled was given without a training run"),
-        ({"half": True}, "--half was given without a training run"),
-        ({"cuda_graph": True, "device": "cuda"}, "has no CUDAExecutionProvider"),
-        ({"cuda_graph": True}, "add --device cuda"),
-        (
-            {"cuda_graph": True, "device": "cuda", "scenario": ["server"]},
-            "--cuda-graph was given with scenario server",
-        ),
-    ],
-)
-def test_ways_to_run_a_model_that_cannot_be_measured(make_model, arguments, said) -> None:
-    with pytest.raises(IdskitError, match=said):
-        bench([make_model()], **({"scenario": ["offline"], "quick": True} | arguments))
-
-
 def test_a_cold_flow_engine_makes_the_first_run_a_quick_one(monkeypatch) -> None:
-    monkeypatch.setattr(run, "is_cold", lambda _schema: True)
+    monkeypatch.setattr(run, "needs_compiling", lambda _schema: True)
     monkeypatch.setattr(run, "FULL", None)  # what must not be used
-    report = bench()
+    report = measure()
     assert report.verdict[-1] == run.COMPILED_FIRST
-    assert {result.run.scenario for result in report.results} == set(scenarios.UNASKED)
-
-
-def test_steps_on_a_gpu_are_in_the_result_and_host_bound_is_a_warning(make_model) -> None:
-    steps = Steps(rows=8, copy_in_ms=1.0, enqueue_ms=2.0, wait_ms=0.0, copy_out_ms=1.0)
-    candidate = replace(open_candidate(make_model()), steps=lambda rows: steps)
-    settings = Settings(plan=PLAN, batches=(8,), rss_start_mib=None)
-    (result,) = scenarios.offline([candidate], settings)
-    assert result.gpu_steps == steps
-    assert any("host-bound" in warning for warning in result.warnings)
+    assert {result.run.scenario for result in report.results} == set(DEFAULT_SCENARIOS)
 
 
 def test_single_stream_judges_one_flow_a_call(make_model) -> None:
-    (result,) = bench([make_model()], scenario=["single-stream"], quick=True).results
+    (result,) = measure(make_model(), scenario=("single-stream",), quick=True).results
     assert result.run.batch == 1
     spent_ms = result.latency_ms["count"] * result.latency_ms["mean"]
     assert spent_ms / 1e3 == pytest.approx(result.run.duration_s)
@@ -114,17 +93,17 @@ def test_single_stream_judges_one_flow_a_call(make_model) -> None:
 def test_accuracy_is_what_the_exporter_wrote(make_model) -> None:
     seen = {"macro_f1_before": 0.9, "macro_f1_after": 0.88}
     facts = {"export": {"fp32_against_torch": None, "int8_against_fp32": seen}}
-    accuracy = open_candidate(make_model(facts=facts)).accuracy
+    accuracy = open_subject(make_model(facts=facts)).accuracy
     assert accuracy.macro_f1 == 0.88
     assert accuracy.delta == pytest.approx(-0.02)
 
 
 def test_a_model_that_says_nothing_of_accuracy_gets_none(make_model) -> None:
-    assert open_candidate(make_model()).accuracy is None
+    assert open_subject(make_model()).accuracy is None
 
 
 def test_tables_go_to_stderr_and_json_to_stdout(make_model, capsys) -> None:
-    bench([make_model()], scenario=["single-stream"], quick=True, json=Path("-"))
+    measure(make_model(), scenario=("single-stream",), quick=True, json=Path("-"))
     out, err = capsys.readouterr()
     assert json.loads(out)["results"][0]["run"]["scenario"] == "single-stream"
     assert "99 of 100 flows are judged within this time" in err
@@ -135,52 +114,56 @@ def test_nothing_is_measured_when_the_result_cannot_be_written(
 ) -> None:
     monkeypatch.setattr(run, "single_stream", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(IdskitError, match=r"cannot be written: .* does not exist"):
-        bench(
-            [make_model()], scenario=["single-stream"], quick=True, json=tmp_path / "absent" / "r"
+        measure(
+            make_model(), scenario=("single-stream",), quick=True, json=tmp_path / "absent" / "r"
         )
     assert [path.name for path in tmp_path.iterdir()] == ["toy.onnx"]
 
 
 def test_more_threads_than_any_processor_runs_are_refused(make_model) -> None:
     with pytest.raises(DeviceError, match="100000 threads were asked for: choose 1 to 256"):
-        bench([make_model()], scenario=["single-stream"], threads=[1, 100_000])
+        measure(
+            make_model(),
+            scenario=("single-stream",),
+            threads=(1, 100_000),
+        )
 
 
 def test_an_unknown_scenario(make_model) -> None:
     with pytest.raises(IdskitError, match="'fast' was asked for: choose among single-stream"):
-        bench([make_model()], scenario=["fast"])
+        measure(make_model(), scenario=("fast",))
 
 
 def test_an_empty_batch(make_model) -> None:
-    with pytest.raises(IdskitError, match="batch of 0 rows"):
-        bench([make_model()], batch=0)
+    with pytest.raises(IdskitError, match="batch is 0: choose 1 or more"):
+        measure(make_model(), batch=0)
 
 
 def test_an_unknown_device(make_model) -> None:
     with pytest.raises(DeviceError, match="'tpu' is not one of"):
-        bench([make_model()], device="tpu")
+        measure(make_model(), device="tpu")
 
 
 def test_models_of_different_schemas(make_model) -> None:
     models = [make_model("a.onnx"), make_model("b.onnx", schema=NAMES, classes=("benign", "x"))]
     with pytest.raises(SchemaError, match="measure them in separate runs"):
-        bench(models)
+        measure(*models)
 
 
 def test_a_missing_model(tmp_path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
-        bench([tmp_path / "absent.onnx"])
+        measure(tmp_path / "absent.onnx")
 
 
 def test_a_folder_that_is_no_run(tmp_path) -> None:
     pytest.importorskip("torch")
     with pytest.raises(RunError, match=r"no run\.json"):
-        bench([tmp_path])
+        measure(tmp_path)
 
 
 def test_a_model_without_golden_vectors(make_model) -> None:
     with pytest.raises(IdskitError, match="no golden vectors"):
-        bench([make_model(golden=np.empty((0, 3)))], quick=True)
+        measure(make_model(golden=np.empty((0, 3))), quick=True)
 
 
 def test_input_rows_keep_zeros_signs_and_categories() -> None:
@@ -201,78 +184,72 @@ def test_input_rows_are_the_same_for_a_seed() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_without_a_model_the_shipped_one_is_measured_and_it_says_what_limits() -> None:
-    report = bench(quick=True)
+def test_without_a_model_the_shipped_one_is_measured_and_what_limits_it_is_said() -> None:
+    report = measure(quick=True)
     said = " ".join(report.verdict)
-    assert {result.run.scenario for result in report.results} == set(scenarios.UNASKED)
-    for part in ("int8", "flows a second", "packets a second", "limits"):
+    assert {result.run.scenario for result in report.results} == set(DEFAULT_SCENARIOS)
+    assert {result.model.precision for result in report.results} == {"int8"}  # it alone
+    for part in ("int8", "flows/s", "packets/s", "limits"):
         assert part in said
-
-
-def test_the_shipped_model_alone_is_measured() -> None:
-    report = bench(scenario=["single-stream", "pipeline"], quick=True)
-    measured = [(result.run.scenario, result.model.precision) for result in report.results]
-    assert measured == [("single-stream", "int8"), ("pipeline", "int8")]
 
 
 def test_views_are_written_and_made_again_from_the_result_file(make_model, tmp_path) -> None:
     names = ("r.json", "a.html", "a.md", "b.html", "b.md")
     file, html, markdown, html_again, markdown_again = (tmp_path / name for name in names)
-    made = bench(
-        [make_model()],
-        scenario=["offline", "server"],
+    made = measure(
+        make_model(),
+        scenario=("offline", "server"),
         quick=True,
         json=file,
         html=html,
         markdown=markdown,
     )
-    again = show_file(file, html=html_again, markdown=markdown_again)
-    assert again.results == made.results
+    compare([file], html=html_again, markdown=markdown_again)
+    assert Report.load(file).results == made.results
     assert html.read_text() == html_again.read_text()
     assert markdown.read_text() == markdown_again.read_text()
     assert Report.load(file).int8_rate == made.int8_rate
 
 
 def test_sustained_is_measured_only_when_asked_for(make_model) -> None:
-    assert "sustained" not in scenarios.UNASKED
-    (result,) = bench([make_model()], scenario=["sustained"], minutes=0.002, quick=True).results
+    assert "sustained" not in DEFAULT_SCENARIOS
+    (result,) = measure(make_model(), scenario=("sustained",), minutes=0.002, quick=True).results
     assert result.run.scenario == "sustained"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"bound_ms": 5}, "--bound-ms was given without the scenario it belongs to"),
         ({"minutes": 5}, "--minutes was given without the scenario it belongs to"),
-        ({"scenario": ["server"], "bound_ms": -1}, "--bound-ms -1 was asked for"),
-        ({"scenario": ["sustained"], "minutes": -2}, "--minutes -2 was asked for"),
-        ({"scenario": ["server"], "bound_ms": 5000}, "at most 1000"),
+        ({"rate": 5}, "--rate was given without the scenario it belongs to"),
+        ({"scenario": ("sustained",), "minutes": -2}, "--minutes -2 was asked for"),
+        ({"scenario": ("sustained",), "minutes": 0}, "--minutes 0 was asked for"),
     ],
 )
 def test_settings_that_make_no_sense(make_model, arguments, said) -> None:
     with pytest.raises(IdskitError, match=said):
-        bench([make_model()], **({"scenario": ["offline"], "quick": True} | arguments))
+        measure(make_model(), **({"scenario": ("offline",), "quick": True} | arguments))
 
 
 def test_a_batch_that_does_not_fit_memory(make_model) -> None:
     with pytest.raises(IdskitError, match=r"needs about .* MiB are free: choose a smaller --batch"):
-        bench([make_model()], scenario=["offline"], batch=10**12)
+        measure(make_model(), scenario=("offline",), batch=10**12)
 
 
 def test_a_model_that_does_not_fit_memory(make_model, monkeypatch) -> None:
     monkeypatch.setattr(scenarios, "free_memory_mib", lambda: 0.001)
     with pytest.raises(IdskitError, match=r"toy\.onnx of 0 MiB needs about .* are free"):
-        bench([make_model()], quick=True)
+        measure(make_model(), quick=True)
 
 
 def test_a_batch_that_fits(make_model) -> None:
-    require_memory(open_candidate(make_model()), 4096)
+    require_memory(open_subject(make_model()), 4096)
 
 
 def test_what_numpy_says_when_memory_ends_is_one_sentence(make_model, monkeypatch) -> None:
     monkeypatch.setattr(run, "offline", lambda *_: np.empty(10**15))
     with pytest.raises(IdskitError, match="scenario offline does not fit the memory"):
-        bench([make_model()], scenario=["offline"], quick=True)
+        measure(make_model(), scenario=("offline",), quick=True)
 
 
 def test_what_onnxruntime_says_when_memory_ends_is_one_sentence(make_model, monkeypatch) -> None:
@@ -281,7 +258,7 @@ def test_what_onnxruntime_says_when_memory_ends_is_one_sentence(make_model, monk
 
     monkeypatch.setattr(run, "offline", fail)
     with pytest.raises(IdskitError, match="scenario offline does not fit the memory"):
-        bench([make_model()], scenario=["offline"], quick=True)
+        measure(make_model(), scenario=("offline",), quick=True)
 
 
 def test_free_memory_is_within_the_groups_limit(tmp_path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.bench.made_up import ORT, make_report, make_result, rounds
+from tests.bench.sample_results import ORT, make_report, make_result, rounds
 from tests.bench.test_report import SERVER, SUSTAINED
 
 from idskit.bench.interval import ratio_interval
@@ -137,7 +137,7 @@ def test_sustained_speed_is_that_of_the_second_half() -> None:
     assert compared(old, others=[new]).changes[0].says == "alike"
 
 
-def test_candidates_are_matched_by_name() -> None:
+def test_subjects_are_matched_by_name() -> None:
     a, b = make_result(*rounds(1.0), name="a"), make_result(*rounds(3.0), name="b")
     assert [c.ratio for c in compared(a, b, others=[b, a]).changes] == [1.0, 1.0]
 
@@ -168,11 +168,11 @@ def test_the_same_number_of_threads_is_compared() -> None:
     assert [change.ratio for change in compared(*results).changes] == pytest.approx([1, 1])
 
 
-def test_what_a_machine_does_not_tell_is_not_known() -> None:
+def test_what_a_machine_does_not_tell_is_unknown() -> None:
     other = make_report(make_result(*rounds(1.0)), machine={"governor": "performance"})
     mine = make_report(make_result(*rounds(1.0)), machine={"governor": None})
     (said,) = compare_reports({"a": mine, "b": other}).differences
-    assert said == "Machines differ in governor: not known in a, performance in b."
+    assert said == "Machines differ in governor: unknown in a, performance in b."
 
 
 def test_equal_files_differ_in_nothing() -> None:
@@ -206,7 +206,7 @@ def test_a_regression_is_refused() -> None:
 
 def test_a_regression_of_unstable_numbers_says_so() -> None:
     slow = make_result(*rounds(50.0), warnings=("unstable: rounds differ by 41%",))
-    with pytest.raises(GateRefused, match="call themselves unstable: measure again"):
+    with pytest.raises(GateRefused, match="are marked unstable: measure again"):
         require_no_regression(compared(make_result(*rounds(100.0)), others=[slow]))
 
 
@@ -222,9 +222,13 @@ def test_the_command_line_exits_3_on_a_regression_and_0_without(saved, capsys) -
     assert "2.00" in capsys.readouterr().err
 
 
-def test_one_file_is_not_enough(saved) -> None:
-    with pytest.raises(IdskitError, match="1 result files were given to compare: name two"):
-        compare(saved(make_report()))
+def test_one_file_is_shown(saved, tmp_path, capsys) -> None:
+    report = make_report(make_result(1234.0))
+    comparison = compare(saved(report), html=tmp_path / "c.html", markdown=tmp_path / "c.md")
+    assert comparison.changes == ()
+    assert "1,234" in capsys.readouterr().err
+    assert "- So be it." in (tmp_path / "c.md").read_text()
+    assert "<li>So be it.</li>" in (tmp_path / "c.html").read_text()
 
 
 def test_nothing_in_common(saved) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from idskit.bench.child_process import run_child
-from idskit.bench.peers.flow_extractors import Extractor, NotInstalled, extractors
+from idskit.bench.peers.flow_extractors import PEER_PYTHON, Extractor, NotInstalled, extractors
 from idskit.generate import generate
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows
@@ -38,8 +38,8 @@ def programs(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def named(name: str, peer_python: Path | None = None) -> Extractor:
-    return next(one for one in extractors(peer_python) if one.name == name)
+def named(name: str) -> Extractor:
+    return next(one for one in extractors() if one.name == name)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,20 @@ def test_an_absent_program_is_named_with_what_to_install(programs, tmp_path, nam
         named(name).command(CAPTURE, tmp_path)
 
 
-def test_a_python_peer_is_looked_for_in_the_python_given(tmp_path) -> None:
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # without any package
-    bare.chmod(0o755)
-    with pytest.raises(NotInstalled, match=f"not installed in {bare}: pip install netflower"):
-        named("netflower", bare).command(CAPTURE, tmp_path)
+def test_a_python_peer_is_looked_for_in_the_python_given(tmp_path, monkeypatch) -> None:
+    empty = tmp_path / "python"
+    empty.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # without any package
+    empty.chmod(0o755)
+    monkeypatch.setenv(PEER_PYTHON, str(empty))
+    with pytest.raises(NotInstalled, match=f"not installed in {empty}: pip install netflower"):
+        named("netflower").command(CAPTURE, tmp_path)
 
 
-def test_a_python_that_may_not_be_run(tmp_path) -> None:
+def test_a_python_that_may_not_be_run(tmp_path, monkeypatch) -> None:
     (tmp_path / "python").write_text("")
-    with pytest.raises(NotInstalled, match=r"there but not executable: .*--peer-python"):
-        named("nfstream", tmp_path / "python").command(CAPTURE, tmp_path)
+    monkeypatch.setenv(PEER_PYTHON, str(tmp_path / "python"))
+    with pytest.raises(NotInstalled, match=r"there but not executable: .*IDSKIT_PEER_PYTHON"):
+        named("nfstream").command(CAPTURE, tmp_path)
 
 
 def test_commands_name_the_program_by_its_path_and_the_capture(programs, tmp_path) -> None:

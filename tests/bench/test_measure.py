@@ -37,7 +37,7 @@ def nearest_rank(values: list[int], percent: float) -> float:
     return sorted(values)[math.ceil(round(percent / 100 * len(values), 9)) - 1]
 
 
-def test_candidates_take_turns_after_a_warm_up() -> None:
+def test_subjects_take_turns_after_a_warm_up() -> None:
     order = []
     measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, PLAN)
     assert "".join(order) == "ab" + "ab" * 3
@@ -51,7 +51,7 @@ def test_every_call_of_a_round_is_timed() -> None:
     assert len(taken.calls) == len(calls) - 1
 
 
-def test_a_slow_candidate_gets_fewer_rounds_but_not_fewer_than_three() -> None:
+def test_a_slow_subject_gets_fewer_rounds_but_not_fewer_than_three() -> None:
     plan = Plan(rounds=9, round_s=0.0001, warmup_s=0.0)
     taken = measure({"slow": lambda: time.sleep(0.002), "fast": lambda: None}, plan)
     assert (len(taken["slow"].rounds), len(taken["fast"].rounds)) == (3, 9)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.bench.measured import measure
 from tests.export.toy import make_run
 
 from idskit.bench.peers.model_peers import open_peers, plain_int8, plain_onnx
-from idskit.bench.run_bench import bench
 from idskit.detect.session import open_session
 from idskit.errors import IdskitError
 from idskit.export.verify import run_torch
@@ -43,7 +43,7 @@ def test_plain_int8_is_int8_and_related(run, tmp_path):
 
 def test_every_peer_is_measured_or_named(folder):
     found, missing = open_peers(folder, threads=1)
-    names = {candidate.model.name for candidate in found}
+    names = {subject.model.name for subject in found}
     assert {"plain torch", "plain fp32", "plain int8", "lightgbm"} <= names
     for peer in ("openvino fp32", "openvino int8", "ncnn fp32"):
         assert (peer in names) != any(peer in sentence for sentence in missing)
@@ -51,4 +51,4 @@ def test_every_peer_is_measured_or_named(folder):
 
 def test_peers_need_one_training_run(make_model):
     with pytest.raises(IdskitError, match="0 training runs"):
-        bench([make_model()], peers=True)
+        measure(make_model(), peers=True)

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.bench.measured import measure
 
 from idskit.bench import run_bench as run
 from idskit.bench.measure import Plan
-from idskit.bench.run_bench import bench
 from idskit.bench.scenarios.pipeline import Passes
 from idskit.bench.scenarios.replay import VERDICT_AT_US, PacedCapture, replay
 from idskit.capture.capture_file import open_capture
@@ -111,17 +111,17 @@ def flow_model(make_model, monkeypatch):
 
 
 def test_latency_is_that_of_verdicts_at_the_rate_asked_for(flow_model, path) -> None:
-    report = bench([flow_model], scenario=["pipeline"], capture=path, rate=5000, quick=True)
+    report = measure(flow_model, scenario=("pipeline",), capture=path, rate=5000, quick=True)
     (result,) = report.results
     assert result.paced.rate_per_s == 5000
     assert result.latency_ms["count"] == result.paced.verdicts > 0
-    assert "arriving at 5,000 packets a second" in result.run.input
-    assert "At 5,000 packets a second" in report.verdict[0]
+    assert "arriving at 5,000 packets/s" in result.run.input
+    assert "At 5,000 packets/s" in report.verdict[0]
 
 
 def test_a_rate_that_is_too_high_is_said(flow_model) -> None:
-    (result,) = bench([flow_model], scenario=["pipeline"], rate=1e9, quick=True).results
-    assert "fell behind: 1,000,000,000 packets a second were due" in result.warnings[0]
+    (result,) = measure(flow_model, scenario=("pipeline",), rate=1e9, quick=True).results
+    assert "fell behind: 1,000,000,000 packets/s were due" in result.warnings[0]
     assert result.packets_per_s.median < 1e9
 
 
@@ -135,9 +135,9 @@ def test_a_rate_that_is_too_high_is_said(flow_model) -> None:
 )
 def test_a_rate_that_makes_no_sense(flow_model, scenario, rate, message) -> None:
     with pytest.raises(IdskitError, match=message):
-        bench([flow_model], scenario=[scenario], rate=rate, quick=True)
+        measure(flow_model, scenario=(scenario,), rate=rate, quick=True)
 
 
 def test_a_rate_too_low_for_any_verdict(flow_model) -> None:
     with pytest.raises(SchemaError, match=r"no flow came to its verdict.*raise --rate"):
-        bench([flow_model], scenario=["pipeline"], rate=10, quick=True)
+        measure(flow_model, scenario=("pipeline",), rate=10, quick=True)

@@ -7,12 +7,12 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
-from tests.bench.made_up import make_report, make_result
-from tests.bench.test_report import SERVER, SPLIT, STEPS, SUSTAINED
+from tests.bench.sample_results import make_report, make_result
+from tests.bench.test_report import SERVER, SPLIT, SUSTAINED
 
-from idskit.bench.backends import Accuracy
 from idskit.bench.measure import Spread
 from idskit.bench.result import Int8Rate, Report, RoundLatency
+from idskit.bench.subject import Accuracy
 from idskit.errors import IdskitError
 
 
@@ -29,7 +29,6 @@ def report():
             round_latency_ms=RoundLatency(p50=spread, p99=None),
             throttled={"now": False, "occurred": True},
             warnings=("unstable",),
-            gpu_steps=STEPS,
         ),
         make_result(1.0, scenario="pipeline", split_ms=SPLIT, packets_per_s=spread),
         make_result(1.0, scenario="server", server=SERVER),
@@ -54,6 +53,15 @@ def test_a_result_with_every_field_obeys_the_published_schema(report) -> None:
     published = json.loads((files("idskit.bench") / "result.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(published)
     jsonschema.validate(json.loads(report.to_json()), published)
+
+
+@pytest.mark.parametrize("steps", [None, {"rows": 8}])
+def test_a_field_that_earlier_versions_wrote_is_ignored(report, tmp_path, steps) -> None:
+    document = json.loads(report.to_json())
+    for result in document["results"]:
+        result["gpu_steps"] = steps
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert Report.load(tmp_path / "old.json") == report
 
 
 def test_another_schema_version(tmp_path) -> None:

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
+from idskit.bench.scenarios import server_load as module
 from idskit.bench.scenarios.inference import Settings
 from idskit.bench.scenarios.server_load import (
     DESCENT,
@@ -18,7 +18,7 @@ from idskit.bench.scenarios.server_load import (
     serve,
     server,
 )
-from idskit.errors import IdskitError
+from idskit.bench.subject import open_subject
 
 ROWS = np.zeros((8, 1), np.float32)
 PATIENT = 1e12
@@ -91,7 +91,7 @@ def settings() -> Settings:
 
 
 def test_the_result_holds_every_search_and_the_curve(make_model, settings) -> None:
-    (result,) = server([open_candidate(make_model())], settings, bound_ms=1.0)
+    (result,) = server([open_subject(make_model())], settings)
     assert result.run.scenario == "server"
     assert len(result.flows_per_s.values) == 2
     held = {probe.rate_per_s for probe in result.server.probes if probe.met}
@@ -100,13 +100,8 @@ def test_the_result_holds_every_search_and_the_curve(make_model, settings) -> No
     assert rates == sorted(rates)
 
 
-def test_a_bound_that_nothing_holds_is_said(make_model, settings) -> None:
-    (result,) = server([open_candidate(make_model())], settings, bound_ms=1e-6)
+def test_a_bound_that_nothing_holds_is_said(make_model, settings, monkeypatch) -> None:
+    monkeypatch.setattr(module, "BOUND_MS", 1e-6)
+    (result,) = server([open_subject(make_model())], settings)
     assert result.flows_per_s.max == 0
     assert "no steady state: no rate keeps p99 within 1e-06 ms" in result.warnings[0]
-
-
-@pytest.mark.parametrize("bound_ms", [0.0, -1.0, 5000.0])
-def test_a_bound_out_of_range(make_model, settings, bound_ms) -> None:
-    with pytest.raises(IdskitError, match="choose one above 0 and at most 1000"):
-        server([open_candidate(make_model())], settings, bound_ms=bound_ms)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from idskit.bench.backends import open_candidate
 from idskit.bench.measure import Plan
 from idskit.bench.scenarios import sustained as module
 from idskit.bench.scenarios.inference import Settings
 from idskit.bench.scenarios.sustained import drift, sustained, unsteady
-from idskit.errors import IdskitError
+from idskit.bench.subject import open_subject
 from idskit.machine.sensors import Reading
 
 PLAN = Plan(rounds=1, round_s=0.0, warmup_s=0.0)
@@ -36,7 +35,7 @@ def test_too_few_samples_are_said() -> None:
 def test_every_sample_holds_the_sensors(make_model, monkeypatch) -> None:
     reading = Reading(temperature_c=61.5, clock_hz=1.5e9, throttled=False, power_w=4.0)
     monkeypatch.setattr(module, "read_sensors", lambda: reading)
-    models = [open_candidate(make_model(name)) for name in ("a.onnx", "b.onnx")]
+    models = [open_subject(make_model(name)) for name in ("a.onnx", "b.onnx")]
     results = sustained(models, SETTINGS, minutes=0.002)
     assert [result.model.name for result in results] == ["a", "b"]
     for result in results:
@@ -46,8 +45,3 @@ def test_every_sample_holds_the_sensors(make_model, monkeypatch) -> None:
         moments = [sample.at_s for sample in result.sustained.samples]
         assert moments == sorted(moments)
         assert result.run.scenario == "sustained"
-
-
-def test_no_time_at_all(make_model) -> None:
-    with pytest.raises(IdskitError, match="0 minutes were asked for"):
-        sustained([open_candidate(make_model())], SETTINGS, minutes=0)

@@ -22,7 +22,7 @@ PUBLIC = {
     "__version__",
     "open_flows",
 }
-HEAVY = ("torch", "onnx", "pandas", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow")
+HEAVY = ("torch", "onnx", "pandas", "sklearn", "scipy", "lightgbm", "pyarrow")
 
 
 def loaded_after(code: str) -> set[str]:

@@ -3,7 +3,7 @@
     python -m tests.export.speed --width 64 --columns 78
     python -m tests.export.speed runs/kdd
 
-Without a training run the weights are random: they do not change the speed. All candidates take
+Without a training run the weights are random: they do not change the speed. All subjects take
 turns in one process, on one thread. What is counted is the processor's time, so that a machine that
 others use as well gives the same ratios; ``idskit bench RUN MODEL --peers`` counts wall time.
 """
@@ -22,9 +22,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from idskit.bench.backends import Candidate, Rows, open_candidate, realistic_rows
 from idskit.bench.int8_peak import SIZE, count_macs, product_call
 from idskit.bench.peers.model_peers import open_peers
+from idskit.bench.subject import Rows, Subject, open_subject, realistic_rows
 from idskit.export import export
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
@@ -34,7 +34,7 @@ from idskit.schema import Feature, Schema
 
 OURS = "int8"
 TURNS, MIN_TURNS, CALLS = 25, 3, 10
-LIMIT_S = 4.0  # of a candidate, but for MIN_TURNS
+LIMIT_S = 4.0  # of a subject, but for MIN_TURNS
 
 
 def random_run(
@@ -70,18 +70,18 @@ def _rows(columns: int, classes: int, count: int, *, seed: int) -> LabelledRows:
     return LabelledRows(flows=flows.astype(np.float32), labels=labels.astype(np.int64))
 
 
-def processor_times(candidates: list[Candidate], rows: Rows) -> dict[str, Rows]:
+def processor_times(subjects: list[Subject], rows: Rows) -> dict[str, Rows]:
     """Microseconds of processor time a row: quartiles of calls that take turns."""
-    spent: dict[str, list[float]] = {candidate.model.name: [] for candidate in candidates}
-    for candidate in candidates:
-        candidate.infer(rows)
+    spent: dict[str, list[float]] = {subject.model.name: [] for subject in subjects}
+    for subject in subjects:
+        subject.infer(rows)
     for turn in range(TURNS):
-        for candidate in candidates:
-            seen = spent[candidate.model.name]
+        for subject in subjects:
+            seen = spent[subject.model.name]
             if turn < MIN_TURNS or sum(seen) < LIMIT_S:
                 for _ in range(1 if len(rows) > 1 else CALLS):
                     start = time.process_time()
-                    candidate.infer(rows)
+                    subject.infer(rows)
                     seen.append(time.process_time() - start)
     return {
         name: 1e6 / len(rows) * np.percentile(values, [25, 50, 75])
@@ -89,17 +89,17 @@ def processor_times(candidates: list[Candidate], rows: Rows) -> dict[str, Rows]:
     }
 
 
-def table(candidates: list[Candidate], times: dict[int, dict[str, Rows]]) -> Table:
-    """Median, quartiles and ratio to ours of every candidate."""
+def table(subjects: list[Subject], times: dict[int, dict[str, Rows]]) -> Table:
+    """Median, quartiles and ratio to ours of every subject."""
     heads = [head for batch in times for head in (f"us, batch {batch}", "quartiles", "x")]
-    shown = Table("candidate", "bytes", *heads)
-    for candidate in candidates:
-        name, cells = candidate.model.name, []
+    shown = Table("subject", "bytes", *heads)
+    for subject in subjects:
+        name, cells = subject.model.name, []
         for by_name in times.values():
             low, middle, high = by_name[name]
             ratio = middle / by_name[OURS][1]
             cells += [f"{middle:.1f}", f"{low:.1f}-{high:.1f}", f"{ratio:.2f}"]
-        shown.add_row(name, f"{candidate.model.bytes:,}", *cells)
+        shown.add_row(name, f"{subject.model.bytes:,}", *cells)
     return shown
 
 
@@ -141,12 +141,12 @@ def main(
         export(folder / "torch", models[0], quantize="int8", target=target, max_drop=100)
         export(folder / "torch", models[1])
         peers, missing = open_peers(folder / "torch", threads=1)
-        candidates = [*(open_candidate(model, threads=1) for model in models), *peers]
+        subjects = [*(open_subject(model, threads=1) for model in models), *peers]
         rows = realistic_rows(trained.held.flows, trained.schema, batch, seed=0)
-        times = {n: processor_times(candidates, rows[:n]) for n in (batch, 1)}
+        times = {n: processor_times(subjects, rows[:n]) for n in (batch, 1)}
         used = share(models[0].read_bytes(), rows, times[batch][OURS][1])
     console = Console(width=130)
-    console.print(table(candidates, times))
+    console.print(table(subjects, times))
     console.print("\n".join((used, *missing)))
 
 

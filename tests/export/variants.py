@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from tests.export.speed import processor_times, random_run, share
 
-from idskit.bench.backends import Candidate, Rows, open_candidate, realistic_rows
 from idskit.bench.peers.model_peers import open_peers
+from idskit.bench.subject import Rows, Subject, open_subject, realistic_rows
 from idskit.export import export
 from idskit.models.resnet import Attention
 from idskit.models.saved_run import save_run
@@ -47,18 +47,16 @@ def export_variant(
     return model
 
 
-def table(
-    ours: list[Candidate], others: list[Candidate], times: dict[int, dict[str, Rows]]
-) -> Table:
+def table(ours: list[Subject], others: list[Subject], times: dict[int, dict[str, Rows]]) -> Table:
     """Of each variant: bytes, microseconds a flow, and how many times as long others take."""
     shown = Table("int8 file", "bytes", title="x: " + " / ".join(o.model.name for o in others))
     for batch in times:
         shown.add_column(f"us, batch {batch}")
         shown.add_column(f"x, batch {batch}")
-    for candidate in ours:
-        cells = [candidate.model.name, f"{candidate.model.bytes:,}"]
+    for subject in ours:
+        cells = [subject.model.name, f"{subject.model.bytes:,}"]
         for by_name in times.values():
-            us = by_name[candidate.model.name][1]
+            us = by_name[subject.model.name][1]
             ratios = [by_name[other.model.name][1] / us for other in others]
             cells += [f"{us:.1f}", " / ".join(f"{ratio:.1f}" for ratio in ratios)]
         shown.add_row(*cells)
@@ -77,7 +75,7 @@ def main(
             export_variant(Path(name), columns, classes, width=width, attention=a, inner=i)
             for a, i in VARIANTS
         ]
-        ours = [open_candidate(model, threads=1) for model in models]
+        ours = [open_subject(model, threads=1) for model in models]
         others, missing = open_peers(models[0].with_suffix(""), threads=1)
         paper = random_run(columns, classes, width=width, attention="both", inner=1.0)
         rows = realistic_rows(paper.held.flows, paper.schema, batch, seed=0)

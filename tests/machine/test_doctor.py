@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from idskit.machine.doctor import doctor
-from idskit.machine.finding import Finding
-from idskit.machine.installed import installed, library_findings
+from idskit.machine.installed import library_findings, software_findings
 from idskit.process import telemetry
+from idskit.report.finding import Finding
 
 PACKAGES = {"idskit": "0.2.0", "numpy": "2.4.6", "numba": "0.68.1", "onnxruntime": "1.31.1"}
 PI = Path(__file__).parents[1] / "aarch64"
@@ -23,13 +23,20 @@ def system(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
+def said(finding: Finding) -> str:
+    """What a finding means and what to do about it."""
+    return f"{finding.meaning} {finding.advice}"
+
+
 def found(name: str, root: Path) -> Finding:
-    return {finding.name: finding for finding in doctor(root=root).findings}[name]
+    return {finding.check: finding for finding in doctor(root=root).findings}[name]
 
 
 def wheels(libc: str | None, architecture: str, python: str = "3.11.2") -> Finding:
     packages = PACKAGES | {"onnxruntime-gpu": None}
-    findings = installed(python=python, libc=libc, architecture=architecture, packages=packages)
+    findings = software_findings(
+        python=python, libc=libc, architecture=architecture, packages=packages
+    )
     return next(iter(findings))
 
 
@@ -43,8 +50,8 @@ def wheels(libc: str | None, architecture: str, python: str = "3.11.2") -> Findi
 )
 def test_wheels_that_fit(libc: str, architecture: str, words: str) -> None:
     finding = wheels(libc, architecture)
-    assert finding.level == "ok"
-    assert words in finding.meaning
+    assert finding.severity == "ok"
+    assert words in said(finding)
 
 
 @pytest.mark.parametrize(
@@ -57,27 +64,27 @@ def test_wheels_that_fit(libc: str, architecture: str, words: str) -> None:
 )
 def test_wheels_that_do_not_fit(libc: str | None, architecture: str, words: str) -> None:
     finding = wheels(libc, architecture)
-    assert finding.level == "warning"
-    assert words in finding.meaning
+    assert finding.severity == "warning"
+    assert words in said(finding)
 
 
 @pytest.mark.parametrize("python", ["3.10.12", "3.15.0rc1"])  # JetPack 6's, and one to come
 def test_a_python_without_wheels(python: str) -> None:
     finding = wheels("glibc 2.36", "aarch64", python)
-    assert finding.level == "warning"
-    assert "wheels are for Python 3.11 to 3.14" in finding.meaning
+    assert finding.severity == "warning"
+    assert "wheels are for Python 3.11 to 3.14" in said(finding)
 
 
 def test_the_newest_tag_is_named() -> None:
-    assert "manylinux_2_36_aarch64" in wheels("glibc 2.36", "aarch64").found
+    assert "manylinux_2_36_aarch64" in wheels("glibc 2.36", "aarch64").evidence
 
 
 def test_a_provider_library_that_does_not_load_says_why(tmp_path: Path) -> None:
     (tmp_path / "libonnxruntime_providers_cuda.so").write_text("no library at all")
     (finding,) = library_findings(tmp_path)
-    assert (finding.name, finding.level) == ("provider library cuda", "warning")
-    assert "does not load" in finding.found
-    assert str(tmp_path) in finding.found  # the dynamic linker's own words
+    assert (finding.check, finding.severity) == ("provider library cuda", "warning")
+    assert "does not load" in finding.evidence
+    assert str(tmp_path) in finding.evidence  # the dynamic linker's own words
 
 
 @pytest.mark.parametrize(
@@ -99,8 +106,8 @@ def test_a_missing_library_is_one_that_can_be_had(
     monkeypatch.setattr("ctypes.CDLL", refuse)
     (tmp_path / "libonnxruntime_providers_cuda.so").touch()
     (finding,) = library_findings(tmp_path)
-    assert missing in finding.found
-    assert advice in finding.meaning
+    assert missing in finding.evidence
+    assert advice in said(finding)
 
 
 def test_a_build_for_the_cpu_has_no_libraries_to_load(tmp_path: Path) -> None:
@@ -115,8 +122,8 @@ def test_a_build_for_the_cpu_has_no_libraries_to_load(tmp_path: Path) -> None:
 def test_int8_on_a_raspberry_pi(board: str, level: str, words: str, tmp_path: Path) -> None:
     root = system(tmp_path, {"proc/cpuinfo": (PI / f"{board}.cpuinfo").read_text()})
     finding = found("int8 instructions", root)
-    assert finding.level == level
-    assert words in finding.meaning
+    assert finding.severity == level
+    assert words in said(finding)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +133,8 @@ def test_int8_on_a_raspberry_pi(board: str, level: str, words: str, tmp_path: Pa
 def test_a_raspberry_pi_that_slows_down(bits: str, words: str, tmp_path: Path) -> None:
     path = "sys/devices/platform/soc/soc:firmware/get_throttled"
     finding = found("heat and supply", system(tmp_path, {path: f"{bits}\n"}))
-    assert words in finding.found
-    assert finding.level == ("ok" if bits == "0" else "warning")
+    assert words in finding.evidence
+    assert finding.severity == ("ok" if bits == "0" else "warning")
 
 
 @pytest.mark.parametrize(("mode", "level"), [("15W", "warning"), ("MAXN_SUPER", "ok")])
@@ -137,11 +144,11 @@ def test_the_power_mode_of_a_jetson(mode: str, level: str, tmp_path: Path) -> No
         "etc/nvpmodel.conf": f"< POWER_MODEL ID=1 NAME={mode} >\nCPU_ONLINE CORE_0 1\n",
     }
     finding = found("power mode", system(tmp_path, files))
-    assert (finding.found, finding.level) == (mode, level)
+    assert (finding.evidence, finding.severity) == (mode, level)
 
 
 def test_a_machine_without_power_modes_has_no_such_line(tmp_path: Path) -> None:
-    assert "power mode" not in {finding.name for finding in doctor(root=tmp_path).findings}
+    assert "power mode" not in {finding.check for finding in doctor(root=tmp_path).findings}
 
 
 def test_pinning_to_some_processors_is_said(
@@ -150,17 +157,17 @@ def test_pinning_to_some_processors_is_said(
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     finding = found("processors", tmp_path)
-    assert (finding.level, finding.found) == (
+    assert (finding.severity, finding.evidence) == (
         "warning", "4 in all, 2 by affinity, no cgroup quota",
     )  # fmt: skip
-    assert "CPUAffinity=" in finding.meaning
+    assert "CPUAffinity=" in said(finding)
 
 
 def test_a_sensor_that_only_root_may_read_is_said(tmp_path: Path) -> None:
     zone = "sys/class/powercap/intel-rapl:0"
     files = {f"{zone}/name": "package-0", f"{zone}/energy_uj": ""}  # as if it could not be read
     finding = found("power sensor", system(tmp_path, files))
-    assert (finding.level, finding.found) == ("warning", "only root may read it")
+    assert (finding.severity, finding.evidence) == ("warning", "only root may read it")
 
 
 @pytest.mark.parametrize(("value", "level"), [("1", "ok"), ("0", "warning")])
@@ -169,8 +176,8 @@ def test_it_says_whether_telemetry_is_off(
 ) -> None:
     monkeypatch.setenv(telemetry.VARIABLE, value)
     packages = PACKAGES | {"onnxruntime-gpu": None}
-    findings = installed(
+    findings = software_findings(
         python="3.11.2", libc="glibc 2.36", architecture="x86_64", packages=packages
     )
-    (finding,) = (one for one in findings if one.name == "telemetry")
-    assert (finding.level, finding.found) == (level, f"ORT_DISABLE_TELEMETRY={value}")
+    (finding,) = (one for one in findings if one.check == "telemetry")
+    assert (finding.severity, finding.evidence) == (level, f"ORT_DISABLE_TELEMETRY={value}")

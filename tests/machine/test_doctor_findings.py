@@ -15,9 +15,10 @@ from idskit.cli import main
 from idskit.errors import IdskitError
 from idskit.kernels.compile import is_compiling
 from idskit.machine import doctor as module
-from idskit.machine.doctor import Diagnosis, Finding, doctor, require_detection
+from idskit.machine.doctor import Diagnosis, doctor, require_detection
 from idskit.machine.machine_facts import machine_facts
-from idskit.machine.precompile import warm_kernels
+from idskit.machine.precompile import precompile
+from idskit.report.finding import Finding, Severity
 
 TOOLKIT = Path(module.__file__).parents[1]
 
@@ -34,8 +35,13 @@ def system(root: Path, **contents: str) -> Path:
     return root
 
 
+def said(finding: Finding) -> str:
+    """What a finding means and what to do about it."""
+    return f"{finding.meaning} {finding.advice}"
+
+
 def found(name: str, root: Path) -> Finding:
-    return {finding.name: finding for finding in doctor(root=root).findings}[name]
+    return {finding.check: finding for finding in doctor(root=root).findings}[name]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +55,8 @@ def found(name: str, root: Path) -> Finding:
 )
 def test_int8_instructions(cpuinfo: str, level: str, words: str, tmp_path: Path) -> None:
     finding = found("int8 instructions", system(tmp_path, **{"proc/cpuinfo": cpuinfo}))
-    assert finding.level == level
-    assert words in finding.meaning
+    assert finding.severity == level
+    assert words in said(finding)
 
 
 @pytest.mark.parametrize(
@@ -60,25 +66,25 @@ def test_int8_instructions(cpuinfo: str, level: str, words: str, tmp_path: Path)
 def test_live_capture_needs_the_capability(capabilities: str, level: str, tmp_path: Path) -> None:
     status = f"CapPrm:\t000001ffffffffff\nCapEff:\t{capabilities}\n"
     finding = found("live capture", system(tmp_path, **{"proc/self/status": status}))
-    assert finding.level == level
+    assert finding.severity == level
 
 
 def test_a_cgroup_quota_below_the_usable_processors_names_the_threads(tmp_path: Path) -> None:
     finding = found("processors", system(tmp_path, **{"sys/fs/cgroup/cpu.max": "50000 100000"}))
-    assert finding.level == "warning"
-    assert "--threads 1" in finding.meaning
+    assert finding.severity == "warning"
+    assert "--threads 1" in said(finding)
 
 
 def test_a_saving_governor_is_a_warning(tmp_path: Path) -> None:
     path = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-    assert found("clock governor", system(tmp_path, **{path: "powersave\n"})).level == "warning"
-    assert found("clock governor", system(tmp_path, **{path: "performance\n"})).level == "ok"
+    assert found("clock governor", system(tmp_path, **{path: "powersave\n"})).severity == "warning"
+    assert found("clock governor", system(tmp_path, **{path: "performance\n"})).severity == "ok"
 
 
 def test_little_memory_is_a_warning(tmp_path: Path) -> None:
     limits = {"proc/meminfo": "MemTotal: 8000000 kB\n", "sys/fs/cgroup/memory.max": "536870912"}
     finding = found("memory", system(tmp_path, **limits))
-    assert (finding.level, finding.found) == ("warning", "7,812 MiB, cgroup limit 512 MiB")
+    assert (finding.severity, finding.evidence) == ("warning", "7,812 MiB, cgroup limit 512 MiB")
 
 
 def test_both_onnxruntimes_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,23 +92,23 @@ def test_both_onnxruntimes_are_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     packages = facts["packages"] | {"onnxruntime": "1.20.0", "onnxruntime-gpu": "1.18.1"}
     monkeypatch.setattr(module, "machine_facts", lambda _root: facts | {"packages": packages})
     finding = found("onnxruntime", tmp_path)
-    assert (finding.level, finding.found) == (
+    assert (finding.severity, finding.evidence) == (
         "error", "onnxruntime 1.20.0 and onnxruntime-gpu 1.18.1",
     )  # fmt: skip
-    assert "pip uninstall" in finding.meaning
+    assert "pip uninstall" in said(finding)
 
 
 def test_an_onnxruntime_that_does_not_load_is_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert found("execution providers", tmp_path).level == "error"
+    assert found("execution providers", tmp_path).severity == "error"
 
 
 def test_the_shipped_model_is_replayed(tmp_path: Path) -> None:
     finding = found("shipped model", tmp_path)
-    assert finding.level == "ok"
-    assert "golden vectors" in finding.found
+    assert finding.severity == "ok"
+    assert "golden vectors" in finding.evidence
 
 
 def test_json_and_table_say_the_same(tmp_path: Path) -> None:
@@ -112,16 +118,18 @@ def test_json_and_table_say_the_same(tmp_path: Path) -> None:
         diagnosis.show(console)
     table = console.export_text()
     for finding in json.loads(json.dumps(diagnosis.to_json()))["findings"]:
-        assert finding["found"] in table
-        assert finding["meaning"] in table
+        for name in ("evidence", "meaning", "advice"):
+            assert finding[name] in table
 
 
 def test_warnings_exit_0_and_errors_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def diagnose(level: module.Level) -> Diagnosis:
-        finding = Finding(name="engine", found="gone", level=level, meaning="install it")
-        return Diagnosis(findings=(finding,), machine={}, warmed_s=None)
+    def diagnose(severity: Severity) -> Diagnosis:
+        finding = Finding(
+            check="engine", evidence="gone", severity=severity, meaning="none", advice="install it"
+        )
+        return Diagnosis(findings=(finding,), machine={}, precompile_s=None)
 
     require_detection(diagnose("warning"))
     with pytest.raises(IdskitError, match="engine: gone"):
@@ -130,7 +138,7 @@ def test_warnings_exit_0_and_errors_1(
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--json", str(tmp_path / "found.json")])
     assert stop.value.code == 1
-    assert json.loads((tmp_path / "found.json").read_text())["findings"][0]["level"] == "error"
+    assert json.loads((tmp_path / "found.json").read_text())["findings"][0]["severity"] == "error"
     assert capsys.readouterr().out == ""
 
 
@@ -178,8 +186,8 @@ def test_without_any_folder_kernels_run_all_the_same(tmp_path: Path) -> None:
 @needs_compiler
 def test_cold_kernels_are_found_without_compiling_them(tmp_path: Path) -> None:
     code = (
-        "from idskit.machine.precompile import cold_profiles, PROFILES;"
-        "assert cold_profiles() == list(PROFILES)"
+        "from idskit.machine.precompile import uncompiled_profiles, PROFILES;"
+        "assert uncompiled_profiles() == list(PROFILES)"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
@@ -188,20 +196,20 @@ def test_cold_kernels_are_found_without_compiling_them(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_after_warming_no_new_process_compiles() -> None:
-    warm_kernels()
-    code = "from idskit.machine.precompile import cold_profiles; assert cold_profiles() == []"
+    precompile()
+    code = "from idskit.machine.precompile import uncompiled_profiles as f; assert f() == []"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_doctor_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("idskit.kernels.compile.is_compiling", lambda: True)
     monkeypatch.setattr("idskit.kernels.compile.cache_folder", lambda: tmp_path / "kernels")
-    monkeypatch.setattr("idskit.machine.precompile.cold_profiles", lambda: ["kdd99"])
+    monkeypatch.setattr("idskit.machine.precompile.uncompiled_profiles", lambda: ["kdd99"])
     finding = found("flow engine", tmp_path)
-    assert finding.level == "warning"
-    assert "kdd99" in finding.found
-    assert str(tmp_path / "kernels") in finding.found
-    assert "--warm" in finding.meaning
+    assert finding.severity == "warning"
+    assert "kdd99" in finding.evidence
+    assert str(tmp_path / "kernels") in finding.evidence
+    assert "--warm" in said(finding)
 
 
 def test_warming_without_a_folder_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,8 @@ def penalised(window: torch.Tensor) -> float:
 
 def test_a_run_without_a_filter_bank_draws_none(nsl_folder: Path, tmp_path: Path):
     train(replace(TINY, model="gru", epochs=1), data=nsl_folder, output=tmp_path)
-    assert (tmp_path / "loss.png").exists()
-    assert not (tmp_path / "filter-bank.png").exists()
+    assert (tmp_path / "loss.svg").exists()
+    assert not (tmp_path / "filter-bank.svg").exists()
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "vgg"), ("frontend", "leaf")])

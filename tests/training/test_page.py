@@ -61,7 +61,7 @@ def test_nothing_is_fetched_from_elsewhere(report: tuple[str, Any, Path]):
     sources = Sources()
     sources.feed(report[0])
     assert len(sources.found) == 6
-    assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources.found)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources.found)
     assert "url(" not in report[0]
 
 

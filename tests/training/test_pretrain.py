@@ -14,11 +14,11 @@ from idskit.data.dataset import Dataset
 from idskit.data.published import nsl_kdd
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run
+from idskit.report.progress import ProgressBar
 from idskit.training.fit import _Loop, build_network, fit, probabilities_of
 from idskit.training.pretrain import PRETRAIN_EPOCHS, pretrain
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import train
-from idskit.training.views.epoch_progress import EpochBar
 
 SETTINGS = TrainingSettings(width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none")
 
@@ -32,7 +32,9 @@ def last_loss(
     network: Network, signals: torch.Tensor, settings: ResolvedSettings, patch: pytest.MonkeyPatch
 ) -> float:
     losses: list[float] = []
-    patch.setattr(EpochBar, "show", lambda _, done, loss: losses.append(float(loss)))
+    patch.setattr(
+        ProgressBar, "show", lambda _, done, note: losses.append(float(note.removeprefix("loss ")))
+    )
     pretrain(network, signals, settings)
     assert len(losses) == PRETRAIN_EPOCHS
     return losses[-1]

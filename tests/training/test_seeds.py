@@ -70,7 +70,7 @@ def test_spread_is_that_of_the_runs(three: tuple[Path, dict[str, Any]]):
 def test_the_folder_is_the_run_of_the_kept_seed(three: tuple[Path, dict[str, Any]]):
     output, document = three
     kept = output / f"seed-{document['seeds']['kept']}"
-    for name in ("run.json", "model.safetensors", "rows.safetensors", "roc.png"):
+    for name in ("run.json", "model.safetensors", "rows.safetensors", "roc.svg"):
         assert (output / name).read_bytes() == (kept / name).read_bytes()
     assert json.loads((output / "metrics.json").read_text()) == document
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -27,11 +28,11 @@ FILES = {
     "rows.safetensors",
     "run.json",
     "metrics.json",
-    "roc.png",
-    "reliability.png",
-    "confusion.png",
-    "loss.png",
-    "filter-bank.png",
+    "roc.svg",
+    "reliability.svg",
+    "confusion.svg",
+    "loss.svg",
+    "filter-bank.svg",
 }
 
 
@@ -51,9 +52,9 @@ def test_a_finished_folder_holds_the_run_and_nothing_else(finished: Path):
     assert {path.name for path in finished.iterdir()} == FILES
 
 
-def test_pictures_are_png(finished: Path):
-    for path in finished.glob("*.png"):
-        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_pictures_are_svg(finished: Path):
+    for path in finished.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")  # noqa: S314 - our own
 
 
 def test_run_json_says_what_was_trained(finished: Path):

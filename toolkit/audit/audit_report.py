@@ -1,35 +1,18 @@
-"""Report what an audit found: for people, for machines and as a page."""
+"""Report what an audit found: on a terminal, as JSON and as a page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape as html_escape
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from idskit.audit.audit_finding import SEVERITIES, Finding, listed
 from idskit.audit.checks.permuted_labels import PermutedRun
+from idskit.report.finding import Finding, Severity, findings_section, listed
+from idskit.report.html_page import heading, html_page, paragraph, table
+from idskit.report.section import show_sections
 
-_COLOURS = {"leak": "red", "warning": "yellow", "note": "cyan"}
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>Audit of {title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse }} td, th {{ padding: .4em .8em; border-bottom: 1px solid #ccc;
-text-align: left; vertical-align: top }} .leak {{ color: #b00020 }} .warning {{ color: #8a5a00 }}
-.note {{ color: #00609a }}
-</style>
-<h1>Audit of {title}</h1>
-{lines}
-<table><tr><th>severity</th><th>check</th><th>columns</th><th>evidence</th><th>what it means</th>
-<th>what to do</th></tr>
-{rows}
-</table></html>
-"""
+_SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")  # of an audit, worst first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +36,11 @@ class AuditReport:
         return sum(finding.severity == severity for finding in self.findings)
 
     def show(self, console: Console) -> None:
-        """Print the report."""
+        """Print the counts, the notes and the findings."""
         for line in self._lines():
-            console.print(escape(line), highlight=False)
+            console.print(line, highlight=False, markup=False)
         if self.findings:
-            console.print(self._table())
+            show_sections([findings_section(self.findings)], console)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with the names of the fields."""
@@ -70,7 +53,7 @@ class AuditReport:
             "test": self.test,
             "test_rows": self.test_rows,
             "seed": self.seed,
-            "counts": {severity: self.count(severity) for severity in SEVERITIES},
+            "counts": {severity: self.count(severity) for severity in _SEVERITIES},
             "findings": [finding.to_json() for finding in self.findings],
             "permuted": None if self.permuted is None else self.permuted.to_json(),
             "notes": list(self.notes),
@@ -78,20 +61,19 @@ class AuditReport:
 
     def to_html(self) -> str:
         """Return the report as a page that needs no other file."""
-        return _PAGE.format(
-            title=html_escape(self.train),
-            lines="\n".join(f"<p>{html_escape(line)}</p>" for line in self._lines()),
-            rows="\n".join(map(_html_row, self.findings)),
-        )
+        title = f"Audit of {self.train}"
+        lines = map(paragraph, self._lines())
+        found = [table(findings_section(self.findings))] if self.findings else []
+        return html_page(title, [heading(title), *lines, *found])
 
     def _lines(self) -> list[str]:
         looked = (
-            f", columns judged by {self.rows_looked_at:,} of them drawn with seed {self.seed}"
+            f" (columns examined on {self.rows_looked_at:,} of them, drawn with seed {self.seed})"
             if self.rows_looked_at < self.rows
             else ""
         )
         test = f"; test {self.test}: {self.test_rows:,} rows" if self.test else ""
-        counts = ", ".join(_counted(self.count(severity), severity) for severity in SEVERITIES)
+        counts = ", ".join(_counted(self.count(severity), severity) for severity in _SEVERITIES)
         return [
             f"{self.train}: {self.rows:,} rows{looked}, {self.columns} features, label "
             f"{listed(self.labels)}{test}",
@@ -99,21 +81,6 @@ class AuditReport:
             *([] if self.permuted is None else [_permuted_line(self.permuted)]),
             *(f"note: {note}" for note in self.notes),
         ]
-
-    def _table(self) -> Table:
-        table = Table(box=SIMPLE, pad_edge=False, show_lines=True)
-        table.add_column("check", no_wrap=True)
-        table.add_column("columns", overflow="fold", ratio=1)
-        table.add_column("evidence, meaning, what to do", overflow="fold", ratio=3)
-        for finding in self.findings:
-            colour = _COLOURS[finding.severity]
-            table.add_row(
-                f"[bold {colour}]{finding.severity}[/]\n{finding.check}",
-                escape(listed(finding.columns)),
-                f"{escape(finding.evidence)}\n{escape(finding.meaning)}\n"
-                f"[dim]→ {escape(finding.advice)}[/dim]",
-            )
-        return table
 
 
 def _counted(count: int, severity: str) -> str:
@@ -127,15 +94,3 @@ def _permuted_line(run: PermutedRun) -> str:
         f"{run.chance_high:.4f}; split {run.split}, {run.train_records:,} training and "
         f"{run.test_records:,} test records)"
     )
-
-
-def _html_row(finding: Finding) -> str:
-    cells = (
-        finding.check,
-        ", ".join(finding.columns),
-        finding.evidence,
-        finding.meaning,
-        finding.advice,
-    )
-    rest = "".join(f"<td>{html_escape(cell)}</td>" for cell in cells)
-    return f'<tr><td class="{finding.severity}">{finding.severity}</td>{rest}</tr>'

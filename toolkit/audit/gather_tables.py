@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import listed
 from idskit.audit.audit_reading import TableFile, open_table
 from idskit.audit.audited_table import DIGITS, AuditTable, Classes, Column
 from idskit.audit.identity import identity_of_name, repeats_missing
 from idskit.data.dataset import Dataset, Part
 from idskit.errors import DataError
+from idskit.report.finding import listed
 from idskit.tables.column_kinds import MOST_TEXTS, is_index_name, kinds_of
 from idskit.tables.label_column import label_columns
 from idskit.tables.matrix import TEXT_LENGTH

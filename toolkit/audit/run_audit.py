@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
-from idskit.audit.audit_finding import SEVERITIES, Finding
 from idskit.audit.audit_report import AuditReport
 from idskit.audit.audited_table import AuditTable
 from idskit.audit.checks.column_leaks import capture_constants, constants, identifiers, label_codes
@@ -19,6 +18,7 @@ from idskit.audit.gather_tables import MOST_ROWS, ReadOptions, dataset_tables, r
 from idskit.data.dataset import Labels, Protocol
 from idskit.data.datasets import OFFERS, load
 from idskit.errors import DataError, GateRefused
+from idskit.report.finding import SEVERITIES, Finding
 
 
 def audit_tables(

@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idskit.cli.flags import Device, Html, Json, Markdown
+from idskit.cli.flags import Html, Json, Markdown
 from idskit.cli.notices import announcing_compilation, console, write_document
 from idskit.cli.verb import verb
 
+if TYPE_CHECKING:
+    from idskit.bench.bench_options import BenchOptions
 
-@verb()
-def bench(  # noqa: PLR0913, PLR0917 - one parameter per flag
+
+@verb("idskit.bench.bench_options:BenchOptions")
+def bench(
     models: Annotated[
         list[Path] | None,
         typer.Argument(help=".onnx files and run folders; the shipped model if omitted"),
     ] = None,
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Scenario to measure: single-stream, offline, server, pipeline or sustained; "
-            "repeatable; all but sustained if omitted"
-        ),
-    ] = None,
-    device: Device = "cpu",
-    threads: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1, help="Number of threads; repeatable to compare counts; all usable if omitted"
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Flows per call; several sizes if omitted")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Duration of the sustained scenario; 5 if omitted")
-    ] = None,
-    capture: Annotated[
-        Path | None, typer.Option("-r", "--read", help="Capture that the pipeline scenario reads")
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(help="Packets per second of the pipeline scenario; full speed if omitted"),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Measure for seconds, with a wider spread")
-    ] = False,
-    peers: Annotated[
-        bool,
-        typer.Option("--peers", help="Also measure other programs that run or extract the same"),
-    ] = False,
+    *,
+    options: BenchOptions,
     json_file: Json = None,
     html: Html = None,
     markdown: Markdown = None,
@@ -60,20 +30,10 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter per flag
     """Measure how fast models run on this machine."""
     from idskit.bench.run_bench import bench as bench_models
 
-    peer_python = os.environ.get("IDSKIT_PEER_PYTHON")  # that has nfstream and netflower
     with announcing_compilation():
         bench_models(
+            options,
             models or (),
-            scenario=scenario or (),
-            device=device,
-            threads=threads or (),
-            batch=batch,
-            minutes=minutes,
-            capture=capture,
-            rate=rate,
-            quick=quick,
-            peers=peers,
-            peer_python=Path(peer_python) if peer_python else None,
             json=json_file,
             html=html,
             markdown=markdown,
@@ -88,7 +48,7 @@ def compare(
     html: Html = None,
     markdown: Markdown = None,
 ) -> None:
-    """Compare benchmark results with the first one; exit 3 when one is slower beyond noise."""
+    """Show a benchmark result, or compare several with the first; exit 3 when one is slower."""
     from idskit.bench.views.compare_results import compare as compare_files
     from idskit.bench.views.compare_results import require_no_regression
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def _require_train() -> None:
-    import idskit.training  # noqa: F401 - says where matplotlib keeps its fonts
+    import idskit.training  # noqa: F401 - says where torch keeps what it compiles
 
     # Before torch starts its threads: those that wait for each other must not hold a core while
     # others work on it. On two busy cores two threads gave 65 records a second, and 940 so.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    require_all("train", "torch", "pandas", "sklearn", "lightgbm", "matplotlib", "safetensors")
+    require_all("train", "torch", "pandas", "sklearn", "lightgbm", "safetensors")
 
 
 @verb()

@@ -78,9 +78,9 @@ def extract(
 def _bar(flows: FlowReader, wanted: bool) -> AbstractContextManager[object]:
     if not wanted or flows.progress[1] < _BAR_BYTES:
         return nullcontext()
-    from idskit.extract.reading_bar import ReadingBar
+    from idskit.report.progress import ProgressBar
 
-    return ReadingBar(flows)
+    return ProgressBar("reading", flows.progress[1], done=lambda: flows.progress[0])
 
 
 # Where the table goes.

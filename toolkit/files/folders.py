@@ -4,10 +4,8 @@ What is written outside the output that a command names, and where:
 
     NUMBA_CACHE_DIR/idskit, else        compiled kernels of the flow engine, from the first use on
     XDG_CACHE_HOME/idskit/numba         (XDG_CACHE_HOME is ~/.cache where it is not set)
-    TORCHINDUCTOR_CACHE_DIR, else       what torch.compile made: bench --compiled; training makes
+    TORCHINDUCTOR_CACHE_DIR, else       what torch.compile made; training makes
     XDG_CACHE_HOME/idskit/torch         the folder and leaves it empty
-    MPLCONFIGDIR, else                  the fonts that matplotlib found: training alone (fc-list,
-    XDG_CACHE_HOME/idskit/matplotlib    which it asks once, has XDG_CACHE_HOME/fontconfig)
     TMPDIR, else /tmp                   folders of random names and mode 700, gone at the end
 
 Kernels and what torch compiled are programs: whoever can write them runs his own in this process.

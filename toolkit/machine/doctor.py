@@ -1,6 +1,6 @@
-"""What will and will not work on this machine: what ``idskit doctor`` does.
+"""What works on this machine, what does not, and how to fix it: what ``idskit doctor`` does.
 
-Each finding is a fact, what it means, and what to do about it. Nothing is changed by looking; only
+Each finding is a fact, what it means, and what to do about it. Looking changes nothing; only
 ``warm`` compiles the flow engine ahead of its first use.
 """
 
@@ -13,23 +13,20 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from idskit.errors import IdskitError
 from idskit.files.folders import cache_home
-from idskit.machine.finding import Finding, Level, broken
-from idskit.machine.hardware import hardware
-from idskit.machine.installed import installed
+from idskit.machine.hardware import hardware_findings
+from idskit.machine.installed import broken_package, software_findings
 from idskit.machine.machine_facts import machine_facts
 from idskit.machine.sensors import ROOT
+from idskit.report.finding import Finding, finding_counts, findings_section
+from idskit.report.section import show_sections
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from idskit.detect.inspect_model import Inspection
 
-_STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "error": "red"}
 _CAP_NET_RAW = 13  # include/uapi/linux/capability.h
 
 
@@ -40,32 +37,32 @@ class Diagnosis:
     Attributes:
         findings: in the order in which they are shown.
         machine: the facts that a benchmark's result has too, see ``idskit.machine.machine_facts``.
-        warmed_s: seconds that compiling ahead took; None where it was not asked for.
+        precompile_s: seconds that compiling ahead took; None if it was not asked for.
     """
 
     findings: tuple[Finding, ...]
     machine: Mapping[str, Any]
-    warmed_s: float | None
+    precompile_s: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain types."""
+        """Return the same as plain types."""
         return asdict(self)
 
     def show(self, console: Console) -> None:
-        """Print for people."""
-        table = Table(title="idskit doctor", title_justify="left", show_lines=True)
-        for heading in ("", "what", "found", "what it means, what to do"):
-            table.add_column(heading, overflow="fold")
-        for finding in self.findings:
-            mark = f"[{_STYLES[finding.level]}]{finding.level}[/]"
-            table.add_row(mark, *map(escape, (finding.name, finding.found, finding.meaning)))
-        console.print(table)
-        console.print(self._verdict(), highlight=False, markup=False)
+        """Print the findings as a table, then the verdict."""
+        show_sections([findings_section(self.findings, "idskit doctor")], console)
+        console.print(self.verdict(), highlight=False, markup=False)
 
-    def _verdict(self) -> str:
-        counts = {level: sum(f.level == level for f in self.findings) for level in _STYLES}
+    def verdict(self) -> str:
+        """Say in one sentence whether detection can run here."""
+        counts = finding_counts(self.findings)
         able = "cannot" if counts["error"] else "can"
-        return f"detection {able} run here: {counts['error']} errors, {counts['warning']} warnings"
+        numbers = " and ".join(_counted(counts[kind], kind) for kind in ("error", "warning"))
+        return f"Detection {able} run on this machine: {numbers}."
+
+
+def _counted(count: int, kind: str) -> str:
+    return f"{count or 'no'} {kind}{'' if count == 1 else 's'}"
 
 
 def doctor(*, warm: bool = False, root: Path = ROOT) -> Diagnosis:
@@ -78,107 +75,119 @@ def doctor(*, warm: bool = False, root: Path = ROOT) -> Diagnosis:
     Raises:
         IdskitError: ``warm`` was asked for, and no folder for compiled kernels can be written.
     """
-    warmed = _warm() if warm else None
+    spent_s = _precompile() if warm else None
     facts = machine_facts(root)
-    return Diagnosis(findings=tuple(_findings(facts, warmed, root)), machine=facts, warmed_s=warmed)
+    findings = tuple(_findings(facts, spent_s, root))
+    return Diagnosis(findings=findings, machine=facts, precompile_s=spent_s)
 
 
-def _warm() -> float:
-    from idskit.machine.precompile import warm_kernels
+def _precompile() -> float:
+    from idskit.machine.precompile import precompile
 
-    return warm_kernels()
+    return precompile()
 
 
 def require_detection(diagnosis: Diagnosis) -> None:
-    """Raise where detection cannot run.
+    """Refuse a machine on which detection cannot run.
 
     Raises:
         IdskitError: names the findings that prevent it.
     """
-    errors = [f"{f.name}: {f.found}" for f in diagnosis.findings if f.level == "error"]
+    errors = [f"{f.check}: {f.evidence}" for f in diagnosis.findings if f.severity == "error"]
     if errors:
         raise IdskitError(f"detection cannot run here ({'; '.join(errors)}): see the table above")
 
 
-def _findings(facts: Mapping[str, Any], warmed: float | None, root: Path) -> Iterator[Finding]:
-    yield from installed(
+def _findings(
+    facts: Mapping[str, Any], precompile_s: float | None, root: Path
+) -> Iterator[Finding]:
+    yield from software_findings(
         **{name: facts[name] for name in ("python", "libc", "architecture", "packages")}
     )
-    yield from hardware(facts, root)
-    yield _kernels(warmed)
+    yield from hardware_findings(facts, root)
+    yield _flow_engine(precompile_s)
     yield _folders()
-    yield _live(root)
-    yield _model()
+    yield _live_capture(root)
+    yield _shipped_model()
 
 
 # The flow engine
 
 
-def _kernels(warmed: float | None) -> Finding:
+def _flow_engine(precompile_s: float | None) -> Finding:
     try:
         from idskit.kernels.compile import cache_folder, is_compiling
-        from idskit.machine.precompile import cold_profiles
+        from idskit.machine.precompile import uncompiled_profiles
 
         folder = cache_folder()
     except ImportError as error:
-        return broken("flow engine", "numba", error)
+        return broken_package("flow engine", "numba", error)
     except IdskitError as error:
         return Finding(
-            name="flow engine", found=str(error), level="error", meaning="nothing reads packets"
+            check="flow engine",
+            evidence=str(error),
+            severity="error",
+            meaning="packets cannot be read",
         )
     if not is_compiling():
         return Finding(
-            name="flow engine",
-            found="NUMBA_DISABLE_JIT is set",
-            level="warning",
-            meaning="packets are read by plain Python, a thousand times slower: unset it",
+            check="flow engine",
+            evidence="NUMBA_DISABLE_JIT is set",
+            severity="warning",
+            meaning="packets are read by plain Python, a thousand times slower",
+            advice="unset NUMBA_DISABLE_JIT",
         )
     if folder is None:
         return Finding(
-            name="flow engine",
-            found="no folder to keep it in: every process compiles it anew",
-            level="warning",
-            meaning="every start takes a minute or two more: set NUMBA_CACHE_DIR to a folder that "
-            "only this user can write to",
+            check="flow engine",
+            evidence="no folder can keep what is compiled",
+            severity="warning",
+            meaning="every start compiles for a minute or two",
+            advice="set NUMBA_CACHE_DIR to a folder that only this user can write to",
         )
-    return _kept(folder, cold_profiles(), warmed)
+    return _cached(folder, uncompiled_profiles(), precompile_s)
 
 
-def _kept(folder: Path, cold: list[str], warmed: float | None) -> Finding:
-    took = "" if warmed is None else f", compiled ahead in {warmed:.1f} s"
+def _cached(folder: Path, uncompiled: list[str], precompile_s: float | None) -> Finding:
+    state = f"not compiled for {', '.join(uncompiled)}" if uncompiled else "compiled"
+    spent = "" if precompile_s is None else f", which took {precompile_s:.1f} s"
     return Finding(
-        name="flow engine",
-        found=f"{'cold for ' + ', '.join(cold) if cold else 'warm'}{took}; kept in {folder}",
-        level="warning" if cold else "ok",
-        meaning="their first use compiles for a minute or two: idskit doctor --warm does it ahead, "
-        "as the user who will run idskit"
-        if cold
-        else "no start compiles; the folder belongs to this processor, user and version",
+        check="flow engine",
+        evidence=f"{state}{spent}; kept in {folder}",
+        severity="warning" if uncompiled else "ok",
+        meaning="the first use of these profiles compiles for a minute or two"
+        if uncompiled
+        else "no start compiles; the folder is for this processor, user and version",
+        advice="idskit doctor --warm compiles now; run it as the user who will run idskit"
+        if uncompiled
+        else "",
     )
 
 
 def _folders() -> Finding:
     return Finding(
-        name="folders",
-        found=f"caches below {cache_home()}, temporary files in {gettempdir()}",
-        level="ok",
-        meaning="nothing else is written than the outputs that a command names",
+        check="folders",
+        evidence=f"caches in {cache_home()}, temporary files in {gettempdir()}",
+        severity="ok",
+        meaning="idskit writes nothing else than the outputs that a command names",
     )
 
 
 # Running it
 
 
-def _live(root: Path) -> Finding:
+def _live_capture(root: Path) -> Finding:
     able = _has_capability(root, _CAP_NET_RAW)
     return Finding(
-        name="live capture",
-        found="unknown" if able is None else "allowed" if able else "no CAP_NET_RAW",
-        level="ok" if able else "warning",
-        meaning="interfaces (-i) can be read"
+        check="live capture",
+        evidence="unknown" if able is None else "allowed" if able else "no CAP_NET_RAW",
+        severity="ok" if able else "warning",
+        meaning="network interfaces (-i) can be read"
         if able
-        else "captures (-r) can be read, interfaces (-i) cannot: run as root, or as a service "
-        "of systemd with AmbientCapabilities=CAP_NET_RAW",
+        else "captures (-r) can be read, but network interfaces (-i) cannot",
+        advice=""
+        if able
+        else "run as root, or as a systemd service with AmbientCapabilities=CAP_NET_RAW",
     )
 
 
@@ -192,7 +201,7 @@ def _has_capability(root: Path, number: int) -> bool | None:
     return bool(int(found[1], 16) >> number & 1) if found else None
 
 
-def _model() -> Finding:
+def _shipped_model() -> Finding:
     """Replay the shipped model's golden vectors: the whole path from file to probability."""
     try:
         from idskit.detect.inspect_model import inspect
@@ -200,10 +209,11 @@ def _model() -> Finding:
         inspection = inspect(verify=True)
     except (IdskitError, ImportError, AttributeError, OSError) as error:
         return Finding(
-            name="shipped model",
-            found=f"cannot be run: {error}",
-            level="error",
-            meaning="pip install --force-reinstall idskit, or name a model of your own",
+            check="shipped model",
+            evidence=f"cannot be run: {error}",
+            severity="error",
+            meaning="idskit detect cannot run without naming another model",
+            advice="pip install --force-reinstall idskit, or name a model of your own",
         )
     return _replayed(inspection)
 
@@ -213,11 +223,12 @@ def _replayed(inspection: Inspection) -> Finding:
     if checked is None:
         raise ValueError("the golden vectors were not replayed")
     return Finding(
-        name="shipped model",
-        found=f"{Path(inspection.path).name}: {checked.vectors} golden vectors differ by at most "
-        f"{checked.max_difference:.2g} (allowed {checked.tolerance:g})",
-        level="ok" if checked.passed else "error",
-        meaning="this machine answers as the exporter's did"
+        check="shipped model",
+        evidence=f"{Path(inspection.path).name}: {checked.vectors} golden vectors differ by at "
+        f"most {checked.max_difference:.2g} (allowed {checked.tolerance:g})",
+        severity="ok" if checked.passed else "error",
+        meaning="this machine computes the same scores as the exporter's"
         if checked.passed
-        else "this machine's arithmetic answers otherwise: export the run here (idskit export)",
+        else "this machine computes other scores than the exporter's",
+        advice="" if checked.passed else "export the run on this machine (idskit export)",
     )

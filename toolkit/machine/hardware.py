@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from idskit.machine.finding import Finding
 from idskit.machine.sensors import Reading, read_sensors, throttled_bits
+from idskit.report.finding import Finding
 
-_LITTLE_MEMORY_MIB = 1024  # the flow table's 256, the model and Python, beside what else runs
+_LITTLE_MEMORY_MIB = 1024  # 256 for the flow table, the model, Python, and other programs
 _INT8 = {
     "dotprod": "ARM's 8-bit dot products",
     "i8mm": "ARM's 8-bit matrix products",
@@ -18,8 +18,8 @@ _INT8 = {
 }
 
 
-def hardware(facts: Mapping[str, Any], root: Path) -> Iterator[Finding]:
-    """All findings about hardware.
+def hardware_findings(facts: Mapping[str, Any], root: Path) -> Iterator[Finding]:
+    """Yield all findings about hardware.
 
     Args:
         facts: those of ``machine_facts``.
@@ -31,7 +31,7 @@ def hardware(facts: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     yield from _power_mode(facts["power_mode"])
     reading = read_sensors(root)
     yield _throttling(reading, throttled_bits(root))
-    yield _energy(reading, root)
+    yield _power_sensor(reading, root)
     yield _memory(facts["memory_mib"], facts["cgroup"]["memory_mib"])
 
 
@@ -39,46 +39,60 @@ def _int8(architecture: str, features: Mapping[str, bool | None]) -> Finding:
     known = {name: has for name, has in features.items() if has is not None}
     have = [name for name, has in known.items() if has]
     if have:
-        meaning = " and ".join(_INT8[name] for name in have) + ": int8 models pay here"
+        meaning = (
+            f"int8 models are faster than fp32 here ({' and '.join(_INT8[name] for name in have)})"
+        )
     elif known:
-        meaning = "int8 saves memory but little time here: compare with fp32 in idskit bench"
+        meaning = "int8 models save memory here, but little time"
     else:
-        meaning = "not recognised: compare int8 with fp32 in idskit bench"
+        meaning = "this processor is not recognised: int8 models may or may not be faster"
     return Finding(
-        name="int8 instructions",
-        found=f"{architecture}: {', '.join(have) or 'none of ' + ', '.join(known or _INT8)}",
-        level="ok" if have else "warning",
+        check="int8 instructions",
+        evidence=f"{architecture}: {', '.join(have) or 'none of ' + ', '.join(known or _INT8)}",
+        severity="ok" if have else "warning",
         meaning=meaning,
+        advice="" if have else "compare an int8 file with an fp32 file in idskit bench",
     )
 
 
 def _processors(cores: int | None, usable: int, quota: float | None) -> Finding:
-    limited = quota is not None and quota < usable
-    pinned = cores is not None and usable < cores
+    evidence = f"{cores} in all, {usable} by affinity, " + (
+        "no cgroup quota" if quota is None else f"cgroup quota {quota:g}"
+    )
+    if quota is not None and quota < usable:
+        return Finding(
+            check="processors",
+            evidence=evidence,
+            severity="warning",
+            meaning="the kernel pauses this process whenever its threads use more than the quota",
+            advice=f"give --threads {max(1, int(quota))}",
+        )
+    if cores is not None and usable < cores:
+        return Finding(
+            check="processors",
+            evidence=evidence,
+            severity="warning",
+            meaning=f"this process may use {usable} of {cores} processors, and inference uses as "
+            "many threads",
+            advice="look at taskset, CPUAffinity= of the service, or --cpuset-cpus of the "
+            "container to change that",
+        )
     return Finding(
-        name="processors",
-        found=f"{cores} in all, {usable} by affinity, "
-        + ("no cgroup quota" if quota is None else f"cgroup quota {quota:g}"),
-        level="warning" if limited or pinned else "ok",
-        meaning=f"threads above the quota are stopped in the middle of a flow: give --threads "
-        f"{max(1, int(quota or 1))}"
-        if limited
-        else f"this process may use {usable} of them, and inference uses as many threads: "
-        "taskset, CPUAffinity= of its service or --cpuset-cpus of its container says so"
-        if pinned
-        else f"inference uses {usable} threads unless --threads says otherwise",
+        check="processors",
+        evidence=evidence,
+        severity="ok",
+        meaning=f"inference uses {usable} threads unless --threads names another number",
     )
 
 
 def _governor(governor: str | None) -> Finding:
     slow = governor == "powersave"
     return Finding(
-        name="clock governor",
-        found=governor or "not told by this system",
-        level="warning" if slow else "ok",
-        meaning="the clock may stay low: cpupower frequency-set -g performance while you measure"
-        if slow
-        else "nothing to do",
+        check="clock governor",
+        evidence=governor or "not stated by this system",
+        severity="warning" if slow else "ok",
+        meaning="the clock may stay low" if slow else "the clock is not held down by its governor",
+        advice="cpupower frequency-set -g performance while you measure" if slow else "",
     )
 
 
@@ -87,13 +101,13 @@ def _power_mode(mode: str | None) -> Iterator[Finding]:
     if mode is not None:
         most = mode.startswith("MAXN")
         yield Finding(
-            name="power mode",
-            found=mode,
-            level="ok" if most else "warning",
+            check="power mode",
+            evidence=mode,
+            severity="ok" if most else "warning",
             meaning="clocks and cores are not limited"
             if most
-            else "it limits clocks and cores: sudo nvpmodel -q names it, -m chooses another; "
-            "compare measurements of one mode only",
+            else "clocks and cores are limited; measurements of other modes do not compare",
+            advice="" if most else "sudo nvpmodel -m chooses another mode, -q shows this one",
         )
 
 
@@ -102,46 +116,45 @@ def _throttling(reading: Reading, bits: Mapping[str, bool] | None) -> Finding:
     slowed = bool(reading.throttled or (bits and bits["occurred"]))
     when = "slowed down now" if reading.throttled else "slowed down since its start"
     return Finding(
-        name="heat and supply",
-        found=("no temperature sensor" if heat is None else f"{heat:.0f} °C")
+        check="heat and supply",
+        evidence=("no temperature sensor" if heat is None else f"{heat:.0f} °C")
         + ("" if reading.throttled is None else f", {when if slowed else 'not slowed down'}"),
-        level="warning" if slowed else "ok",
-        meaning="too hot or too little voltage: cool it or change the power supply, and restart it "
-        "before you measure"
+        severity="warning" if slowed else "ok",
+        meaning="the machine was too hot, or its voltage too low"
         if slowed
-        else "nothing to do",
+        else "nothing slows the machine down",
+        advice="cool it or change its power supply, and restart it before you measure"
+        if slowed
+        else "",
     )
 
 
-def _energy(reading: Reading, root: Path) -> Finding:
-    """Whether a benchmark can tell the energy of a flow; it works without."""
-    sensor = next((n for n, v in _power(reading).items() if v is not None), None)
+def _power_sensor(reading: Reading, root: Path) -> Finding:
+    """A benchmark works without one, but then cannot state the energy per flow."""
+    sensors = {"energy of the processors": reading.energy_j, "power of the board": reading.power_w}
+    sensor = next((name for name, value in sensors.items() if value is not None), None)
     hidden = sensor is None and (root / "sys/class/powercap/intel-rapl:0/energy_uj").exists()
     return Finding(
-        name="power sensor",
-        found=sensor or ("only root may read it" if hidden else "none"),
-        level="warning" if hidden else "ok",
-        meaning="idskit bench tells the energy of a flow"
+        check="power sensor",
+        evidence=sensor or ("only root may read it" if hidden else "none"),
+        severity="warning" if hidden else "ok",
+        meaning="idskit bench can state the energy per flow"
         if sensor
-        else "run idskit bench as root for the energy of a flow"
-        if hidden
-        else "a flow's energy stays null in idskit bench",
+        else "idskit bench cannot state the energy per flow",
+        advice="run idskit bench as root to measure it" if hidden else "",
     )
-
-
-def _power(reading: Reading) -> dict[str, float | None]:
-    return {"energy of the processors": reading.energy_j, "power of the board": reading.power_w}
 
 
 def _memory(total: int | None, limit: int | None) -> Finding:
     sizes = [size for size in (total, limit) if size is not None]
     little = bool(sizes) and min(sizes) < _LITTLE_MEMORY_MIB
     return Finding(
-        name="memory",
-        found=("unknown" if total is None else f"{total:,} MiB")
+        check="memory",
+        evidence=("unknown" if total is None else f"{total:,} MiB")
         + (", no cgroup limit" if limit is None else f", cgroup limit {limit:,} MiB"),
-        level="warning" if little else "ok",
-        meaning="little: make the flow table smaller (open_flows, memory_mb), 256 MiB by default"
+        severity="warning" if little else "ok",
+        meaning="the flow table takes 256 MiB by default, which may not fit next to the rest"
         if little
-        else "enough for the flow table's 256 MiB and a model",
+        else "enough for a flow table of 256 MiB and a model",
+        advice="give --memory-mb 64, or another smaller number" if little else "",
     )

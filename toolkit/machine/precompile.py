@@ -1,4 +1,4 @@
-"""The flow engine compiled ahead of its first use, and whether it is."""
+"""Compile the flow engine ahead of its first use, or find out whether that is still to do."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _ETHERNET = 1  # link type of pcap
 _SAMPLE = "shipped/sample.pcap"  # of the generator
 
 
-class _Cold(Exception):
-    """A kernel would have to be compiled: the way out before that happens."""
+class _Compiles(Exception):
+    """A kernel is about to be compiled: raised to get out before that happens."""
 
 
-def warm_kernels() -> float:
-    """Compile the flow engine: all profiles, capture formats and interfaces; return the seconds.
+def precompile() -> float:
+    """Compile the flow engine for all profiles, formats and interfaces; return the seconds.
 
     Raises:
-        IdskitError: the result could not be kept.
+        IdskitError: no folder can keep the result.
     """
     if cache_folder() is None:
         raise IdskitError(
@@ -52,12 +52,12 @@ def warm_kernels() -> float:
     return time.perf_counter() - start
 
 
-def cold_profiles() -> list[str]:
-    """Profiles whose first use would compile, found by going through each up to that point."""
+def uncompiled_profiles() -> list[str]:
+    """Return the profiles whose first use would compile, by using each up to that point."""
     return [schema for schema in PROFILES if _would_compile(partial(_run, schema))]
 
 
-def is_cold(schema: str) -> bool:
+def needs_compiling(schema: str) -> bool:
     """Whether reading a capture with this profile would compile."""
     return _would_compile(partial(_read_sample, schema))
 
@@ -66,17 +66,17 @@ def _would_compile(use: Callable[[], None]) -> bool:
     try:
         with on_first_compilation(_stop):
             use()
-    except _Cold:
+    except _Compiles:
         return True
     return False
 
 
 def _stop() -> None:
-    raise _Cold
+    raise _Compiles
 
 
 def _run(schema: str) -> None:
-    """All that a profile needs: captures of both formats, their tables, the clock, an interface."""
+    """Use all that a profile needs: both capture formats, tables, the clock, an interface."""
     with as_file(files("idskit") / _SAMPLE) as sample, tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "one.pcapng"
         again.write_bytes(_pcapng(_first_frame(sample)))
@@ -98,7 +98,7 @@ def _read_sample(schema: str) -> None:
 
 
 def _print(batch: FlowBatch) -> None:
-    """As CSV, and the fields that are text in other tables too."""
+    """Write a batch as CSV, and the fields that other tables hold as text."""
     fields = fields_of(batch.schema)
     deque(CsvRows(batch.schema, fields, ()).lines(batch), maxlen=0)
     texts(batch.flows, fields[0].kind)
@@ -111,7 +111,7 @@ def _expire(profile: Profile) -> None:
 
 
 def _read_ring(profile: Profile) -> None:
-    """A ring without frames, in ordinary memory: an interface takes rights that few have."""
+    """Read a ring without frames in ordinary memory: an interface needs rights that few have."""
     ring = ring_over(np.zeros(BLOCK_BYTES, np.uint8))
     records, packets = np.zeros(1, FRAME), np.zeros(1, PACKET)
     count, held, _ = walk(ring, 0, 1, _ETHERNET, records)
@@ -125,14 +125,14 @@ def _read_ring(profile: Profile) -> None:
 
 
 def _first_frame(pcap: Path) -> bytes:
-    """Of a little-endian pcap: a header of 24 bytes, then records of 16 bytes and a frame."""
+    """Return the first frame of a little-endian pcap: 24 bytes of header, 16 before each frame."""
     data = pcap.read_bytes()
     (size,) = struct.unpack_from("<I", data, 24 + 8)
     return data[40 : 40 + size]
 
 
 def _pcapng(frame: bytes) -> bytes:
-    """A capture of one Ethernet frame: section, interface and enhanced packet block."""
+    """Write a capture of one Ethernet frame: section, interface and enhanced packet block."""
     padded = frame + b"\0" * (-len(frame) % 4)
     size = len(padded) + 32
     section = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)

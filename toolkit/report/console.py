@@ -79,12 +79,12 @@ class PeopleConsole(Console):
         return whole if column.no_wrap else min(word, _LONGEST), whole
 
     def _list(self, table: Table) -> Iterator[RenderableType]:
-        """A line for each cell, with its heading; a row of a table without headings is one line."""
+        """Yield a line for each cell that holds anything, with its heading, or one for each row."""
         for row in zip(*(column.cells for column in table.columns), strict=True):
             cells = [self.render_str(cell) if isinstance(cell, str) else cell for cell in row]
             if table.show_header:
                 headings = [str(column.header) for column in table.columns]
-                yield from map(_headed, headings, cells)
+                yield from (_headed(*pair) for pair in zip(headings, cells, strict=True) if pair[1])
                 yield ""
             else:
                 yield Text(": ").join(cell for cell in cells if isinstance(cell, Text))

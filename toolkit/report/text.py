@@ -1,10 +1,12 @@
-"""Text from files and the network, made safe for a terminal.
+"""Text from files and the network, made safe for a terminal and for a page.
 
 A name may hold what a terminal obeys: escape sequences that set its title, clear it or type for
 its user, line breaks that forge lines, and marks that turn the direction of text.
 """
 
 from __future__ import annotations
+
+import html
 
 
 def visible(text: object, *, lines: bool = False) -> str:
@@ -29,6 +31,11 @@ def visible(text: object, *, lines: bool = False) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def in_markup(text: object) -> str:
+    """Return ``visible(text)`` for HTML and SVG: its tags and quotes mean nothing there."""
+    return html.escape(visible(text, lines=True))
 
 
 def shown(text: object) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import DataError, require
-from idskit.report.table_progress import ReadingBar
+from idskit.report.progress import ProgressBar
 from idskit.tables.column_kinds import MOST_TEXTS, is_empty
 from idskit.tables.content import as_text, explained
 from idskit.tables.pieces import Piece, pieces, to_numbers
@@ -120,14 +120,14 @@ def read_tables(sources: Sequence[Source], *, finite: bool, most: int = 0, seed:
     """
     require("pyarrow", "train")
     reading = _Reading(sources, finite=finite, rows=_Rows(sources, most, seed))
-    with ReadingBar([source.path for source in sources]) as bar:
+    sizes = [source.path.stat().st_size for source in sources]
+    with ProgressBar("reading", sum(sizes)) as bar:
         for index, source in enumerate(sources):
             with explained(source.path):
                 for piece in pieces(source.path, {*source.numbers(), *source.words()}):
                     reading.add(index, piece)
-                    bar.show(source.path, piece.share)
+                    bar.show(sum(sizes[:index]) + piece.share * sizes[index], source.path.name)
             reading.finish()
-            bar.finish(source.path)
     return reading.table()
 
 

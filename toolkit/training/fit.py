@@ -29,6 +29,7 @@ from idskit.models.members.tree_member import Trees
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.shuffled_columns import shuffle_columns
+from idskit.report.progress import ProgressBar
 from idskit.training import distributed
 from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
@@ -54,7 +55,6 @@ from idskit.training.settings import (
     check_settings,
 )
 from idskit.training.synthetic_negatives import Contrast, attack_loss
-from idskit.training.views.epoch_progress import EpochBar
 
 TEACHER_WEIGHT = 0.5  # of the teacher's probabilities in a target; the label has the rest
 CHUNK = 8192  # rows of a forward pass without gradients
@@ -117,7 +117,7 @@ def fit(
         steps = (network, loop.optimizer, loop.scaler)
         if resume and file is not None:
             loop.progress = load_checkpoint(file, *steps, identity)
-        with EpochBar("training", whole.epochs) as bar:
+        with ProgressBar("training", whole.epochs, unit="epochs") as bar:
             for epoch in loop.epochs():
                 loop.run(epoch)
                 if distributed.rank() == 0:
@@ -386,7 +386,9 @@ def _logits(network: Network, signals: Tensor) -> Tensor:
 def _shown(progress: Progress) -> tuple[int, str]:
     """Epochs done, and the losses of the last."""
     last = progress.history[-1]
-    return len(progress.history), f"{last.train_loss:.4f}, validation {last.validation_loss:.4f}"
+    return len(progress.history), (
+        f"loss {last.train_loss:.4f}, validation {last.validation_loss:.4f}"
+    )
 
 
 def _snapshot(network: Network) -> State:

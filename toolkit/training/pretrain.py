@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from idskit.models.network import Network
+from idskit.report.progress import ProgressBar
 from idskit.training.members.fit_autoencoder import LEAST_SPREAD, with_swapped
 from idskit.training.optimise import optimizer_of, set_rate
 from idskit.training.settings import ResolvedSettings
-from idskit.training.views.epoch_progress import EpochBar
 
 PRETRAIN_EPOCHS = 10  # that were measured with further rows (DECISIONS.md)
 SWAPPED = 0.3  # share of the places that come from another row
@@ -43,7 +43,7 @@ def _rebuild(network: Network, signals: Tensor, settings: ResolvedSettings) -> N
     scale = 1 / (signals.std(dim=0, correction=0) + LEAST_SPREAD)  # places count alike
     optimizer = optimizer_of(network, settings)
     network.train()
-    with EpochBar("pre-training", PRETRAIN_EPOCHS) as bar:
+    with ProgressBar("pre-training", PRETRAIN_EPOCHS, unit="epochs") as bar:
         for epoch in range(PRETRAIN_EPOCHS):
             total = 0.0
             order = torch.randperm(len(signals)).to(signals.device)
@@ -57,4 +57,4 @@ def _rebuild(network: Network, signals: Tensor, settings: ResolvedSettings) -> N
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 total += float(loss.detach()) * len(batch)
-            bar.show(epoch + 1, f"{total / len(order):.4f}")
+            bar.show(epoch + 1, f"loss {total / len(order):.4f}")

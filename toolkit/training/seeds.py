@@ -30,7 +30,7 @@ from idskit.training.views import training_plots as report
 Document = dict[str, Any]
 Keep = Literal["median", "best"]
 KEEPS: dict[Keep, str] = {"median": "median", "best": "lowest"}  # which loss that is, in words
-SEEDS_PICTURE = "seeds.png"
+SEEDS_PICTURE = "seeds.svg"
 MEASURES = ("roc_auc", "accuracy", "macro_f1", "calibration_error")
 RATES = ("false_positive_rate", "true_positive_rate", "accuracy", "macro_f1")
 NAMED = ("named_accuracy", "named_macro_f1")  # of two classes the same as without a name
@@ -48,7 +48,7 @@ def train_seeds(
     """Train ``seeds`` times, on the rows that the first seed divides, and keep one run.
 
     One seed is trained in ``output``. Of several, each has ``output/seed-N``, and ``output`` a copy
-    of one of them, with the spread in metrics.json and seeds.png.
+    of one of them, with the spread in metrics.json and seeds.svg.
 
     Args:
         settings: of every training; its seed is the first, the others follow it.

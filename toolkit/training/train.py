@@ -48,8 +48,8 @@ def train(
 ) -> dict[str, Any]:
     """Train on the data set that ``settings`` names and write the folder ``output``.
 
-    The folder gets model.safetensors, rows.safetensors, metrics.json, roc.png, reliability.png,
-    confusion.png, loss.png, filter-bank.png (of a front end that has one) and, last, run.json: with
+    The folder gets model.safetensors, rows.safetensors, metrics.json, roc.svg, reliability.svg,
+    confusion.svg, loss.svg, filter-bank.svg (of a front end that has one) and, last, run.json: with
     it the folder is complete.
 
     Args:
@@ -282,18 +282,18 @@ def _draw(
         }
         at = test["at_threshold"]
         report.plot_roc(
-            output / "roc.png",
+            output / "roc.svg",
             {names[name]: curve for name, curve in curves.items()},
             alarm_rate=at["false_positive_rate"],
             hit_rate=at["true_positive_rate"],
             title=rows,
         )
     both = {names["network"]: test, names["lightgbm"]: document["baseline"]["test"]}
-    report.plot_reliability(output / "reliability.png", both, title=rows)
+    report.plot_reliability(output / "reliability.svg", both, title=rows)
     confusion = np.array(test["confusion"])
-    report.plot_confusion(output / "confusion.png", confusion, dataset.classes, title=rows)
-    report.plot_loss(output / "loss.png", fitted.history, fitted.best_epoch, title=title)
+    report.plot_confusion(output / "confusion.svg", confusion, dataset.classes, title=rows)
+    report.plot_loss(output / "loss.svg", fitted.history, fitted.best_epoch, title=title)
     frontend = fitted.network.frontend
     if isinstance(frontend, MelSpectrogram):
         title = f"mel filter bank, {title}"
-        report.plot_filter_bank(output / "filter-bank.png", frontend, title=title)
+        report.plot_filter_bank(output / "filter-bank.svg", frontend, title=title)

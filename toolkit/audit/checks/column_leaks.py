@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.identity import (
     counter_dispersion,
@@ -15,6 +14,7 @@ from idskit.audit.identity import (
     identity_of_values,
     repeats_missing,
 )
+from idskit.report.finding import Finding, Severity, listed
 
 # Share of rows at the commonest value of their class. A few short windows at the end of a capture
 # must not hide that CICIoT2023's Number was set by class (.9989 in both public samples).

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, Severity
 from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.checks.column_leaks import (
     CONSTANT_SHARE,
@@ -21,6 +20,7 @@ from idskit.audit.checks.column_leaks import (
     LEAST_LEAK_ROWS,
     VARIED_SHARE,
 )
+from idskit.report.finding import Finding, Severity
 
 PAIR_ROWS = 3_000
 MOST_COLUMNS = 120  # columns of the most values, all pairs of which are examined

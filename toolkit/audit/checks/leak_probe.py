@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, listed
 from idskit.audit.audited_table import AuditTable, Classes, Column
 from idskit.audit.checks.column_leaks import LEAST_LEAK_ROWS
+from idskit.report.finding import Finding, listed
 
 PROBE_ROWS = 20_000
 # 1 - R^2 on unseen rows. Genuine classes would have to be 600 standard deviations apart for the

@@ -14,10 +14,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding
 from idskit.audit.audited_table import AuditTable, Column
 from idskit.errors import DataError
 from idskit.metrics import area_under, roc_curve
+from idskit.report.finding import Finding
 
 MOST_TRAIN, MOST_TEST = 20_000, 10_000  # records
 RANDOM_TEST = 0.3  # share of the rows, if no test table is given

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.data.dataset import Dataset, join
 from idskit.metrics import area_under, roc_curve
+from idskit.report.finding import Finding, Severity, listed
 
 ROWS_PER_UNIT, ROWS_PER_REPOSITORY = 100, 1_000  # benign rows, drawn at random
 LEAST_UNITS, LEAST_ROWS = 2, 30  # of a repository, for half of it to be judged

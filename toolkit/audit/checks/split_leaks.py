@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.audit.audit_finding import Finding, Severity, listed
 from idskit.audit.audited_table import DIGITS, AuditTable, Column
+from idskit.report.finding import Finding, Severity, listed
 
 # Numbers are equal within this share of themselves plus of the median of their column.
 NOISE = 2e-4

@@ -1,6 +1,6 @@
 """One command, every model: train each on the same rows, measure them alike, write one table.
 
-OUTPUT/comparison.json, comparison.md, comparison.png
+OUTPUT/comparison.json, comparison.md, comparison.svg
 OUTPUT/resnet18/   a run folder for every network, trees and metrics.json for the others,
                    and member.json, written last: with it the member is finished
 """
@@ -301,4 +301,4 @@ def _write(comparison: Comparison, output: Path) -> None:
     write_json(output / "comparison.json", comparison.to_json())
     text = comparison.to_markdown()
     write_whole(output / "comparison.md", lambda path: path.write_text(text))
-    report.plot_comparison(output / "comparison.png", comparison.members, title=comparison.title)
+    report.plot_comparison(output / "comparison.svg", comparison.members, title=comparison.title)

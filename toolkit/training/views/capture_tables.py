@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from idskit.report.section import Section, show_sections
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NAMES = {"network": "network", "lightgbm": "LightGBM"}  # of models, as they are shown
 
@@ -15,43 +16,57 @@ NAMES = {"network": "network", "lightgbm": "LightGBM"}  # of models, as they are
 def show_wild(result: Mapping[str, Any], console: Console) -> None:
     """Print what ``evaluate`` found on captures that the model never saw."""
     found = result["wild"]
-    title = f"captures never seen, by {result['model']} at {result['threshold']:.4g}"
-    _show_measures(title, {result["model"]: found}, console)
-    _show_details(found, console)
-    for note in result["notes"]:
-        console.print(f"note: {escape(note)}", highlight=False)
+    about = f"{result['model']} at threshold {result['threshold']:.4g}"
+    summary = _measures("captures never seen", about, {result["model"]: found})
+    show_sections([summary, *_details(found)], console)
+    _show_notes(found, result["notes"], console)
 
 
 def show_left_out(found: Mapping[str, Any], console: Console) -> None:
     """Print what ``leave_captures_out`` found, each kind of what was left out."""
     for kind, result in found.items():
         models = {NAMES[name]: result[name] for name in NAMES if name in result}
-        title = f"{kind} left out in turn, {len(result['folds'])} folds"
-        _show_measures(title, models, console)
-        _show_details(next(iter(models.values())), console)
-    for note in next(iter(found.values()))["notes"]:
-        console.print(f"note: {escape(note)}", highlight=False)
+        first = next(iter(models.values()))
+        summary = _measures(f"{kind} left out in turn", f"{len(result['folds'])} folds", models)
+        show_sections([summary, *_details(first)], console)
+        _show_notes(first, result["notes"], console)
 
 
-def _show_measures(title: str, models: Mapping[str, Any], console: Console) -> None:
-    """Print a table of the models, each with its intervals."""
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("measure")
-    for name in models:
-        table.add_column(escape(name), justify="right")
-        table.add_column("95 % interval", justify="right")
-    columns = [wild_rows(found) for found in models.values()]
-    for rows in zip(*columns, strict=True):
-        table.add_row(rows[0][0], *(cell for row in rows for cell in row[1:]))
-    console.print(table)
-
-
-def _show_details(found: Mapping[str, Any], console: Console) -> None:
-    """Print by kind of attack, by repository and by what shows the attack."""
-    for title in ("categories", "where", "repositories", "probes"):
-        if found[title]:
-            _show_shares(title, found[title], console)
+def _show_notes(found: Mapping[str, Any], notes: Iterable[str], console: Console) -> None:
     console.print(f"{len(found['wrong']):,} captures are judged wrongly: --json names them")
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _measures(title: str, about: str, models: Mapping[str, Any]) -> Section:
+    """Return a table of the models, each with its intervals."""
+    columns = [wild_rows(found) for found in models.values()]
+    headings = [(name, "95 % interval") for name in models]
+    return Section(
+        title=title,
+        about=about,
+        columns=("measure", *(heading for pair in headings for heading in pair)),
+        rows=tuple(
+            (cells[0][0], *(cell for row in cells for cell in row[1:]))
+            for cells in zip(*columns, strict=True)
+        ),
+    )
+
+
+def _details(found: Mapping[str, Any]) -> list[Section]:
+    """Return tables by kind of attack, by what shows the attack and by repository."""
+    return [
+        Section(
+            title=f"by {title}",
+            columns=("name", "anything raised", "95 % interval", "above 5 % of benign captures"),
+            rows=tuple(
+                (name, *_counted(share), f"{share['found']:,}")
+                for name, share in found[title].items()
+            ),
+        )
+        for title in ("categories", "where", "repositories", "probes")
+        if found[title]
+    ]
 
 
 def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -79,12 +94,3 @@ def _counted(share: Mapping[str, Any]) -> tuple[str, str]:
     low, high = share["interval"]
     text = f"{share['raised']:,} of {share['of']:,} ({share['share']:.1%})"
     return text, f"{low:.1%} to {high:.1%}"
-
-
-def _show_shares(title: str, shares: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=f"by {title}", title_justify="left")
-    for name in ("name", "anything raised", "95 % interval", "above 5 % of benign captures"):
-        table.add_column(name, justify="left" if name == "name" else "right")
-    for name, share in shares.items():
-        table.add_row(escape(name), *_counted(share), f"{share['found']:,}")
-    console.print(table)

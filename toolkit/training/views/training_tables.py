@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from idskit.metrics import false_alerts_per_hour
+from idskit.report.section import Section, show_sections
 from idskit.training.views.capture_tables import show_wild
 
 GROUPS_SHOWN = 30
@@ -30,22 +29,21 @@ MEASURE_NAMES = {
     "named_accuracy_at_threshold": "accuracy, named at thr.",
     "named_macro_f1_at_threshold": "macro-F1, named at thr.",
 }
-LEFT_OUT = (
-    "attacks left out: trained again without each, its rows judged at the threshold of the rest"
-)
+LEFT_OUT = "trained again without each attack; its rows are judged at the threshold of the rest"
 
 
 def show_metrics(document: Mapping[str, Any], console: Console) -> None:
-    """Print metrics.json: the network beside LightGBM on the same test rows, then the groups."""
+    """Print metrics.json: the network next to LightGBM on the same test rows, then the groups."""
     baseline = document["baseline"]
     title = f"{document['dataset']}, protocol {document['protocol']}: test rows"
-    _show(title, {"network": document["test"], baseline["name"]: baseline["test"]}, console)
+    found = {"network": document["test"], baseline["name"]: baseline["test"]}
+    show_sections([measures_section(title, found)], console)
     if "seeds" in document:
-        _show_seeds(document["seeds"], baseline["name"], console)
+        show_sections([seeds_section(document["seeds"], baseline["name"])], console)
     else:
         console.print(ONE_SEED, highlight=False)
     if "left_out" in document:
-        _show_left_out(document["left_out"], console)
+        show_sections([left_out_section(document["left_out"])], console)
     _show_groups(document["groups"], console)
     _show_notes(document["notes"], console)
     console.print(f"stopped at epoch {document['epochs']}, best {document['best_epoch']}")
@@ -65,26 +63,24 @@ def show_evaluation(result: Mapping[str, Any], console: Console) -> None:
     rows = f"transfer from {result['trained_on']}" if result["transfer"] else "test rows"
     title = f"{result['dataset']}, protocol {result['protocol']}: {rows}"
     name = f"{result['model']} ({result['runtime']})"
-    _show(title, {name: result["test"]}, console)
+    show_sections([measures_section(title, {name: result["test"]})], console)
     _show_groups(result["groups"], console)
     _show_notes(result["notes"], console)
 
 
-def _show(title: str, columns: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("measure")
-    for name in columns:
-        table.add_column(escape(name), justify="right")
+def measures_section(title: str, columns: Mapping[str, Mapping[str, Any]]) -> Section:
+    """Return every measure of summaries by name as a table."""
     found = [dict(lines(summary)) for summary in columns.values()]
-    for measure in found[0]:
-        table.add_row(measure, *(line.get(measure, "-") for line in found))
-    console.print(table)
-    for remark in unresolved(columns.values()):
-        console.print(remark, highlight=False)
+    return Section(
+        title=title,
+        columns=("measure", *columns),
+        rows=tuple((measure, *(line.get(measure, "-") for line in found)) for measure in found[0]),
+        caption=" ".join(unresolved(columns.values())),
+    )
 
 
 def unresolved(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What the rows are too few for, in words: rates marked with an asterisk."""
+    """Say which rates, marked with an asterisk, the rows are too few for."""
     for summary in summaries:
         if any(_is_unresolved(summary, rate) for rate in summary["tpr_at_fpr"]):
             least = 100 * summary["least_false_positive_rate"]
@@ -100,30 +96,31 @@ def _is_unresolved(summary: Mapping[str, Any], rate: str) -> bool:
     return least is not None and float(rate) < least
 
 
-def _show_seeds(seeds: Mapping[str, Any], baseline: str, console: Console) -> None:
-    """Mean, standard deviation and range of every measure over the seeds."""
-    title = f"test rows, {len(seeds['seeds'])} seeds: mean ± standard deviation (lowest to highest)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("measure", "network", escape(baseline)):
-        table.add_column(name, justify="left" if name == "measure" else "right")
-    for row in spread_rows(seeds):
-        table.add_row(*map(escape, row))
-    console.print(table)
-    console.print(f"kept: seed {seeds['kept']}, whose validation loss is the {seeds['kept_loss']}")
+def seeds_section(seeds: Mapping[str, Any], baseline: str) -> Section:
+    """Return mean, standard deviation and range of every measure over the seeds."""
+    return Section(
+        title=f"Test rows, {len(seeds['seeds'])} seeds",
+        about="mean ± standard deviation (lowest to highest), on one division of the data",
+        columns=("measure", "network", baseline),
+        rows=tuple(spread_rows(seeds)),
+        caption=f"Seeds: {', '.join(map(str, seeds['seeds']))}. Kept: seed {seeds['kept']}, whose "
+        f"validation loss is the {seeds['kept_loss']}.",
+    )
 
 
-def _show_left_out(left_out: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=LEFT_OUT, title_justify="left")
-    for name in ("attack", "rows", "found", "FPR", "AUC"):
-        table.add_column(name, justify="left" if name == "attack" else "right")
-    for cells in left_out_rows(left_out):
-        table.add_row(*map(escape, cells))
-    console.print(table)
-    _show_notes(left_out["notes"], console)
+def left_out_section(left_out: Mapping[str, Any]) -> Section:
+    """Return what training without each attack found of it."""
+    return Section(
+        title="Leave one attack out",
+        about=LEFT_OUT,
+        columns=("attack", "rows", "found", "FPR", "AUC"),
+        rows=tuple(left_out_rows(left_out)),
+        caption=" ".join(left_out["notes"]),
+    )
 
 
 def left_out_rows(left_out: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Attack, rows, share found, false positives and AUC of each attack left out, and the mean."""
+    """Return rows, share found, FPR and AUC of each attack left out, and the mean."""
     rows = [
         (
             name,
@@ -135,11 +132,11 @@ def left_out_rows(left_out: Mapping[str, Any]) -> list[tuple[str, ...]]:
         for name, found in left_out["attacks"].items()
     ]
     means = (_share(left_out["mean"][name]) for name in ("found", "false_positive_rate", "roc_auc"))
-    return [*rows, ("mean, every attack alike", "", *means)]
+    return [*rows, ("mean over attacks", "", *means)]
 
 
 def ranged(of_seeds: Mapping[str, float] | None) -> str:
-    """Mean, standard deviation and range; shares with four decimals, counts with none."""
+    """Write mean, standard deviation and range; shares with four decimals, counts with none."""
     if of_seeds is None:
         return "-"
     of_numbers = [of_seeds[name] for name in ("mean", "std", "min", "max")]
@@ -150,7 +147,7 @@ def ranged(of_seeds: Mapping[str, float] | None) -> str:
 
 
 def spread_rows(seeds: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Every measure over the seeds: its name for people, the network's and the baseline's."""
+    """Return every measure over the seeds: its name, the network's and the baseline's values."""
     return [
         (measure_name(name), ranged(network), ranged(seeds["baseline"].get(name)))
         for name, network in seeds["network"].items()
@@ -158,7 +155,7 @@ def spread_rows(seeds: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def measure_name(name: str) -> str:
-    """The name for people of a measure of ``seeds.measures``."""
+    """Return how a measure of ``seeds.measures`` is called in tables."""
     kind, _, rest = name.partition("tpr_at_fpr_")
     if rest and not kind:
         return f"TPR at {100 * float(rest):g} % FPR"
@@ -169,7 +166,7 @@ def measure_name(name: str) -> str:
 
 
 def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every number of a ``metrics.summary`` by its name for people."""
+    """Return every number of a ``metrics.summary`` by its name in tables."""
     at = summary["at_threshold"]
     found = [
         ("rows", f"{summary['rows']:,}"),
@@ -196,7 +193,7 @@ def lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _named(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Of alerts that name their class, where there is more than one to name."""
+    """Return measures of alerts that name their class, if there are several classes to name."""
     if len(summary["f1"]) == 2:
         return []
     measures = {"accuracy": "named_accuracy", "macro-F1": "named_macro_f1"}
@@ -205,7 +202,7 @@ def _named(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _alerts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """False alerts an hour; where none was seen, what that bounds them by."""
+    """Return false alerts per hour; if none was seen, the bound that follows from that."""
     found = summary["at_threshold"]["false_alerts_per_hour"] or {}
     bound = false_alerts_per_hour(summary["least_false_positive_rate"] or 0)
     return [
@@ -217,21 +214,23 @@ def _alerts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def groups_section(groups: Mapping[str, Mapping[str, Any]], most: int | None = None) -> Section:
+    """Return attacks or captures, the largest first, at most ``most`` of them."""
+    return Section(
+        title="Alerts by group",
+        columns=("group", "rows", "alerts", "share"),
+        rows=tuple(group_rows(groups)[:most]),
+    )
+
+
 def _show_groups(groups: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """Attacks or captures, the largest first."""
-    table = Table(title="alerts by group", title_justify="left")
-    for name in ("group", "rows", "alerts", "share"):
-        table.add_column(name, justify="left" if name == "group" else "right")
-    rows = group_rows(groups)
-    for cells in rows[:GROUPS_SHOWN]:
-        table.add_row(*map(escape, cells))
-    console.print(table)
-    if len(rows) > GROUPS_SHOWN:
-        console.print(f"and {len(rows) - GROUPS_SHOWN} more groups in the JSON", style="dim")
+    show_sections([groups_section(groups, GROUPS_SHOWN)], console)
+    if len(groups) > GROUPS_SHOWN:
+        console.print(f"and {len(groups) - GROUPS_SHOWN} more groups in the JSON", style="dim")
 
 
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Name, rows, alerts and their share of every group, the largest first."""
+    """Return name, rows, alerts and their share for every group, the largest first."""
     mixed = any(group["trained_on"] for group in groups.values())  # else all of them are new
     return [
         (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from idskit.bench.backends import Execution, ModelFacts
 from idskit.bench.measure import Spread
 from idskit.bench.result import Memory, Report, Result, RunFacts
+from idskit.bench.subject import Execution, ModelFacts
 from idskit.machine.machine_facts import machine_facts
 
 ORT = Execution(

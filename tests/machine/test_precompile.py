@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from idskit.kernels.compile import is_compiling
-from idskit.machine.precompile import is_cold
+from idskit.machine.precompile import needs_compiling
 from idskit.profiles.flow_reader import open_flows
 
 pytestmark = pytest.mark.skipif(
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_a_machine_without_compiled_kernels_is_cold(tmp_path: Path) -> None:
-    code = "from idskit.machine.precompile import is_cold; assert is_cold('gateway')"
+def test_a_machine_without_compiled_kernels_needs_compiling(tmp_path: Path) -> None:
+    code = "from idskit.machine.precompile import needs_compiling as f; assert f('gateway')"
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert not list(tmp_path.rglob("*.nbc"))  # nothing was compiled by asking
@@ -33,4 +33,4 @@ def test_what_has_been_read_is_warm() -> None:
         open_flows(sample, "gateway") as flows,
     ):
         deque(flows.batches(), maxlen=0)
-    assert not is_cold("gateway")
+    assert not needs_compiling("gateway")
