@@ -209,7 +209,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
             labelled_by=BELOW,
             sha256="",
         )
-    given = FlowInput(capture=capture.path)
+    given = FlowInput(capture=(capture.path,))
     with open_input(given, wanted, verdict_at_s=VERDICT_AT_S) as reader:
         batches = list(reader.batches(BATCH))
     records = np.concatenate([np.empty(0, FLOW), *(batch.flows for batch in batches)])
@@ -305,7 +305,8 @@ def _validating(flows: list[Flows], rng: np.random.Generator) -> frozenset[str]:
     ``VALIDATION_FRACTION`` of all benign units; one that holds more than twice that is trained on.
     """
     of: dict[str, set[str]] = defaultdict(set)
-    benign, attacks = defaultdict(set), defaultdict(set)
+    benign: dict[str, set[str]] = defaultdict(set)
+    attacks: dict[str, set[str]] = defaultdict(set)
     for item in flows:
         of[item.repository].add(item.unit)
         (benign if item.family == BENIGN else attacks)[item.repository].add(item.unit)
@@ -380,7 +381,7 @@ def weigh(part: Part, repositories: NDArray[np.int64]) -> Part:
 
 def _totals(keys: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum of the weights of the rows that share each row's key."""
-    return np.bincount(keys, weights=weights)[keys]
+    return np.asarray(np.bincount(keys, weights=weights)[keys], np.float64)
 
 
 def _empty(columns: int) -> Part:
