@@ -75,9 +75,9 @@ def probes(rows: NDArray[np.void], key: bytes) -> float:
         if slot < 0:
             insert(table, row, 17, swapped, tag)
     assert table.state["open"][0] == len(rows)
-    mask = len(table.places) - 1
-    taken = np.flatnonzero(table.places["slot"])
-    return float(np.mean((taken - table.places["tag"][taken]) & mask)) + 1
+    mask = len(table.hash_index) - 1
+    taken = np.flatnonzero(table.hash_index["slot"])
+    return float(np.mean((taken - table.hash_index["tag"][taken]) & mask)) + 1
 
 
 # Keys of someone who knows the algorithm but not the secret.

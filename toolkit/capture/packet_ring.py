@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import NOT_MERGED, OFFLOADED, RIGHT, TCP, UDP, UNKNOWN
 
 BLOCK_BYTES = 1 << 17  # more than the largest frame, 64 KiB, that offloading makes
@@ -87,7 +87,7 @@ def walk(
     Returns:
         Number of records filled, number of blocks read, and whether all of these were sound.
     """
-    count, most, ring = 0, BLOCK_BYTES // _FRAME_HEADER, _bare(shared)
+    count, most, ring = 0, BLOCK_BYTES // _FRAME_HEADER, _raw_pointers(shared)
     for read in range(min(limit, ring.blocks)):
         base = (first + read) % ring.blocks * BLOCK_BYTES
         if not _word(ring, base + _BLOCK_STATUS) & _READY:
@@ -114,9 +114,13 @@ def release(ring: Ring, first: int, count: int) -> None:
 
 
 @kernel
-def _bare(ring: Ring) -> Ring:
+def _raw_pointers(ring: Ring) -> Ring:
     """Return the ring as raw pointers."""
-    octets, halves, words = borrowed(ring.octets), borrowed(ring.halves), borrowed(ring.words)
+    octets, halves, words = (
+        raw_pointer(ring.octets),
+        raw_pointer(ring.halves),
+        raw_pointer(ring.words),
+    )
     return Ring(octets, halves, words, ring.blocks, ring.has_sizes)
 
 

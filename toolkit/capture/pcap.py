@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from idskit.capture.buffered_file import Source
 from idskit.errors import CaptureError
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 
 MAX_FRAME_BYTES = 1 << 18  # the largest snapshot length that capture tools allow
 NEED_DATA, FULL, STOPPED = range(3)  # why a walk ended
@@ -96,7 +96,7 @@ def _walk(
     out: NDArray[np.void],
 ) -> tuple[int, int, int]:
     """Return the number of records filled, the position behind them, and why it ended."""
-    data = borrowed(data)
+    data = raw_pointer(data)
     for count in range(len(out)):
         if end - at < header:
             return count, at, NEED_DATA

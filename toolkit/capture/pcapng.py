@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from idskit.capture.buffered_file import BUFFER_BYTES, Source
 from idskit.capture.pcap import FULL, MAX_FRAME_BYTES, NEED_DATA, STOPPED, u16, u32
 from idskit.errors import CaptureError
-from idskit.kernels.compile import borrowed, kernel
+from idskit.kernels.compile import kernel, raw_pointer
 
 MAX_BLOCK_BYTES = BUFFER_BYTES // 2  # largest block that is read as a whole
 MAX_INTERFACES = 1 << 12  # per section
@@ -158,7 +158,7 @@ def _walk(
     out: NDArray[np.void],
 ) -> tuple[int, int, int]:
     """Return the number of records filled, the position behind them, and why it ended."""
-    data = borrowed(data)
+    data = raw_pointer(data)
     count = 0
     while count < len(out):
         if end - at < 8:

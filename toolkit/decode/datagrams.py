@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from idskit.flows.flow_key import address_sum, hash_keys, scrambled
 from idskit.kernels.bitset import POSITIONS, before, bit, count, equal, newest
-from idskit.kernels.compile import borrowed, kernel, signed
-from idskit.kernels.pointers import rows
+from idskit.kernels.compile import kernel, raw_pointer, signed
+from idskit.kernels.pointers import record_pointer
 
 _Bytes = NDArray[np.uint8]
 _Record = np.void
@@ -162,17 +162,17 @@ def _bytes_each() -> int:
 
 
 @kernel
-def bare_datagrams(datagrams: Datagrams) -> Datagrams:
+def datagram_pointers(datagrams: Datagrams) -> Datagrams:
     """Return the table as raw pointers, which an entry kernel passes to the others."""
     return Datagrams(
-        rows(datagrams.state),
-        borrowed(datagrams.keys),
-        rows(datagrams.sets),
-        borrowed(datagrams.tags),
-        rows(datagrams.records),
-        borrowed(datagrams.units),
-        borrowed(datagrams.headers),
-        borrowed(datagrams.kept),
+        record_pointer(datagrams.state),
+        raw_pointer(datagrams.keys),
+        record_pointer(datagrams.sets),
+        raw_pointer(datagrams.tags),
+        record_pointer(datagrams.records),
+        raw_pointer(datagrams.units),
+        raw_pointer(datagrams.headers),
+        raw_pointer(datagrams.kept),
     )
 
 

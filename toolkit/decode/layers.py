@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.decode.checksum import segment_checksum
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Frames
 
 SKIP_REASONS = (
@@ -473,7 +473,7 @@ def _decode(
     data: _Bytes, records: NDArray[np.void], out: NDArray[np.void], skipped: NDArray[np.int64]
 ) -> int:
     count = 0
-    frame_bytes = borrowed(data)
+    frame_bytes = raw_pointer(data)
     for i in range(len(records)):
         record, row = records[i], out[count]
         # A record may claim anything: offsets are limited to ``data``.

@@ -29,10 +29,10 @@ from idskit.decode.datagrams import (
     Datagrams,
     Piece,
     add_fragment,
-    bare_datagrams,
     begin_anew,
     begin_datagram,
     clear_datagram,
+    datagram_pointers,
     find_datagram,
     free_datagram,
     is_endless,
@@ -63,7 +63,7 @@ from idskit.decode.layers import (
     segment_size,
     walk_extensions,
 )
-from idskit.kernels.compile import borrowed, inlined, kernel, signed
+from idskit.kernels.compile import inlined, kernel, raw_pointer, signed
 from idskit.packet import FRAGMENT, ICMP, ICMPV6, Frames
 
 _Bytes = NDArray[np.uint8]
@@ -146,7 +146,7 @@ def _reassemble(
     arrays: Datagrams,
     interface: int,
 ) -> tuple[int, int]:
-    count, frame_bytes, datagrams = 0, borrowed(data), bare_datagrams(arrays)
+    count, frame_bytes, datagrams = 0, raw_pointer(data), datagram_pointers(arrays)
     state = datagrams.state[0]
     state["kept"] = 0
     for i in range(first, len(records)):
@@ -189,7 +189,7 @@ def _packet_of(datagrams: Datagrams, data: _Bytes, size: int, record: _Record, r
 def _give_up(
     arrays: Datagrams, out: _Records, skipped: _Counters, now: int, everything: bool
 ) -> int:
-    return int(_drop_old(bare_datagrams(arrays), out, 0, skipped, now, everything))
+    return int(_drop_old(datagram_pointers(arrays), out, 0, skipped, now, everything))
 
 
 @kernel

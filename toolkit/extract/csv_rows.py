@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.extract.text_fields import FIELD_BYTES, Field, put_field
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.kernels.digits import NUMBER_BYTES, put_double, put_text
-from idskit.kernels.pointers import rows
+from idskit.kernels.pointers import record_pointer
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
 
@@ -95,8 +95,8 @@ def _put_rows(
     ``values`` (rows * features,) and ``bits`` are the same memory. Returns the first row that was
     not printed, and where the text ends.
     """
-    out, records, at, row = borrowed(buffer), rows(flows), 0, first
-    numbers, patterns = borrowed(values), borrowed(bits)
+    out, records, at, row = raw_pointer(buffer), record_pointer(flows), 0, first
+    numbers, patterns = raw_pointer(values), raw_pointer(bits)
     features = len(layout.categories)
     while row < len(flows) and len(buffer) - at >= layout.row_bytes:
         for kind in layout.head:

@@ -2,7 +2,7 @@
 
     FLOW records ──> kernels ──> text of a field, one after the other
 
-The kernels take raw pointers (``borrowed``), and callers keep FIELD_BYTES free.
+The kernels take raw pointers (``raw_pointer``), and callers keep FIELD_BYTES free.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flow import ENDS
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.kernels.digits import put_padded, put_text, put_whole
-from idskit.kernels.pointers import rows
+from idskit.kernels.pointers import record_pointer
 from idskit.schema import Schema
 
 _Record = np.void
@@ -86,7 +86,7 @@ def texts(flows: NDArray[np.void], kind: int) -> tuple[_Bytes, NDArray[np.int32]
 
 @kernel
 def _put_fields(flows: NDArray[np.void], kind: int, out: _Bytes, starts: NDArray[np.int32]) -> None:
-    text, records = borrowed(out), rows(flows)
+    text, records = raw_pointer(out), record_pointer(flows)
     for i in range(len(flows)):
         starts[i + 1] = put_field(text, signed(starts[i]), records[i], kind)
 

@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 
 from idskit.flows.host_pairs import (
     Pairs,
-    bare_pairs,
     bytes_per_pair,
     enter,
     find,
     is_pair,
     make_pairs,
+    pair_pointers,
     use,
 )
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.pointers import rows
+from idskit.kernels.compile import kernel, raw_pointer
+from idskit.kernels.pointers import record_pointer
 from idskit.schemas.gateway_columns import HISTORY
 
 _Record = np.void
@@ -113,15 +113,15 @@ def bytes_per_flow() -> int:
 
 
 @kernel
-def bare_history(history: History) -> History:
+def history_pointers(history: History) -> History:
     """The same history by pointers: how an entry kernel hands it to the others."""
     return History(
-        bare_pairs(history.pairs),
-        borrowed(history.sums),
-        borrowed(history.seen),
-        borrowed(history.pair_sums),
-        rows(history.flows),
-        borrowed(history.snapshots),
+        pair_pointers(history.pairs),
+        raw_pointer(history.sums),
+        raw_pointer(history.seen),
+        raw_pointer(history.pair_sums),
+        record_pointer(history.flows),
+        raw_pointer(history.snapshots),
     )
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from idskit.flow import FLOW
 from idskit.flows.flow_key import hash_keys
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.hash_index import PLACE, make_places
-from idskit.kernels.pointers import rows
+from idskit.kernels.compile import kernel, raw_pointer
+from idskit.kernels.hash_index import INDEX_ENTRY, make_index
+from idskit.kernels.pointers import record_pointer
 
 _Records = NDArray[np.void]
 # One direction of an open flow. Times in microseconds, sizes in bytes.
@@ -123,7 +123,7 @@ OPEN, FIRST_FIN, BOTH_FINS, READY = range(4)
 # What changes with every packet, and the settings the kernels need.
 STATE = np.dtype(
     [
-        ("mask", "<i8"),  # number of places less one
+        ("mask", "<i8"),  # number of entries less one
         ("capacity", "<i8"),  # most flows open at once
         ("used", "<i8"),  # slots ever used; beyond it the arrays are untouched memory
         ("free", "<i8"),  # head of the free list, -1 if empty
@@ -155,11 +155,11 @@ NEVER = -(1 << 50)  # a tick long before any packet
 
 
 class Table(NamedTuple):
-    """The arrays of a flow table; inside the kernels, bare pointers to them."""
+    """The arrays of a flow table; inside the kernels, raw pointers to them."""
 
     state: _Records  # (1,) STATE
     keys: NDArray[np.int64]  # (KEY_WORDS + 1,) secret of the hash
-    places: _Records  # (power of two,) PLACE: slots by the hash of their keys
+    hash_index: _Records  # (power of two,) INDEX_ENTRY: slots by the hash of their keys
     flows: _Records  # (capacity,) OPEN_FLOW
     # (2 * capacity + 1,) DIRECTION: forward and backward of slot s at 2s and 2s + 1, the other way
     # round where it was turned; the last one stays empty, for the flows that nothing came back for:
@@ -203,9 +203,9 @@ def make_table(settings: Settings, capacity: int) -> Table:
     Memory is taken from the system page by page as flows come.
     """
     buckets = WHEEL_BUCKETS if settings.idle_us else 1
-    places = make_places(capacity)
+    hash_index = make_index(capacity)
     state = np.zeros(1, STATE)
-    state["mask"], state["capacity"] = len(places) - 1, capacity
+    state["mask"], state["capacity"] = len(hash_index) - 1, capacity
     state["free"] = -1
     state["hand"] = NEVER
     state["buckets"] = buckets
@@ -216,7 +216,7 @@ def make_table(settings: Settings, capacity: int) -> Table:
     return Table(
         state=state,
         keys=hash_keys(os.urandom(32) if settings.key is None else settings.key),
-        places=places,
+        hash_index=hash_index,
         flows=np.zeros(capacity, OPEN_FLOW),
         directions=np.zeros(2 * capacity + 1, DIRECTION),
         lists=np.full(4 * buckets, -1, np.int32).view(_LIST),
@@ -234,7 +234,7 @@ def open_slots(table: Table) -> NDArray[np.int64]:
 
 def bytes_per_flow() -> int:
     """What one open flow takes, its share of the index included."""
-    return OPEN_FLOW.itemsize + 2 * DIRECTION.itemsize + 4 * PLACE.itemsize
+    return OPEN_FLOW.itemsize + 2 * DIRECTION.itemsize + 4 * INDEX_ENTRY.itemsize
 
 
 def new_output(count: int, width: int) -> Output:
@@ -245,21 +245,21 @@ def new_output(count: int, width: int) -> Output:
 
 
 @kernel
-def bare(table: Table) -> Table:
+def table_pointers(table: Table) -> Table:
     """The same table by pointers: how an entry kernel hands it to the others."""
     return Table(
-        rows(table.state),
-        borrowed(table.keys),
-        rows(table.places),
-        rows(table.flows),
-        rows(table.directions),
-        rows(table.lists),
-        rows(table.kinds),
-        rows(table.ages),
+        record_pointer(table.state),
+        raw_pointer(table.keys),
+        record_pointer(table.hash_index),
+        record_pointer(table.flows),
+        record_pointer(table.directions),
+        record_pointer(table.lists),
+        record_pointer(table.kinds),
+        record_pointer(table.ages),
     )
 
 
 @kernel
-def bare_output(output: Output) -> Output:
+def output_pointers(output: Output) -> Output:
     """The same output by pointers."""
-    return Output(rows(output.flows), borrowed(output.features), output.rows)
+    return Output(record_pointer(output.flows), raw_pointer(output.features), output.rows)

@@ -17,7 +17,7 @@ from idskit.flows.flow_records import MOST_VLANS, OPEN, READY, Output, Table
 from idskit.flows.verdict_clock import restart_clock
 from idskit.kernels.compile import kernel, signed
 from idskit.kernels.hash_index import drop, put
-from idskit.kernels.pointers import touch
+from idskit.kernels.pointers import prefetch
 
 _Record = np.void
 
@@ -51,11 +51,11 @@ def _is_key(flow: _Record, packet: _Record, protocol: int, swapped: bool) -> boo
 @kernel
 def find(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int) -> int:
     """Slot of the packet's flow, or -1."""
-    places, mask = table.places, table.state[0]["mask"]
+    hash_index, mask = table.hash_index, table.state[0]["mask"]
     at = tag & mask
-    while places[at]["slot"]:
-        if places[at]["tag"] == tag:
-            slot = int(places[at]["slot"]) - 1
+    while hash_index[at]["slot"]:
+        if hash_index[at]["tag"] == tag:
+            slot = int(hash_index[at]["slot"]) - 1
             if _is_key(table.flows[slot], packet, protocol, swapped):
                 return slot
         at = (at + 1) & mask
@@ -69,11 +69,11 @@ def find_in_vlan(table: Table, packet: _Record, swapped: bool, tag: int) -> int:
     A flow or packet without a tag is of any VLAN: some switches tag one direction only. Past
     MOST_VLANS flows of one key, whoever tags at will adds to the next one.
     """
-    places, mask, others = table.places, table.state[0]["mask"], 0
+    hash_index, mask, others = table.hash_index, table.state[0]["mask"], 0
     at, vlan = tag & mask, signed(packet["vlan"])
-    while places[at]["slot"]:
-        if places[at]["tag"] == tag:
-            slot = int(places[at]["slot"]) - 1
+    while hash_index[at]["slot"]:
+        if hash_index[at]["tag"] == tag:
+            slot = int(hash_index[at]["slot"]) - 1
             if _is_key(table.flows[slot], packet, int(packet["protocol"]), swapped):
                 other = signed(table.flows[slot]["vlan"])
                 if vlan == other or vlan * other == 0 or others == MOST_VLANS:
@@ -119,19 +119,19 @@ def turn(table: Table, slot: int) -> None:
 
 
 @kernel
-def touch_place(table: Table, tag: int) -> None:
+def prefetch_slot(table: Table, tag: int) -> None:
     """Prefetch the index slot of a tag for ``find``."""
-    touch(table.places, tag & table.state[0]["mask"])
+    prefetch(table.hash_index, tag & table.state[0]["mask"])
 
 
 @kernel
-def touch_flow(table: Table, tag: int) -> int:
+def prefetch_flow(table: Table, tag: int) -> int:
     """Prefetch the flow that a tag probably belongs to: its slot, or -1 if it will be a new one."""
-    slot = int(table.places[tag & table.state[0]["mask"]]["slot"]) - 1
+    slot = int(table.hash_index[tag & table.state[0]["mask"]]["slot"]) - 1
     if slot >= 0:
-        touch(table.flows, slot)
-        touch(table.directions, 2 * slot)
-        touch(table.directions, 2 * slot + 1)
+        prefetch(table.flows, slot)
+        prefetch(table.directions, 2 * slot)
+        prefetch(table.directions, 2 * slot + 1)
     return slot
 
 
@@ -292,7 +292,7 @@ def _first_due(table: Table, kind: int) -> int:
 
 
 @kernel
-def touch_next(table: Table, slot: int) -> int:
+def prefetch_next(table: Table, slot: int) -> int:
     """Prefetch the flows of the same list after this one; the next one already is.
 
     Returns:
@@ -301,11 +301,11 @@ def touch_next(table: Table, slot: int) -> int:
     following = int(table.flows[slot]["next"])
     if following < 0:
         return -1
-    touch_place(table, int(table.flows[following]["tag"]))
+    prefetch_slot(table, int(table.flows[following]["tag"]))
     following = int(table.flows[following]["next"])
     if following >= 0:
-        touch(table.flows, following)
-        touch(table.directions, 2 * following)
+        prefetch(table.flows, following)
+        prefetch(table.directions, 2 * following)
     return following
 
 
@@ -335,7 +335,7 @@ def insert(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int
     flow["interface"] = packet["interface"]
     flow["tag"] = tag
     state, now = table.state[0], int(packet["time_us"])
-    put(table.places, state["mask"], slot, tag)
+    put(table.hash_index, state["mask"], slot, tag)
     _append(table, slot, _bucket(state, now + int(state["idle_us"]), now))
     state["open"] += 1
     return slot
@@ -345,7 +345,7 @@ def insert(table: Table, packet: _Record, protocol: int, swapped: bool, tag: int
 def discard(table: Table, slot: int) -> None:
     """Free a slot; its flow has been emitted."""
     state, flow = table.state[0], table.flows[slot]
-    drop(table.places, state["mask"], slot, int(flow["tag"]))
+    drop(table.hash_index, state["mask"], slot, int(flow["tag"]))
     _unlink(table, slot)
     flow["next"], flow["list"] = state["free"], -1
     state["free"] = slot

@@ -86,7 +86,7 @@ def _remember(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> int:
     host["flows"] = 0
     host["serial"] = state["remembered"] & 0xFFFFFFFF
     state["remembered"] += 1
-    put(hosts.places, state["mask"], slot, tag)
+    put(hosts.hash_index, state["mask"], slot, tag)
     return slot
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flows.flow_key import scrambled
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.pointers import rows
+from idskit.kernels.compile import kernel, raw_pointer
+from idskit.kernels.pointers import record_pointer
 
 _Record = np.void
 _Records = NDArray[np.void]
@@ -66,9 +66,14 @@ def bytes_per_pair() -> int:
 
 
 @kernel
-def bare_pairs(pairs: Pairs) -> Pairs:
+def pair_pointers(pairs: Pairs) -> Pairs:
     """The same memory by pointers: how an entry kernel hands it to the others."""
-    return Pairs(borrowed(pairs.keys), rows(pairs.state), rows(pairs.ways), rows(pairs.entries))
+    return Pairs(
+        raw_pointer(pairs.keys),
+        record_pointer(pairs.state),
+        record_pointer(pairs.ways),
+        record_pointer(pairs.entries),
+    )
 
 
 @kernel

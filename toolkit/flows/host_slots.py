@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from idskit.flows.flow_key import address_sum, scrambled
 from idskit.kernels.bitset import POSITIONS
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.hash_index import PLACE, drop, make_places
-from idskit.kernels.pointers import rows, touch
+from idskit.kernels.compile import kernel, raw_pointer
+from idskit.kernels.hash_index import INDEX_ENTRY, drop, make_index
+from idskit.kernels.pointers import prefetch, record_pointer
 
 _Records = NDArray[np.void]
 WINDOW_FLOWS = POSITIONS  # flows remembered of a host in each role
@@ -44,7 +44,7 @@ HOST = np.dtype(
     align=True,
 )
 
-# Sets of places in a ring.
+# Sets of positions in a ring.
 RING = np.dtype(
     [
         ("peers", "<u8"),  # flows after which none came of the same peer
@@ -67,7 +67,7 @@ _LIST = np.dtype([("head", "<i4"), ("tail", "<i4"), ("hosts", "<i4")])
 # What changes with every flow.
 _STATE = np.dtype(
     [
-        ("mask", "<i8"),  # number of places less one
+        ("mask", "<i8"),  # number of entries less one
         ("capacity", "<i8"),  # most hosts remembered at once
         ("used", "<i8"),  # slots ever used
         ("remembered", "<i8"),  # hosts ever remembered
@@ -78,11 +78,11 @@ _STATE = np.dtype(
 
 
 class Hosts(NamedTuple):
-    """The arrays of the host memory; inside the kernels, bare pointers to them."""
+    """The arrays of the host memory; inside the kernels, raw pointers to them."""
 
     keys: NDArray[np.int64]  # secret of the hash
     state: _Records  # (1,) _STATE
-    places: _Records  # (power of two,) PLACE: hosts by the hash of address and role
+    hash_index: _Records  # (power of two,) INDEX_ENTRY: hosts by the hash of address and role
     hosts: _Records  # (capacity,) HOST
     lists: _Records  # (3,) _LIST by recent use: LONE, FEW, MANY
     rings: _Records  # (capacity,) RING
@@ -96,13 +96,13 @@ class Hosts(NamedTuple):
 
 def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
     """Memory for ``capacity`` hosts, counting each role of a host."""
-    places = make_places(capacity)
+    hash_index = make_index(capacity)
     state = np.zeros(1, _STATE)
-    state["mask"], state["capacity"] = len(places) - 1, capacity
+    state["mask"], state["capacity"] = len(hash_index) - 1, capacity
     return Hosts(
         keys=keys,
         state=state,
-        places=places,
+        hash_index=hash_index,
         hosts=np.zeros(capacity, HOST),
         lists=np.array([(-1, -1, 0)] * 3, _LIST),
         rings=np.zeros(capacity, RING),
@@ -118,35 +118,35 @@ def bytes_per_host() -> int:
     """What one host in one role takes, its share of the index included."""
     flows = WINDOW_FLOWS * (PAST.itemsize + 4 + 4 + 2)
     ring = RING.itemsize + WINDOWS * SUMS.itemsize + flows
-    return HOST.itemsize + ring + 4 * PLACE.itemsize
+    return HOST.itemsize + ring + 4 * INDEX_ENTRY.itemsize
 
 
 @kernel
-def bare_hosts(hosts: Hosts) -> Hosts:
+def host_pointers(hosts: Hosts) -> Hosts:
     """The same memory by pointers: how an entry kernel hands it to the others."""
     return Hosts(
-        borrowed(hosts.keys),
-        rows(hosts.state),
-        rows(hosts.places),
-        rows(hosts.hosts),
-        rows(hosts.lists),
-        rows(hosts.rings),
-        rows(hosts.sums),
-        rows(hosts.past),
-        borrowed(hosts.peers),
-        borrowed(hosts.services),
-        borrowed(hosts.ports),
+        raw_pointer(hosts.keys),
+        record_pointer(hosts.state),
+        record_pointer(hosts.hash_index),
+        record_pointer(hosts.hosts),
+        record_pointer(hosts.lists),
+        record_pointer(hosts.rings),
+        record_pointer(hosts.sums),
+        record_pointer(hosts.past),
+        raw_pointer(hosts.peers),
+        raw_pointer(hosts.services),
+        raw_pointer(hosts.ports),
     )
 
 
 @kernel
 def slot_of(hosts: Hosts, high: np.uint64, low: np.uint64, role: int, tag: int) -> int:
     """Return the slot of a host in a role, or -1."""
-    places, mask = hosts.places, hosts.state[0]["mask"]
+    hash_index, mask = hosts.hash_index, hosts.state[0]["mask"]
     at = tag & mask
-    while places[at]["slot"]:
-        if places[at]["tag"] == tag:
-            slot = int(places[at]["slot"]) - 1
+    while hash_index[at]["slot"]:
+        if hash_index[at]["tag"] == tag:
+            slot = int(hash_index[at]["slot"]) - 1
             host = hosts.hosts[slot]
             if host["low"] == low and host["high"] == high and host["role"] == role:
                 return slot
@@ -221,25 +221,25 @@ def free_slot(hosts: Hosts) -> int:
         state["used"] += 1
         return int(state["used"]) - 1
     slot = int(hosts.lists[victims(hosts)]["head"])
-    _touch_next(hosts, slot)
+    _prefetch_next(hosts, slot)
     pull(hosts, slot)
-    drop(hosts.places, state["mask"], slot, int(hosts.hosts[slot]["tag"]))
+    drop(hosts.hash_index, state["mask"], slot, int(hosts.hosts[slot]["tag"]))
     state["forgotten"] += 1
     return slot
 
 
 @kernel
-def _touch_next(hosts: Hosts, slot: int) -> None:
+def _prefetch_next(hosts: Hosts, slot: int) -> None:
     """Prefetch the hosts to be evicted next: the one after this already is."""
     following = hosts.hosts[slot]["next"]
     if following >= 0:
-        touch(hosts.places, hosts.hosts[following]["tag"] & hosts.state[0]["mask"])
+        prefetch(hosts.hash_index, hosts.hosts[following]["tag"] & hosts.state[0]["mask"])
         following = hosts.hosts[following]["next"]
     if following >= 0:
-        touch(hosts.hosts, following)
+        prefetch(hosts.hosts, following)
 
 
 @kernel
-def touch_host(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> None:
+def prefetch_host(hosts: Hosts, high: np.uint64, low: np.uint64, role: int) -> None:
     """Prefetch the slot of a host."""
-    touch(hosts.places, host_tag(hosts, high, low, role) & hosts.state[0]["mask"])
+    prefetch(hosts.hash_index, host_tag(hosts, high, low, role) & hosts.state[0]["mask"])

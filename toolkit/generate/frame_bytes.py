@@ -14,7 +14,7 @@ from idskit.generate.conversation import (
     OPTION_BYTES,
     TIMESTAMPS,
 )
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import ICMP, TCP, UDP
 
 MAX_RECORD_BYTES = 28 + 1516 + 4  # around the largest Ethernet frame, padded: an enhanced packet
@@ -68,7 +68,7 @@ def write_records(  # noqa: PLR0913, PLR0917 - a kernel takes what it needs
         How many packets were written, and into how many bytes.
     """
     at = 0
-    pointer = borrowed(out)
+    pointer = raw_pointer(out)
     head = 28 if pcapng else 16
     for i in range(len(times_us)):
         if len(out) - at < MAX_RECORD_BYTES:

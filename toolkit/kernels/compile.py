@@ -151,7 +151,7 @@ def signed(value: Any) -> int:
     return int(np.int64(value))
 
 
-def borrowed(data: NDArray[Any]) -> NDArray[Any]:
+def raw_pointer(data: NDArray[Any]) -> NDArray[Any]:
     """Return the items of the one-dimensional ``data`` as a raw pointer, inside a kernel.
 
     Passing an array to a function that is not inlined counts a reference up and down, atomically,
@@ -165,8 +165,8 @@ def borrowed(data: NDArray[Any]) -> NDArray[Any]:
     return data
 
 
-@overload(borrowed, inline="always")
-def _borrowed(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
+@overload(raw_pointer, inline="always")
+def _raw_pointer(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
     def checked(data: types.Array) -> Any:
         return data
 

@@ -13,34 +13,37 @@ from idskit.kernels.compile import kernel
 
 _Records = NDArray[np.void]
 
-PLACE = np.dtype([("tag", "<u4"), ("slot", "<u4")])  # slot plus one; 0 is empty
+INDEX_ENTRY = np.dtype([("tag", "<u4"), ("slot", "<u4")])  # slot plus one; 0 is empty
 
 
-def make_places(capacity: int) -> _Records:
+def make_index(capacity: int) -> _Records:
     """Return an index for ``capacity`` slots, at most half full; its size is a power of two."""
-    return np.zeros(1 << (2 * capacity - 1).bit_length(), PLACE)
+    return np.zeros(1 << (2 * capacity - 1).bit_length(), INDEX_ENTRY)
 
 
 @kernel
-def put(places: _Records, mask: int, slot: int, tag: int) -> None:
+def put(hash_index: _Records, mask: int, slot: int, tag: int) -> None:
     """Insert a slot under its tag."""
     at = tag & mask
-    while places[at]["slot"]:
+    while hash_index[at]["slot"]:
         at = (at + 1) & mask
-    places[at]["tag"], places[at]["slot"] = tag, slot + 1
+    hash_index[at]["tag"], hash_index[at]["slot"] = tag, slot + 1
 
 
 @kernel
-def drop(places: _Records, mask: int, slot: int, tag: int) -> None:
+def drop(hash_index: _Records, mask: int, slot: int, tag: int) -> None:
     """Remove a slot that was entered under ``tag``."""
     hole = tag & mask
-    while places[hole]["slot"] != slot + 1:
+    while hash_index[hole]["slot"] != slot + 1:
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
-    while places[at]["slot"]:
-        home = int(places[at]["tag"]) & mask
+    while hash_index[at]["slot"]:
+        home = int(hash_index[at]["tag"]) & mask
         if ((at - home) & mask) >= ((at - hole) & mask):
-            places[hole]["tag"], places[hole]["slot"] = places[at]["tag"], places[at]["slot"]
+            hash_index[hole]["tag"], hash_index[hole]["slot"] = (
+                hash_index[at]["tag"],
+                hash_index[at]["slot"],
+            )
             hole = at
         at = (at + 1) & mask
-    places[hole]["slot"] = 0
+    hash_index[hole]["slot"] = 0

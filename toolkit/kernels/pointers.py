@@ -1,4 +1,4 @@
-"""Arrays of records as raw pointers inside kernels; ``compile.borrowed`` says why."""
+"""Arrays of records as raw pointers inside kernels; ``compile.raw_pointer`` says why."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numba.extending import intrinsic, models, overload, register_model
 from numpy.typing import NDArray
 
 
-def rows(data: NDArray[np.void]) -> NDArray[np.void]:
+def record_pointer(data: NDArray[np.void]) -> NDArray[np.void]:
     """Return the records of one-dimensional, contiguous ``data`` as a raw pointer, inside a kernel.
 
-    ``rows(data)[i]`` is the record ``data[i]``. The pointer has no length and checks
+    ``record_pointer(data)[i]`` is the record ``data[i]``. The pointer has no length and checks
     nothing, and ``data`` must outlive it. With ``NUMBA_BOUNDSCHECK=1``, or without compilation, it
     is ``data`` itself, whose indices are checked.
     """
     return data
 
 
-def touch(pointer: NDArray[Any], index: int) -> None:
+def prefetch(pointer: NDArray[Any], index: int) -> None:
     """Prefetch a record or number into the processor's cache: a hint that changes no result.
 
-    ``pointer`` comes from ``rows`` or ``borrowed``.
+    ``pointer`` comes from ``record_pointer`` or ``raw_pointer``.
     """
 
 
@@ -45,8 +45,8 @@ class _RowsModel(models.PrimitiveModel):
         super().__init__(manager, rows_type, byte.as_pointer())  # type: ignore[no-untyped-call]
 
 
-@overload(rows, inline="always")
-def _rows(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
+@overload(record_pointer, inline="always")
+def _record_pointer(data: types.Array) -> Callable[..., Any]:  # noqa: ARG001
     def checked(data: types.Array) -> Any:
         return data
 
@@ -84,8 +84,8 @@ def _record(typing_context: Any, pointer: _Rows, index: types.Integer) -> Any:  
     return pointer.record(pointer, index), generate
 
 
-@overload(touch, inline="always")
-def _touch(pointer: Any, index: Any) -> Callable[..., None]:  # noqa: ARG001
+@overload(prefetch, inline="always")
+def _prefetch(pointer: Any, index: Any) -> Callable[..., None]:  # noqa: ARG001
     def fetch(pointer: Any, index: Any) -> None:
         _prefetch_lines(pointer, index)  # type: ignore[call-arg]
 

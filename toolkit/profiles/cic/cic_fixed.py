@@ -27,10 +27,10 @@ from idskit.flows.flow_records import (
     Output,
     Settings,
     Table,
-    bare,
-    bare_output,
     bytes_per_flow,
     make_table,
+    output_pointers,
+    table_pointers,
 )
 from idskit.flows.flow_statistics import (
     put_bulk,
@@ -63,7 +63,7 @@ from idskit.flows.flow_table import (
     victim,
 )
 from idskit.kernels.compile import kernel
-from idskit.kernels.pointers import rows
+from idskit.kernels.pointers import record_pointer
 from idskit.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Frames
 from idskit.profiles.cic import jnetpcap
 from idskit.schemas.cic_columns import CIC_FIXED
@@ -146,8 +146,10 @@ def grow(fixed: Fixed) -> Fixed:
 
 
 @kernel
-def _bare(fixed: Fixed) -> Fixed:
-    return Fixed(bare(fixed.table), rows(fixed.seen), rows(fixed.memory))
+def _raw_pointers(fixed: Fixed) -> Fixed:
+    return Fixed(
+        table_pointers(fixed.table), record_pointer(fixed.seen), record_pointer(fixed.memory)
+    )
 
 
 def reread(frames: Frames, decoded: _Records) -> _Records:
@@ -158,7 +160,7 @@ def reread(frames: Frames, decoded: _Records) -> _Records:
 @kernel
 def advance(arrays: Fixed, rows_out: Output, packets: _Records, first: int) -> int:
     """Take packets from ``first`` on; return the first one that there was no room for."""
-    fixed, output = _bare(arrays), bare_output(rows_out)
+    fixed, output = _raw_pointers(arrays), output_pointers(rows_out)
     memory = fixed.memory[0]
     for i in range(first, len(packets)):
         if room(fixed.table, output) < 2 or 2 * memory["used"] > memory["mask"]:
@@ -170,7 +172,7 @@ def advance(arrays: Fixed, rows_out: Output, packets: _Records, first: int) -> i
 @kernel
 def finish(arrays: Fixed, rows_out: Output, slots: NDArray[np.int64], first: int, end: int) -> int:
     """Emit and discard the flows in ``slots``; return the first that found no room."""
-    table, output = bare(arrays.table), bare_output(rows_out)
+    table, output = table_pointers(arrays.table), output_pointers(rows_out)
     for i in range(first, len(slots)):
         if room(table, output) < 1:
             return i

@@ -21,10 +21,10 @@ from idskit.flows.flow_records import (
     Output,
     Settings,
     Table,
-    bare,
-    bare_output,
     bytes_per_flow,
     make_table,
+    output_pointers,
+    table_pointers,
 )
 from idskit.flows.flow_statistics import (
     put_flags,
@@ -95,7 +95,7 @@ def reread(frames: Frames, decoded: _Records) -> _Records:
 @kernel
 def advance(arrays: Original, rows_out: Output, packets: _Records, first: int) -> int:
     """Take packets from ``first`` on; return the first one that there was no room for."""
-    table, output = bare(arrays.table), bare_output(rows_out)
+    table, output = table_pointers(arrays.table), output_pointers(rows_out)
     for i in range(first, len(packets)):
         if room(table, output) < 2:
             return i
@@ -108,7 +108,7 @@ def finish(
     arrays: Original, rows_out: Output, slots: NDArray[np.int64], first: int, end: int
 ) -> int:
     """Emit and discard the flows in ``slots``; return the first that found no room."""
-    table, output = bare(arrays.table), bare_output(rows_out)
+    table, output = table_pointers(arrays.table), output_pointers(rows_out)
     for i in range(first, len(slots)):
         if room(table, output) < 1:
             return i

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.decode import layers
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import ICMP, PACKET, SCTP, TCP, UDP, Frames
 
 _Bytes = NDArray[np.uint8]
@@ -61,7 +61,7 @@ def reread(frames: Frames, decoded: _Records, *, original: bool) -> _Records:
 
 @kernel
 def _reread(data: _Bytes, records: _Records, rows: _Records, original: bool) -> int:
-    count, frame_bytes = 0, borrowed(data)
+    count, frame_bytes = 0, raw_pointer(data)
     for i in range(len(records)):
         record = records[i]
         at = min(max(signed(record["offset"]), 0), len(data))

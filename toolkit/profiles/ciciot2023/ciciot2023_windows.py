@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flow import CLOSE, REPLACED
-from idskit.flows.flow_records import Output, Settings, Table, bare, make_table
+from idskit.flows.flow_records import Output, Settings, Table, make_table, table_pointers
 from idskit.flows.flow_table import discard, identify, room, victim
 from idskit.kernels.compile import kernel
 from idskit.packet import Frames
@@ -130,7 +130,7 @@ LATER_100 = PacketWindows(SCHEMA=CICIOT2023_39_100, window=100)
 
 @kernel
 def _advance(arrays: Windows, output: Output, packets: _Records, first: int) -> int:
-    conversations = bare(arrays.conversations)
+    conversations = table_pointers(arrays.conversations)
     for i in range(first, len(packets)):
         if room(arrays.table, output) < 2:  # a piece may end, and a window of one packet fill
             return i

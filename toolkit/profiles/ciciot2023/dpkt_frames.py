@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import ICMP, PACKET, TCP, UDP, Frames
 
 _Bytes = NDArray[np.uint8]
@@ -45,7 +45,7 @@ def reread(frames: Frames) -> _Records:
 
 @kernel
 def _reread(data: _Bytes, records: _Records, rows: _Records) -> None:
-    frame_bytes = borrowed(data)
+    frame_bytes = raw_pointer(data)
     for i in range(len(records)):
         record, row = records[i], rows[i]
         at = min(max(signed(record["offset"]), 0), len(data))

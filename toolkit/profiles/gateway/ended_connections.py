@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel
-from idskit.kernels.hash_index import PLACE, drop, make_places, put
-from idskit.kernels.pointers import rows
+from idskit.kernels.hash_index import INDEX_ENTRY, drop, make_index, put
+from idskit.kernels.pointers import record_pointer
 from idskit.packet import FIN, RST
 
 _Record = np.void
@@ -38,39 +38,41 @@ _STATE = np.dtype([("mask", "<i8"), ("capacity", "<i8"), ("head", "<i8")])
 
 
 class Ended(NamedTuple):
-    """The arrays; inside the kernels, bare pointers to them."""
+    """The arrays; inside the kernels, raw pointers to them."""
 
     state: _Records  # (1,) _STATE
-    places: _Records  # (power of two,) PLACE
+    hash_index: _Records  # (power of two,) INDEX_ENTRY
     ring: _Records  # (capacity,) _ENDED
 
 
 def make_ended(flows: int) -> Ended:
     """Room for the ended connections beside a table of so many open ones."""
     capacity = max(flows // _FLOWS_EACH, 16)
-    places, state = make_places(capacity), np.zeros(1, _STATE)
-    state["mask"], state["capacity"] = len(places) - 1, capacity
-    return Ended(state=state, places=places, ring=np.zeros(capacity, _ENDED))
+    hash_index, state = make_index(capacity), np.zeros(1, _STATE)
+    state["mask"], state["capacity"] = len(hash_index) - 1, capacity
+    return Ended(state=state, hash_index=hash_index, ring=np.zeros(capacity, _ENDED))
 
 
 def bytes_per_ended() -> int:
     """What the ended connections take for each open flow that there is room for."""
-    return (_ENDED.itemsize + 4 * PLACE.itemsize) // _FLOWS_EACH
+    return (_ENDED.itemsize + 4 * INDEX_ENTRY.itemsize) // _FLOWS_EACH
 
 
 @kernel
-def bare_ended(ended: Ended) -> Ended:
+def ended_pointers(ended: Ended) -> Ended:
     """The same by pointers: how an entry kernel hands it to the others."""
-    return Ended(rows(ended.state), rows(ended.places), rows(ended.ring))
+    return Ended(
+        record_pointer(ended.state), record_pointer(ended.hash_index), record_pointer(ended.ring)
+    )
 
 
 @kernel
 def find_ended(ended: Ended, tag: int) -> int:
     """Slot of the connection under that tag, or -1."""
     at = tag & ended.state[0]["mask"]
-    while ended.places[at]["slot"]:
-        if ended.places[at]["tag"] == tag:
-            return int(ended.places[at]["slot"]) - 1
+    while ended.hash_index[at]["slot"]:
+        if ended.hash_index[at]["tag"] == tag:
+            return int(ended.hash_index[at]["slot"]) - 1
         at = (at + 1) & ended.state[0]["mask"]
     return -1
 
@@ -86,8 +88,8 @@ def keep_ended(ended: Ended, flow: _Record, closed: bool) -> None:
         slot = int(state["head"])
         state["head"] = (slot + 1) % state["capacity"]
         if ended.ring[slot]["used"]:
-            drop(ended.places, state["mask"], slot, int(ended.ring[slot]["tag"]))
-        put(ended.places, state["mask"], slot, tag)
+            drop(ended.hash_index, state["mask"], slot, int(ended.ring[slot]["tag"]))
+        put(ended.hash_index, state["mask"], slot, tag)
     kept = ended.ring[slot]
     kept["tag"], kept["time"] = tag, flow["last"]
     kept["src_is_b"], kept["closed"] = flow["src_is_b"], closed

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flows.decaying_counters import History, bare_history
-from idskit.flows.flow_records import Table, bare
-from idskit.flows.host_slots import Hosts, bare_hosts
-from idskit.kernels.compile import borrowed, kernel
-from idskit.kernels.pointers import rows
-from idskit.profiles.gateway.ended_connections import Ended, bare_ended
+from idskit.flows.decaying_counters import History, history_pointers
+from idskit.flows.flow_records import Table, table_pointers
+from idskit.flows.host_slots import Hosts, host_pointers
+from idskit.kernels.compile import kernel, raw_pointer
+from idskit.kernels.pointers import record_pointer
+from idskit.profiles.gateway.ended_connections import Ended, ended_pointers
 
 _Records = NDArray[np.void]
 SYNS = 4096  # pending SYNs kept at once, a power of two
@@ -21,7 +21,7 @@ SHAPE = np.dtype([("columns", "<i8"), ("statistics", "<i8"), ("series", "<i8")])
 
 
 class Gateway(NamedTuple):
-    """The arrays of these profiles; inside the kernels, bare pointers to them."""
+    """The arrays of these profiles; inside the kernels, raw pointers to them."""
 
     table: Table
     shape: _Records  # (1,) SHAPE
@@ -43,21 +43,21 @@ class Gateway(NamedTuple):
 
 
 @kernel
-def bare_gateway(gateway: Gateway) -> Gateway:
+def gateway_pointers(gateway: Gateway) -> Gateway:
     """Return the same arrays by raw pointers."""
     return Gateway(
-        bare(gateway.table),
-        rows(gateway.shape),
-        rows(gateway.connections),
-        rows(gateway.syns),
-        bare_ended(gateway.ended),
-        bare_hosts(gateway.hosts),
-        rows(gateway.contexts),
-        rows(gateway.windows),
-        rows(gateway.fragments),
-        bare_history(gateway.history),
-        borrowed(gateway.contents),
-        borrowed(gateway.frames),
-        borrowed(gateway.kept),
-        rows(gateway.places),
+        table_pointers(gateway.table),
+        record_pointer(gateway.shape),
+        record_pointer(gateway.connections),
+        record_pointer(gateway.syns),
+        ended_pointers(gateway.ended),
+        host_pointers(gateway.hosts),
+        record_pointer(gateway.contexts),
+        record_pointer(gateway.windows),
+        record_pointer(gateway.fragments),
+        history_pointers(gateway.history),
+        raw_pointer(gateway.contents),
+        raw_pointer(gateway.frames),
+        raw_pointer(gateway.kept),
+        record_pointer(gateway.places),
     )

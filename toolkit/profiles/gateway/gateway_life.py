@@ -25,11 +25,11 @@ from idskit.flows.flow_table import (
     mark_data,
     mark_empty,
     open_backward,
+    prefetch_next,
     room,
     schedule,
     start_flow,
     tick_of,
-    touch_next,
     turn,
     victim,
 )
@@ -37,7 +37,7 @@ from idskit.flows.host_context import note_answer, note_payload, refuse
 from idskit.flows.host_slots import WINDOWS, Hosts
 from idskit.flows.verdict_clock import is_settled, stop_clock
 from idskit.kernels.compile import inlined, kernel
-from idskit.kernels.pointers import touch
+from idskit.kernels.pointers import prefetch
 from idskit.packet import ICMP, ICMPV6, RST, TCP, UDP
 from idskit.profiles.gateway.connection_evidence import (
     CONFIRM,
@@ -208,7 +208,7 @@ def _begin(
     table = gateway.table
     if is_full(table):
         slot = victim(table)
-        _touch_next(gateway, slot)
+        _prefetch_next(gateway, slot)
         _end(gateway, output, slot, EVICTED)
         table.state[0]["evicted"] += 1
     slot = insert(table, packet, int(packet["protocol"]), swapped, tag)
@@ -228,13 +228,13 @@ def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
 
 
 @kernel
-def _touch_next(gateway: Gateway, slot: int) -> None:
+def _prefetch_next(gateway: Gateway, slot: int) -> None:
     """Prefetch the flow to be evicted after this one."""
-    following = touch_next(gateway.table, slot)
+    following = prefetch_next(gateway.table, slot)
     if following >= 0 and has_statistics(gateway):
-        touch(gateway.contexts, following)
-        touch(gateway.windows, 2 * WINDOWS * following)
-        touch(gateway.windows, 2 * WINDOWS * following + WINDOWS)
+        prefetch(gateway.contexts, following)
+        prefetch(gateway.windows, 2 * WINDOWS * following)
+        prefetch(gateway.windows, 2 * WINDOWS * following + WINDOWS)
 
 
 @kernel

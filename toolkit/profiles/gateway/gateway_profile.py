@@ -23,20 +23,27 @@ from idskit.decode.icmp import put_icmp_ports
 from idskit.flows import decaying_counters as host_history
 from idskit.flows.decaying_counters import make_history
 from idskit.flows.flow_key import is_swapped, tag_of
-from idskit.flows.flow_records import Output, Settings, bare_output, bytes_per_flow, make_table
-from idskit.flows.flow_table import discard, room, touch_flow, touch_place
+from idskit.flows.flow_records import Output, Settings, bytes_per_flow, make_table, output_pointers
+from idskit.flows.flow_table import discard, prefetch_flow, prefetch_slot, room
 from idskit.flows.host_context import CONTEXT, WINDOW
-from idskit.flows.host_slots import SOURCE, TARGET, WINDOWS, bytes_per_host, make_hosts, touch_host
+from idskit.flows.host_slots import (
+    SOURCE,
+    TARGET,
+    WINDOWS,
+    bytes_per_host,
+    make_hosts,
+    prefetch_host,
+)
 from idskit.flows.verdict_clock import stop_clock
 from idskit.kernels.compile import kernel
-from idskit.kernels.pointers import touch
+from idskit.kernels.pointers import prefetch
 from idskit.packet import ICMP, ICMPV6, PACKET
 from idskit.payload.payload_counts import WIDTH
 from idskit.profiles.gateway import fragment_evidence as fragments
 from idskit.profiles.gateway import packet_series as series
 from idskit.profiles.gateway.connection_evidence import CONNECTION
 from idskit.profiles.gateway.ended_connections import bytes_per_ended, make_ended
-from idskit.profiles.gateway.gateway_arrays import SHAPE, SYNS, Gateway, bare_gateway
+from idskit.profiles.gateway.gateway_arrays import SHAPE, SYNS, Gateway, gateway_pointers
 from idskit.profiles.gateway.gateway_life import (
     LAG_US,
     SWEPT,
@@ -149,7 +156,7 @@ GATEWAY_PACKETS = GatewayFlows(SCHEMA=gateway_columns.GATEWAY_PACKETS, statistic
 
 @kernel
 def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
-    gateway, output = bare_gateway(arrays), bare_output(rows_out)
+    gateway, output = gateway_pointers(arrays), output_pointers(rows_out)
     tags = np.empty(AHEAD, np.int64)
     while first < len(packets):
         count = min(len(packets) - first, AHEAD)
@@ -172,20 +179,20 @@ def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[n
         if packet["protocol"] in (ICMP, ICMPV6):
             put_icmp_ports(packet)
         tags[i] = tag_of(table.keys, packet, int(packet["protocol"]), is_swapped(packet))
-        touch_place(table, tags[i])
+        prefetch_slot(table, tags[i])
     for i in range(len(tags)):
         packet = packets[first + i]
-        slot = touch_flow(table, tags[i])
+        slot = prefetch_flow(table, tags[i])
         if slot >= 0:
-            touch(gateway.connections, slot)
+            prefetch(gateway.connections, slot)
         elif has_statistics(gateway):
-            touch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
-            touch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
+            prefetch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
+            prefetch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
 
 
 @kernel
 def _expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
-    gateway, output = bare_gateway(arrays), bare_output(rows_out)
+    gateway, output = gateway_pointers(arrays), output_pointers(rows_out)
     state = gateway.table.state[0]
     state["allowance"] = state["open"]
     if not judge_due(gateway, output, now_us):
@@ -198,7 +205,7 @@ def _expire(arrays: Gateway, rows_out: Output, now_us: int) -> bool:
 def _finish(
     arrays: Gateway, rows_out: Output, slots: NDArray[np.int64], first: int, end: int
 ) -> int:
-    gateway, output = bare_gateway(arrays), bare_output(rows_out)
+    gateway, output = gateway_pointers(arrays), output_pointers(rows_out)
     for i in range(first, len(slots)):
         if room(gateway.table, output) < 1:
             return i

@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 
 from idskit.flow import CLOSE, EVICTED, IDLE
 from idskit.flows.flow_key import is_swapped, tag_of
-from idskit.flows.flow_records import Output, Settings, Table, bare, bare_output, make_table
+from idskit.flows.flow_records import (
+    Output,
+    Settings,
+    Table,
+    make_table,
+    output_pointers,
+    table_pointers,
+)
 from idskit.flows.flow_table import discard, find, identify, insert, is_forward, is_full, move, room
 from idskit.kernels.compile import kernel
 from idskit.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG, Frames
@@ -188,9 +195,9 @@ EXCLUSIVE_255 = ConversationRecords(SCHEMA=KDD99_EXCLUSIVE_255, window=255, incl
 
 
 @kernel
-def _bare(arrays: Conversations) -> Conversations:
+def _raw_pointers(arrays: Conversations) -> Conversations:
     return Conversations(
-        bare(arrays.table),
+        table_pointers(arrays.table),
         arrays.clock,
         arrays.recent,
         arrays.ended,
@@ -201,7 +208,7 @@ def _bare(arrays: Conversations) -> Conversations:
 
 @kernel
 def _advance(arrays: Conversations, rows_out: Output, packets: _Records, first: int) -> int:
-    state, output = _bare(arrays), bare_output(rows_out)
+    state, output = _raw_pointers(arrays), output_pointers(rows_out)
     for i in range(first, len(packets)):
         packet = packets[i]
         if not _keep_time(state, output, int(packet["time_us"])) or room(state.table, output) < 2:
@@ -218,7 +225,7 @@ def _advance(arrays: Conversations, rows_out: Output, packets: _Records, first: 
 @kernel
 def _finish(arrays: Conversations, rows_out: Output, end: int) -> int:
     """Emit conversations while there is room; return how many."""
-    state, output = _bare(arrays), bare_output(rows_out)
+    state, output = _raw_pointers(arrays), output_pointers(rows_out)
     count, slot = 0, _silent_for_longest(state.table, 0, True)
     while slot >= 0 and room(state.table, output):
         _emit(state, output, slot, end)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.decode import layers
-from idskit.kernels.compile import borrowed, kernel, signed
+from idskit.kernels.compile import kernel, raw_pointer, signed
 from idskit.packet import ICMP, PACKET, TCP, UDP, Frames
 
 _Bytes = NDArray[np.uint8]
@@ -76,7 +76,7 @@ def reread(frames: Frames, decoded: _Records) -> _Records:
 
 @kernel
 def _reread(data: _Bytes, records: _Records, rows: _Records) -> int:
-    count, frame_bytes = 0, borrowed(data)
+    count, frame_bytes = 0, raw_pointer(data)
     for i in range(len(records)):
         record, row = records[i], rows[count]
         at = min(max(signed(record["offset"]), 0), len(data))
