@@ -36,15 +36,13 @@ SLOTS = POSITIONS  # per set
 TIMEOUT_US = 30_000_000  # after the first fragment, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
 HEADER_BYTES = 256  # the first bytes of what IP carries, which are kept
-# A link must carry 68 bytes (RFC 791), of which 20 are the header: whoever sends less in a fragment
-# that is not the last does it on purpose, or cuts another's fragment again.
-TINY_BYTES = 48
+TINY_BYTES = 48  # a link must carry 68 with the header (RFC 791): fewer, not at the end, are on purpose
 SPARE_REPEATS = 64  # a datagram ends after this number of repetitions beyond its number of units
 UNIT = 8
 _UNITS = 1 << 13  # units of the largest datagram
 _WORDS = _UNITS // 64
 _HEADER_UNITS = HEADER_BYTES // UNIT
-KEPT_DATAGRAMS = 64  # whose bytes are kept beyond their slot until their packets are taken
+KEPT_DATAGRAMS = 64  # whose bytes are kept until their packets are taken
 HEADER_ROOM = HEADER_BYTES + _HEADER_UNITS  # the bytes, then the number of known bytes of each unit
 
 DATAGRAM = np.dtype(
