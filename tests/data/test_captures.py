@@ -280,6 +280,8 @@ def test_the_public_captures_are_divided_by_device(shared: Path):
         for part in (dataset.train, dataset.validation, dataset.test)
     ]
     assert not (names[0] & names[1] | names[0] & names[2] | names[1] & names[2])
-    left_out = next(note for note in dataset.notes if note.startswith("left out"))
-    assert "test8-malicious" in left_out
-    assert "arppoison" in left_out
+    assert not any("test8-malicious" in name or "arppoison" in name for name in dataset.groups)
+    note = next(note for note in dataset.notes if note.startswith("reviewed captures"))
+    assert "no flow 2" in note
+    assert "unsure 1" in note
+    assert len(set(dataset.repositories)) == 8

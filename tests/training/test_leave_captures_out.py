@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from idskit.data.capture_labels import Capture
 from idskit.data.dataset import Dataset
@@ -25,6 +27,7 @@ from idskit.training.evaluation.leave_captures_out import (
 )
 from idskit.training.evaluation.unseen_captures import judged, report
 from idskit.training.settings import TrainingSettings
+from idskit.training.views.capture_tables import show_left_out
 
 COLUMNS = len(schema_named("gateway"))
 SETTINGS = TrainingSettings(dataset="captures", threads=1, generated=0, teacher=("none",))
@@ -178,6 +181,17 @@ def test_every_capture_has_one_verdict_and_probes_are_apart(fitted: list[Dataset
     assert found["probes"]["policy"]["of"] == 1
     assert found["where"]["none"]["of"] == 1
     assert found["roc_auc"] > 0.9
+
+
+def test_what_was_found_is_shown(fitted: list[Dataset], tmp_path: Path):
+    console = Console(record=True, width=120, file=StringIO())
+    show_left_out({"repositories": leave(tmp_path)}, console)
+    shown = console.export_text()
+    assert "repositories left out in turn, 4 folds" in shown
+    for words in ("LightGBM", "AUC over captures", "by where", "lab 3 (attack)", "by probes"):
+        assert words in shown
+    assert "reviewed captures: 0 benign, attack flows selected by filter in 39" in shown
+    assert len(fitted) == 4
 
 
 @pytest.mark.parametrize("labels", ["binary", "family"])
