@@ -212,6 +212,44 @@ def test_link_layers(name: str, version: int) -> None:
     assert (row["cut_bytes"], row["captured_bytes"]) == (0, len(prefix) + len(packet))
 
 
+@pytest.mark.parametrize(("name", "version"), PREFIXES)
+def test_a_payload_is_found_behind_every_link_layer(name: str, version: int) -> None:
+    link_type, prefix = PREFIXES[name, version]
+    frame = prefix + (ipv4() if version == 4 else ipv6())
+    frames = in_memory([frame, frame + bytes(9), frame[:-3]], link_type)  # padded, cut off
+    assert payloads_of(frames) == [UDP_PAYLOAD, UDP_PAYLOAD, UDP_PAYLOAD[:-3]]
+
+
+@pytest.mark.parametrize(
+    ("packet", "payload"),
+    [
+        (ipv4(tcp(b"abc", words=8), protocol=6), b"abc"),
+        (ipv4(tcp(b"abc"), protocol=6, options=bytes(8)), b"abc"),
+        (ipv4(tcp(b""), protocol=6), b""),
+        (ipv4(tcp(bytes(12), words=8)[:21], protocol=6, total=52 + 12), b""),  # cut in its header
+        (ipv4(b"\x08\0" + bytes(6) + b"ping", protocol=1), b"ping"),
+        (ipv4(b"\x03\x0d\0\0", protocol=1), b""),
+        (ipv6(extension(17) + UDP_SEGMENT, protocol=0), UDP_PAYLOAD),
+        (ipv4(struct.pack(">HHII", 5, 6, 0, 0) + b"chunk", protocol=132), b"chunk"),
+        (ipv4(bytes(30), protocol=47), b""),
+        (ipv4(UDP_SEGMENT, total=0), UDP_PAYLOAD),
+        (ipv4(UDP_SEGMENT, fragment=1), b""),
+    ],
+)
+def test_where_a_payload_lies(packet: bytes, payload: bytes) -> None:
+    before = ipv4(tcp(b"of another packet"), protocol=6)
+    frames = in_memory([before, packet, before], 101)
+    assert payloads_of(frames) == [b"of another packet", payload, b"of another packet"]
+
+
+def payloads_of(frames: Frames) -> list[bytes]:
+    rows, skipped = decoded(frames)
+    assert not skipped
+    assert not rows["payload_kept"].any()
+    spans = zip(rows["payload_at"].tolist(), rows["payload_held"].tolist(), strict=True)
+    return [frames.data[at : at + size].tobytes() for at, size in spans]
+
+
 @pytest.mark.parametrize(
     ("name", "vlan"), [("ethernet", 0), ("vlan", 6), ("qinq", 10), ("cooked-vlan", 6)]
 )
@@ -358,8 +396,10 @@ def test_ipv6_fragments(offset: int, more: int, kind: int) -> None:
 
 def test_a_row_keeps_nothing_of_the_packet_before() -> None:
     frames = [ipv4(tcp(b"x"), protocol=6), ipv4(b"\x08\0" + bytes(6), protocol=1), ipv6()]
-    together = decoded(in_memory(frames, 101))[0]
+    buffer = in_memory(frames, 101)
+    together = decoded(buffer)[0]
     apart = np.concatenate([decoded(in_memory([frame], 101))[0] for frame in frames])
+    apart["payload_at"] += np.where(apart["payload_at"], buffer.records["offset"], 0)
     assert together.tolist() == apart.tolist()
 
 

@@ -18,14 +18,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.flows.capture_files import decoded, in_memory, pcap, read
 from tests.flows.effort import examples
-from tests.flows.fragmentation import Naive, cut, cut_frame, piece4, piece6, run
+from tests.flows.fragmentation import Naive, cut, cut_frame, held_by, named, piece4, piece6, run
 from tests.flows.headers import AH, extension, tcp
 
 from idskit.decode.datagrams import SLOTS, make_datagrams
+from idskit.decode.layers import SKIP_REASONS
+from idskit.decode.reassembly import reassemble
 from idskit.packet import PACKET
 from idskit.profiles import open_flows
 from idskit.profiles.flow_reader import FlowBatch, FlowStatistics
 from idskit.schemas.gateway_columns import FRAGMENTS
+from idskit.schemas.payload_columns import PAYLOAD
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = 1_000_000
@@ -35,12 +38,12 @@ def udp(size: int = 32, port: int = 53) -> bytes:
     return struct.pack(">HHHH", 5000, port, size, 0) + bytes(at % 256 for at in range(8, size))
 
 
-def rows_of(packets: list[bytes], times_us: list[int] | None = None) -> list[dict[str, int]]:
-    found = run(packets, times_us or [0] * len(packets)).rows
-    return [{name: row[name].item() for name in PACKET.names or ()} for row in found]
+def rows_of(packets: list[bytes], times_us: list[int] | None = None) -> list[dict[str, Any]]:
+    found = run(packets, times_us or [0] * len(packets))
+    return [named(row, data) for row, data in zip(found.rows, found.payloads, strict=True)]
 
 
-def only(packets: list[bytes], times_us: list[int] | None = None) -> dict[str, int]:
+def only(packets: list[bytes], times_us: list[int] | None = None) -> dict[str, Any]:
     (row,) = rows_of(packets, times_us)
     return row
 
@@ -136,6 +139,29 @@ def test_the_same_without_compilation() -> None:
 
 
 # One behaviour each.
+
+
+@pytest.mark.parametrize("make", [piece4, piece6])
+def test_the_first_bytes_of_a_payload_are_kept_and_those_of_an_incomplete_one_are_not(
+    make: Any,
+) -> None:
+    data = udp(1000)
+    for size, kept in ((8, 256), (64, 256), (800, 256), (2000, 1000)):  # the last is no fragment
+        whole = size == 2000 and make is piece4
+        assert only(cut(data, size, make))["payload"] == data[8 : 1000 if whole else kept]
+    assert only(cut(data, 64, make)[:-1])["payload"] == b""
+
+
+def test_more_datagrams_than_are_kept_at_once_have_their_own_bytes() -> None:
+    sent = [udp(40)[:8] + bytes([number]) * 32 for number in range(200)]
+    pieces = [piece for ident, data in enumerate(sent) for piece in cut(data, 24, ident=ident)]
+    frames, skipped = in_memory(pieces, 101), np.zeros(len(SKIP_REASONS), np.int64)
+    table, out = make_datagrams(1 << 24, b"key"), np.zeros(1000, PACKET)
+    first, found = 0, []
+    while first < len(pieces):
+        first, count = reassemble(frames, first, out, skipped, table)
+        found += [held_by(row, frames.data, table.kept) for row in out[:count]]
+    assert found == [data[8:] for data in sent]
 
 
 def test_the_header_is_read_however_tiny_the_first_fragment_is() -> None:
@@ -433,8 +459,16 @@ def test_a_capture_in_fragments_gives_the_same_rows(
     kept = [name for name in expected.flows.dtype.names if name not in _OF_FRAMES]
     np.testing.assert_array_equal(found.flows[kept], expected.flows[kept])
     ours = [expected.schema.names.index(each.name) for each in FRAGMENTS]
+    payload = [expected.schema.names.index(each.name) for each in PAYLOAD]
     np.testing.assert_array_equal(
-        np.delete(found.features, ours, 1), np.delete(expected.features, ours, 1)
+        np.delete(found.features, ours + payload, 1),
+        np.delete(expected.features, ours + payload, 1),
+    )
+    # Of a longer payload, reassembly keeps the beginning only.
+    is_short = expected.features[:, expected.schema.names.index("payload_max")] <= 256 - 60
+    assert expected.features[is_short][:, payload].any()
+    np.testing.assert_array_equal(
+        found.features[is_short][:, payload], expected.features[is_short][:, payload]
     )
     assert found.features[:, ours[0]].sum() == statistics.fragments["fragments"]
     assert "incomplete" not in statistics.fragments

@@ -85,17 +85,37 @@ def run(packets: list[bytes], times_us: list[int], table: Datagrams | None = Non
     frames, skipped = in_memory(packets, 101), np.zeros(len(SKIP_REASONS), np.int64)
     frames.records["time_ns"] = np.array(times_us, np.int64) * 1000
     out, first, rows = np.zeros(3, PACKET), 0, [np.zeros(0, PACKET)]
+    payloads: list[bytes] = []
     while first < len(packets):
         first, count = reassemble(frames, first, out, skipped, table)
         rows.append(out[:count].copy())
+        payloads += (held_by(row, frames.data, table.kept) for row in out[:count])
     count = len(out)
     while count == len(out):
         count = give_up(table, out, skipped)
         rows.append(out[:count].copy())
+        assert not out["payload_held"][:count].any()
+        payloads += [b""] * count
     reasons = dict(zip(SKIP_REASONS, skipped.tolist(), strict=True))
     found = np.concatenate(rows)
     assert len(found) + sum(reasons.values()) == len(packets)
-    return Outcome(found, {name: n for name, n in reasons.items() if n}, fragment_counts(table))
+    named = {name: n for name, n in reasons.items() if n}
+    return Outcome(found, named, fragment_counts(table), payloads)
+
+
+def held_by(row: np.void, data: NDArray[np.uint8], kept: NDArray[np.uint8]) -> bytes:
+    """The payload of a row, in the buffer that it names."""
+    buffer, at = kept if row["payload_kept"] else data, int(row["payload_at"])
+    assert 0 <= at <= at + int(row["payload_held"]) <= len(buffer)
+    return buffer[at : at + int(row["payload_held"])].tobytes()
+
+
+def named(row: np.void, payload: bytes) -> dict[str, Any]:
+    """A row with its payload in place of where that lies."""
+    values = {name: row[name].item() for name in PACKET.names or ()}
+    for name in ("payload_at", "payload_held", "payload_kept"):
+        del values[name]
+    return values | {"payload": payload}
 
 
 @dataclass
@@ -103,6 +123,7 @@ class Outcome:
     rows: NDArray[np.void]  # (n,) PACKET
     skipped: dict[str, int]
     counts: dict[str, int]
+    payloads: list[bytes]  # of the rows
 
 
 @dataclass
@@ -149,7 +170,7 @@ class Naive:
 
     def __init__(self) -> None:
         self.waiting: dict[Any, Waiting] = {}  # oldest first
-        self.rows: list[dict[str, int]] = []
+        self.rows: list[dict[str, Any]] = []
         self.now_us = 0
 
     def feed(self, packet: bytes, now_us: int) -> None:
@@ -228,9 +249,9 @@ class Naive:
         found.overlapping += odd
 
     def put_whole(self, packet: bytes) -> None:
-        rows, _ = decoded(in_memory([packet], 101))
-        for row in rows:
-            values = {name: row[name].item() for name in PACKET.names or ()}
+        frames = in_memory([packet], 101)
+        for row in decoded(frames)[0]:
+            values = named(row, held_by(row, frames.data, frames.data))
             self.rows.append(values | {"time_us": self.now_us})
 
     def put(self, key: Any, found: Waiting) -> None:
@@ -240,16 +261,19 @@ class Naive:
         assert found.end is not None
         data = bytes(found.bytes_.get(at, 0) for at in range(found.end))
         header = self.header(key, len(data), found.protocol)
-        rows, _ = decoded(in_memory([header + data], 101))
+        frames = in_memory([header + data], 101)
+        rows, _ = decoded(frames)
         if len(rows):
-            self.append(found, {name: rows[0][name].item() for name in PACKET.names or ()})
+            at, kept = int(rows[0]["payload_at"]), frames.data[: len(header) + KEPT]
+            payload = kept[at:].tobytes() if rows[0]["payload_held"] else b""
+            self.append(found, named(rows[0], payload))
 
     def put_incomplete(self, key: Any, found: Waiting) -> None:
         came = len(found.inside()) * 8
         size = came if found.end is None else min(came, found.end)
         known, protocol = found.known()[:size], found.protocol
         rows, _ = decoded(in_memory([self.header(key, size, 254) + bytes(size)], 101))
-        row = {name: rows[0][name].item() for name in PACKET.names or ()}
+        row = named(rows[0], b"")
         looked_into = protocol in (1, 58) or protocol in PORTED
         row["protocol"] = 44 if looked_into and len(known) < 4 else protocol
         if row["protocol"] in PORTED:
@@ -265,7 +289,7 @@ class Naive:
             return struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 0, 0, 61, protocol, 0) + key[1]
         return struct.pack(">IHBB", 6 << 28, size, protocol, 61) + key[1]
 
-    def append(self, found: Waiting, row: dict[str, int]) -> None:
+    def append(self, found: Waiting, row: dict[str, Any]) -> None:
         counts = {"fragments": found.fragments, "tiny_fragments": found.tiny}
         counts |= {"overlapping_fragments": found.overlapping}
         sizes = {"wire_bytes": found.wire, "captured_bytes": found.wire, "cut_bytes": 0}

@@ -430,7 +430,7 @@ def clear_transport(row: np.void) -> None:
     row["icmp_type"] = row["icmp_code"] = 0
     row["header_bytes"] = row["payload_bytes"] = row["cut_bytes"] = 0
     row["checksum"] = row["mss"] = row["gso_size"] = 0
-    row["payload_held"] = row["payload_kept"] = 0
+    row["payload_at"] = row["payload_held"] = row["payload_kept"] = 0
 
 
 @kernel
