@@ -72,7 +72,7 @@ def test_several_thread_counts_are_measured_side_by_side(make_model) -> None:
         quick=True,
     )
     assert [result.execution.threads for result in report.results] == [1, 2]
-    assert any("2 threads are" in sentence for sentence in report.verdict)
+    assert any("with 2 threads as with 1" in sentence for sentence in report.verdict)
 
 
 def test_a_cold_flow_engine_makes_the_first_run_a_quick_one(monkeypatch) -> None:
