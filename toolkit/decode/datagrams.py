@@ -36,9 +36,7 @@ SLOTS = POSITIONS  # per set
 TIMEOUT_US = 30_000_000  # after the first fragment, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
 HEADER_BYTES = 256  # the first bytes of what IP carries, which are kept
-TINY_BYTES = (
-    48  # a link must carry 68 with the header (RFC 791): fewer, not at the end, are on purpose
-)
+TINY_BYTES = 48  # every link carries 68 with the header (RFC 791): who sends fewer means to
 SPARE_REPEATS = 64  # a datagram ends after this number of repetitions beyond its number of units
 UNIT = 8
 _UNITS = 1 << 13  # units of the largest datagram
