@@ -43,7 +43,7 @@ def run_soak(
 
     Raises:
         DataError: no such link, or nothing benign can run here.
-        IdskitError: the output cannot be written.
+        IdskitError: no capture could be recorded.
     """
     check_links(links)
     able = [a for a in ACTIVITIES.values() if not a.is_attack and lack(a) is None]
@@ -61,6 +61,8 @@ def run_soak(
                 recorded.append(_record(path, mixed, link, seconds, folder, numbers))
             except IdskitError as error:  # such as a server that did not start: hours go on
                 left_out[path.name] = str(error)
+    if not recorded:
+        raise IdskitError(next(iter(left_out.values())))
     return written(output, LabReport(recorded=tuple(recorded), left_out=left_out), seed)
 
 
