@@ -50,7 +50,10 @@ TRY = {
     "asks": Activity(
         name="asks", category="benign", command="{play} shopping {server} 2 0.01", servers=("shop",)
     ),
-    "sleeps": Activity(name="sleeps", category="benign", command="sleep 30", seconds=1),
+    "sleeps": Activity(
+        name="sleeps", category="benign", command="sleep 30", seconds=1, has_flows=False
+    ),
+    "fails": Activity(name="fails", category="scan", command="sh -c 'echo no such host; exit 3'"),
 }
 
 
@@ -135,7 +138,7 @@ def test_of_an_attack_only_what_kernels_say_to_neighbours_is_benign(tmp_path: Pa
         for second, frame in enumerate((ether + solicitation, ether + answer, ether + echo)):
             writer.writepkt(frame, second)
         writer.writepkt(bytes(12) + b"\x08\0" + bytes(multicast), 3)
-    assert label_flows(path, "scan") == 4
+    assert label_flows(path, "scan") == (4, 2)
     said = {row["dst_ip"]: row["category"] for row in labels_of(path)}
     assert (said["ff02::1:ff00:2"], said["fd77::64"]) == ("benign", "benign")
     assert (said["fd77::1"], said["239.255.255.250"]) == ("scan", "scan")
@@ -161,6 +164,12 @@ def test_a_longer_link_delays_and_a_command_is_ended(tmp_path: Path):
     assert answered - asked >= 2 * LINKS["wan"].delay_ms / 1e3
     (ended,) = run_lab(tmp_path, names=["sleeps"]).recorded
     assert ended.ended == "after 1 s"
+
+
+@pytest.mark.usefixtures("permitted")
+def test_a_program_that_sends_nothing_says_why(tmp_path: Path):
+    with pytest.raises(IdskitError, match=r"fails sent nothing over lan .* exit 3: .*no such host"):
+        run_lab(tmp_path, names=["fails"])
 
 
 @pytest.mark.usefixtures("permitted")
@@ -215,7 +224,7 @@ def test_a_signal_ends_the_lab_after_its_folder_is_gone(tmp_path: Path):
 
 @pytest.mark.usefixtures("permitted")
 def test_a_soak_mixes_benign_activities_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(soak, "ACTIVITIES", TRY)
+    monkeypatch.setattr(soak, "ACTIVITIES", {name: TRY[name] for name in ("asks", "sleeps")})
     monkeypatch.setattr(soak, "_MEAN_REST_S", 0.01)
     (recorded,) = run_soak(tmp_path, 0.05, seed=1).recorded
     assert {part.split(":")[0] for part in recorded.command.split(", ")} <= {"asks", "sleeps"}

@@ -56,6 +56,7 @@ class Activity:
         needs: programs that the command runs and does not begin with.
         least, most: range of ``{count}``, a number of repetitions or items that the seed draws.
         seconds: after which the command is ended.
+        has_flows: whether it sends anything above ARP.
 
     Fields of the command: those of ``values``, ``{count}``, and ``{scratch}``, a folder.
     """
@@ -68,6 +69,7 @@ class Activity:
     least: int = 10
     most: int = 40
     seconds: int = 60
+    has_flows: bool = True
 
     @property
     def is_attack(self) -> bool:

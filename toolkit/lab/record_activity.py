@@ -17,8 +17,9 @@ from idskit.lab.activity import SCRATCH
 from idskit.lab.lab_servers import SERVERS, Server
 from idskit.lab.namespaces import SERVER_END, Host
 
-_READY_S = 20.0  # until a server listens
+_READY_S = 60.0  # until a server listens, on a busy machine
 _LISTEN = "0A"  # a state in /proc/net/tcp
+_SAID = "said.log"
 _GRACE_S = 3.0  # between asking a process to end and ending it
 
 
@@ -123,11 +124,17 @@ def capturing(host: Host, path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def play(client: Host, words: Sequence[str], seconds: float, home: Path) -> str:
     """Run a command on the client for at most ``seconds``; return how it ended."""
     with (
-        _group(client.command(*words), subprocess.DEVNULL, home) as process,
+        (home / _SAID).open("wb") as file,
+        _group(client.command(*words), file.fileno(), home) as process,
         suppress(subprocess.TimeoutExpired),
     ):
         return f"exit {process.wait(seconds)}"
     return f"after {seconds:g} s"
+
+
+def last_words(home: Path) -> str:
+    """Return the end of what the command printed that was played there."""
+    return (home / _SAID).read_bytes()[-200:].decode(errors="replace").strip()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from idskit.lab.activity import Activity, missing
 from idskit.lab.lab_servers import SERVERS
 from idskit.lab.label_flows import label_flows
 from idskit.lab.namespaces import LINKS, network
-from idskit.lab.record_activity import capturing, play, scratch, serving
+from idskit.lab.record_activity import capturing, last_words, play, scratch, serving
 from idskit.lab.site_files import prepare
 from idskit.process.signals import Ended
 from idskit.process.start import answered
@@ -167,14 +167,21 @@ def _record(activity: Activity, link: str, seed: int, output: Path, folder: Path
     ):
         start = time.monotonic()
         ended = play(net.client, words, activity.seconds, folder / name)
+        said = last_words(folder / name)
         time.sleep(SETTLE_S)
         seconds = time.monotonic() - start
+    flows, of_kernels = label_flows(path, activity.category)
+    if flows == of_kernels and activity.has_flows:
+        raise IdskitError(
+            f"{activity.name} sent nothing over {link} and ended with {ended}: its program said "
+            f"{said!r}"
+        )
     return Recorded(
         activity=activity.name,
         category=activity.category,
         link=link,
         command=" ".join(words),
-        flows=label_flows(path, activity.category),
+        flows=flows,
         seconds=round(seconds, 1),
         ended=ended,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from idskit.errors import DataError
+from idskit.errors import DataError, IdskitError
 from idskit.lab.activities.activity_table import ACTIVITIES
 from idskit.lab.activity import BENIGN, Activity
 from idskit.lab.lab_servers import SERVERS
@@ -43,22 +43,27 @@ def run_soak(
 
     Raises:
         DataError: no such link, or nothing benign can run here.
-        IdskitError: namespaces may not be made here, or a server does not start.
+        IdskitError: no capture could be recorded.
     """
     check_links(links)
     able = [a for a in ACTIVITIES.values() if not a.is_attack and lack(a) is None]
     if not able:
         raise DataError("no benign activity of the lab can run here: see `idskit lab --list`")
     numbers = random.Random(f"soak {seed}")  # noqa: S311 - no secret
-    recorded = []
+    recorded, left_out = [], {}
     with lab_folder(output, seed) as folder:
         for number, seconds in enumerate(_pieces(60 * minutes)):
             link = links[number % len(links)]
             path = output / f"soak-{link}-{seed}-{number}.pcap"
             announce(f"{path.name}: {seconds:g} s")
             mixed = compatible(able, numbers)
-            recorded.append(_record(path, mixed, link, seconds, folder, numbers))
-    return written(output, LabReport(recorded=tuple(recorded), left_out={}), seed)
+            try:
+                recorded.append(_record(path, mixed, link, seconds, folder, numbers))
+            except IdskitError as error:  # such as a server that did not start: hours go on
+                left_out[path.name] = str(error)
+    if not recorded:
+        raise IdskitError(next(iter(left_out.values())))
+    return written(output, LabReport(recorded=tuple(recorded), left_out=left_out), seed)
 
 
 def _pieces(seconds: float) -> Iterator[float]:
@@ -107,7 +112,7 @@ def _record(
         category=BENIGN,
         link=link,
         command=", ".join(f"{name}: {end}" for name, end in ends),
-        flows=label_flows(path, BENIGN),
+        flows=label_flows(path, BENIGN)[0],
         seconds=round(seconds, 1),
         ended=f"{Counter(end for _, end in ends)['exit 0']} of {len(ends)} exit 0{cut}",
     )

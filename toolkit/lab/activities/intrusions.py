@@ -86,6 +86,10 @@ INTRUSIONS = (
     attack("starve-leases", "flood", "{play} starve-leases {gateway} {count} 0", "dhcp"),
     attack("offer-leases", "mitm", "{play} offer-leases {gateway} {count} {pause}", "dhcp"),
     attack("redirect", "mitm", "{play} redirect {server} {count} {pause}"),
-    # ARP has no flows: who claims addresses is seen in the frames alone.
-    attack("claim-addresses", "mitm", "{play} claim-addresses {server} {count} {pause}"),
+    Activity(
+        name="claim-addresses",
+        category="mitm",
+        command="{play} claim-addresses {server} {count} {pause}",
+        has_flows=False,
+    ),
 )
