@@ -10,6 +10,9 @@ import re
 import struct
 from collections.abc import Iterable
 
+from tests.payload.naive_devices import Devices
+from tests.payload.naive_windows import Windows
+
 from idskit.payload.words import WORDS
 from idskit.schemas.payload_columns import PAYLOAD, WORD_GROUPS
 
@@ -32,24 +35,6 @@ WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8
 SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
 USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
 REFUSED = {401, 403, 407}
-ADMIN = {  # first four bytes of interfaces, as their UUIDs are written
-    *("367abb81", "86d35949", "1ff70682", "378e52b0", "338cd001", "000001a0", "4d9f4ab8"),
-    *("9556dc99", "f309ad18", "99fcfec4", "c681d488", "df1941c5", "82273fdc", "894de0c0"),
-}
-DIRECTORY = {"12345778", "12345678", "e3514235", "4b324fc8", "6bffd098"}
-SMB1 = {
-    **dict.fromkeys((0x73,), "smb_sessions"),
-    **dict.fromkeys((0x70, 0x75), "smb_trees"),
-    **dict.fromkeys((0x2D, 0xA2), "smb_opens"),
-    **dict.fromkeys((0x2E,), "smb_reads"),
-    **dict.fromkeys((0x2F,), "smb_writes"),
-    **dict.fromkeys((0x25, 0x26, 0x32, 0x33, 0xA0, 0xA1), "smb_calls"),
-}
-SMB2 = {
-    **{1: "smb_sessions", 3: "smb_trees", 5: "smb_opens", 8: "smb_reads", 9: "smb_writes"},
-    11: "smb_calls",
-}
-LOGON_STATUS = {0xC000006D, 0xC0000064, 0xC000006A, 0xC0000072, 0xC0000234, 0xC000015B}
 
 
 def payload_columns(
@@ -64,18 +49,10 @@ def payload_columns(
     return [float(notes.values[feature.name]) for feature in PAYLOAD]
 
 
-class Notes:
+class Notes(Windows, Devices):
     def __init__(self, protocol: int, src_port: int, dst_port: int) -> None:
-        self.values: dict[str, float] = {feature.name: 0 for feature in PAYLOAD}
+        super().__init__()
         self.protocol, self.src_port, self.dst_port = protocol, src_port, dst_port
-
-    def add(self, *names: str) -> bool:
-        for name in names:
-            self.values[name] += 1
-        return True
-
-    def most(self, name: str, value: float) -> None:
-        self.values[name] = max(self.values[name], value)
 
     def service(self, ports: set[int]) -> int:
         """The destination port if it is one of these, else the source port if that is, else 0."""
@@ -346,186 +323,3 @@ class Notes:
             texts, addresses = (10, 16, 25, 255), (1, 28, 65)
             kind = "text" if kind in texts else "address" if kind in addresses else "other"
             self.add(f"dns_{kind}_types")
-
-    # Windows.
-
-    def smb(self, data: bytes) -> bool:
-        if len(data) < 36 or data[5:8] != b"SMB" or data[4] not in (0xFF, 0xFE, 0xFD, 0xFC):
-            return False
-        message = data[4:]
-        if message[0] in (0xFC, 0xFD):
-            return True
-        if message[0] == 0xFF:
-            self.add("smb1_messages")
-            command, status = struct.unpack_from("<BI", message, 4)
-            name = SMB1.get(command)
-        else:
-            self.add("smb2_messages")
-            status, command, _, flags = struct.unpack_from("<IHHI", message, 8)
-            status, name = status if flags & 1 else 0, SMB2.get(command)
-        self.add(*filter(None, [name]))
-        if status >= 0xC0000000 and status != 0xC0000016:
-            self.add("smb_failures")
-            if status in LOGON_STATUS:
-                self.add("smb_logon_failures")
-        self.inside(message[28:512])
-        return True
-
-    def inside(self, data: bytes) -> None:
-        while len(data) >= 16:
-            if data.startswith(b"NTLM"):
-                self.add("ntlm_messages")
-                data = data[13:]
-                continue
-            if data[0] == 5 and data[4:8] == b"\x10\0\0\0" and self.rpc(data):
-                return
-            data = data[1:]
-
-    def rpc(self, data: bytes) -> bool:
-        if len(data) < 16 or data[0] != 5 or data[1] > 1:
-            return False
-        if data[4] not in (0, 0x10) or data[5] > 3:
-            return False
-        kind = data[2]
-        names = {0: "rpc_requests", 3: "rpc_faults", 11: "rpc_binds", 14: "rpc_binds"}
-        if kind in names:
-            self.add(names[kind])
-        if kind in (11, 14) and len(data) >= 36:
-            interface = data[35:31:-1].hex()
-            if interface in ADMIN:
-                self.add("rpc_admin_binds")
-            if interface in DIRECTORY:
-                self.add("rpc_directory_binds")
-        return kind <= 19
-
-    def kerberos(self, data: bytes) -> bool:
-        if len(data) >= 16 and data[0] == 0:
-            data = data[4:]
-        if len(data) < 12:
-            return False
-        if data[0] in (0x6A, 0x6C):
-            self.add("kerberos_requests")
-            for found in re.finditer(rb"(?s)(?=\xa8(.)\x30(.)(...))", data[-400:]):
-                outer, inner, value = found.groups()
-                if outer[0] == inner[0] + 2:
-                    if value == b"\x02\x01\x17":
-                        self.add("kerberos_rc4")
-                    break
-            return True
-        if data[0] == 0x7E:
-            self.add("kerberos_errors")
-            code = re.search(rb"(?s)\xa6\x03\x02\x01(.)", data[:200])
-            if code and code.group(1)[0] in (6, 18, 24):
-                self.add("kerberos_logon_errors")
-            return True
-        return data[0] in (0x6B, 0x6D, 0x6E, 0x6F)
-
-    def ldap(self, data: bytes) -> bool:
-        if len(data) < 8 or data[0] != 0x30:
-            return False
-        message = content(data)
-        if len(message) < 6 or message[0] != 2 or message[1] not in (1, 2, 3, 4):
-            return False
-        operation = message[2 + message[1] :]
-        if len(operation) < 4:
-            return False
-        kind = operation[0]
-        if kind in (0x60, 0x63):
-            self.add("ldap_binds" if kind == 0x60 else "ldap_searches")
-        if kind in (0x61, 0x65):
-            result = content(operation)
-            if len(result) >= 3 and result[0] == 10 and result[2] not in (0, 5, 6, 10, 14):
-                self.add("ldap_failures")
-        return 0x42 <= kind <= 0x78
-
-    def desktop(self, data: bytes) -> bool:
-        if data[5] >> 4 != 14:
-            return False
-        if data[11:12] not in (b"\xc0", b"\xc1", b"\xc2"):
-            self.add("rdp_requests")
-        return True
-
-    # Devices.
-
-    def industrial(self, kind: str) -> bool:
-        return self.add(f"industrial_{kind}")
-
-    def s7(self, data: bytes) -> bool:
-        if len(data) < 18 or data[5] != 0xF0 or data[7] != 0x32:
-            return False
-        at = 19 if data[8] in (2, 3) else 17
-        if data[8] == 7 or len(data) <= at:
-            return self.industrial("reads")
-        if data[at] != 0xF0:
-            self.industrial({4: "reads", 5: "writes"}.get(data[at], "controls"))
-        return True
-
-    def dnp3(self, data: bytes) -> bool:
-        if len(data) < 10 or data[:2] != b"\x05\x64":
-            return False
-        if len(data) >= 13 and data[2] >= 8 and data[10] & 0x40:
-            reads = dict.fromkeys((0, 1, 129, 130), "reads")
-            self.industrial({**reads, 2: "writes"}.get(data[12], "controls"))
-        return True
-
-    def modbus(self, data: bytes) -> bool:
-        if len(data) < 8:
-            return False
-        _, identifier, size, _, function = struct.unpack_from(">HHHBB", data)
-        if identifier or not 2 <= size <= 260:
-            return False
-        kinds = {
-            **dict.fromkeys((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43), "reads"),
-            **dict.fromkeys((5, 6, 15, 16, 21, 22, 23), "writes"),
-        }
-        return self.industrial("exceptions" if function > 127 else kinds.get(function, "controls"))
-
-    def iec104(self, data: bytes) -> bool:
-        if len(data) < 6 or data[0] != 0x68:
-            return False
-        if len(data) >= 8 and data[2] % 2 == 0:
-            is_write, is_control = 45 <= data[6] <= 64, 100 <= data[6] <= 107
-            self.industrial("writes" if is_write else "controls" if is_control else "reads")
-        return True
-
-    def ethernet_ip(self, data: bytes) -> bool:
-        if len(data) < 24 or data[20:24] != bytes(4):
-            return False
-        (command,) = struct.unpack_from("<H", data)
-        if command in (0x6F, 0x70):
-            return self.industrial("controls")
-        return command in (4, 0x63, 0x64, 0x65, 0x66) and self.industrial("reads")
-
-    def bacnet(self, data: bytes) -> bool:
-        return len(data) >= 4 and data[0] == 0x81 and self.industrial("reads")
-
-    def mqtt(self, data: bytes) -> bool:
-        if len(data) < 2:
-            return False
-        kind = data[0] >> 4
-        if kind in (1, 3):
-            self.add("mqtt_connects" if kind == 1 else "mqtt_publishes")
-        if kind == 2 and len(data) >= 4 and data[3]:
-            self.add("mqtt_refusals")
-        return kind > 0
-
-    def snmp(self, data: bytes) -> bool:
-        is_message = len(data) >= 8 and data[0] == 0x30
-        version = content(data)[:3] if is_message else b""
-        right = len(version) == 3 and version[:2] == b"\x02\x01" and version[2] <= 3
-        return right and self.add("snmp_messages")
-
-    def ntp(self, data: bytes) -> bool:
-        if len(data) < 8 or not 1 <= data[0] >> 3 & 7 <= 4:
-            return False
-        return self.add("ntp_controls" if data[0] & 7 in (6, 7) else "ntp_messages")
-
-    def dhcp(self, data: bytes) -> bool:
-        if len(data) < 44 or data[0] not in (1, 2) or data[2] > 16:
-            return False
-        return self.add("dhcp_requests" if data[0] == 1 else "dhcp_replies")
-
-
-def content(data: bytes) -> bytes:
-    """What a BER element holds, as far as the bytes go."""
-    return data[2 + (data[1] & 0x7F if data[1] > 127 else 0) :]
