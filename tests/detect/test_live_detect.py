@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +110,8 @@ def test_silence_judges_a_lone_packet(veth: Wire, model: Path, frames: list[byte
     with idskit(veth, "detect", model, "-i", "veth0") as process:
         veth.send(frames[:1])
         assert process.stdout is not None
-        event = json.loads(
-            process.stdout.readline()
-        )  # without a signal, or the wait would be 2 min
+        event = json.loads(process.stdout.readline())  # neither a packet nor a signal comes
         assert event["alert"]["context"]["idskit"]["end"] == "verdict"
-        assert time.time() - datetime.fromisoformat(event["timestamp"]).timestamp() < 20
         process.send_signal(signal.SIGTERM)
         code, out, _ = ended(process)
     assert (code, out) == (0, "")  # its end added nothing
