@@ -134,7 +134,7 @@ def test_flows_get_the_label_that_the_generator_wrote(generated: GeneratedCaptur
         expected[family] = expected.get(family, 0) + 1
     assert found.keys() == expected.keys()
     assert sum(found.values()) >= sum(expected.values())  # a long flow may be cut in several
-    assert found["scan"] == expected["scan"]
+    assert found["scan"] >= expected["scan"]  # one that is answered late is judged twice
 
 
 def test_flows_that_the_labels_do_not_know_are_left_out(
