@@ -41,13 +41,13 @@ _KINDS = tuple(
             1,
             False,
         ),
-        ("exfil|leak|theft", "Large Scale Information Leak", 2, False),
+        ("exfil|leak|theft|tunnel", "Large Scale Information Leak", 2, False),
         # The names of malware before what it does: "Okiru-DDoS" is of an infected device.
         (f"{_MALWARE}|(?<![a-z])bot|trojan|worm|backdoor|infiltration", _TROJAN, 1, True),
         ("xss|sql|inject|exploit|overflow|shellcode", _WEB, 1, True),
         ("guess|brute|passw|patator|r2l", _GUESSING, 1, True),
         ("dos|flood|amplif|reflect|smurf|neptune|slow.?(loris|http)", _DENIAL, 2, True),
-        ("u2r|root", "Attempted Administrator Privilege Gain", 1, True),
+        ("u2r|root|lateral", "Attempted Administrator Privilege Gain", 1, True),
         ("scan|sweep|probe|recon|nmap|satan", "Detection of a Network Scan", 3, True),
         ("web", _WEB, 1, True),
         # Unqualified, it is the family of C2 and exfiltration, as in the shipped model.
