@@ -21,7 +21,8 @@ from idskit.errors import IdskitError
 from idskit.files.output import write_whole
 
 SCHEMA_VERSION = 2
-_RETIRED = {"verdict_after", "gpu_steps"}  # fields that earlier versions wrote; ignored
+_RETIRED = {"gpu_steps": None}  # ignored when read, and written for earlier versions
+_DROPPED = {"verdict_after"}  # ignored when read
 _SHOWN = {"model", "cpu", "architecture", "cores", "affinity", "features", "packages"}  # by views
 
 
@@ -198,7 +199,7 @@ class Report:
             "created": self.created.astimezone(UTC).isoformat(timespec="seconds"),
             "machine": self.machine,
             "int8_rate": self.int8_rate and asdict(self.int8_rate),
-            "results": [asdict(result) for result in self.results],
+            "results": [asdict(result) | _RETIRED for result in self.results],
             "extraction": [asdict(entry) for entry in self.extraction],
             "verdict": list(self.verdict),
         }
@@ -258,7 +259,7 @@ def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ())
     """Arguments of the dataclass ``kind`` out of a JSON object that has exactly its fields."""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name not in skip]
-    odd = set(names) ^ (set(document) - _RETIRED)
+    odd = set(names) ^ (set(document) - {*_RETIRED, *_DROPPED})
     if odd:
         raise ValueError(f"{kind.__name__}: {', '.join(sorted(odd))} missing or unknown")
     return {name: _value(hints[name], document[name], name) for name in names}

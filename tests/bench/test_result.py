@@ -106,3 +106,8 @@ def test_a_result_without_a_part(tmp_path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(IdskitError, match="verdict missing or unknown"):
         Report.load(path)
+
+
+def test_earlier_versions_find_every_field_that_they_require() -> None:
+    (result,) = json.loads(make_report(make_result(1.0)).to_json())["results"]
+    assert result["gpu_steps"] is None
