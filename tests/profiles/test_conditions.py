@@ -28,6 +28,7 @@ from tests.flows.tcp_frames import (
 
 from idskit.packet import NOT_MERGED
 from idskit.profiles.gateway.segments import MOST_SEGMENTS
+from idskit.schemas.payload_columns import PAYLOAD
 
 SCHEMA = "gateway-packets"
 
@@ -64,7 +65,9 @@ def test_the_same_traffic_gives_the_same_rows(
     (expected,) = rows_of(write(tmp_path / "whole.pcap", segments), SCHEMA)
     captured = CONDITIONS[condition](segments)  # type: ignore[no-untyped-call]
     (row,) = rows_of(write(tmp_path / "captured.pcap", captured, snap=snap), SCHEMA)
-    assert row.features == expected.features
+    cut_off = {feature.name for feature in PAYLOAD} if snap == 96 else set()
+    kept = [name for name in expected.features if name not in cut_off]
+    assert [row.features[name] for name in kept] == [expected.features[name] for name in kept]
     assert row.features["bwd_payload"] == 12 * MSS + 76
     assert row.vlan in (0, 11)
 
