@@ -17,7 +17,7 @@ from idskit.lab.activity import SCRATCH
 from idskit.lab.lab_servers import SERVERS, Server
 from idskit.lab.namespaces import SERVER_END, Host
 
-_READY_S = 60.0  # until a server listens, on a busy machine
+_READY_S = 120.0  # until a server listens, on a busy machine
 _LISTEN = "0A"  # a state in /proc/net/tcp
 _SAID = "said.log"
 _GRACE_S = 3.0  # between asking a process to end and ending it

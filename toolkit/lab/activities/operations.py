@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import Activity, benign
+from idskit.lab.activity import BENIGN, Activity, benign
 
 _DATAGRAMS = "{play} send-datagrams {server} {count} {pause}"
 
@@ -73,7 +73,12 @@ OPERATIONS = (
     _script("watch-hosts", "watch-hosts", "web", "ssh", more="10.77.0.11 10.77.0.12 10.77.0.13"),
     _script("retry-closed", "retry", "web"),
     _script("retry-closed-fast", "retry", more="5432"),
-    _script("retry-away", "retry-late"),
+    Activity(  # ARP finds nobody, so that nothing follows
+        name="retry-away",
+        category=BENIGN,
+        command="{play} retry-late {server} {count} {pause}",
+        has_flows=False,
+    ),
     _script("retry-datagrams", "retry-datagrams"),
     benign("ping", "ping -q -c 15 -i 0.4 {server}"),
     benign("ping-ipv6", "ping -6 -q -c 15 -i 0.4 fd77::1"),
