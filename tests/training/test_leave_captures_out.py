@@ -183,6 +183,20 @@ def test_every_capture_has_one_verdict_and_probes_are_apart(fitted: list[Dataset
     assert found["roc_auc"] > 0.9
 
 
+def test_a_network_is_judged_next_to_the_trees(fitted: list[Dataset], tmp_path: Path):
+    changes = {"width": 8, "epochs": 1, "novelty": "none", "contrast": 0.0}
+    settings = TrainingSettings(**{**vars(SETTINGS), **changes})
+    found = leave_captures_out(
+        settings, ["repositories"], data=Path("unread"), output=tmp_path, folds=3
+    )["repositories"]
+    names = [
+        [item["capture"] for item in found[name]["judged"]] for name in ("network", "lightgbm")
+    ]
+    assert names[0] == names[1]
+    assert len(fitted) == 3
+    assert all(0 <= item["score"] <= 1 for item in found["network"]["judged"])
+
+
 def test_what_was_found_is_shown(fitted: list[Dataset], tmp_path: Path):
     console = Console(record=True, width=120, file=StringIO())
     show_left_out({"repositories": leave(tmp_path)}, console)
