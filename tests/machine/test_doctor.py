@@ -57,7 +57,7 @@ def test_wheels_that_fit(libc: str, architecture: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("libc", "architecture", "words"),
     [
-        ("glibc 2.36", "armv7l", "no wheels for armv7l: use a 64-bit system"),
+        ("glibc 2.36", "armv7l", "no wheels for armv7l use a 64-bit system"),
         ("glibc 2.17", "x86_64", "need glibc 2.28"),
         (None, "x86_64", "not for musl"),
     ],
