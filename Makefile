@@ -87,10 +87,15 @@ test-ort118:
 	IDSKIT_ORT118_PYTHON=$(abspath $(ORT118)) $(BIN)/python -m pytest -v -p no:cacheprovider \
 	tests/export/test_older_runtime.py
 
-# Rebuild the shipped model and sample from the labelled captures: make ship DATA=../shared/data/pcap/labelled
-DATA ?= ../shared/data/pcap/labelled
+# Rebuild the shipped model and sample from public captures and from the lab, which needs root:
+# make ship DATA=../shared/data/pcap LAB=lab
+DATA ?= ../shared/data/pcap
+LAB ?= lab
 ship: install-all
-	$(BIN)/idskit train captures --data $(DATA) --labels family --threads 1 --seeds 5 --set keep=best -o runs/shipped
+	test -d $(LAB) || for seed in 0 1; do \
+		$(BIN)/idskit lab -o $(LAB) --link lan --link wan --link lte --seed $$seed || exit 1; done
+	$(BIN)/idskit train captures --data $(DATA)/labelled --data $(DATA)/wild --data $(DATA)/tools \
+		--data $(LAB) --labels family --threads 1 --seed 1 -o runs/shipped
 	$(BIN)/idskit export runs/shipped --quantize int8 --target x86-64 -o toolkit/shipped/ids.int8.onnx
 	$(BIN)/idskit generate -o $(SAMPLE) --packets 3600 --mix home --seed 1
 
