@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from idskit.modelfile.model_file import GoldenVectors, ModelCard
+from idskit.modelfile.model_file import MAX_GOLDEN, GoldenVectors, ModelCard
 from idskit.schema import Feature, Schema
 
 # Before torch and LightGBM load OpenMP: the tests run in parallel, and threads that wait for each
@@ -80,7 +80,7 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         size = len(schema), len(classes)
         matrix = np.eye(*size) if weights is None else np.asarray(weights)
         matrix = matrix.astype(np.float32)
-        golden = np.eye(len(schema)) if golden is None else np.asarray(golden)
+        golden = np.eye(len(schema))[:MAX_GOLDEN] if golden is None else np.asarray(golden)
         logits = golden.astype(np.float32) @ matrix
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))
         made = ModelCard(

@@ -62,4 +62,6 @@ def test_nsl_kdd_official_has_its_documented_flaws_and_no_leak(data):
 
 def test_labelled_captures_split_by_capture_have_no_leak(data):
     report = audit_dataset("captures", data / "pcap/labelled", protocol="honest")
-    assert {finding.severity for finding in report.findings} == {"note"}
+    assert report.count("leak") == 0
+    warned = {finding.check for finding in report.findings if finding.severity == "warning"}
+    assert warned <= {"repository", "repository-label"}  # captures of one lab resemble each other

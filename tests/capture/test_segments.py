@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.flows.namespaces import Namespace, Wire, wire
+from tests.flows.namespaces import Wire, wire
 from tests.flows.tcp_frames import MSS, Segment, download, merged
 
 from idskit import open_flows
 from idskit.capture import af_packet
-from idskit.lab.namespaces import switch_offloads_off
+from idskit.lab.namespaces import Host, switch_offloads_off
 from idskit.packet import NOT_MERGED
 
 DATAGRAM, BURST = 1000, 10_500  # bytes of a segment, and of what is sent at once
@@ -78,7 +78,7 @@ def talk_udp(veth: Wire) -> None:
             client.sendto(bytes(BURST), ("192.0.2.1", 9))
 
 
-def socket_in(namespace: Namespace) -> socket.socket:
+def socket_in(namespace: Host) -> socket.socket:
     made: socket.socket = namespace.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
     return made
 

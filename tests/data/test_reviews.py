@@ -251,7 +251,7 @@ def test_repositories_and_groups_come_from_the_table(tmp_path: Path):
 def test_a_repository_without_a_name_is_refused(tmp_path: Path):
     (tmp_path / "a.pcap").touch()
     (tmp_path / "labels.csv").write_text(TABLE + "a.pcap,benign,web,,one\n")
-    with pytest.raises(DataError, match=r"line 2 leaves source_repository of a\.pcap empty"):
+    with pytest.raises(DataError, match=r"row 1 leaves source_repository of a\.pcap empty"):
         find_captures(tmp_path)
 
 

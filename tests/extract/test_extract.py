@@ -164,7 +164,7 @@ def test_a_full_disk_keeps_what_an_interface_had_given(
     table = tmp_path / "flows.csv"
     monkeypatch.setattr(FlowReader, "is_live", True)
     monkeypatch.setattr(extract_module, "_BATCH", 1)
-    with disk_of(6000), pytest.raises(IdskitError, match="it holds the flows before that"):
+    with disk_of(12_000), pytest.raises(IdskitError, match="it holds the flows before that"):
         extract(FlowInput(capture=capture), table)
     whole = tmp_path / "whole.csv"
     extract(FlowInput(capture=capture), whole)

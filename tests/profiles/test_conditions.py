@@ -19,6 +19,7 @@ from tests.flows.tcp_frames import (
     SERVER,
     SYN,
     Connection,
+    Row,
     Segment,
     download,
     merged,
@@ -175,8 +176,15 @@ def test_the_merged_vlans_of_the_cases_come_apart(shared: Path) -> None:
 def test_a_snap_length_does_not_change_the_features(schema: str, shared: Path) -> None:
     folder = shared / "cases" / "snaplen"
     full, cut = (rows_of(folder / f"{name}.pcap", schema) for name in ("full", "first-96-bytes"))
-    assert full == cut
+    assert [without_payload(row) for row in full] == [without_payload(row) for row in cut]
     assert full
+
+
+def without_payload(row: Row) -> Row:
+    """Drop what payloads mean: of what a capture cut off, nobody can tell."""
+    dropped = {each.name for each in PAYLOAD}
+    kept = {name: value for name, value in row.features.items() if name not in dropped}
+    return replace(row, features=kept)
 
 
 ICMP, ICMPV6 = 1, 58

@@ -201,7 +201,7 @@ def test_what_was_found_is_shown(fitted: list[Dataset], tmp_path: Path):
     console = Console(record=True, width=120, file=StringIO())
     show_left_out({"repositories": leave(tmp_path)}, console)
     shown = console.export_text()
-    assert "repositories left out in turn, 4 folds" in shown
+    assert "repositories left out in turn: 4 folds" in shown
     for words in ("LightGBM", "AUC over captures", "by where", "lab 3 (attack)", "by probes"):
         assert words in shown
     assert "reviewed captures: 0 benign, attack flows selected by filter in 39" in shown

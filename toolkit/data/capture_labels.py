@@ -176,7 +176,7 @@ def _repository(row: dict[str, str], table: Path, number: int) -> str | None:
     name = row[REPOSITORY].partition(" (")[0].strip()
     if not name:
         raise DataError(
-            f"{table}, line {number} leaves {REPOSITORY} of {row['file']} empty: name the "
+            f"{table}, row {number} leaves {REPOSITORY} of {row['file']} empty: name the "
             "repository, or the folder that it was recorded in"
         )
     return name
