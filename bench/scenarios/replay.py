@@ -29,7 +29,7 @@ from idskit.packet import Frames
 from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.registry import profile_named
 
-VERDICT_AT_US = 1_000  # by the capture: what a verdict takes once it is due depends on no age
+VERDICT_AT_US = 100_000  # by the capture, so that short captures have verdicts too
 MEMORY_MB = 256
 
 

@@ -140,4 +140,4 @@ def test_a_rate_that_makes_no_sense(flow_model, scenario, rate, message) -> None
 
 def test_a_rate_too_low_for_any_verdict(flow_model) -> None:
     with pytest.raises(SchemaError, match=r"no flow came to its verdict.*raise --rate"):
-        measure(flow_model, scenario=("pipeline",), rate=10, quick=True)
+        measure(flow_model, scenario=("pipeline",), rate=4, quick=True)
