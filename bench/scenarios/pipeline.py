@@ -247,7 +247,7 @@ def _paced_result(
     waits_ns = np.concatenate([one.waits_ns for one in passes])
     if not len(waits_ns):
         raise SchemaError(
-            f"no flow came to its verdict, at an age of 0.1 s, in the {passes[0].packets:,} packets "
+            f"no flow came to its verdict, 0.1 s old, in the {passes[0].packets:,} packets "
             f"read at {rate_per_s:g} a second: raise --rate or take another capture"
         )
     extract, infer, post = np.median(
