@@ -303,6 +303,7 @@ def _validating(flows: list[Flows], rng: np.random.Generator) -> frozenset[str]:
 
     They are drawn among those with both benign units and attacks, until they hold a share
     ``VALIDATION_FRACTION`` of all benign units; one that holds more than twice that is trained on.
+    Every family stays among those that are trained on.
     """
     of: dict[str, set[str]] = defaultdict(set)
     benign: dict[str, set[str]] = defaultdict(set)
@@ -322,7 +323,8 @@ def _validating(flows: list[Flows], rng: np.random.Generator) -> frozenset[str]:
             break
         chosen |= of[name]
         reached += len(benign[name])
-    return frozenset(chosen)
+    left = {item.family for item in flows if item.unit not in chosen}
+    return frozenset(chosen) if left == {item.family for item in flows} else frozenset()
 
 
 def _strata(flows: list[Flows]) -> dict[str, str]:
