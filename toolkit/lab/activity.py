@@ -129,6 +129,28 @@ def benign(
     return attack(name, BENIGN, command, *servers, needs=needs, **more)
 
 
+def played(script: str, more: str = "", count: str = "{count}") -> str:
+    """Return the command that runs a script of ``idskit.lab.play``."""
+    return f"{{play}} {script} {{server}} {count} {{pause}} {more}"
+
+
+def attack_script(name: str, category: str, script: str, *servers: str, more: str = "") -> Activity:
+    """Return an attack that a script plays."""
+    return attack(name, category, played(script, more), *servers)
+
+
+def benign_script(
+    name: str,
+    script: str,
+    *servers: str,
+    more: str = "",
+    least: int = 10,
+    most: int = 40,
+) -> Activity:
+    """Return what people, programs and devices do, played by a script."""
+    return benign(name, played(script, more), *servers, least=least, most=most)
+
+
 def values(folder: Path, numbers: random.Random) -> dict[str, str | float]:
     """Draw the values of the fields in a command.
 

@@ -46,11 +46,14 @@ WORDS: Final = {
 _SLOTS = 1024  # of the hash table, a power of two
 
 
+_EMPTY, _PRIME = 2166136261, 16777619  # of the 32-bit FNV-1a hash
+
+
 def hash_word(word: str) -> int:
     """Return the 32-bit FNV-1a hash of a word in lower case."""
-    found = 2166136261
+    found = _EMPTY
     for byte in word.encode():
-        found = (found ^ byte) * 16777619 & 0xFFFFFFFF
+        found = (found ^ byte) * _PRIME & 0xFFFFFFFF
     return found
 
 
@@ -69,8 +72,6 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
 
 
 _HASHES, _GROUPS = _table()
-_EMPTY = 2166136261
-_PRIME = 16777619
 _LONGEST = 30
 
 

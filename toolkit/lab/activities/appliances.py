@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import Activity, benign
-
-
-def _script(name: str, script: str, *servers: str, more: str = "") -> Activity:
-    return benign(name, f"{{play}} {script} {{server}} {{count}} {{pause}} {more}", *servers)
-
+from idskit.lab.activity import benign, benign_script
 
 APPLIANCES = (
     benign(
@@ -28,19 +23,19 @@ APPLIANCES = (
         "mqtt",
         needs=("mosquitto_pub",),
     ),
-    _script("telemetry", "report-telemetry", "mqtt"),
-    _script("keep-open", "keep-open", "sink"),
-    _script("coap", "read-sensors", "coap"),
-    _script("modbus", "poll-modbus", "modbus"),
-    _script("opcua", "read-opcua", "opcua"),
-    _script("iec104", "watch-station", "iec104"),
-    _script("bacnet", "read-building", "bacnet"),
-    _script("call", "call", "sip", "media"),
-    _script("meeting", "meet", "stun", "media"),
-    _script("desktop", "work-remotely", "desktop"),
-    _script("game", "play-game", "media"),
-    _script("camera", "watch-camera", "camera"),
-    _script("vpn", "use-vpn", "vpn"),
-    _script("quic", "download-by-quic", "quic"),
-    _script("share-files", "share-files", "peers"),
+    benign_script("telemetry", "report-telemetry", "mqtt"),
+    benign_script("keep-open", "keep-open", "sink"),
+    benign_script("coap", "read-sensors", "coap"),
+    benign_script("modbus", "poll-modbus", "modbus"),
+    benign_script("opcua", "read-opcua", "opcua"),
+    benign_script("iec104", "watch-station", "iec104"),
+    benign_script("bacnet", "read-building", "bacnet"),
+    benign_script("call", "call", "sip", "media"),
+    benign_script("meeting", "meet", "stun", "media"),
+    benign_script("desktop", "work-remotely", "desktop"),
+    benign_script("game", "play-game", "media"),
+    benign_script("camera", "watch-camera", "camera"),
+    benign_script("vpn", "use-vpn", "vpn"),
+    benign_script("quic", "download-by-quic", "quic"),
+    benign_script("share-files", "share-files", "peers"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import Activity, benign
+from idskit.lab.activity import benign, benign_script
 
 _CHROMIUM = (
     "chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
@@ -15,16 +15,9 @@ _APT = (
 )
 
 
-def _script(
-    name: str, script: str, *servers: str, more: str = "", least: int = 10, most: int = 40
-) -> Activity:
-    command = f"{{play}} {script} {{server}} {{count}} {{pause}} {more}"
-    return benign(name, command, *servers, least=least, most=most)
-
-
 BROWSING = (
-    _script("browse", "browse", "web"),
-    _script("browse-tls", "browse", "web", more="443"),
+    benign_script("browse", "browse", "web"),
+    benign_script("browse-tls", "browse", "web", more="443"),
     benign("chromium-page", _CHROMIUM + " --dump-dom http://news.example/page0.html", "web"),
     benign("chromium-tour", _CHROMIUM + " http://news.example/page1.html", "web", seconds=25),
     benign("chromium-tls", _CHROMIUM + " https://shop.example/page2.html", "web", seconds=25),
@@ -70,16 +63,16 @@ BROWSING = (
         "web",
         needs=("apt-get",),
     ),
-    _script("install-packages", "install-packages", "service-tls"),
-    _script("pull-image", "pull-image", "service-tls"),
-    _script("pull-image-plain", "pull-image", "service", more="8081"),
-    _script("stream-video", "stream-video", "service"),
-    _script("stream-video-tls", "stream-video", "service-tls", more="8443"),
+    benign_script("install-packages", "install-packages", "service-tls"),
+    benign_script("pull-image", "pull-image", "service-tls"),
+    benign_script("pull-image-plain", "pull-image", "service", more="8081"),
+    benign_script("stream-video", "stream-video", "service"),
+    benign_script("stream-video-tls", "stream-video", "service-tls", more="8443"),
     benign("radio", "curl -s -o /dev/null http://{server}:8081/radio?n=20", "service"),
-    _script("call-service", "call-service", "service"),
-    _script("call-service-tls", "call-service", "service-tls", more="8443"),
-    _script("short-requests", "short-requests", "service"),
-    _script("short-requests-tls", "short-requests", "service-tls", more="8443"),
+    benign_script("call-service", "call-service", "service"),
+    benign_script("call-service-tls", "call-service", "service-tls", more="8443"),
+    benign_script("short-requests", "short-requests", "service"),
+    benign_script("short-requests-tls", "short-requests", "service-tls", more="8443"),
     benign(
         "check-for-updates",
         "sh -c 'for n in $(seq 14); do curl -sk -o /dev/null https://{server}:8443/update?n=9; "
@@ -96,12 +89,12 @@ BROWSING = (
         needs=("curl",),
         seconds=200,
     ),
-    _script("poll-long", "poll-long", "service", most=14, least=5),
-    _script("upload", "upload", "service"),
-    _script("upload-tls", "upload", "service-tls", more="8443"),
-    _script("chat", "chat", "service"),
-    _script("shopping", "shopping", "shop"),
-    _script("log-in-mistyped", "log-in", "shop", least=1, most=3),
+    benign_script("poll-long", "poll-long", "service", most=14, least=5),
+    benign_script("upload", "upload", "service"),
+    benign_script("upload-tls", "upload", "service-tls", more="8443"),
+    benign_script("chat", "chat", "service"),
+    benign_script("shopping", "shopping", "shop"),
+    benign_script("log-in-mistyped", "log-in", "shop", least=1, most=3),
     benign(
         "log-in-basic-mistyped",
         'sh -c \'for w in horse hrose; do curl -s -u "operator:$w" http://{server}:8080/admin; '

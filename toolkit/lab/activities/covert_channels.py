@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import Activity, attack
-
-
-def _script(name: str, category: str, script: str, *servers: str, more: str = "") -> Activity:
-    command = f"{{play}} {script} {{server}} {{count}} {{pause}} {more}"
-    return attack(name, category, command, *servers)
+from idskit.lab.activity import Activity, attack, attack_script, played
 
 
 def _beacon(name: str, script: str, *servers: str, more: str = "") -> Activity:
-    command = f"{{play}} {script} {{server}} 16 {{pause}} {more}"
-    return attack(name, "malware", command, *servers, seconds=75)
+    return attack(name, "malware", played(script, more, "16"), *servers, seconds=75)
 
 
 COVERT_CHANNELS = (
@@ -39,10 +33,10 @@ COVERT_CHANNELS = (
         "service",
         needs=("curl",),
     ),
-    _script("generate-domains", "malware", "generate-domains", "dns"),
-    _script("reverse-shell", "malware", "shell", "sink"),
-    _script("reverse-shell-typed", "malware", "shell-backwards", "controller"),
-    _script("reverse-shell-tls", "malware", "shell-backwards", "controller-tls", more="tls"),
+    attack_script("generate-domains", "malware", "generate-domains", "dns"),
+    attack_script("reverse-shell", "malware", "shell", "sink"),
+    attack_script("reverse-shell-typed", "malware", "shell-backwards", "controller"),
+    attack_script("reverse-shell-tls", "malware", "shell-backwards", "controller-tls", more="tls"),
     attack(
         "reverse-shell-real",
         "malware",
@@ -50,17 +44,17 @@ COVERT_CHANNELS = (
         "controller",
         seconds=30,
     ),
-    _script("irc-bot", "malware", "chat-as-bot", "sink"),
-    _script("mine-coins", "malware", "mine-coins", "sink"),
-    _script("spread", "malware", "spread", "telnet", "service", "sink"),
-    _script("load", "malware", "load", "service"),
-    _script("exfiltrate", "exfiltration", "exfiltrate", "sink"),
-    _script("exfiltrate-http", "exfiltration", "exfiltrate-http", "service"),
-    _script("exfiltrate-tls", "exfiltration", "exfiltrate-http", "service-tls", more="8443"),
-    _script("exfiltrate-dns", "exfiltration", "dns-leak", "dns"),
-    _script("exfiltrate-icmp", "exfiltration", "carry-by-icmp"),
-    _script("dns-tunnel", "tunnel", "dns-tunnel", "dns"),
-    _script("dnscat", "tunnel", "dnscat", "dns"),
+    attack_script("irc-bot", "malware", "chat-as-bot", "sink"),
+    attack_script("mine-coins", "malware", "mine-coins", "sink"),
+    attack_script("spread", "malware", "spread", "telnet", "service", "sink"),
+    attack_script("load", "malware", "load", "service"),
+    attack_script("exfiltrate", "exfiltration", "exfiltrate", "sink"),
+    attack_script("exfiltrate-http", "exfiltration", "exfiltrate-http", "service"),
+    attack_script("exfiltrate-tls", "exfiltration", "exfiltrate-http", "service-tls", more="8443"),
+    attack_script("exfiltrate-dns", "exfiltration", "dns-leak", "dns"),
+    attack_script("exfiltrate-icmp", "exfiltration", "carry-by-icmp"),
+    attack_script("dns-tunnel", "tunnel", "dns-tunnel", "dns"),
+    attack_script("dnscat", "tunnel", "dnscat", "dns"),
     attack(
         "iodine",
         "tunnel",

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import Activity, benign
+from idskit.lab.activity import Activity, benign, benign_script
 
 _SSH = "ssh {ssh} -o BatchMode=yes root@{server}"
 _GIT_SSH = 'env GIT_SSH_COMMAND="ssh {ssh}" git'
 _REPOSITORY = "root@{server}:{folder}/site/repo.git"
 _MARIADB = 'mariadb -h {server} -u operator "-pcorrect horse" lab'
-
-
-def _script(name: str, script: str, server: str, more: str = "", seconds: int = 60) -> Activity:
-    command = f"{{play}} {script} {{server}} {{count}} {{pause}} {more}"
-    return benign(name, command, server, seconds=seconds)
 
 
 def _shell(name: str, script: str, server: str, *needs: str, seconds: int = 60) -> Activity:
@@ -121,8 +116,8 @@ OFFICE_WORK = (
         "git",
         "ssh",
     ),
-    _script("ftp-session", "ftp-session", "ftp"),
-    _script("ftp-mistyped", "ftp-mistyped", "ftp"),
+    benign_script("ftp-session", "ftp-session", "ftp"),
+    benign_script("ftp-mistyped", "ftp-mistyped", "ftp"),
     benign("ftp-download", "curl -s -o {scratch}/v ftp://{server}/video.mp4", "files"),
     benign(
         "ftp-mirror",
@@ -130,16 +125,16 @@ OFFICE_WORK = (
         "files",
     ),
     benign("tftp", "curl -s -m 40 -o {scratch}/f tftp://{gateway}/app.js", "tftp"),
-    _script("telnet-session", "telnet-session", "telnet"),
-    _script("telnet-mistyped", "telnet-session", "telnet", "1"),
-    _script("send-mail", "send-mail", "smtp"),
-    _script("newsletter", "deliver-newsletter", "smtp"),
-    _script("read-mail", "read-mail", "imap"),
-    _script("read-mail-mistyped", "read-mail", "imap", "2"),
-    _script("wait-for-mail", "wait-for-mail", "imap"),
-    _script("fetch-mail", "fetch-mail", "pop3"),
-    _script("print", "print-document", "printer"),
-    _script("print-raw", "print-raw", "print-port"),
+    benign_script("telnet-session", "telnet-session", "telnet"),
+    benign_script("telnet-mistyped", "telnet-session", "telnet", more="1"),
+    benign_script("send-mail", "send-mail", "smtp"),
+    benign_script("newsletter", "deliver-newsletter", "smtp"),
+    benign_script("read-mail", "read-mail", "imap"),
+    benign_script("read-mail-mistyped", "read-mail", "imap", more="2"),
+    benign_script("wait-for-mail", "wait-for-mail", "imap"),
+    benign_script("fetch-mail", "fetch-mail", "pop3"),
+    benign_script("print", "print-document", "printer"),
+    benign_script("print-raw", "print-raw", "print-port"),
     benign(
         "smb-copy",
         'smbclient -U "root%correct horse" //{server}/site '

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from idskit.lab.activity import BENIGN, Activity, benign
+from idskit.lab.activity import BENIGN, Activity, benign, benign_script
 
 _DATAGRAMS = "{play} send-datagrams {server} {count} {pause}"
-
-
-def _script(name: str, script: str, *servers: str, more: str = "") -> Activity:
-    return benign(name, f"{{play}} {script} {{server}} {{count}} {{pause}} {more}", *servers)
 
 
 OPERATIONS = (
@@ -21,20 +17,20 @@ OPERATIONS = (
         "dns",
         needs=("dig",),
     ),
-    _script("names-of-pages", "names-of-pages", "dns"),
-    _script("names-mistyped", "names-mistyped", "dns"),
-    _script("names-of-addresses", "names-of-addresses", "dns"),
-    _script("names-signed", "names-signed", "dns"),
-    _script("names-hashed", "names-hashed", "dns"),
-    _script("names-by-tcp", "names-by-tcp", "dns"),
-    _script("names-by-https", "ask-names-by-https", "service-tls"),
-    _script("names-slow", "names-slow", "dns"),
+    benign_script("names-of-pages", "names-of-pages", "dns"),
+    benign_script("names-mistyped", "names-mistyped", "dns"),
+    benign_script("names-of-addresses", "names-of-addresses", "dns"),
+    benign_script("names-signed", "names-signed", "dns"),
+    benign_script("names-hashed", "names-hashed", "dns"),
+    benign_script("names-by-tcp", "names-by-tcp", "dns"),
+    benign_script("names-by-https", "ask-names-by-https", "service-tls"),
+    benign_script("names-slow", "names-slow", "dns"),
     benign("ntp", "chronyd -Q -t 12 'server {gateway} iburst' 'pidfile {scratch}/pid'", "ntp"),
     benign("ntp-simple", "{play} ask-time {gateway} {count} {pause}", "ntp"),
-    _script("lease", "ask-lease", "dhcp"),
-    _script("announce-services", "announce-services"),
-    _script("search-devices", "search-devices", "ssdp"),
-    _script("search-names", "search-names"),
+    benign_script("lease", "ask-lease", "dhcp"),
+    benign_script("announce-services", "announce-services"),
+    benign_script("search-devices", "search-devices", "ssdp"),
+    benign_script("search-names", "search-names"),
     benign("snmp-walk", "snmpwalk -v2c -c public {gateway} 1.3.6.1.2.1.1", "snmp"),
     benign("snmp-bulk", "snmpbulkwalk -v2c -c public {gateway} 1.3.6.1.2.1", "snmp", seconds=30),
     benign(
@@ -53,9 +49,9 @@ OPERATIONS = (
     benign("syslog", _DATAGRAMS + " 514 60 400", "syslog"),
     benign("netflow", _DATAGRAMS + " 2055 700 1400", "netflow"),
     benign("statsd", _DATAGRAMS + " 8125 20 90", "statsd"),
-    _script("syslog-tcp", "log-by-tcp", "log-tcp"),
-    _script("scrape", "scrape", "service", more="10.77.0.11 10.77.0.12 10.77.0.13"),
-    _script("health", "health", "web"),
+    benign_script("syslog-tcp", "log-by-tcp", "log-tcp"),
+    benign_script("scrape", "scrape", "service", more="10.77.0.11 10.77.0.12 10.77.0.13"),
+    benign_script("health", "health", "web"),
     benign(
         "health-curl",
         "sh -c 'for n in $(seq {count}); do curl -s -o /dev/null http://{server}:8081/health?n=1; "
@@ -70,16 +66,18 @@ OPERATIONS = (
         *("ssh", "web"),
         needs=("nc",),
     ),
-    _script("watch-hosts", "watch-hosts", "web", "ssh", more="10.77.0.11 10.77.0.12 10.77.0.13"),
-    _script("retry-closed", "retry", "web"),
-    _script("retry-closed-fast", "retry", more="5432"),
+    benign_script(
+        "watch-hosts", "watch-hosts", "web", "ssh", more="10.77.0.11 10.77.0.12 10.77.0.13"
+    ),
+    benign_script("retry-closed", "retry", "web"),
+    benign_script("retry-closed-fast", "retry", more="5432"),
     Activity(  # ARP finds nobody, so that nothing follows
         name="retry-away",
         category=BENIGN,
         command="{play} retry-late {server} {count} {pause}",
         has_flows=False,
     ),
-    _script("retry-datagrams", "retry-datagrams"),
+    benign_script("retry-datagrams", "retry-datagrams"),
     benign("ping", "ping -q -c 15 -i 0.4 {server}"),
     benign("ping-ipv6", "ping -6 -q -c 15 -i 0.4 fd77::1"),
     benign("ping-large", "ping -q -c 12 -i 0.3 -s 1400 {server}"),
