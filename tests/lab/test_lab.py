@@ -26,6 +26,7 @@ from idskit.lab.activities.activity_table import ACTIVITIES
 from idskit.lab.activities.appliances import APPLIANCES
 from idskit.lab.activities.browsing import BROWSING
 from idskit.lab.activities.covert_channels import COVERT_CHANNELS
+from idskit.lab.activities.exploits import EXPLOITS
 from idskit.lab.activities.floods import FLOODS
 from idskit.lab.activities.guessing import GUESSING
 from idskit.lab.activities.intrusions import INTRUSIONS
@@ -80,7 +81,7 @@ def test_there_are_enough_activities_of_both_kinds():
 
 
 def test_no_activity_replaces_another():
-    themes = (SCANS, GUESSING, FLOODS, INTRUSIONS, COVERT_CHANNELS)
+    themes = (SCANS, GUESSING, FLOODS, INTRUSIONS, EXPLOITS, COVERT_CHANNELS)
     themes += (BROWSING, OFFICE_WORK, OPERATIONS, APPLIANCES)
     assert sum(map(len, themes)) == len(ACTIVITIES)
 
