@@ -239,7 +239,7 @@ def test_a_blocked_reader_does_not_keep_extraction_from_ending(many: bytes) -> N
 
 
 def test_the_second_signal_ends_it_at_once(many: bytes) -> None:
-    with blocked(many, "detect", "--threshold", "0") as process:
+    with blocked(many, "detect", "--threshold", "0", "--verdict-at", "0") as process:
         process.send_signal(signal.SIGTERM)
         until(lambda: not is_caught(process, signal.SIGTERM), process)
         process.send_signal(signal.SIGTERM)
