@@ -1,0 +1,167 @@
+"""An incident: one attack, whoever and however many flows it has, from its first sign to its end.
+
+Its record follows an attack over its life: ``new`` once, ``update`` at 1, 10, 100, 1,000 ... flows,
+``end`` after silence. All three have the same identifier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from idskit.alerts.eve import eve_time
+from idskit.incidents.explanation import Explanation
+
+State = Literal["new", "update", "end"]
+Verdict = Literal["attack", "expected", "wrong"]
+VERDICTS: tuple[Verdict, ...] = ("attack", "expected", "wrong")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One measured fact that an incident rests on.
+
+    Example:
+        >>> str(Evidence(name="failed first contacts", value=41, unit="in 10 min", usual=0))
+        'failed first contacts: 41 in 10 min, usual here 0'
+    """
+
+    name: str
+    value: float
+    unit: str
+    usual: float | None = None  # at this site; None where nothing was learned
+
+    def __str__(self) -> str:
+        usual = "" if self.usual is None else f", usual here {self.usual:,.4g}"
+        return f"{self.name}: {self.value:,.4g} {self.unit}{usual}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as plain types, without what is not known."""
+        found = {"name": self.name, "value": self.value, "unit": self.unit}
+        return found if self.usual is None else found | {"usual": self.usual}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """What is known of one attack at one time.
+
+    Addresses are text. Where many sources attack one target, ``attacker`` is the busiest of them
+    and ``attackers`` their number; the same holds for targets. Both are None for flows of a table
+    without addresses.
+    """
+
+    incident_id: str
+    type: State
+    family: str  # one of ``families.FAMILIES``
+    technique: str  # of MITRE ATT&CK, as T1046
+    severity: int  # 1 is high, 2 medium
+    confidence: float  # in [0, 1]
+    started_us: int  # first packet of its first flow, since the epoch
+    updated_us: int  # last packet of its latest flow
+    ended_us: int | None = None  # when it was closed; None while it is open
+    attacker: str | None = None
+    attackers: int = 1
+    target: str | None = None
+    targets: int = 1
+    device: str | None = None  # the one of both that belongs to this network
+    device_name: str | None = None
+    services: tuple[str, ...] = ()  # attacked ones, the busiest first: "22/tcp"
+    flows: int = 1
+    flow_ids: tuple[int, ...] = ()  # of the first twenty
+    evidence: tuple[Evidence, ...] = ()
+    explanation: Explanation | None = None
+    verdict: Verdict | None = None  # what a person said of it
+
+    @property
+    def label(self) -> str:
+        """Return the family, as an alert names what it found."""
+        return self.family
+
+    def as_type(self, kind: State, **changed: Any) -> Incident:
+        """Return the same incident in another state of its life."""
+        return replace(self, type=kind, **changed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object ``incident`` of an EVE line; what is not known is omitted."""
+        found: dict[str, Any] = {
+            "incident_id": self.incident_id,
+            "type": self.type,
+            "label": self.family,
+            "technique": self.technique,
+            "severity": self.severity,
+            "confidence": round(self.confidence, 4),
+            "started": eve_time(self.started_us),
+            "updated": eve_time(self.updated_us),
+            "ended": None if self.ended_us is None else eve_time(self.ended_us),
+            "attacker": self.attacker,
+            "attackers": self.attackers,
+            "target": self.target,
+            "targets": self.targets,
+            "device": self._device(),
+            "services": list(self.services),
+            "flows": self.flows,
+            "flow_ids": list(self.flow_ids),
+            "evidence": [item.to_json() for item in self.evidence],
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
+            "verdict": self.verdict,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Incident:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        device, explanation = found.get("device") or {}, found.get("explanation")
+        ended = found.get("ended")
+        return cls(
+            incident_id=str(found["incident_id"]),
+            type=found["type"],
+            family=str(found["label"]),
+            technique=str(found["technique"]),
+            severity=int(found["severity"]),
+            confidence=float(found["confidence"]),
+            started_us=_microseconds(found["started"]),
+            updated_us=_microseconds(found["updated"]),
+            ended_us=None if ended is None else _microseconds(ended),
+            attacker=found.get("attacker"),
+            attackers=int(found["attackers"]),
+            target=found.get("target"),
+            targets=int(found["targets"]),
+            device=device.get("address"),
+            device_name=device.get("name"),
+            services=tuple(found["services"]),
+            flows=int(found["flows"]),
+            flow_ids=tuple(found["flow_ids"]),
+            evidence=tuple(Evidence(**item) for item in found["evidence"]),
+            explanation=None if explanation is None else Explanation.from_json(explanation),
+            verdict=found.get("verdict"),
+        )
+
+    def _device(self) -> dict[str, str] | None:
+        if self.device is None:
+            return None
+        named = {} if self.device_name is None else {"name": self.device_name}
+        return {"address": self.device} | named
+
+
+def incident_id(family: str, attacker: str | None, target: str | None, started_us: int) -> str:
+    """Return the identifier of an incident: the same whenever its packets are read again.
+
+    Example:
+        >>> incident_id("scan", "192.0.2.1", "192.168.1.2", 1_700_000_000_000_000)
+        '20231114T221320-ed8d8b5d'
+    """
+    text = f"{family}|{attacker}|{target}|{started_us}".encode()
+    moment = eve_time(started_us)[:19].replace("-", "").replace(":", "")
+    return f"{moment}-{hashlib.blake2b(text, digest_size=4).hexdigest()}"
+
+
+def _microseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

@@ -1,0 +1,1 @@
+"""The web page of the service, in a process of its own without rights."""
