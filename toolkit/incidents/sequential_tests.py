@@ -79,11 +79,11 @@ def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
 
 
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh queries for names that carry data: 20 with text answers, or 40 of any type."""
+    """Weigh queries for names that carry data: 25 with text answers, or 60 of any type."""
     queries, length, text = columns.T
     asked = flows["dst_port"] == _DNS  # never multicast: names of services there are long
-    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / 20
-    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / 40
+    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / 25
+    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / 60
     return np.where(asked, np.maximum(texts, names), 0.0)
 
 

@@ -58,7 +58,8 @@ class IncidentTracker:
         self._by_attacker: dict[Key, Case] = {}
         self._by_target: dict[Key, Case] = {}  # of families that come from many
         self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by id()
-        self._given: dict[int, tuple[int, float]] = {}  # by slot of an open flow: serial, nats
+        # By slot of an open flow: its serial, the nats that it gave, and the id() of the case.
+        self._given: dict[int, tuple[int, float, int]] = {}
         self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
         self._new: list[Case] = []
         self._changed: dict[str, Case] = {}
@@ -126,27 +127,26 @@ class IncidentTracker:
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
-        gained, is_new = self._gain(sign, flow)
         case = self._find(sign) or self._suspect(sign, flow)
-        case.add(sign, flow, features, gained)
-        if is_new:
+        before = self._before(sign, flow, case)
+        case.add(sign, flow, features, max(0.0, sign.weight - (before or 0.0)))
+        if before is None:
             case.count_flow(sign, flow)
         if case.opened:
             self._changed[case.opened] = case
         elif case.is_strong:
             self._open_case(case)
 
-    def _gain(self, sign: Sign, flow: np.void) -> tuple[float, bool]:
-        """Return the nats that a flow adds to those of its earlier rows, and whether it is new."""
-        slot, serial, end = int(flow["slot"]), int(flow["serial"]), int(flow["end"])
-        known, before = self._given.get(slot, (-1, 0.0))
-        is_new = known != serial
-        before = 0.0 if is_new else before
-        if end == VERDICT:
-            self._given[slot] = serial, max(before, sign.weight)
+    def _before(self, sign: Sign, flow: np.void, case: Case) -> float | None:
+        """Return the nats that earlier rows of a flow gave a case; None if it had none."""
+        slot, serial = int(flow["slot"]), int(flow["serial"])
+        known, given, holder = self._given.get(slot, (-1, 0.0, 0))
+        before = given if (known, holder) == (serial, id(case)) else None
+        if int(flow["end"]) == VERDICT:
+            self._given[slot] = serial, max(before or 0.0, sign.weight), id(case)
         else:
             self._given.pop(slot, None)
-        return max(0.0, sign.weight - before), is_new
+        return before
 
     def _find(self, sign: Sign) -> Case | None:
         family = sign.family
