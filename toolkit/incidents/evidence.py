@@ -118,7 +118,8 @@ class EvidenceReader:
 
     def _named(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
         """Return the most probable family of attack of each flow."""
-        return self._families[1 + np.nan_to_num(probabilities[:, 1:]).argmax(axis=1)]
+        best = 1 + np.nan_to_num(probabilities[:, 1:]).argmax(axis=1)
+        return np.asarray(self._families[best])
 
     def _listed(
         self,
