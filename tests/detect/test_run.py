@@ -23,6 +23,7 @@ from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import FlowReader
 from idskit.schema import Schema
 
+
 def detect(*args, **given):
     """Detect with an alert for every flow, which most of these tests count."""
     return detect_flows.detect(*args, **{"alerts": True} | given)
