@@ -81,8 +81,8 @@ def explain_flow(
     return Explanation(
         sentence=sentence,
         method=(
-            f"exact Shapley values of {len(groups)} groups of features, log-odds of an attack; "
-            f"usual: {usual.about}"
+            f"Exact Shapley values of {len(groups)} groups of features that are not as usual, in "
+            f"log-odds of an attack. Usual is the median of {usual.about}."
         ),
         base=float(worths[0]),
         score=float(worths[-1]),
@@ -105,7 +105,8 @@ def _mixed(flow: _Row, instead: _Row, groups: Sequence[FeatureGroup]) -> _Row:
     within = coalitions(len(groups))
     rows = np.tile(instead, (len(within), 1))
     for player, group in enumerate(groups):
-        rows[np.ix_(within[:, player], group.columns)] = flow[list(group.columns)]
+        columns = list(group.columns)
+        rows[np.ix_(np.flatnonzero(within[:, player]), np.array(columns))] = flow[columns]
     return rows
 
 

@@ -68,7 +68,7 @@ def _shipped(schema: Schema, protocol: str) -> Usual:
     return Usual(
         p50=np.array([row[f"{protocol}_p50"] for row in rows], np.float32),
         p99=np.array([row[f"{protocol}_p99"] for row in rows], np.float32),
-        about=about,
+        about=about if protocol == ANY else f"{protocol.upper()} flows among {about}",
     )
 
 

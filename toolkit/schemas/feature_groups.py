@@ -16,9 +16,9 @@ TIMING = "timing"
 FLAGS = "flags and connection"
 SERVICE = "protocol and port"
 PAYLOADS = "payload"
-SOURCE = "source's recent flows"
-DESTINATION = "destination's recent flows"
-PAIR = "earlier flows of both"
+SOURCE = "source's past flows"
+DESTINATION = "destination's past flows"
+PAIR = "past flows of both"
 FIRST_PACKETS = "first packets"
 OTHER = "other columns"  # of a schema that no rule below knows
 
@@ -83,7 +83,7 @@ def feature_groups(schema: Schema) -> tuple[FeatureGroup, ...]:
         ['first packets']
     """
     rules = _RULES.get(schema.name.split("-")[0], ())
-    found: dict[str, list[int]] = {name: [] for name, _ in rules} | {OTHER: []}
+    found: dict[str, list[int]] = {name: [] for name in (*(name for name, _ in rules), OTHER)}
     for place, column in enumerate(schema.names):
         fitting = (name for name, pattern in rules if re.fullmatch(pattern, column))
         found[next(fitting, OTHER)].append(place)

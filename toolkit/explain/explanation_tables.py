@@ -1,0 +1,104 @@
+"""What an explanation holds as tables of text, for a page and for a terminal."""
+
+from __future__ import annotations
+
+from idskit.incidents.explanation import Explanation, FeatureShare
+from idskit.incidents.incident import Incident
+from idskit.report.section import Section
+from idskit.schemas.column_words import in_words
+
+_TIMES = ((86_400e6, "days"), (3600e6, "h"), (60e6, "min"), (1e6, "s"), (1e3, "ms"), (1.0, "us"))
+_SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
+_COUNTED = ("packets", "messages", "words", "fragments", "packets/s")
+
+
+def measured(value: float, unit: str) -> str:
+    """Return a value of a feature as people write it.
+
+    Example:
+        >>> measured(1_500_000, "us"), measured(0.83, "share"), measured(41, "count")
+        ('1.5 s', '83 %', '41')
+    """
+    if unit == "share":
+        return f"{100 * value:.3g} %"
+    if unit == "us":
+        return _scaled(value, _TIMES)
+    if unit in ("bytes", "bytes/s"):
+        return _scaled(value, _SIZES) + unit.removeprefix("bytes")
+    plain = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    return f"{plain} {unit}" if unit in _COUNTED else plain
+
+
+def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str:
+    fitting = (pair for pair in scales if abs(value) >= pair[0])
+    size, name = next(fitting, scales[-1])
+    return f"{value / size:,.3g} {name}" if value else "0"
+
+
+def explanation_tables(
+    explanation: Explanation, incident: Incident | None = None
+) -> tuple[Section, ...]:
+    """Return the leading features, and the evidence of an incident, as tables; empty ones absent.
+
+    The shares of groups are a picture, see ``share_bars``; ``groups_table`` is for a terminal.
+    """
+    tables = (_features_table(explanation), _evidence_table(incident))
+    return tuple(table for table in tables if table.rows)
+
+
+def groups_table(explanation: Explanation) -> Section:
+    """Return the shares of groups, from the score of a usual flow to that of this one."""
+    rows = [(group.name, signed(group.share)) for group in explanation.groups]
+    ends = (("a usual flow", signed(explanation.base)), ("this flow", signed(explanation.score)))
+    return Section(
+        title="What raises the score",
+        columns=("group of features", "log-odds of an attack"),
+        rows=(ends[0], *rows, ends[1]) if rows else (),
+        caption=explanation.method,
+    )
+
+
+def signed(share: float) -> str:
+    """Return a share with its sign.
+
+    Example:
+        >>> signed(0.5)
+        '+0.50'
+    """
+    return f"{share:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _features_table(explanation: Explanation) -> Section:
+    return Section(
+        title="Leading features",
+        columns=("feature", "here", "usual", "99th percentile", "share"),
+        rows=tuple(_feature_row(feature) for feature in explanation.features),
+        caption=(
+            "The share is by how much the score falls, in log-odds, when this feature and those "
+            "above it are as usual. Of 100 benign flows, one lies above the 99th percentile."
+        ),
+    )
+
+
+def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
+    words = in_words(feature.name)
+    name = words if words == feature.name else f"{words} ({feature.name})"
+    known = (feature.usual_p50, feature.usual_p99)
+    usual = ("" if value is None else measured(value, feature.unit) for value in known)
+    return name, measured(feature.value, feature.unit), *usual, signed(feature.share)
+
+
+def _evidence_table(incident: Incident | None) -> Section:
+    found = () if incident is None else incident.evidence
+    return Section(
+        title="Evidence",
+        columns=("what", "found", "usual here"),
+        rows=tuple(
+            (
+                item.name,
+                f"{measured(item.value, '')} {item.unit}",
+                "" if item.usual is None else measured(item.usual, ""),
+            )
+            for item in found
+        ),
+    )
