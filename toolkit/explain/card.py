@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.explain.explanation_tables import explanation_tables
+from idskit.explain.explanation_tables import evidence_table, features_table
 from idskit.explain.packet_train import packet_train
 from idskit.explain.sentence import sentence
 from idskit.explain.share_bars import share_bars
@@ -58,8 +58,9 @@ def card_html(
     parts = [
         heading(_cut(said, _SENTENCE), 2) if said else "",
         _facts(incident),
+        _table(evidence_table(incident)),
         _figure("What raises the score", share_bars(explanation, threshold), explanation.method),
-        *(table(_shortened(part)) for part in explanation_tables(explanation, incident)),
+        _table(features_table(explanation)),
         _figure("First packets", train, "Up: from the side that began. Down: from the other side.")
         if train
         else "",
@@ -98,12 +99,15 @@ def _figure(title: str, chart: Chart, note: str) -> str:
     return f"{heading(title, 2)}<figure>{chart.svg()}{caption}</figure>"
 
 
-def _shortened(section: Section) -> Section:
-    """Return a table of which no cell and no number of rows fills the card."""
+def _table(section: Section) -> str:
+    """Return a table of which no cell and no number of rows fills the card; nothing if empty."""
+    if not section.rows:
+        return ""
     rows = [tuple(_cut(cell, _LETTERS) for cell in row) for row in section.rows[:_ROWS]]
     more = len(section.rows) - len(rows)
     left = f"{more:,} more are not shown." if more else ""
-    return replace(section, rows=tuple(rows), caption=f"{section.caption} {left}".strip())
+    caption = f"{section.caption} {left}".strip()
+    return table(replace(section, rows=tuple(rows), caption=caption))
 
 
 def _cut(text: object, most: int) -> str:

@@ -35,19 +35,11 @@ def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str:
     return f"{value / size:,.3g} {name}" if value else "0"
 
 
-def explanation_tables(
-    explanation: Explanation, incident: Incident | None = None
-) -> tuple[Section, ...]:
-    """Return the leading features, and the evidence of an incident, as tables; empty ones absent.
-
-    The shares of groups are a picture, see ``share_bars``; ``groups_table`` is for a terminal.
-    """
-    tables = (_features_table(explanation), _evidence_table(incident))
-    return tuple(table for table in tables if table.rows)
-
-
 def groups_table(explanation: Explanation) -> Section:
-    """Return the shares of groups, from the score of a usual flow to that of this one."""
+    """Return the shares of groups, from the score of a usual flow to that of this one.
+
+    It is for a terminal: on a page, ``share_bars`` draws them.
+    """
     rows = [(group.name, signed(group.share)) for group in explanation.groups]
     ends = (("a usual flow", signed(explanation.base)), ("this flow", signed(explanation.score)))
     return Section(
@@ -68,7 +60,8 @@ def signed(share: float) -> str:
     return f"{share:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _features_table(explanation: Explanation) -> Section:
+def features_table(explanation: Explanation) -> Section:
+    """Return the leading features: what they are here, and what is usual."""
     return Section(
         title="Leading features",
         columns=("feature", "here", "usual", "99th percentile", "share"),
@@ -88,7 +81,8 @@ def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
     return name, measured(feature.value, feature.unit), *usual, signed(feature.share)
 
 
-def _evidence_table(incident: Incident | None) -> Section:
+def evidence_table(incident: Incident | None) -> Section:
+    """Return the evidence of an incident, the strongest first."""
     found = () if incident is None else incident.evidence
     return Section(
         title="Evidence",

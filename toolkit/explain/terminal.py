@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from io import StringIO
 
-from idskit.explain.explanation_tables import explanation_tables, groups_table
+from idskit.explain.explanation_tables import evidence_table, features_table, groups_table
 from idskit.explain.sentence import sentence
 from idskit.incidents.explanation import Explanation
 from idskit.incidents.incident import Incident
 
 
 def to_text(explanation: Explanation, incident: Incident | None = None, *, width: int = 100) -> str:
-    """Return the sentence, the shares of groups, the leading features and the evidence as text."""
+    """Return the sentence, the evidence, the shares of groups and the leading features."""
     from rich.console import Console
 
     from idskit.report.console import guarded
@@ -23,6 +23,6 @@ def to_text(explanation: Explanation, incident: Incident | None = None, *, width
     said = explanation.sentence or (sentence(incident) if incident else "")
     if said:
         console.print(shown(said), highlight=False)
-    tables = [groups_table(explanation), *explanation_tables(explanation, incident)]
+    tables = (evidence_table(incident), groups_table(explanation), features_table(explanation))
     show_sections([table for table in tables if table.rows], console)
     return out.getvalue()

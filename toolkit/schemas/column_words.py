@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SIDES = {"src": "of the source", "dst": "of the destination", "pair": "of the two hosts"}
+_ONE_SERVICE = ", one service"  # what beacons are counted by
 _SPANS = {
     "2s": "in 2 s", "10s": "in 10 s", "64": "in its last 64 flows", "1m": "in about 1 min",
     "10m": "in about 10 min",
@@ -77,7 +78,7 @@ def _of_hosts(column: str) -> str:
     if side in _SIDES and span in _SPANS and count in _COUNTS:
         return f"{_COUNTS[count]} {_SIDES[side]} {_SPANS[span]}"
     if side in ("pair", "beacon") and rest in _COUNTS:
-        return f"{_COUNTS[rest]} {_SIDES['pair']}"
+        return f"{_COUNTS[rest]} {_SIDES['pair']}{_ONE_SERVICE * (side == 'beacon')}"
     return ""
 
 
