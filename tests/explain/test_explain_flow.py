@@ -14,8 +14,8 @@ from idskit.incidents.explanation import Explanation
 from idskit.schema import Feature, Schema
 from idskit.schemas.feature_groups import (
     AMOUNT,
+    CONNECTION,
     DESTINATION,
-    FLAGS,
     PAIR,
     PAYLOADS,
     SOURCE,
@@ -50,7 +50,7 @@ def test_shares_are_those_of_all_orders_of_groups() -> None:
     judge = FakeJudge(tangled)
     found = explain_flow(judge, flow, ZERO)
     expected = shapley_by_orders(judge, flow, ZERO.p50)
-    assert set(expected) == {DESTINATION, SOURCE, PAYLOADS, TIMING, FLAGS}
+    assert set(expected) == {DESTINATION, SOURCE, PAYLOADS, TIMING, CONNECTION}
     assert shares(found) == pytest.approx(expected, abs=1e-6)
     assert error_of_sum(found) < 1e-6
     assert [group.share for group in found.groups] == sorted(shares(found).values(), reverse=True)

@@ -19,12 +19,12 @@ def test_every_column_is_in_one_group(name: str) -> None:
     seen = Counter(column for group in groups for column in group.columns)
     assert seen == Counter(range(len(schema)))
     assert OTHER not in {group.name for group in groups}
-    assert len({group.name for group in groups}) == len(groups) <= 9  # 512 coalitions at most
+    assert len({group.name for group in groups}) == len(groups) <= 8  # 256 coalitions at most
 
 
 def test_the_series_of_packets_are_a_group_of_their_own() -> None:
     plain, series = feature_groups(GATEWAY), feature_groups(GATEWAY_PACKETS)
-    assert len(plain) == 8
+    assert len(plain) == 7
     assert {group.name for group in series} - {group.name for group in plain} == {FIRST_PACKETS}
     assert [group for group in series if group.name != FIRST_PACKETS] == list(plain)
 

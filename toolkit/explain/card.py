@@ -21,7 +21,7 @@ from idskit.incidents.incident import Incident
 from idskit.report.html_page import heading, html_page, paragraph, table
 from idskit.report.section import Section
 from idskit.report.svg import Chart
-from idskit.report.text import visible
+from idskit.report.text import cut
 from idskit.schema import Schema
 
 MOST_BYTES = 20_000
@@ -56,7 +56,7 @@ def card_html(
     said = explanation.sentence or (sentence(incident) if incident else "")
     train = packet_train(flow.schema, np.asarray(flow.row)) if flow else None
     parts = [
-        heading(_cut(said, _SENTENCE), 2) if said else "",
+        heading(cut(said, _SENTENCE), 2) if said else "",
         _facts(incident),
         _table(evidence_table(incident)),
         _figure("What raises the score", share_bars(explanation, threshold), explanation.method),
@@ -77,7 +77,9 @@ def card_page(
 ) -> str:
     """Return the card as a page of its own; see ``card_html``."""
     part = card_html(explanation, incident=incident, flow=flow, threshold=threshold)
-    return html_page("Why" if incident is None else f"Why {incident.incident_id}", (part,))
+    return html_page(
+        "Why" if incident is None else f"Why {cut(incident.incident_id, _LETTERS)}", (part,)
+    )
 
 
 def _facts(incident: Incident | None) -> str:
@@ -85,7 +87,7 @@ def _facts(incident: Incident | None) -> str:
         return ""
     severity = {1: "high", 2: "medium"}.get(incident.severity, str(incident.severity))
     return paragraph(
-        f"{_cut(incident.family, _LETTERS)}, {_cut(incident.technique, _LETTERS)} of MITRE ATT&CK, "
+        f"{cut(incident.family, _LETTERS)}, {cut(incident.technique, _LETTERS)} of MITRE ATT&CK, "
         f"severity {severity}, confidence {100 * incident.confidence:.0f} %, "
         f"{incident.flows:,} flow{'s' * (incident.flows != 1)}"
     )
@@ -95,7 +97,7 @@ def _figure(title: str, chart: Chart, note: str) -> str:
     """Return a drawing with its heading; nothing for an empty one."""
     if not chart:
         return ""
-    caption = f"<figcaption>{paragraph(_cut(note, _SENTENCE))}</figcaption>" if note else ""
+    caption = f"<figcaption>{paragraph(cut(note, _SENTENCE))}</figcaption>" if note else ""
     return f"{heading(title, 2)}<figure>{chart.svg()}{caption}</figure>"
 
 
@@ -103,13 +105,8 @@ def _table(section: Section) -> str:
     """Return a table of which no cell and no number of rows fills the card; nothing if empty."""
     if not section.rows:
         return ""
-    rows = [tuple(_cut(cell, _LETTERS) for cell in row) for row in section.rows[:_ROWS]]
+    rows = [tuple(cut(cell, _LETTERS) for cell in row) for row in section.rows[:_ROWS]]
     more = len(section.rows) - len(rows)
     left = f"{more:,} more are not shown." if more else ""
     caption = f"{section.caption} {left}".strip()
     return table(replace(section, rows=tuple(rows), caption=caption))
-
-
-def _cut(text: object, most: int) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from idskit.incidents.explanation import Explanation, FeatureShare
 from idskit.incidents.incident import Incident
 from idskit.report.section import Section
+from idskit.report.text import visible
 from idskit.schemas.column_words import in_words
 
 _TIMES = ((86_400e6, "days"), (3600e6, "h"), (60e6, "min"), (1e6, "s"), (1e3, "ms"), (1.0, "us"))
@@ -19,6 +20,8 @@ def measured(value: float, unit: str) -> str:
         >>> measured(1_500_000, "us"), measured(0.83, "share"), measured(41, "count")
         ('1.5 s', '83 %', '41')
     """
+    if not value and unit in ("us", "bytes", "bytes/s"):
+        return "0"
     if unit == "share":
         return f"{100 * value:.3g} %"
     if unit == "us":
@@ -26,13 +29,14 @@ def measured(value: float, unit: str) -> str:
     if unit in ("bytes", "bytes/s"):
         return _scaled(value, _SIZES) + unit.removeprefix("bytes")
     plain = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    plain = plain.replace("-", "\N{MINUS SIGN}")
     return f"{plain} {unit}" if unit in _COUNTED else plain
 
 
 def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str:
     fitting = (pair for pair in scales if abs(value) >= pair[0])
     size, name = next(fitting, scales[-1])
-    return f"{value / size:,.3g} {name}" if value else "0"
+    return f"{value / size:,.3g} {name}"
 
 
 def groups_table(explanation: Explanation) -> Section:
@@ -40,13 +44,13 @@ def groups_table(explanation: Explanation) -> Section:
 
     It is for a terminal: on a page, ``share_bars`` draws them.
     """
-    rows = [(group.name, signed(group.share)) for group in explanation.groups]
+    rows = [(visible(group.name), signed(group.share)) for group in explanation.groups]
     ends = (("a usual flow", signed(explanation.base)), ("this flow", signed(explanation.score)))
     return Section(
         title="What raises the score",
         columns=("group of features", "log-odds of an attack"),
         rows=(ends[0], *rows, ends[1]) if rows else (),
-        caption=explanation.method,
+        caption=visible(explanation.method),
     )
 
 
@@ -75,7 +79,7 @@ def features_table(explanation: Explanation) -> Section:
 
 def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
     words = in_words(feature.name)
-    name = words if words == feature.name else f"{words} ({feature.name})"
+    name = visible(words if words == feature.name else f"{words} ({feature.name})")
     known = (feature.usual_p50, feature.usual_p99)
     usual = ("" if value is None else measured(value, feature.unit) for value in known)
     return name, measured(feature.value, feature.unit), *usual, signed(feature.share)
@@ -89,8 +93,8 @@ def evidence_table(incident: Incident | None) -> Section:
         columns=("what", "found", "usual here"),
         rows=tuple(
             (
-                item.name,
-                f"{measured(item.value, '')} {item.unit}",
+                visible(item.name),
+                visible(f"{measured(item.value, '')} {item.unit}"),
                 "" if item.usual is None else measured(item.usual, ""),
             )
             for item in found

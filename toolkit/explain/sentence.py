@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from idskit.incidents.incident import Evidence, Incident
-from idskit.report.text import visible
+from idskit.report.text import cut
 
 _LONGEST = 60  # characters of a name from the network
 _SERVICES_NAMED = 3
@@ -230,7 +230,7 @@ def _first_evidence(incident: Incident) -> str:
     """Return the strongest evidence as a sentence of its own; nothing where there is none."""
     if not incident.evidence:
         return ""
-    return f" {_upper(visible(incident.evidence[0]))[: 3 * _LONGEST]}."
+    return f" {_upper(cut(incident.evidence[0], 3 * _LONGEST))}."
 
 
 def _number(value: float, one: str, several: str) -> str:
@@ -243,8 +243,7 @@ def _plain(value: float) -> str:
 
 
 def _safe(name: object) -> str:
-    text = visible(name)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return cut(name, _LONGEST)
 
 
 def _upper(text: str) -> str:

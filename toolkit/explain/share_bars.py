@@ -8,9 +8,11 @@ from collections.abc import Callable
 from idskit.explain.explanation_tables import signed
 from idskit.incidents.explanation import Explanation
 from idskit.report.svg import NOTHING, WIDTH, Chart, rule, stroke_of, text_at
+from idskit.report.text import cut
 
 _ROW, _BAR = 26, 14  # height of a row, and of the bar in it
 _NAMES, _RIGHT = 210, 64  # width left of the bars, and right of them
+_LETTERS = 26  # of a name
 _RAISES, _LOWERS = 1, 0  # colours
 # An axis of log-odds is marked by the probabilities that they stand for.
 _TICKS = (1e-9, 1e-6, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 1 - 1e-6, 1 - 1e-9)
@@ -84,7 +86,7 @@ def _end(to_x: Callable[[float], float], value: float, row: int, name: str) -> s
 
 
 def _name(name: str, row: int) -> str:
-    return text_at(_NAMES - 10, _ROW * (row + 0.5) + 4, name, anchor="end")
+    return text_at(_NAMES - 10, _ROW * (row + 0.5) + 4, cut(name, _LETTERS), anchor="end")
 
 
 def _limit(at: float, bottom: int) -> str:

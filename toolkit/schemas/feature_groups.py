@@ -13,8 +13,7 @@ from idskit.schemas.payload_columns import PAYLOAD
 
 AMOUNT = "amount and sizes"
 TIMING = "timing"
-FLAGS = "flags and connection"
-SERVICE = "protocol and port"
+CONNECTION = "protocol, port and flags"
 PAYLOADS = "payload"
 SOURCE = "source's past flows"
 DESTINATION = "destination's past flows"
@@ -25,33 +24,33 @@ OTHER = "other columns"  # of a schema that no rule below knows
 _SAID = {column.name for column in PAYLOAD} - {"dst_port_class", "usual_port"}
 _GATEWAY = (
     (FIRST_PACKETS, r"(size|direction|iat)_\d+"),
-    (SERVICE, r"is_(tcp|udp|icmp)|icmp_(code|type)|dst_port_class|usual_port"),
+    (CONNECTION, r"is_(tcp|udp|icmp)|icmp_(code|type)|dst_port_class|usual_port"),
     (PAYLOADS, "|".join(sorted(_SAID))),
     (SOURCE, r"src_.*"),
     (DESTINATION, r"dst_.*"),
     (PAIR, r"(pair|beacon)_.*"),
     (TIMING, r"flow_duration|.*_iat_.*|(active|idle)_.*"),
-    (FLAGS, r"(fwd|bwd)_(psh|urg|rst|init_window)|[a-z]{3}_count|.*fragments"),
-    (FLAGS, r"incomplete_datagrams|before_open|out_of_window|bad_checksums|short_lived"),
+    (CONNECTION, r"(fwd|bwd)_(psh|urg|rst|init_window)|[a-z]{3}_count|.*fragments"),
+    (CONNECTION, r"incomplete_datagrams|before_open|out_of_window|bad_checksums|short_lived"),
     (AMOUNT, r".*(packets|payload|header|rate|ratio|bulk).*"),
 )
 _CIC = (
     (TIMING, r".*(IAT|Duration|Active|Idle|Flow Time).*"),
-    (FLAGS, r".*(Flag|Init Win|Retrans).*"),
-    (SERVICE, r"ICMP (Code|Type)"),
+    (CONNECTION, r".*(Flag|Init Win|Retrans).*"),
+    (CONNECTION, r"ICMP (Code|Type)"),
     (AMOUNT, r".*([Pp]ack|Pkt|Bytes|Length|Header|Ratio|Seg|Bulk|Subflow).*"),
 )
 _CICIOT2023 = (
     (TIMING, r"flow_duration|Duration|.?[Rr]ate|IAT"),
-    (FLAGS, r"[a-z]{3}_(flag_number|count)"),
-    (SERVICE, r"Protocol Type|Time_To_Live|HTTPS?|DNS|Telnet|SMTP|SSH|IRC|TCP|UDP|DHCP"),
-    (SERVICE, r"ARP|ICMP|IGMP|IPv|LLC"),
+    (CONNECTION, r"[a-z]{3}_(flag_number|count)"),
+    (CONNECTION, r"Protocol Type|Time_To_Live|HTTPS?|DNS|Telnet|SMTP|SSH|IRC|TCP|UDP|DHCP"),
+    (CONNECTION, r"ARP|ICMP|IGMP|IPv|LLC"),
     (AMOUNT, r"Header_Length|Tot s(um|ize)|Min|Max|AVG|Std|Number|Magnitue|Radius|Covariance"),
     (AMOUNT, r"Variance|Weight"),
 )
 _KDD99 = (
-    (SERVICE, r"protocol_type|service"),
-    (FLAGS, r"flag|land|wrong_fragment|urgent"),
+    (CONNECTION, r"protocol_type|service"),
+    (CONNECTION, r"flag|land|wrong_fragment|urgent"),
     (TIMING, r"duration"),
     (AMOUNT, r"(src|dst)_bytes"),
     (DESTINATION, r"dst_host_.*"),
@@ -75,7 +74,7 @@ class FeatureGroup:
 
 
 def feature_groups(schema: Schema) -> tuple[FeatureGroup, ...]:
-    """Divide the columns of a schema into groups, at most nine, in the order of the rules.
+    """Divide the columns of a schema into groups, at most eight, in the order of the rules.
 
     Example:
         >>> from idskit.schemas.gateway_columns import PACKET_SERIES
