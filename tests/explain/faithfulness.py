@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.attack_families import BENIGN
 from idskit.data.capture_labels import find_captures
-from idskit.data.families import BENIGN
 from idskit.data.labelled_captures import read_capture
 from idskit.detect.detector import Detector
 from idskit.explain.explain_flow import LEADING, explain_flow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from idskit.data.families import FAMILIES
+from idskit.attack_families import FAMILIES
 from idskit.explain.sentence import sentence
 from idskit.incidents.incident import Evidence, Incident
 
@@ -45,6 +45,10 @@ CASES = [
         f"{A} tried 1 password on {B} over SSH in 60 s; usual here: 0.",
     ),
     (
+        incident("guessing", evidence=count("failed SSH logins", 6, "flows", None)),
+        f"{A} tried 6 passwords on {B} in 60 s.",
+    ),
+    (
         incident("guessing", services=("8123/tcp",), flows=1),
         f"{A} tried to guess a password of {B} over 8123/tcp with 1 flow in 60 s.",
     ),
@@ -53,8 +57,27 @@ CASES = [
         f"{A} probed 1,000 ports of {B} in 10 s; usual here: 2.",
     ),
     (
-        incident("scan", targets=254, services=("445/tcp",), evidence=count("hosts", 254, "")),
-        f"{A} probed 254 addresses over SMB in 60 s; usual here: 0.",
+        incident(
+            "scan",
+            evidence=(
+                Evidence(name="failed first contacts", value=900, unit="flows"),
+                Evidence(name="addresses contacted", value=1, unit="in 10 s"),
+                Evidence(name="services contacted", value=64, unit="in 10 s"),
+            ),
+        ),
+        f"{A} probed 64 ports of {B} in 10 s.",
+    ),
+    (
+        incident(
+            "scan",
+            targets=254,
+            services=("445/tcp",),
+            evidence=(
+                Evidence(name="services contacted", value=64, unit="in 10 s"),
+                Evidence(name="failed first contacts", value=200.4, unit="in 10 min"),
+            ),
+        ),
+        f"{A} probed 254 addresses over SMB in 60 s. Failed first contacts: 200 in 10 min.",
     ),
     (
         incident("scan", flows=41, evidence=count("failed first contacts", 41, "in 10 min")),
@@ -62,8 +85,12 @@ CASES = [
         "Failed first contacts: 41 in 10 min, usual here 0.",
     ),
     (
+        incident("scan", flows=1, evidence=count("services contacted", 2, "in 10 s")),
+        f"{A} scanned {B} with 1 flow in 60 s. Services contacted: 2 in 10 s, usual here 0.",
+    ),
+    (
         incident("flood", attackers=2311, services=("80/tcp",), flows=100_000),
-        f"2,311 hosts ({A} first) flooded {B} over HTTP with 100,000 flows in 60 s.",
+        f"2,311 hosts ({A} the busiest) flooded {B} over HTTP with 100,000 flows in 60 s.",
     ),
     (
         incident("amplification", attacker=None, attackers=12, services=("123/udp",), flows=400),
@@ -82,12 +109,29 @@ CASES = [
         f"{B} called {A} 20 times over HTTPS in 10 min, as malware calls its controller.",
     ),
     (
-        incident("malware", device=A, device_name="camera", flows=1),
-        f"{A} (camera) called {B} in 1 flow in 60 s, as malware calls its controller.",
+        incident(
+            "malware",
+            device=B,
+            device_name="camera",
+            flows=1,
+            evidence=(
+                Evidence(name="failed first contacts", value=12, unit="in 10 min"),
+                Evidence(name="interval of contacts", value=60_400_000, unit="us"),
+            ),
+        ),
+        f"{B} (camera) called {A} in 1 flow in 60 s, as malware calls its controller. "
+        "Interval of contacts: 60 s.",
     ),
     (
-        incident("tunnel", services=("53/udp",), evidence=count("distinct names", 100, "")),
-        f"{B} sent data to {A} hidden in 100 queries over DNS in 60 s; usual here: 0.",
+        incident(
+            "tunnel",
+            services=("53/udp",),
+            evidence=(
+                Evidence(name="data in names", value=7, unit="flows"),
+                Evidence(name="name queries", value=100, unit="queries"),
+            ),
+        ),
+        f"{B} sent data to {A} hidden in 100 queries over DNS in 60 s.",
     ),
     (
         incident("lateral", services=("445/tcp", "135/tcp"), flows=2),

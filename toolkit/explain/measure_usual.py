@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.attack_families import BENIGN
 from idskit.data.capture_labels import Capture, find_captures
-from idskit.data.families import BENIGN
 from idskit.data.labelled_captures import read_capture
 from idskit.explain.usual import ANY, P50, P99, PROTOCOLS, protocol_of
 from idskit.schema import Schema

@@ -29,12 +29,16 @@ _SERVICES = {
 _UNITS = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800), ("days", 86_400, float("inf")))
 
 
+_LEAST_PORTS = 3  # of one host, from which on its ports are what was probed
+_MEASURED = r"/|%|byte|share|rate|nats|^([mu]?s|min|h)$"  # units of what is no count
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Deed:
-    """What attacks of a family do: as a sentence with a count of it, and with the flows alone.
+    """What attacks of a family do, as a sentence: with the flows, and with a count of it.
 
-    Its blanks are the hosts ``by`` and ``to``; ``caller`` and ``called``, where the victim begins;
-    ``over`` the service, ``many`` things in a time ``when``.
+    Its blanks are the hosts ``by`` and ``to``, ``over`` the service, ``many`` things, and their
+    time ``when``.
     """
 
     plain: str
@@ -42,90 +46,76 @@ class _Deed:
     counts: str = ""  # pattern of the names of evidence that counts it
     one: str = ""
     several: str = ""
+    least: int = 1  # fewer are not what it is about
+    shows: str = ""  # pattern of the evidence to show first; any where none fits
 
 
+_SCAN = _Deed(
+    plain="{by} scanned {to}{over} with {many}{when}",
+    counted="{by} probed {many} of {to}{when}",
+    counts=r"\b(ports?|services) ?",
+    one="port",
+    several="ports",
+    least=_LEAST_PORTS,
+    shows="failed",
+)
+_SWEEP = "{by} probed {many}{over}{when}"
 _DEEDS = {
-    "scan": (
-        _Deed(
-            plain="{by} scanned {to}{over} with {many}{when}",
-            counted="{by} probed {many} of {to}{when}",
-            counts=r"\bports?\b",
-            one="port",
-            several="ports",
-        ),
-        _Deed(
-            plain="",
-            counted="{by} probed {many}{over}{when}",
-            counts=r"\b(hosts?|address(es)?|targets?|peers?)\b",
-            one="address",
-            several="addresses",
-        ),
+    "scan": _SCAN,
+    "guessing": _Deed(
+        plain="{by} tried to guess a password of {to}{over} with {many}{when}",
+        counted="{by} tried {many} on {to}{over}{when}",
+        counts=r"passwords?|log-?ins?|guess|\btries\b|attempts?|credentials?",
+        one="password",
+        several="passwords",
     ),
-    "guessing": (
-        _Deed(
-            plain="{by} tried to guess a password of {to}{over} with {many}{when}",
-            counted="{by} tried {many} on {to}{over}{when}",
-            counts=r"passwords?|log-?ins?|guess|\btries\b|attempts?|credentials?",
-            one="password",
-            several="passwords",
-        ),
+    "flood": _Deed(
+        plain="{by} flooded {to}{over} with {many}{when}",
+        counted="{by} flooded {to}{over} with {many}{when}",
+        counts=r"\bpackets?\b",
+        one="packet",
+        several="packets",
+        shows="to the target",
     ),
-    "flood": (
-        _Deed(
-            plain="{by} flooded {to}{over} with {many}{when}",
-            counted="{by} flooded {to}{over} with {many}{when}",
-            counts=r"\bpackets?\b",
-            one="packet",
-            several="packets",
-        ),
+    "amplification": _Deed(
+        plain="{by} flooded {to} with answers to forged requests{over}, in {many}{when}",
+        counted="{by} flooded {to} with {many} to forged requests{over}{when}",
+        counts=r"\b(answers?|repl(y|ies)|responses?)\b",
+        one="answer",
+        several="answers",
+        shows="to the target",
     ),
-    "amplification": (
-        _Deed(
-            plain="{by} flooded {to} with answers to forged requests{over}, in {many}{when}",
-            counted="{by} flooded {to} with {many} to forged requests{over}{when}",
-            counts=r"\b(answers?|repl(y|ies)|responses?)\b",
-            one="answer",
-            several="answers",
-        ),
+    "web": _Deed(
+        plain="{by} attacked a web application of {to}{over} with {many}{when}",
+        counted="{by} attacked a web application of {to}{over} with {many}{when}",
+        counts=r"\brequests?\b",
+        one="request",
+        several="requests",
     ),
-    "web": (
-        _Deed(
-            plain="{by} attacked a web application of {to}{over} with {many}{when}",
-            counted="{by} attacked a web application of {to}{over} with {many}{when}",
-            counts=r"\brequests?\b",
-            one="request",
-            several="requests",
-        ),
+    "malware": _Deed(
+        plain="{to} called {by}{over} in {many}{when}, as malware calls its controller",
+        counted="{to} called {by} {many}{over}{when}, as malware calls its controller",
+        counts=r"^(contacts?|calls?|beacons?)\b",
+        one="time",
+        several="times",
+        shows="interval",
     ),
-    "malware": (
-        _Deed(
-            plain="{caller} called {called}{over} in {many}{when}, as malware calls its controller",
-            counted="{caller} called {called} {many}{over}{when}, as malware calls its controller",
-            counts=r"\b(contacts?|beacons?|calls?|repeats?)\b",
-            one="time",
-            several="times",
-        ),
+    "tunnel": _Deed(
+        plain="{to} sent data to {by} through a hidden channel{over} in {many}{when}",
+        counted="{to} sent data to {by} hidden in {many}{over}{when}",
+        counts=r"\bquer(y|ies)\b",
+        one="query",
+        several="queries",
     ),
-    "tunnel": (
-        _Deed(
-            plain="{caller} sent data to {called} through a hidden channel{over} in {many}{when}",
-            counted="{caller} sent data to {called} hidden in {many}{over}{when}",
-            counts=r"\b(quer(y|ies)|names?)\b",
-            one="query",
-            several="queries",
-        ),
-    ),
-    "lateral": (
-        _Deed(
-            plain="{by} tried to take over {to}{over} with {many}{when}",
-            counted="{by} tried {many} to take over {to}{over}{when}",
-            counts=r"\b(tries|attempts?|exploits?)\b",
-            one="time",
-            several="times",
-        ),
+    "lateral": _Deed(
+        plain="{by} tried to take over {to}{over} with {many}{when}",
+        counted="{by} tried {many} to take over {to}{over}{when}",
+        counts=r"\b(tries|attempts?|exploits?)\b",
+        one="time",
+        several="times",
     ),
 }
-_UNKNOWN = (_Deed(plain="{by} sent {to} what is not usual{over}, in {many}{when}"),)
+_UNKNOWN = _Deed(plain="{by} sent {to} what is not usual{over}, in {many}{when}")
 _BLIND = "The sensor is blind: attacks may pass unseen"
 
 
@@ -140,41 +130,50 @@ def sentence(incident: Incident) -> str:
         ...     target="192.168.1.5", services=("22/tcp",), flows=41, evidence=(tried,)))
         '192.168.1.23 tried 41 passwords on 192.168.1.5 over SSH in 60 s; usual here: 0.'
     """
+    deed = _DEEDS.get(incident.family, _UNKNOWN)
+    evidence = _counting(deed, incident)
     if incident.family == "blind":
-        return f"{_BLIND}.{_first_evidence(incident)}"
-    deeds = _DEEDS.get(incident.family, _UNKNOWN)
-    counted = _counted(deeds, incident.evidence)
-    if counted is None:
-        many = _number(incident.flows, "flow", "flows")
-        text = deeds[0].plain.format(**_hosts(incident), many=many, when=_lasting(incident))
-        return f"{_upper(text)}.{_first_evidence(incident)}"
-    deed, evidence = counted
-    many = _number(evidence.value, deed.one, deed.several)
-    when = _window(evidence) or _lasting(incident)
-    text = deed.counted.format(**_hosts(incident), many=many, when=when)
-    usual = "" if evidence.usual is None else f"; usual here: {_plain(evidence.usual)}"
-    return f"{_upper(text)}{usual}."
+        return f"{_BLIND}.{_shown(deed, incident.evidence)}"
+    if evidence is not None:
+        many = _number(evidence.value, deed.one, deed.several)
+        when = _window(evidence) or _lasting(incident)
+        usual = "" if evidence.usual is None else f"; usual here: {_plain(evidence.usual)}"
+        return f"{_filled(deed.counted, incident, many, when)}{usual}."
+    if deed is _SCAN and incident.targets > 1:
+        plain, many = _SWEEP, _number(incident.targets, "address", "addresses")
+    else:
+        plain, many = deed.plain, _number(incident.flows, "flow", "flows")
+    text = _filled(plain, incident, many, _lasting(incident))
+    return f"{text}.{_shown(deed, incident.evidence)}"
 
 
-def _counted(
-    deeds: tuple[_Deed, ...], found: tuple[Evidence, ...]
-) -> tuple[_Deed, Evidence] | None:
-    """Return the first evidence that counts what a family does, and how that is said."""
+def _filled(blanks: str, incident: Incident, many: str, when: str) -> str:
+    return _upper(
+        blanks.format(
+            by=_host(incident, incident.attacker, incident.attackers),
+            to=_host(incident, incident.target, incident.targets),
+            over=_over(incident.services),
+            many=many,
+            when=when,
+        )
+    )
+
+
+def _counting(deed: _Deed, incident: Incident) -> Evidence | None:
+    """Return the first evidence that counts what a family does; none for ports of many hosts."""
+    if not deed.counts or (deed is _SCAN and incident.targets > 1):
+        return None
     fitting = (
-        (deed, evidence)
-        for evidence in found
-        for deed in deeds
-        if deed.counts
-        and re.search(deed.counts, evidence.name, re.IGNORECASE)
-        and _is_count(evidence, deed)
+        found
+        for found in incident.evidence
+        if re.search(deed.counts, found.name, re.IGNORECASE) and _is_count(found, deed.least)
     )
     return next(fitting, None)
 
 
-def _is_count(evidence: Evidence, deed: _Deed) -> bool:
-    """Return whether evidence is a whole number of things, not a share, a rate or a length."""
-    whole = evidence.value >= 1 and float(evidence.value).is_integer()
-    return whole and (evidence.unit in ("", deed.one, deed.several) or bool(_window(evidence)))
+def _is_count(evidence: Evidence, least: int) -> bool:
+    """Return whether evidence is a number of things, not a share, a rate or a length."""
+    return least <= evidence.value < float("inf") and not re.search(_MEASURED, evidence.unit)
 
 
 def _window(evidence: Evidence) -> str:
@@ -190,23 +189,14 @@ def _lasting(incident: Incident) -> str:
         return ""
     if seconds < 1:
         return " within a second"
-    name, size, _ = next(unit for unit in _UNITS if seconds < unit[2])
-    return f" in {seconds / size:,.0f} {name}"
+    return f" in {_span(seconds)}"
 
 
-def _hosts(incident: Incident) -> dict[str, str]:
-    """Return the words for both sides, and for the service; a victim may be who calls."""
-    by = _host(incident, incident.attacker, incident.attackers)
-    to = _host(incident, incident.target, incident.targets)
-    inside = incident.device is not None and incident.device == incident.attacker
-    caller, called = (by, to) if inside else (to, by)
-    return {
-        "by": by,
-        "to": to,
-        "caller": caller,
-        "called": called,
-        "over": _over(incident.services),
-    }
+def _span(seconds: float) -> str:
+    """Return a time in the unit that suits it: 41 s, 10 min, 3 h, 2 days."""
+    fitting = (unit for unit in _UNITS if seconds < unit[2])
+    name, size, _ = next(fitting, _UNITS[-1])
+    return f"{_plain(seconds / size)} {name}"
 
 
 def _host(incident: Incident, address: str | None, count: int) -> str:
@@ -214,7 +204,7 @@ def _host(incident: Incident, address: str | None, count: int) -> str:
         return "an unknown host" if count <= 1 else f"{count:,} unknown hosts"
     named = incident.device_name and address == incident.device
     name = f"{_safe(address)} ({_safe(incident.device_name)})" if named else _safe(address)
-    return name if count <= 1 else f"{count:,} hosts ({name} first)"
+    return name if count <= 1 else f"{count:,} hosts ({name} the busiest)"
 
 
 def _over(services: tuple[str, ...]) -> str:
@@ -226,20 +216,25 @@ def _over(services: tuple[str, ...]) -> str:
     return f" over {listed}" if listed else ""
 
 
-def _first_evidence(incident: Incident) -> str:
-    """Return the strongest evidence as a sentence of its own; nothing where there is none."""
-    if not incident.evidence:
+def _shown(deed: _Deed, found: tuple[Evidence, ...]) -> str:
+    """Return evidence as a sentence of its own; nothing where there is none."""
+    if not found:
         return ""
-    return f" {_upper(cut(incident.evidence[0], 3 * _LONGEST))}."
+    evidence = next((one for one in found if deed.shows in one.name), found[0])
+    is_time = evidence.unit == "us"
+    value = _span(evidence.value / 1e6) if is_time else f"{_plain(evidence.value)} {evidence.unit}"
+    usual = "" if evidence.usual is None else f", usual here {_plain(evidence.usual)}"
+    return f" {_upper(cut(f'{evidence.name}: {value}{usual}', 3 * _LONGEST))}."
 
 
 def _number(value: float, one: str, several: str) -> str:
-    return f"1 {one}" if value == 1 else f"{_plain(value)} {several}"
+    return f"1 {one}" if round(value) == 1 else f"{round(value):,} {several}"
 
 
 def _plain(value: float) -> str:
     """Return a number as people write it: 1,000, 0.25, 0."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    whole = float(value).is_integer() or 10 <= abs(value) < float("inf")
+    return f"{value:,.0f}" if whole else f"{value:,.3g}"
 
 
 def _safe(name: object) -> str:
