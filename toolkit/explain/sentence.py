@@ -29,6 +29,7 @@ _SERVICES = {
 _UNITS = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800), ("days", 86_400, float("inf")))
 
 
+_HOST_FLOWS = 64  # of a host, in which the engine counts what it did within 10 s
 _LEAST_PORTS = 3  # of one host, from which on its ports are what was probed
 _MEASURED = r"/|%|byte|share|rate|nats|^([mu]?s|min|h)$"  # units of what is no count
 
@@ -47,7 +48,7 @@ class _Deed:
     one: str = ""
     several: str = ""
     least: int = 1  # fewer are not what it is about
-    shows: str = ""  # pattern of the evidence to show first; any where none fits
+    shows: str = ""  # words in the name of evidence that is worth showing
 
 
 _SCAN = _Deed(
@@ -135,7 +136,7 @@ def sentence(incident: Incident) -> str:
     if incident.family == "blind":
         return f"{_BLIND}.{_shown(deed, incident.evidence)}"
     if evidence is not None:
-        many = _number(evidence.value, deed.one, deed.several)
+        many = _least(evidence) + _number(evidence.value, deed.one, deed.several)
         when = _window(evidence) or _lasting(incident)
         usual = "" if evidence.usual is None else f"; usual here: {_plain(evidence.usual)}"
         return f"{_filled(deed.counted, incident, many, when)}{usual}."
@@ -196,7 +197,7 @@ def _span(seconds: float) -> str:
     """Return a time in the unit that suits it: 41 s, 10 min, 3 h, 2 days."""
     fitting = (unit for unit in _UNITS if seconds < unit[2])
     name, size, _ = next(fitting, _UNITS[-1])
-    return f"{_plain(seconds / size)} {name}"
+    return f"{seconds / size:,.{1 if seconds / size < 10 else 0}f} {name}".replace(".0 ", " ")
 
 
 def _host(incident: Incident, address: str | None, count: int) -> str:
@@ -218,13 +219,21 @@ def _over(services: tuple[str, ...]) -> str:
 
 def _shown(deed: _Deed, found: tuple[Evidence, ...]) -> str:
     """Return evidence as a sentence of its own; nothing where there is none."""
-    if not found:
+    known = (one for one in found if one.value > 1 or one.usual is not None)
+    evidence = next((one for one in known if deed.shows in one.name), None)
+    if evidence is None:
         return ""
-    evidence = next((one for one in found if deed.shows in one.name), found[0])
     is_time = evidence.unit == "us"
-    value = _span(evidence.value / 1e6) if is_time else f"{_plain(evidence.value)} {evidence.unit}"
+    number = f"{_least(evidence)}{_plain(evidence.value)} {evidence.unit}"
+    value = _span(evidence.value / 1e6) if is_time else number
     usual = "" if evidence.usual is None else f", usual here {_plain(evidence.usual)}"
     return f" {_upper(cut(f'{evidence.name}: {value}{usual}', 3 * _LONGEST))}."
+
+
+def _least(evidence: Evidence) -> str:
+    """Return whether more than was counted may have been there."""
+    is_full = evidence.value == _HOST_FLOWS and evidence.unit == "in 10 s"
+    return "at least " if is_full else ""
 
 
 def _number(value: float, one: str, several: str) -> str:
