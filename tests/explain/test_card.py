@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from idskit.explain.card import MOST_BYTES, FlowRow, card_html, card_page
-from idskit.explain.explanation_tables import measured
+from idskit.explain.explanation_tables import evidence_table, measured
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
 from idskit.explain.terminal import to_text
@@ -140,6 +141,22 @@ def test_text_holds_what_the_card_holds() -> None:
         assert part in text
 
 
+def test_evidence_is_written_with_its_unit_and_what_is_usual_where_it_is_known() -> None:
+    found = replace(
+        incident(),
+        evidence=(
+            Evidence(name="interval of contacts", value=60_000_000, unit="us"),
+            Evidence(name="refused logins", value=7, unit="flows"),
+        ),
+    )
+    table = evidence_table(found)
+    assert table.rows == (("interval of contacts", "1 min"), ("refused logins", "7 flows"))
+    learned = replace(found.evidence[0], usual=3_600e6)
+    table = evidence_table(replace(found, evidence=(learned, *found.evidence[1:])))
+    assert table.columns[-1] == "usual here"
+    assert [row[-1] for row in table.rows] == ["1 h", ""]
+
+
 def test_an_explanation_without_numbers_is_a_sentence() -> None:
     said = Explanation(sentence="It scanned.")
     assert to_text(said) == "It scanned.\n"
@@ -194,7 +211,8 @@ def test_bars_of_saturated_scores_are_drawn(end: float) -> None:
         (0, "bytes/s", "0"),
         (2_000_000, "bytes/s", "2 MB/s"),
         (-1, "code", "\N{MINUS SIGN}1"),
-        (12_345, "packets", "12,345 packets"),
+        (12_345, "packets", "12,345"),
+        (0.5, "packets/s", "0.5 packets/s"),
         (1 / 3, "1", "0.333"),
         (float("inf"), "us", "inf days"),
     ],

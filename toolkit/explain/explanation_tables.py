@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from idskit.incidents.explanation import Explanation, FeatureShare
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Evidence, Incident
 from idskit.report.section import Section
 from idskit.report.text import visible
 from idskit.schemas.column_words import in_words
 
 _TIMES = ((86_400e6, "days"), (3600e6, "h"), (60e6, "min"), (1e6, "s"), (1e3, "ms"), (1.0, "us"))
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
-_COUNTED = ("packets", "messages", "words", "fragments", "packets/s")
 
 
 def measured(value: float, unit: str) -> str:
@@ -30,7 +29,7 @@ def measured(value: float, unit: str) -> str:
         return _scaled(value, _SIZES) + unit.removeprefix("bytes")
     plain = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
     plain = plain.replace("-", "\N{MINUS SIGN}")
-    return f"{plain} {unit}" if unit in _COUNTED else plain
+    return f"{plain} {unit}" if unit == "packets/s" else plain
 
 
 def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str:
@@ -86,17 +85,19 @@ def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
 
 
 def evidence_table(incident: Incident | None) -> Section:
-    """Return the evidence of an incident, the strongest first."""
+    """Return the evidence of an incident, with what is usual here where that was learned."""
     found = () if incident is None else incident.evidence
+    learned = any(item.usual is not None for item in found)
     return Section(
         title="Evidence",
-        columns=("what", "found", "usual here"),
-        rows=tuple(
-            (
-                visible(item.name),
-                visible(f"{measured(item.value, '')} {item.unit}"),
-                "" if item.usual is None else measured(item.usual, ""),
-            )
-            for item in found
-        ),
+        columns=("what", "found", *(["usual here"] * learned)),
+        rows=tuple((visible(item.name), *_found(item)[: 1 + learned]) for item in found),
     )
+
+
+def _found(item: Evidence) -> tuple[str, str]:
+    """Return the value of evidence with its unit, and what is usual."""
+    is_feature = item.unit in ("us", "bytes", "share")
+    unit = item.unit if is_feature else ""
+    value = measured(item.value, unit) + ("" if is_feature else f" {item.unit}")
+    return visible(value), "" if item.usual is None else measured(item.usual, unit)
