@@ -116,11 +116,11 @@ CASES = [
             flows=1,
             evidence=(
                 Evidence(name="failed first contacts", value=12, unit="in 10 min"),
-                Evidence(name="interval of contacts", value=60_400_000, unit="us"),
+                Evidence(name="interval of contacts", value=60_400_000, unit="us", usual=2e5),
             ),
         ),
         f"{B} (camera) called {A} in 1 flow in 60 s, as malware calls its controller. "
-        "Interval of contacts: 60 s.",
+        "Interval of contacts: 60 s, usual here 200 ms.",
     ),
     (
         incident(
@@ -177,7 +177,7 @@ def test_any_family_and_any_value_make_a_sentence(family: str, value: float) -> 
     [
         (0, "with 1 flow."),
         (-5, "with 1 flow."),  # the clock was set back
-        (0.25, "with 1 flow within a second."),
+        (0.25, "with 1 flow in 250 ms."),
         (3.81, "with 1 flow in 3.8 s."),
         (119, "with 1 flow in 119 s."),
         (600, "with 1 flow in 10 min."),

@@ -27,8 +27,6 @@ _SERVICES = {
     "8080/tcp": "HTTP", "8883/tcp": "MQTT", "11211/udp": "memcached", "47808/udp": "BACnet",
 }  # fmt: skip
 _UNITS = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800), ("days", 86_400, float("inf")))
-
-
 _HOST_FLOWS = 64  # of a host, in which the engine counts what it did within 10 s
 _LEAST_PORTS = 3  # of one host, from which on its ports are what was probed
 _MEASURED = r"/|%|byte|share|rate|nats|^([mu]?s|min|h)$"  # units of what is no count
@@ -54,7 +52,7 @@ class _Deed:
 _SCAN = _Deed(
     plain="{by} scanned {to}{over} with {many}{when}",
     counted="{by} probed {many} of {to}{when}",
-    counts=r"\b(ports?|services) ?",
+    counts=r"\b(ports?|services)\b",
     one="port",
     several="ports",
     least=_LEAST_PORTS,
@@ -186,15 +184,13 @@ def _window(evidence: Evidence) -> str:
 def _lasting(incident: Incident) -> str:
     """Return how long an incident has lasted; nothing for a moment, or where clocks disagree."""
     seconds = (incident.updated_us - incident.started_us) / 1e6
-    if seconds <= 0:
-        return ""
-    if seconds < 1:
-        return " within a second"
-    return f" in {_span(seconds)}"
+    return f" in {_span(seconds)}" if seconds > 0 else ""
 
 
 def _span(seconds: float) -> str:
-    """Return a time in the unit that suits it: 41 s, 10 min, 3 h, 2 days."""
+    """Return a time in the unit that suits it: 20 ms, 41 s, 10 min, 3 h, 2 days."""
+    if seconds < 1:
+        return f"{1000 * seconds:,.0f} ms"
     fitting = (unit for unit in _UNITS if seconds < unit[2])
     name, size, _ = next(fitting, _UNITS[-1])
     return f"{seconds / size:,.{1 if seconds / size < 10 else 0}f} {name}".replace(".0 ", " ")
@@ -224,10 +220,14 @@ def _shown(deed: _Deed, found: tuple[Evidence, ...]) -> str:
     if evidence is None:
         return ""
     is_time = evidence.unit == "us"
-    number = f"{_least(evidence)}{_plain(evidence.value)} {evidence.unit}"
-    value = _span(evidence.value / 1e6) if is_time else number
-    usual = "" if evidence.usual is None else f", usual here {_plain(evidence.usual)}"
-    return f" {_upper(cut(f'{evidence.name}: {value}{usual}', 3 * _LONGEST))}."
+    unit = "" if is_time else f" {evidence.unit}"
+    value, usual = (
+        "" if number is None else _span(number / 1e6) if is_time else _plain(number)
+        for number in (evidence.value, evidence.usual)
+    )
+    usual = usual and f", usual here {usual}"
+    text = f"{evidence.name}: {_least(evidence)}{value}{unit}{usual}"
+    return f" {_upper(cut(text, 3 * _LONGEST))}."
 
 
 def _least(evidence: Evidence) -> str:
