@@ -151,9 +151,12 @@ class IncidentTracker:
     def _find(self, sign: Sign) -> Case | None:
         family = sign.family
         case = self._by_attacker.get((family, sign.attacker))
-        if case is None and FAMILY_FACTS[family].from_many:
-            case = self._by_target.get((family, sign.target))
-        return case or self._variant(sign)
+        if case is not None:
+            return case
+        shared = self._by_target.get((family, sign.target))
+        if shared is not None and shared.targets.number == 1 and not sign.once:
+            return shared
+        return self._variant(sign)
 
     def _variant(self, sign: Sign) -> Case | None:
         """Return the incident whose attack this flow is of, although it has another label.
