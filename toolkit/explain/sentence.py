@@ -67,6 +67,7 @@ _DEEDS = {
         counts=r"passwords?|log-?ins?|guess|\btries\b|attempts?|credentials?",
         one="password",
         several="passwords",
+        shows="login",
     ),
     "flood": _Deed(
         plain="{by} flooded {to}{over} with {many}{when}",
