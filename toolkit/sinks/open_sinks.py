@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -170,20 +170,15 @@ def open_sinks(
 
 def _destination(options: SinkOptions, lines_of: LinesOf, sensor: Sensor) -> Destination | None:
     """Return what a section describes; None where it is off, or is no destination."""
-    if not options.is_on:
-        return None
-    match options:
-        case EveOptions():
-            return EveOutput(options, lines_of)
-        case UnixOptions():
-            return UnixSocket(options, lines_of)
-        case SyslogOptions():
-            return SyslogReceiver(options, socket.gethostname())
-        case MqttOptions():
-            return MqttBroker(options, sensor)
-        case WebhookOptions():
-            return Webhook(options, sensor.version)
-    return None
+    makers: dict[type[Any], Callable[[Any], Destination]] = {
+        EveOptions: lambda found: EveOutput(found, lines_of),
+        UnixOptions: lambda found: UnixSocket(found, lines_of),
+        SyslogOptions: lambda found: SyslogReceiver(found, socket.gethostname()),
+        MqttOptions: lambda found: MqttBroker(found, sensor),
+        WebhookOptions: lambda found: Webhook(found, sensor.version),
+    }
+    is_wanted = options.is_on and type(options) in makers
+    return makers[type(options)](options) if is_wanted else None
 
 
 def _spool(folder: Path | None, destination: Destination) -> Spool:
