@@ -99,7 +99,7 @@ def test_damaged_lines_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_any_damage_is_survived(tmp_path: Path) -> None:
     chance = random.Random(7)
     path = tmp_path / "x.spool"
-    for _ in range(200):
+    for _ in range(60):
         spool = Spool(path)
         for number in range(5):
             spool.append(b"incident %d" % number)

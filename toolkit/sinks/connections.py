@@ -134,21 +134,14 @@ def require_open(connection: socket.socket) -> None:
     Raises:
         ConnectionError: it is closed.
     """
-    if isinstance(connection, ssl.SSLSocket):
-        readable, _, _ = select.select([connection], [], [], 0)
-        if not readable:
-            return
-        connection.setblocking(False)
-        try:
-            if connection.recv(4096):
-                return
-        except ssl.SSLWantReadError:
-            return
-        finally:
-            connection.settimeout(TIMEOUT_S)
-        raise ConnectionError("the receiver closed the connection")
-    try:
-        if connection.recv(4096, socket.MSG_DONTWAIT) == b"":
-            raise ConnectionError("the receiver closed the connection")
-    except BlockingIOError:
+    if not select.select([connection], [], [], 0)[0]:
         return
+    connection.setblocking(False)
+    try:
+        data = connection.recv(4096)  # nobody wants what a receiver says
+    except (BlockingIOError, ssl.SSLWantReadError):  # TLS may say something of its own
+        return
+    finally:
+        connection.settimeout(TIMEOUT_S)
+    if not data:
+        raise ConnectionError("the receiver closed the connection")

@@ -15,7 +15,7 @@ from typing import Any
 from idskit.incidents.incident import Incident
 from idskit.report.text import visible
 
-MOST_TEXT = 1000  # characters of any text of an incident
+MOST_TEXT = 300  # characters of any text of an incident
 MOST_ITEMS = 50  # of any list of an incident
 MOST_STATE = 255  # characters: Home Assistant keeps no longer state
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
