@@ -162,12 +162,22 @@ class Broker:
 
     def watch(self) -> None:
         """Begin a session that gets everything, also while nobody reads it."""
-        self._sub("-E")
+        subprocess.run(self._session("-E"), check=True, capture_output=True)
 
-    def messages(self, count: int) -> list[dict[str, Any]]:
-        """Return at least ``count`` messages to the session; fewer fail the test."""
-        text = self._sub("-F", "%j", "-C", str(count), "-W", "10")
-        return [json.loads(line) for line in text.splitlines()]
+    def messages(self, count: int, topic: str = "") -> list[dict[str, Any]]:
+        """Return what the session was sent, up to ``count`` messages whose topic ends so.
+
+        What topics held when it began again is not among them.
+        """
+        found: list[dict[str, Any]] = []
+        with subprocess.Popen(self._session("-F", "%j", "-W", "10"), stdout=-1, text=True) as sub:
+            assert sub.stdout is not None
+            while sum(one["topic"].endswith(topic) for one in found) < count:
+                line = sub.stdout.readline()
+                assert line, f"only {found}"
+                found += [one for one in [json.loads(line)] if not one["retain"]]
+            sub.kill()  # it may hang after a polite signal
+        return found
 
     def retained(self, topic: str) -> str | None:
         """Return what a topic holds."""
@@ -185,18 +195,17 @@ class Broker:
         command = ["mosquitto_pub", "-p", str(self.port), *self._access, *words]
         subprocess.run(command, check=True, capture_output=True)
 
-    def _sub(self, *words: str) -> str:
+    def _session(self, *words: str) -> list[str]:
         session = ["-c", "-i", "watcher", "-q", "1", "-t", "idskit/#", "-t", "homeassistant/#"]
-        command = ["mosquitto_sub", "-p", str(self.port), *self._access, *session, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return ["mosquitto_sub", "-p", str(self.port), *self._access, *session, *words]
 
 
 @contextmanager
 def broker(folder: Path, *settings: str) -> Iterator[Broker]:
     folder.mkdir(exist_ok=True)
     made = Broker(folder, *settings)
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop()

@@ -38,6 +38,7 @@ MOST_RECEIVED = 65_536  # bytes of a message that the broker may send
 KEEP_ALIVE_S = 30
 AFTER_START_S = (0.3, 3.0)  # a random time between, so that many devices do not come at once
 _GOODBYE_S = 2.0
+_UNSPECIFIED = 0x80  # a reason of MQTT 5
 _RANDOM = random.SystemRandom()
 
 
@@ -155,7 +156,7 @@ class MqttBroker(Destination):
             )
             self._await(lambda: self._answer is not None, TIMEOUT_S)
             if self._answer.is_failure:
-                raise Away(f"the broker refuses the connection: {self._answer}")
+                raise Away(self._why(self._paho.MQTT_ERR_CONN_REFUSED))
             self._greet(client)
         except OSError:
             self._drop()
@@ -207,7 +208,8 @@ class MqttBroker(Destination):
         self._answer = answer
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, why: Any, _more: Any) -> None:
-        self._lost = str(why)
+        if why.value != _UNSPECIFIED:  # the broker said nothing
+            self._lost = str(why)
 
     def _on_message(self, _client: Any, _data: Any, received: Any) -> None:
         if received.topic == self._sensor.discovery_topic:
@@ -273,9 +275,13 @@ class MqttBroker(Destination):
             raise Away("there is no connection")
         code = client.loop(seconds)
         if code != self._paho.MQTT_ERR_SUCCESS:
-            why = self._lost or self._paho.error_string(code)
             self._drop()
-            raise Away(f"the connection was lost: {why}")
+            raise Away(self._why(code))
+
+    def _why(self, code: Any) -> str:
+        if self._answer is not None and self._answer.is_failure:
+            return f"the broker refuses the connection: {self._answer}"
+        return f"the connection was lost: {self._lost or self._paho.error_string(code)}"
 
     def _drop(self) -> None:
         """Give the connection up without a farewell, so that the broker publishes the last will."""
