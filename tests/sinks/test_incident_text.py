@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.sinks.parts import HOSTILE, incident
 
 from idskit.incidents.explanation import Explanation
 from idskit.incidents.incident import Evidence, Incident
@@ -16,7 +17,6 @@ from idskit.sinks.incident_text import (
     message,
     summary,
 )
-from tests.sinks.parts import HOSTILE, incident
 
 
 @pytest.mark.parametrize("text", HOSTILE)

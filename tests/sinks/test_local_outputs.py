@@ -13,12 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.sinks.parts import HOSTILE, incident, lines_of, sink_of, until
 
 from idskit.errors import IdskitError
 from idskit.sinks import outbox
 from idskit.sinks.incident_text import encoded
 from idskit.sinks.local_outputs import EveOptions, EveOutput, UnixOptions, UnixSocket
-from tests.sinks.parts import HOSTILE, incident, lines_of, sink_of, until
 
 
 @pytest.fixture(autouse=True)

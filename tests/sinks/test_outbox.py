@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.sinks.parts import incident, sink_of, until
 
 from idskit.incidents.incident import Incident
 from idskit.sinks import outbox
 from idskit.sinks.incident_text import decoded, encoded
 from idskit.sinks.outbox import Away, Destination, IncidentSink, Refused, Topic, delay_s
 from idskit.sinks.spool import Spool
-from tests.sinks.parts import incident, sink_of, until
 
 
 class Wanted(Destination):

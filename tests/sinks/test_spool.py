@@ -73,7 +73,7 @@ def test_kill_9_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
         kept = [int(text) for text in spool._older.values()]
         kept += [int(text) for text in spool._newer.values()]
         spool.close()
-        assert kept[: accepted] == list(range(1, accepted + 1))
+        assert kept[:accepted] == list(range(1, accepted + 1))
         assert spool.damaged == 0
         accepted = kept[-1]  # one that was written and not said
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sinks.parts import HOSTILE, certificates, free_port, incident, need, sink_of, until
 
 from idskit.errors import IdskitError
 from idskit.sinks import outbox
@@ -26,7 +27,6 @@ from idskit.sinks.syslog_receiver import (
     SyslogReceiver,
     syslog_message,
 )
-from tests.sinks.parts import HOSTILE, certificates, free_port, incident, need, sink_of, until
 
 # RFC 5424, section 6: the grammar, written anew.
 RFC5424 = re.compile(
@@ -203,7 +203,8 @@ module(load="mmjsonparse")
 input(type="imtcp" port="{port}" address="127.0.0.1")
 input(type="imudp" port="{port}" address="127.0.0.1")
 template(name="own" type="string"
-  string="%syslogfacility-text%.%syslogseverity-text% %protocol-version% %app-name% %$!incident_id%\\n")
+  string="%syslogfacility-text%.%syslogseverity-text% %protocol-version% %app-name% %$!incident_id%
+")
 action(type="mmjsonparse")
 action(type="omfile" file="{out}" template="own")
 """

@@ -17,6 +17,7 @@ from time import time
 from typing import Any
 
 import pytest
+from tests.sinks.parts import HOSTILE, certificates, incident, sink_of, until
 
 from idskit.errors import IdskitError
 from idskit.sinks import outbox, webhook
@@ -24,7 +25,6 @@ from idskit.sinks.connections import PrivateAddress, connected_outside, is_outsi
 from idskit.sinks.incident_text import encoded
 from idskit.sinks.outbox import Away, Refused
 from idskit.sinks.webhook import Webhook, WebhookOptions
-from tests.sinks.parts import HOSTILE, certificates, incident, sink_of, until
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ class Server:
         there = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 there.got.append((self.path, dict(self.headers), body))
                 status, headers = there.answers.pop(0) if there.answers else (200, {})
@@ -198,22 +198,48 @@ def test_addresses_of_this_network_are_refused_unless_asked_for(host: str) -> No
 
 @pytest.mark.parametrize(
     "address",
-    "10.0.0.1 172.16.0.1 192.168.1.1 127.8.8.8 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 "
-    "255.255.255.255 240.0.0.1 192.0.2.1 198.18.0.1 ::1 :: fe80::1 fe80::1%eth0 fc00::1 ff02::1 "
-    "2001:db8::1 ::ffff:10.0.0.1 ::ffff:127.0.0.1 64:ff9b::10.0.0.1 64:ff9b::7f00:1 "
-    "2002:7f00:1:: 2002:a00:1:: 64:ff9b:1::a00:1".split(),
+    [
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "127.8.8.8",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104
+        "224.0.0.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "::1",
+        "::",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "ff02::1",
+        "2001:db8::1",
+        "::ffff:10.0.0.1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2002:a00:1::",
+        "64:ff9b:1::a00:1",
+    ],
 )
 def test_what_is_no_address_of_the_internet(address: str) -> None:
     assert not is_outside(address)
 
 
-@pytest.mark.parametrize("address", "1.1.1.1 8.8.8.8 2606:4700::1111 64:ff9b::1.1.1.1".split())
+@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "64:ff9b::1.1.1.1"])
 def test_what_is_an_address_of_the_internet(address: str) -> None:
     assert is_outside(address)
 
 
 def test_one_private_address_among_others_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in ("1.1.1.1", "10.0.0.1")]
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in ("1.1.1.1", "10.0.0.1")
+    ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(PrivateAddress, match=r"10\.0\.0\.1"):
         connected_outside("two.example", 443)

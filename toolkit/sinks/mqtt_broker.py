@@ -37,6 +37,7 @@ MOST_BYTES = 16_384  # of an incident: Home Assistant keeps no larger attributes
 MOST_RECEIVED = 65_536  # bytes of a message that the broker may send
 KEEP_ALIVE_S = 30
 AFTER_START_S = (0.3, 3.0)  # a random time between, so that many devices do not come at once
+SHORT_S, MOST_FLAPS, FLAP_DELAY_S = 10.0, 5, (20.0, 60.0)  # of connections that end soon
 _GOODBYE_S = 2.0
 _UNSPECIFIED = 0x80  # a reason of MQTT 5
 _RANDOM = random.SystemRandom()
@@ -87,6 +88,9 @@ class MqttBroker(Destination):
         self._client: Client | None = None
         self._answer: Any = None  # of the broker to our connecting
         self._lost = ""  # why the connection ended
+        self._is_greeted = False
+        self._since_s = 0.0  # of the connection
+        self._flaps = 0  # connections in a row that ended soon
         self._older = b""  # discovery message that the broker had
         self._announce_at: float | None = None
         self._retained: dict[str, str] = {}  # sent again on every connection
@@ -147,7 +151,7 @@ class MqttBroker(Destination):
         Raises:
             OSError: there is no broker, or it does not want us.
         """
-        self._answer, self._older, self._lost = None, b"", ""
+        self._answer, self._older, self._lost, self._is_greeted = None, b"", "", False
         port = self._options.port or (1883 if self._tls is None else 8883)
         self._client = client = self._made()
         try:
@@ -157,6 +161,7 @@ class MqttBroker(Destination):
             self._await(lambda: self._answer is not None, TIMEOUT_S)
             if self._answer.is_failure:
                 raise Away(self._why(self._paho.MQTT_ERR_CONN_REFUSED))
+            self._is_greeted, self._since_s = True, time.monotonic()
             self._greet(client)
         except OSError:
             self._drop()
@@ -276,12 +281,25 @@ class MqttBroker(Destination):
         code = client.loop(seconds)
         if code != self._paho.MQTT_ERR_SUCCESS:
             self._drop()
-            raise Away(self._why(code))
+            raise self._ended(code)
 
     def _why(self, code: Any) -> str:
         if self._answer is not None and self._answer.is_failure:
             return f"the broker refuses the connection: {self._answer}"
         return f"the connection was lost: {self._lost or self._paho.error_string(code)}"
+
+    def _ended(self, code: Any) -> Away:
+        """Return why a connection ended, and come back later where each one ends soon.
+
+        Two gateways of one identifier would throw each other out for ever.
+        """
+        was_short = self._is_greeted and time.monotonic() - self._since_s < SHORT_S
+        self._flaps = self._flaps + 1 if was_short else 0
+        why = self._why(code)
+        if self._flaps < MOST_FLAPS:
+            return Away(why)
+        also = f"does another gateway have the identifier {self._sensor.id}?"
+        return Away(f"{why}; {also}", retry_after_s=_RANDOM.uniform(*FLAP_DELAY_S))
 
     def _drop(self) -> None:
         """Give the connection up without a farewell, so that the broker publishes the last will."""

@@ -161,7 +161,7 @@ def open_sinks(
         metrics = Metrics() if metrics is None else metrics
         server = _server(options, metrics)
     except IdskitError:
-        Sinks(made).close(0)
+        Sinks(made).close(1.0)
         raise
     sinks = Sinks(made, server)
     metrics.before_text(sinks.put_metrics)

@@ -31,6 +31,7 @@ class Family:
     help: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()  # of a histogram's buckets, without infinity
+    known: tuple[str, ...] = ()  # values of its label that are there from the start, at 0
 
 
 def _counter(name: str, help: str, *labels: str) -> Family:
@@ -52,7 +53,13 @@ FAMILIES = (
     _counter("flows", "Flows that ended."),
     _counter("flow_table_evicted", "Flows ended early because the table was full."),
     _counter("alerts", "Flows judged an attack.", "label"),
-    _counter("incidents", "Incidents opened.", "severity"),
+    Family(
+        name="idskit_incidents_total",
+        kind="counter",
+        help="Incidents opened.",
+        labels=("severity",),
+        known=("1", "2"),  # Prometheus sees no increase in a series that begins with 1
+    ),
     _gauge("incidents_open", "Incidents that go on."),
     _histogram("detection_delay_seconds", "First packet of an attack to its incident.", _DELAYS),
     _histogram("inference_seconds", "Time of one batch of flows in the model.", _SHORT),
@@ -80,12 +87,12 @@ _Key = tuple[str, ...]
 
 
 class Metrics:
-    """All numbers of one service.
+    r"""All numbers of one service.
 
     Example:
         >>> metrics = Metrics()
         >>> metrics.add("idskit_frames_skipped_total", 2, reason="truncated")
-        >>> print(metrics.text(), end="")
+        >>> print(*metrics.text().splitlines()[:3], sep="\n")
         # HELP idskit_frames_skipped_total Frames that belong to no flow.
         # TYPE idskit_frames_skipped_total counter
         idskit_frames_skipped_total{reason="truncated"} 2
@@ -93,7 +100,9 @@ class Metrics:
 
     def __init__(self, families: tuple[Family, ...] = FAMILIES) -> None:
         self._families = {family.name: family for family in families}
-        self._values: dict[str, dict[_Key, float]] = {family.name: {} for family in families}
+        self._values: dict[str, dict[_Key, float]] = {
+            family.name: {(value,): 0.0 for value in family.known} for family in families
+        }
         self._buckets: dict[str, list[int]] = {}  # the last is of infinity; not cumulative
         self._lock = threading.Lock()
         self._collectors: list[Callable[[Metrics], None]] = []

@@ -54,7 +54,7 @@ class ScrapeServer:
             is_v6 = ipaddress.ip_address(options.address).version == 6
             family = socket.AF_INET6 if is_v6 else socket.AF_INET
             self._listener = socket.create_server(
-                (options.address, options.port or 0), family=family, backlog=MOST_CONNECTIONS
+                (options.address, options.port or 0), family=family, backlog=32
             )
         except (OSError, ValueError) as error:
             why = reason(error) if isinstance(error, OSError) else "it is no IP address"
