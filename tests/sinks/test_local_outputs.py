@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import stat
 import threading
@@ -16,6 +17,7 @@ import pytest
 from tests.sinks.parts import HOSTILE, incident, lines_of, sink_of, until
 
 from idskit.errors import IdskitError
+from idskit.process.signals import finish_on_signals
 from idskit.sinks import outbox
 from idskit.sinks.incident_text import encoded
 from idskit.sinks.local_outputs import EveOptions, EveOutput, UnixOptions, UnixSocket
@@ -121,6 +123,17 @@ def test_incidents_wait_for_the_reader_of_a_pipe_that_went_away(tmp_path: Path) 
         second = os.read(reader, 1 << 16)
         os.close(reader)
     assert (ids_in(first.decode()), ids_in(second.decode())) == (ids(1), ids(2))
+
+
+def test_it_is_written_while_the_process_ends_in_good_order(tmp_path: Path) -> None:
+    """Only the main thread may bound what it writes by a signal; a sink's thread is another."""
+    asked = threading.Event()
+    with finish_on_signals(asked.set), sink_of(eve(tmp_path / "eve.json")) as sink:
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(asked.is_set)
+        sink.offer(encoded(incident(1)))
+        until(lambda: sink.health().written == 1 or sink.health().away)
+        assert sink.health().away is None
 
 
 def test_a_link_or_another_file_is_refused(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def away(destination: MqttBroker) -> str:
 def test_home_assistant_that_starts_gets_the_device_again(there: Broker) -> None:
     with sink_of(to(there)):
         until(lambda: there.retained(SENSOR.discovery_topic))
-        there.publish(SENSOR.discovery_topic, "", "-r")  # a broker that forgot it
+        there.publish(SENSOR.discovery_topic, "", "-r")  # a broker that lost it
         assert there.retained(SENSOR.discovery_topic) is None
         there.publish("homeassistant/status", "online")
         until(lambda: there.retained(SENSOR.discovery_topic))

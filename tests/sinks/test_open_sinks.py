@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,15 @@ import pytest
 from tests.sinks.parts import broker, free_port, incident, lines_of, until
 from tests.sinks.test_webhook import serving
 
+import idskit.sinks
 from idskit.errors import IdskitError
-from idskit.options import kinds_of, options_of
+from idskit.options import check_options, kinds_of, options_of
 from idskit.sinks import mqtt_broker, outbox
 from idskit.sinks.home_assistant import Sensor
 from idskit.sinks.local_outputs import EveOptions, UnixOptions
 from idskit.sinks.mqtt_broker import MqttOptions
 from idskit.sinks.open_sinks import SECTIONS, ModelFacts, ServiceStats, open_sinks
-from idskit.sinks.prometheus import Metrics
+from idskit.sinks.prometheus import FAMILIES, Metrics
 from idskit.sinks.scrape_server import PrometheusOptions
 from idskit.sinks.syslog_receiver import SyslogOptions
 from idskit.sinks.webhook import WebhookOptions
@@ -152,6 +155,30 @@ def test_kill_9_in_a_loop_loses_no_accepted_incident(tmp_path: Path) -> None:
     wanted = {incident(number).incident_id for number in accepted}
     assert wanted <= written
     assert wanted <= posted
+
+
+README = (Path(str(idskit.sinks.__file__)).resolve().parent / "README.md").read_text()
+
+
+def test_the_configuration_of_the_readme_is_whole() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    written = tomllib.loads(block)["sinks"]
+    assert list(written) == list(SECTIONS)
+    shown = {name: set(table) for name, table in written.items()}
+    known = {name: set(options_of(kind)) for name, kind in SECTIONS.items()}
+    missing = {name: known[name] - shown[name] for name in known if known[name] - shown[name]}
+    assert missing == {"syslog": {"path"}}
+    for name, table in written.items():
+        paths = {key for key, kind in kinds_of(SECTIONS[name]).items() if kind.scalar is Path}
+        made = {key: Path(value) if key in paths else value for key, value in table.items()}
+        check_options(SECTIONS[name](**made))
+
+
+def test_the_numbers_of_the_readme_are_those_that_are_counted() -> None:
+    table = README.partition("## Numbers")[2].partition("## Many")[0]
+    names = {f"idskit_{name}" for name in re.findall(r"`([a-z_]+)(?:\{[a-z0-9,]+\})?`", table)}
+    assert {family.name for family in FAMILIES} <= names
+    assert names - {family.name for family in FAMILIES} <= {"idskit_localhost", "idskit_idskit_"}
 
 
 def test_sinks_load_neither_compiler_nor_client_until_they_are_used() -> None:

@@ -16,7 +16,7 @@ from idskit.sinks.spool import Spool
 
 
 class Wanted(Destination):
-    """A destination that fails as often as it is told to, or waits for the test."""
+    """A destination that fails as often as a test wants, or waits for the test."""
 
     name = "wanted"
     takes_lines = takes_states = True

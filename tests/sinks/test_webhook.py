@@ -34,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Server:
-    """A web server that keeps what it is sent, and answers what it is told to."""
+    """A web server that keeps what it is sent, and answers what a test wants."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: list[tuple[int, dict[str, str]]] = []  # 200 after them

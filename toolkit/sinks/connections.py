@@ -15,12 +15,13 @@ from idskit.files.output import reason
 
 TIMEOUT_S = 5.0  # of connecting, and of any one step after it
 _MOST_SECRET = 4096  # bytes
+_MOST_ADDRESSES = 8  # of a name that are tried
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class PrivateAddress(OSError):
-    """A name leads into the network of this gateway, and that was not allowed."""
+    """A name that leads into the network of this gateway, which was not allowed."""
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -91,7 +92,7 @@ def connected_outside(host: str, port: int) -> socket.socket:
         PrivateAddress: one of the addresses of ``host`` is private, local, or of no single host.
         OSError: there is no connection within TIMEOUT_S an address.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     for *_, address in found:
         if not is_outside(str(address[0])):
             raise PrivateAddress(

@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a gateway: one device with its entities, in one retained message.
+"""A gateway in Home Assistant: one device with its entities, made by one retained message.
 
 Source: home-assistant.io, "MQTT", device discovery payload (since 2024.11).
 """
@@ -118,13 +118,32 @@ def _either(condition: str) -> str:
 
 def _components(topic: str) -> dict[str, dict[str, Any]]:
     """Return every entity by its name."""
+    return _attacks(topic) | {
+        "open": _number(f"{topic}/open", "Open incidents", "{{ value | int(0) }}"),
+        "today": _number(f"{topic}/stats", "Incidents today", "{{ value_json.today }}"),
+        "flows": _diagnostic(topic, "Flows", "flows_per_s", unit_of_measurement="flows/s"),
+        "packets": _diagnostic(topic, "Packets", "packets_per_s", unit_of_measurement="packets/s"),
+        "dropped": _diagnostic(topic, "Dropped frames", "dropped", state_class="total_increasing"),
+        "health": {
+            **_text(f"{topic}/stats", "Health", "{{ value_json.health }}"),
+            "device_class": "enum",
+            "options": ["fine", "learning", "blind", "overloaded"],
+            "entity_category": "diagnostic",
+        },
+        "model": {
+            **_text(f"{topic}/model", "Model", "{{ value_json.name[:255] }}"),
+            "json_attributes_topic": f"{topic}/model",
+            "entity_category": "diagnostic",
+        },
+    }
+
+
+def _attacks(topic: str) -> dict[str, dict[str, Any]]:
     return {
         "attack": {
+            **_text(f"{topic}/open", "Attack", "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"),
             "p": "binary_sensor",
-            "name": "Attack",
             "device_class": "problem",
-            "state_topic": f"{topic}/open",
-            "value_template": "{{ 'ON' if value | int(0) > 0 else 'OFF' }}",
         },
         "incident": {
             "p": "event",
@@ -133,46 +152,19 @@ def _components(topic: str) -> dict[str, dict[str, Any]]:
             "state_topic": f"{topic}/incident",
         },
         "last_incident": {
-            "p": "sensor",
-            "name": "Last incident",
+            **_text(f"{topic}/last", "Last incident", "{{ value_json.summary[:255] }}"),
             "icon": "mdi:shield-alert",
-            "state_topic": f"{topic}/last",
-            "value_template": "{{ value_json.summary[:255] }}",
             "json_attributes_topic": f"{topic}/last",
         },
-        "open": _number(f"{topic}/open", "Open incidents", "{{ value | int(0) }}"),
-        "today": _number(f"{topic}/stats", "Incidents today", "{{ value_json.today }}"),
-        "flows": _diagnostic(topic, "Flows", "flows_per_s", unit_of_measurement="flows/s"),
-        "packets": _diagnostic(topic, "Packets", "packets_per_s", unit_of_measurement="packets/s"),
-        "dropped": _diagnostic(topic, "Dropped frames", "dropped", state_class="total_increasing"),
-        "health": {
-            "p": "sensor",
-            "name": "Health",
-            "device_class": "enum",
-            "options": ["fine", "learning", "blind", "overloaded"],
-            "entity_category": "diagnostic",
-            "state_topic": f"{topic}/stats",
-            "value_template": "{{ value_json.health }}",
-        },
-        "model": {
-            "p": "sensor",
-            "name": "Model",
-            "entity_category": "diagnostic",
-            "state_topic": f"{topic}/model",
-            "value_template": "{{ value_json.name[:255] }}",
-            "json_attributes_topic": f"{topic}/model",
-        },
     }
+
+
+def _text(topic: str, name: str, template: str) -> dict[str, Any]:
+    return {"p": "sensor", "name": name, "state_topic": topic, "value_template": template}
 
 
 def _number(topic: str, name: str, template: str) -> dict[str, Any]:
-    return {
-        "p": "sensor",
-        "name": name,
-        "state_class": "measurement",
-        "state_topic": topic,
-        "value_template": template,
-    }
+    return _text(topic, name, template) | {"state_class": "measurement"}
 
 
 def _diagnostic(topic: str, name: str, field: str, **more: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class MqttBroker(Destination):
         self.close()
 
     def close(self) -> None:
-        """Say that this gateway was stopped, and take leave."""
+        """Publish that this gateway was stopped, and disconnect."""
         if self._client is None:
             return
         with suppress(OSError):
@@ -302,7 +302,7 @@ class MqttBroker(Destination):
         return Away(f"{why}; {also}", retry_after_s=_RANDOM.uniform(*FLAP_DELAY_S))
 
     def _drop(self) -> None:
-        """Give the connection up without a farewell, so that the broker publishes the last will."""
+        """Close the connection without a word, so that the broker publishes the last will."""
         client, self._client = self._client, None
         opened = None if client is None else client.socket()
         if opened is not None:

@@ -44,7 +44,7 @@ CLOSE_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStats:
-    """What receivers are told of the service every minute or so."""
+    """Numbers of the service, for receivers that show its state."""
 
     open: int  # incidents
     today: int  # incidents opened since midnight

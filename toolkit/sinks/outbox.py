@@ -35,7 +35,7 @@ _RANDOM = random.SystemRandom()
 
 
 class Away(OSError):
-    """The receiver takes nothing now; it may say for how long."""
+    """A receiver that takes nothing now; it may say for how long."""
 
     def __init__(self, sentence: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(sentence)
@@ -43,7 +43,7 @@ class Away(OSError):
 
 
 class Refused(OSError):
-    """The receiver is there and does not want this incident."""
+    """A receiver that is there and does not want this incident."""
 
 
 class Destination(ABC):
@@ -77,12 +77,12 @@ class Destination(ABC):
         """Open files anew: they may have been moved."""
 
     def close(self) -> None:  # noqa: B027 - most need nothing
-        """Take leave of the receiver."""
+        """Close files and connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SinkHealth:
-    """How a sink does: what it was offered is written, dropped, failed, damaged or waiting."""
+    """The state of a sink; what it was offered is written, dropped, failed, damaged or waiting."""
 
     name: str
     waiting: int  # incidents and lines

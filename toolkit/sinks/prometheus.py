@@ -1,8 +1,8 @@
 """Numbers of the service in Prometheus' text format, version 0.0.4.
 
-Rooms count with ``add``, ``put`` and ``observe``, which cost a microsecond and may be called from
-any thread. No label is an address: their number would be an attacker's choice, and they would tell
-everybody who reads the numbers who talks here.
+Rooms count with ``add``, ``put`` and ``observe``, which cost some microseconds and may be called
+from any thread. No label is an address: their number would be an attacker's choice, and everybody
+who reads the numbers would learn who talks here.
 """
 
 from __future__ import annotations
