@@ -176,6 +176,17 @@ def test_tls_with_a_password(tmp_path: Path) -> None:
         assert "certificate is not accepted" in away(to(there, tls=True))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_name_in_a_certificate_is_checked(tmp_path: Path) -> None:
+    made = certificates(tmp_path, "DNS:elsewhere")
+    for file in (tmp_path, made["key"]):
+        file.chmod(0o755)
+    settings = (f"certfile {made['cert']}", f"keyfile {made['key']}", "allow_anonymous true")
+    with broker(tmp_path / "broker", *settings) as there:
+        why = away(to(there, tls=True, ca_file=made["ca"]))
+    assert "certificate is not accepted" in why
+
+
 def away(destination: MqttBroker) -> str:
     """Return why nothing can be sent."""
     with sink_of(destination) as sink:

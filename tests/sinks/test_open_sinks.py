@@ -24,7 +24,7 @@ from idskit.sinks import mqtt_broker, outbox
 from idskit.sinks.home_assistant import Sensor
 from idskit.sinks.local_outputs import EveOptions, UnixOptions
 from idskit.sinks.mqtt_broker import MqttOptions
-from idskit.sinks.open_sinks import SECTIONS, ModelFacts, ServiceStats, open_sinks
+from idskit.sinks.open_sinks import SECTIONS, ModelFacts, ServiceStats, check_sinks, open_sinks
 from idskit.sinks.prometheus import FAMILIES, Metrics
 from idskit.sinks.scrape_server import PrometheusOptions
 from idskit.sinks.syslog_receiver import SyslogOptions
@@ -105,6 +105,25 @@ def test_a_section_that_cannot_be_used_closes_the_others(tmp_path: Path) -> None
         with pytest.raises(IdskitError):
             open_sinks(eve, wrong, lines_of=lines_of, sensor=SENSOR, spool=tmp_path)
     open_sinks(eve, lines_of=lines_of, sensor=SENSOR, spool=tmp_path).close()  # not locked
+
+
+def test_a_configuration_is_checked_without_opening_anything(tmp_path: Path) -> None:
+    eve = EveOptions(path=tmp_path / "eve.json")
+    with open_sinks(eve, lines_of=lines_of, sensor=SENSOR):
+        check_sinks(eve, WebhookOptions(url="https://nowhere.invalid/"), sensor=SENSOR)
+    for wrong in (WebhookOptions(url="http://host/"), EveOptions(rotate_mb=-1)):
+        with pytest.raises(IdskitError):
+            check_sinks(wrong, sensor=SENSOR)
+
+
+def test_sinks_that_are_opened_anew_replace_the_older_ones_in_the_numbers(tmp_path: Path) -> None:
+    metrics = Metrics()
+    eve, unix = EveOptions(path=tmp_path / "eve.json"), UnixOptions(path=tmp_path / "unix")
+    open_sinks(eve, unix, lines_of=lines_of, sensor=SENSOR, metrics=metrics).close()
+    with open_sinks(eve, lines_of=lines_of, sensor=SENSOR, metrics=metrics):
+        text = metrics.text()
+    assert 'sink="eve"' in text
+    assert 'sink="unix"' not in text
 
 
 SERVICE = """

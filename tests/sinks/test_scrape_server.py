@@ -112,7 +112,7 @@ def test_a_fault_of_a_collector_is_an_answer(server: ScrapeServer, metrics: Metr
     def fail(_metrics: Metrics) -> None:
         raise RuntimeError
 
-    metrics.before_text(fail)
+    metrics.before_text("failing", fail)
     answer = asked(server, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500")
     assert b"RuntimeError" in answer

@@ -175,6 +175,22 @@ print(len(spool), spool.unsaved)
     assert waiting(again) == [b"incident %d" % n for n in range(10 - unsaved)] + [b"there is room"]
 
 
+def test_a_folder_that_cannot_be_changed_leaves_the_spool_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.spool"
+    spool = Spool(path, half=2_000)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(Path, "replace", refused)
+    for number in range(500):
+        spool.append(b"incident %d" % number)
+        assert path.stat().st_size <= 2_000
+    assert len(spool) + spool.dropped == 500
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.spool"

@@ -112,7 +112,8 @@ class Sinks:
         return [sink.health() for sink in self._sinks]
 
     def put_metrics(self, metrics: Metrics) -> None:
-        """Put the numbers of every sink."""
+        """Put the numbers of every sink, and remove those of sinks that are no longer there."""
+        metrics.clear("idskit_sink_")
         for health in self.health():
             _put_health(metrics, health)
 
@@ -164,8 +165,23 @@ def open_sinks(
         Sinks(made).close(1.0)
         raise
     sinks = Sinks(made, server)
-    metrics.before_text(sinks.put_metrics)
+    metrics.before_text("sinks", sinks.put_metrics)
     return sinks
+
+
+def check_sinks(*options: SinkOptions, sensor: Sensor) -> None:
+    """Refuse what ``open_sinks`` would refuse, without opening or connecting anything.
+
+    Files of secrets and certificates are read. That a place can be written to, or a port can be
+    had, is seen when it is opened.
+
+    Raises:
+        IdskitError: a sink cannot be used as it is configured.
+    """
+    for one in options:
+        check_options(one)
+        if not isinstance(one, EveOptions):  # a running service may have locked its file
+            _destination(one, lambda _: [], sensor)
 
 
 def _destination(options: SinkOptions, lines_of: LinesOf, sensor: Sensor) -> Destination | None:

@@ -105,7 +105,7 @@ class Metrics:
         }
         self._buckets: dict[str, list[int]] = {}  # the last is of infinity; not cumulative
         self._lock = threading.Lock()
-        self._collectors: list[Callable[[Metrics], None]] = []
+        self._collectors: dict[str, Callable[[Metrics], None]] = {}
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter.
@@ -129,9 +129,15 @@ class Metrics:
 
     def put_only(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge whose other series are gone, such as the model in use."""
-        with self._lock:
-            self._values[name].clear()
+        self.clear(name)
         self.put(name, value, **labels)
+
+    def clear(self, prefix: str) -> None:
+        """Remove every series whose name begins so."""
+        with self._lock:
+            for name, values in self._values.items():
+                if name.startswith(prefix):
+                    values.clear()
 
     def observe(self, name: str, value: float) -> None:
         """Count a value in a histogram.
@@ -146,13 +152,16 @@ class Metrics:
             buckets[place] += 1
             self._values[name][()] = self._values[name].get((), 0) + value
 
-    def before_text(self, collect: Callable[[Metrics], None]) -> None:
-        """Call a function before each text, which puts numbers that are kept elsewhere."""
-        self._collectors.append(collect)
+    def before_text(self, room: str, collect: Callable[[Metrics], None]) -> None:
+        """Call a room's function before each text, which puts numbers that are kept elsewhere.
+
+        It replaces the one that the room named before.
+        """
+        self._collectors[room] = collect
 
     def text(self) -> str:
         """Return every series that has a value."""
-        for collect in self._collectors:
+        for collect in list(self._collectors.values()):
             collect(self)
         with self._lock:
             return "".join(self._text_of(family) for family in self._families.values())

@@ -103,9 +103,12 @@ class Spool:
         self.dropped += len(self._older)
         self._older, self._newer, self._size = self._newer, {}, 0
         if self._path is not None:
-            self.close()
-            with suppress(OSError):
+            try:
                 self._path.replace(_before(self._path))
+            except OSError:  # such as a folder that was made read-only: memory still has them
+                with suppress(OSError):
+                    os.ftruncate(self._fd, 0)
+            self.close()
             self._reopen()
 
     def _clear(self) -> None:
