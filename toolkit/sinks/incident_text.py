@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from idskit.incidents.incident import Incident
-from idskit.report.text import visible
+from idskit.incidents.sentence import sentence
+from idskit.report.text import cut
 
 MOST_TEXT = 300  # characters of any text of an incident
 MOST_ITEMS = 50  # of any list of an incident
@@ -50,22 +51,10 @@ def event_key(incident: Incident) -> str:
 
 
 def summary(incident: Incident) -> str:
-    """Return what happened in one sentence of at most MOST_STATE characters.
-
-    Example:
-        >>> from idskit.incidents.incident import Incident
-        >>> summary(Incident(incident_id="1", type="new", family="scan", technique="T1046",
-        ...     severity=2, confidence=0.9, started_us=0, updated_us=0, attacker="192.0.2.1",
-        ...     target="192.168.1.2", targets=3, services=("22/tcp",), flows=40))
-        'scan by 192.0.2.1 on 192.168.1.2 and 2 more (22/tcp): 40 flows'
-    """
-    if incident.explanation is not None and incident.explanation.sentence:
-        return _cut(visible(incident.explanation.sentence), MOST_STATE)
-    by = _ends(" by ", incident.attacker, incident.attackers)
-    on = _ends(" on ", incident.target, incident.targets)
-    services = f" ({', '.join(incident.services[:3])})" if incident.services else ""
-    flows = f"{incident.flows:,} flow{'' if incident.flows == 1 else 's'}"
-    return _cut(visible(f"{incident.family}{by}{on}{services}: {flows}"), MOST_STATE)
+    """Return what happened in a sentence of at most MOST_STATE characters."""
+    explained = incident.explanation
+    known = explained.sentence if explained is not None else ""
+    return cut(known or sentence(incident), MOST_STATE)
 
 
 def message(incident: Incident, most: int, **more: str) -> str:
@@ -86,14 +75,8 @@ def message(incident: Incident, most: int, **more: str) -> str:
     return _ENCODE(found)
 
 
-def _ends(word: str, address: str | None, number: int) -> str:
-    if address is None:
-        return ""
-    return f"{word}{address}" + (f" and {number - 1:,} more" if number > 1 else "")
-
-
 def _bounded(found: dict[str, Any]) -> dict[str, Any]:
-    bounded: dict[str, Any] = _deep(found, lambda text: _cut(visible(text[:MOST_TEXT]), MOST_TEXT))
+    bounded: dict[str, Any] = _deep(found, lambda text: cut(text, MOST_TEXT))
     return bounded
 
 
@@ -110,7 +93,3 @@ def _deep(value: Any, change: Callable[[str], str]) -> Any:
 
 def _first(most: int, text: str) -> str:
     return text[:most]
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."

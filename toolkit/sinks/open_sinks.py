@@ -1,6 +1,6 @@
 """All sinks of a service: what is configured is opened, and gets every incident.
 
-with open_sinks(eve, mqtt, lines_of=..., spool=folder, sensor=this_sensor()) as sinks:
+with open_sinks(eve, mqtt, sensor=this_sensor(), spool=folder) as sinks:
     sinks.send(incident)
 """
 
@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from idskit.errors import IdskitError
 from idskit.incidents.incident import Incident
+from idskit.incidents.incident_lines import incident_lines
 from idskit.options import check_options
 from idskit.sinks.home_assistant import Sensor
 from idskit.sinks.incident_text import encoded
@@ -134,8 +135,8 @@ class Sinks:
 
 def open_sinks(
     *options: SinkOptions,
-    lines_of: LinesOf,
     sensor: Sensor,
+    lines_of: LinesOf = incident_lines,
     spool: Path | None = None,
     metrics: Metrics | None = None,
 ) -> Sinks:
@@ -143,8 +144,8 @@ def open_sinks(
 
     Args:
         options: at most one of each kind.
-        lines_of: what makes EVE lines of an incident.
         sensor: this gateway.
+        lines_of: what makes EVE lines of an incident.
         spool: folder where incidents wait for receivers that are away; None keeps them in memory.
         metrics: numbers of the service; those of the sinks are put there.
 
