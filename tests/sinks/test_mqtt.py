@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +251,35 @@ def test_what_others_publish_does_no_harm(there: Broker, payload: str) -> None:
         sink.offer(encoded(incident(1)))
         until(lambda: sink.health().written == 1)
     assert json.loads(there.retained(SENSOR.discovery_topic) or "") == discovery(SENSOR)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_broker_that_sends_garbage_is_away_and_nothing_worse(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(mqtt_broker, "TIMEOUT_S", 0.2)
+    chance = random.Random(seed)
+    greeting = bytes([0x20, 3, 0, 0, 0]) if seed % 2 else b""  # "accepted", of MQTT 5
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(greeting + b"\x90\x05\x00\x01\x00\x01\x01")
+            for _ in range(200):
+                kind = chance.choice((0x20, 0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x90, 0xD0, 0xE0))
+                body = chance.randbytes(chance.randrange(12))
+                connection.sendall(bytes([kind, len(body)]) + body)
+            connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        there = MqttBroker(MqttOptions(host="127.0.0.1", port=listener.getsockname()[1]), SENSOR)
+        with pytest.raises(OSError):  # noqa: PT011 - in many words
+            until(lambda: there.deliver(incident()))
+        assert there._client is None
+        thread.join(10)
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:

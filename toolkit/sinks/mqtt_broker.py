@@ -278,7 +278,11 @@ class MqttBroker(Destination):
         client = self._client
         if client is None:
             raise Away("there is no connection")
-        code = client.loop(seconds)
+        try:
+            code = client.loop(seconds)
+        except Exception as error:  # of the client, whose parser trusts the broker
+            self._drop()
+            raise Away(f"the broker sends what is no MQTT ({type(error).__name__})") from error
         if code != self._paho.MQTT_ERR_SUCCESS:
             self._drop()
             raise self._ended(code)
