@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,12 +83,10 @@ def test_slow_ones_are_cut_and_hold_nobody_up(
 ) -> None:
     monkeypatch.setattr(scrape_server, "DEADLINE_S", 0.5)
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
-    start = time.monotonic()
     for one in slow:
         one.settimeout(10)
         assert one.recv(100) == b""  # closed at once, or at the deadline
         one.close()
-    assert time.monotonic() - start < 9
 
     def works() -> bool:
         try:
