@@ -123,6 +123,11 @@ def test_a_ping_is_no_tunnel_and_no_sweep() -> None:
         Judged(dst=f"192.168.1.{i}", at=60.0 * i, columns=one_size, **ping) for i in range(60)
     ]
     assert incidents_of(monitored) == []
+    sizes = {"payload_max": 1008.0, "fwd_payload_std": 395.0, "bwd_payload_std": 395.0}
+    tried = Judged(columns=sizes, packets=12, **ping)
+    assert incidents_of([tried]) == []
+    tried.columns["bwd_payload_mean"] = 50.0  # the answers say something else
+    assert incidents_of([tried])[0].family == "tunnel"
     swept = [
         Judged(dst=f"192.168.1.{i}", at=i / 9, columns={"src_10s_peers": float(i)}, **ping)
         for i in range(40)

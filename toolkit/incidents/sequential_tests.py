@@ -86,10 +86,14 @@ def _echo_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
 
 
 def _data_in_echoes(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh echo requests whose sizes vary: a ping repeats one size, and gets it back."""
-    asked, answered, largest = columns.T
+    """Weigh echo requests whose sizes vary and whose answers differ, or that vary for long.
+
+    A ping repeats one size and gets it back; a person who tries sizes tries a few.
+    """
+    asked, answered, largest, request, reply = columns.T
     varies = np.isin(flows["protocol"], (ICMP, ICMPV6)) & (flows["bwd_packets"] >= 8)
-    varies &= ((asked > 8) | (answered > 8)) & (largest > 100)
+    varies &= (np.maximum(asked, answered) > 8) & (largest > 100)
+    varies &= (np.abs(request - reply) > 4) | (flows["fwd_packets"] >= 30)
     return np.where(varies, OPENS, 0.0)
 
 
@@ -196,7 +200,13 @@ TESTS = (
     Test(
         name="data in echo requests",
         family="tunnel",
-        columns=("fwd_payload_std", "bwd_payload_std", "payload_max"),
+        columns=(
+            "fwd_payload_std",
+            "bwd_payload_std",
+            "payload_max",
+            "fwd_payload_mean",
+            "bwd_payload_mean",
+        ),
         weigh=_data_in_echoes,
     ),
     Test(
