@@ -1,0 +1,297 @@
+"""The page for the wall: is all well, what does the network do, does the sensor see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from idskit.page.control_client import Part
+from idskit.page.drawings import LEVELS, burn_bar, heat_row, sparkline
+from idskit.page.incident_pages import alarming, incident_list, is_open, ordered
+from idskit.page.markup import Child, Markup, element, figure, icon, many, name, span
+from idskit.page.page_frame import View, panel
+
+_FIRST = 5  # open incidents on this page; the list has all
+_HOSTS = 16
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """How things are, in a few words, with the shape and the colours that go with them."""
+
+    words: str
+    about: str
+    shape: str
+    tone: str  # calm, alarm or dim
+
+
+def headline(view: View) -> Headline:
+    """Say how things are: what hides everything else comes first."""
+    health, waiting = view.snapshot.part("health"), alarming(view.snapshot)
+    state = health.raw("state")
+    reasons = " ".join(health.texts("reasons", 4, 200))
+    if state == "blind":
+        return Headline(
+            words="The sensor is blind", about=reasons, shape="blind", tone="alarm"
+        )
+    if waiting:
+        worst = "high" if any(one.count("severity") == 1 for one in waiting) else "medium"
+        about = _latest(view, waiting) + (f" {reasons}" if state == "overloaded" else "")
+        return Headline(
+            words=many(len(waiting), "open incident"), about=about, shape=worst, tone="alarm"
+        )
+    if state == "overloaded":
+        return Headline(
+            words="Too much traffic", about=reasons, shape="overloaded", tone="alarm"
+        )
+    if state == "learning":
+        about = f"No incident is open. {reasons}"
+        return Headline(words="Learning what is normal", about=about, shape="learning", tone="dim")
+    if state != "fine":
+        about = "The service did not say how it is."
+        return Headline(words="State unknown", about=about, shape="away", tone="dim")
+    return Headline(words="All is well", about=_calm(view), shape="well", tone="calm")
+
+
+def _latest(view: View, waiting: tuple[Part, ...]) -> str:
+    moments = [one.moment("updated") for one in waiting]
+    newest = max((moment for moment in moments if moment is not None), default=None)
+    if newest is None or view.now is None:
+        return ""
+    return f"The latest packet of it was {span(view.now - newest)} ago."
+
+
+def _calm(view: View) -> str:
+    """Say what there was while nobody looked."""
+    every = ordered(view.snapshot)
+    starts = [one.moment("started") for one in every]
+    day = sum(
+        1 for start in starts if start and view.now and view.now - start < timedelta(days=1)
+    )
+    allowed = sum(1 for one in every if is_open(one))
+    ended = f"{many(day, 'incident')} in the last 24 hours, none needs you now."
+    words = ended if day else "No incident in the last 24 hours."
+    return words + (f" {many(allowed, 'open one')} may go on, as you said." if allowed else "")
+
+
+def now_page(view: View) -> Child:
+    """Return the page."""
+    snapshot, waiting = view.snapshot, alarming(view.snapshot)
+    more = len(waiting) - _FIRST
+    return (
+        _hero(headline(view), snapshot, view),
+        incident_list(list(waiting[:_FIRST]), view) if waiting else None,
+        element("p", element("a", f"{more:,} more ›", href="/incidents?show=open"))
+        if more > 0
+        else None,
+        _rates(snapshot.part("rates")),
+        _traffic(snapshot.part("traffic")),
+        element(
+            "div",
+            _interfaces(snapshot.part("health")),
+            _budget(snapshot.part("budget")),
+            _counters(snapshot.part("counters")),
+            class_="three",
+        ),
+    )
+
+
+def _hero(found: Headline, snapshot: Part, view: View) -> Markup:
+    started = snapshot.moment("started")
+    watching = (
+        element("span", "watching for ", span(view.now - started))
+        if started and view.now and view.now >= started
+        else None
+    )
+    devices = len(snapshot.parts("devices"))
+    return element(
+        "section",
+        icon(found.shape, "icon large"),
+        element(
+            "div",
+            element("h1", found.words),
+            element("p", found.about),
+            element(
+                "p",
+                element("span", many(devices, "device")) if devices else None,
+                watching,
+                class_="small",
+            ),
+        ),
+        class_=f"hero {found.tone}",
+    )
+
+
+def _rates(rates: Part) -> Markup:
+    tiles = [
+        _tile("Packets", rates.numbers("packets_per_s"), "/s"),
+        _tile("Flows", rates.numbers("flows_per_s"), "/s"),
+        _tile("Traffic", rates.numbers("bytes_per_s"), "B/s"),
+    ]
+    return element("section", *tiles, class_="three tiles", aria_label="Rates of the last minute")
+
+
+def _tile(title: str, values: list[float], unit: str) -> Markup:
+    number, letter = _scaled(values[-1]) if values else ("–", "")
+    peak = "".join(_scaled(max(values, default=0.0)))
+    return element(
+        "div",
+        element("h2", title),
+        element("p", element("b", number), element("span", f" {letter}{unit}"), class_="big"),
+        sparkline(values, f"{title} of the last {len(values)} s, at most {peak}{unit}"),
+        element("p", f"at most {peak} {unit} in the last minute", class_="small")
+        if values
+        else element("p", "nothing measured yet", class_="small"),
+        class_="panel tile",
+    )
+
+
+def _scaled(value: float) -> tuple[str, str]:
+    """Return a number with three digits, and the letter of its thousands."""
+    size, letter = next(((s, c) for s, c in _PREFIXES if value >= s), (1.0, ""))
+    value /= size
+    digits = f"{value:.0f}" if value >= 99.95 or value == int(value) else f"{value:.1f}"
+    return digits, letter
+
+
+def _traffic(traffic: Part) -> Markup:
+    """Return hosts by seconds: what the networks over host windows look at."""
+    hosts = traffic.parts("hosts", _HOSTS)
+    rows = [(one, one.numbers("packets")) for one in hosts]
+    peak = max((value for _, values in rows for value in values), default=0.0)
+    if not rows:
+        nothing = element("p", "No host has sent anything in the last minute.", class_="nothing")
+        return panel("The last minute, host by host", nothing)
+    scale = [element("i", class_=f"heat{level}") for level in range(1, LEVELS + 1)]
+    legend = element(
+        "p", "1", *scale, f"{peak:,.0f} packets/s", class_="legend", aria_hidden="true"
+    )
+    return panel(
+        "The last minute, host by host",
+        legend,
+        element("ul", *(_host(one, values, peak) for one, values in rows), class_="hosts"),
+        element(
+            "p",
+            *(element("span", words) for words in ("60 s ago", "30 s", "now")),
+            class_="axis",
+            aria_hidden="true",
+        ),
+        class_="traffic",
+    )
+
+
+def _host(one: Part, values: list[float], peak: float) -> Markup:
+    address, named = one.text("address", 45), one.text("name", 40)
+    total = sum(values)
+    label = f"{many(total, 'packet')} in the last minute"
+    return element(
+        "li",
+        element(
+            "span",
+            name(named or address, "who"),
+            name(address, "address") if named else None,
+            class_="host",
+            title=f"{named} {address}".strip(),
+        ),
+        heat_row([0.0] * (60 - len(values)) + values, peak, label),
+        element("span", "".join(_scaled(total)), class_="n", title=label),
+    )
+
+
+def _interfaces(health: Part) -> Markup:
+    found = health.parts("interfaces", 12)
+    rows = [_interface(one) for one in found]
+    reasons = element("ul", *(element("li", one) for one in health.texts("reasons", 4, 200)))
+    state = health.text("state", 20) or "unknown"
+    return panel(
+        "Sensor",
+        element("ul", *rows, class_="interfaces")
+        if rows
+        else element("p", "No interface is watched.", class_="nothing"),
+        reasons if health.texts("reasons", 4) else None,
+        about=f"Its health is {state}.",
+    )
+
+
+def _interface(one: Part) -> Markup:
+    up = one.value("up") is True
+    packets, dropped = one.count("packets"), one.count("dropped")
+    share = dropped / max(packets + dropped, 1)
+    lost = f"{dropped:,} dropped ({share:.2%})" if dropped else "none dropped"
+    return element(
+        "li",
+        icon("up" if up else "down", "icon calm" if up else "icon alarm"),
+        element("b", name(one.text("name", 20))),
+        element("span", "up" if up else "down", class_="" if up else "alarm"),
+        element("span", f"{''.join(_scaled(float(packets)))} packets", class_="n"),
+        element("span", lost, class_="n alarm" if dropped else "n small"),
+    )
+
+
+def _budget(budget: Part) -> Markup:
+    per_day, threshold = budget.number("per_day"), budget.number("threshold")
+    if per_day is None:
+        nothing = element("p", "Not learned yet.", class_="nothing")
+        return panel("False alarms", nothing)
+    rows = [
+        _burn(words, burn)
+        for words, key in (("last hour", "burn_1h"), ("last 24 h", "burn_24h"))
+        if (burn := budget.number(key)) is not None
+    ]
+    return panel(
+        "False alarms",
+        element("ul", *rows, class_="shares"),
+        element("p", f"Threshold now {figure(threshold)}.", class_="small")
+        if threshold is not None
+        else None,
+        about=f"At most {figure(per_day)} a day may be false. Burn: 1 is exactly that.",
+    )
+
+
+def _burn(words: str, ratio: float) -> Markup:
+    label = f"{figure(ratio)} times the budget"
+    return element(
+        "li",
+        element("span", words),
+        burn_bar(ratio, f"{words}: {label}"),
+        element("span", f"{figure(ratio)}×", class_="n alarm" if ratio > 1 else "n"),
+    )
+
+
+def _counters(counters: Part) -> Markup:
+    rows = [
+        element("div", element("dt", key), element("dd", figure(counters.number(key))))
+        for key in counters.names()[:48]
+    ]
+    first, rest = rows[:6], rows[6:]
+    return panel(
+        "Counters",
+        element("dl", *first, class_="facts")
+        if first
+        else element("p", "Nothing is counted yet.", class_="nothing"),
+        element(
+            "details",
+            element("summary", f"{len(rest)} more"),
+            element("dl", *rest, class_="facts"),
+            id="counters",
+        )
+        if rest
+        else None,
+    )
+
+
+def away_page(sentence: str) -> Child:
+    """Return the page that says that the service does not answer."""
+    found = Headline(
+        words="The service does not answer", about=sentence, shape="away", tone="alarm"
+    )
+    advice = "Nothing is watched while it is away. Look at: systemctl status idskit"
+    return element(
+        "section",
+        icon(found.shape, "icon large"),
+        element("div", element("h1", found.words), element("p", found.about), element("p", advice)),
+        class_="hero alarm",
+    )
+
+

@@ -1,0 +1,150 @@
+"""What was learned here and how it is set: devices, the model, and settings, all read-only."""
+
+from __future__ import annotations
+
+from idskit.page.control_client import Part, clipped
+from idskit.page.markup import Child, Markup, at, element, figure, icon, many, name, since, span
+from idskit.page.page_frame import View, facts, on_page, pages_nav, panel
+
+SIZE = 40  # devices on a page
+_LEARNING = {
+    "learning": "It learns what is normal here; until then it goes by what it was trained on.",
+    "learned": "It knows what is normal here.",
+    "frozen": "It keeps what it has learned, and learns no more.",
+    "off": "It does not learn here.",
+}
+
+
+def devices_page(view: View) -> Child:
+    """Return the devices, those with new behaviour first."""
+    found = view.snapshot.parts("devices")
+    found.sort(key=lambda one: not one.texts("new", 1))
+    page, part = on_page(view.page, SIZE, len(found))
+    fresh = sum(1 for one in found if one.texts("new", 1))
+    about = f"{many(fresh, 'device does', 'devices do')} something new." if fresh else ""
+    nothing = element("p", "No device has been seen yet.", class_="nothing")
+    return (
+        element("h1", many(len(found), "device").capitalize() if found else "Devices"),
+        element("p", about, class_="about") if about else None,
+        element("ul", *(_device(one, view) for one in found[part]), class_="devices")
+        if found
+        else nothing,
+        pages_nav("/devices", page, SIZE, len(found)),
+    )
+
+
+def _device(one: Part, view: View) -> Markup:
+    address, named = one.text("address", 45), one.text("name", 40)
+    news = one.texts("new", 6, 200)
+    incidents = one.count("incidents")
+    services = [element("span", name(s), class_="chip") for s in one.texts("services", 8, 24)]
+    return element(
+        "li",
+        element(
+            "h2",
+            name(named or address or "unknown"),
+            element("span", many(incidents, "incident"), class_="chip open") if incidents else None,
+        ),
+        element(
+            "p",
+            name(address, "address") if named else None,
+            name(one.text("mac", 20), "address"),
+            class_="ids",
+        ),
+        element("ul", *(element("li", icon("medium"), text) for text in news), class_="news")
+        if news
+        else None,
+        element("p", *services, class_="chips") if services else None,
+        element(
+            "p",
+            element("span", many(one.count("flows"), "flow")),
+            element("span", many(one.count("peers"), "peer")),
+            element("span", "seen ", since(one.moment("last_seen"), view.now)),
+            element("span", "known since ", at(one.moment("first_seen"))),
+            class_="small",
+        ),
+        class_="panel fresh" if news else "panel",
+    )
+
+
+def model_page(view: View) -> Child:
+    """Return what decides, and what it has learned here."""
+    model = view.snapshot.part("model")
+    learning, budget = model.part("learning"), view.snapshot.part("budget")
+    if not model:
+        return (element("h1", "Model and learning"), element("p", "No model is loaded.", class_="nothing"))
+    return (
+        element("h1", "Model and learning"),
+        element("div", _model(model), _learning(learning, budget, view), class_="two even"),
+    )  # fmt: skip
+
+
+def _model(model: Part) -> Markup:
+    classes = [element("span", name(one), class_="chip") for one in model.texts("classes", 40, 40)]
+    return panel(
+        "Model",
+        facts(
+            ("Name", name(model.text("name"))),
+            ("Version", model.text("version", 30) or "–"),
+            ("Threshold", figure(model.number("threshold"))),
+            ("Classes", classes or "–"),
+            ("SHA-256", name(model.text("sha256", 64), "code")),
+        ),
+    )
+
+
+def _learning(learning: Part, budget: Part, view: View) -> Markup:
+    state, since_when = learning.text("state", 20), learning.moment("since")
+    hours = learning.number("hours")
+    elapsed = span(view.now - since_when) if since_when and view.now else "–"
+    return panel(
+        "Learning",
+        facts(
+            ("State", state or "unknown"),
+            ("Hours learned", figure(hours, "h")),
+            ("Since", element("span", at(since_when), f" ({elapsed})") if since_when else "–"),
+            ("False alarms allowed", figure(budget.number("per_day"), "a day")),
+            ("Threshold here", figure(budget.number("threshold"))),
+        ),
+        about=_LEARNING.get(state, ""),
+    )
+
+
+def settings_page(view: View) -> Child:
+    """Return every setting with its default; what was changed is marked."""
+    rows = [_setting(one) for one in view.snapshot.parts("settings", 200)]
+    if not rows:
+        return (element("h1", "Settings"), element("p", "The service named none.", class_="nothing"))
+    about = "They are read from the service's configuration; change them there, then reload it."
+    return (
+        element("h1", "Settings"),
+        element("p", about, class_="about"),
+        element("ul", *rows, class_="settings panel"),
+    )  # fmt: skip
+
+
+def _setting(one: Part) -> Markup:
+    value, default = _value(one, "value"), _value(one, "default")
+    return element(
+        "li",
+        element("code", name(one.text("field", 60)), class_="field"),
+        element(
+            "p",
+            element("b", name(value)),
+            element("span", f"default {default}", class_="small")
+            if value != default
+            else element("span", "default", class_="small"),
+            class_="value",
+        ),
+        element("p", one.text("help", 300), class_="about"),
+        class_="changed" if value != default else "",
+    )
+
+
+def _value(one: Part, key: str) -> str:
+    value = one.value(key)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return clipped(", ".join(clipped(item, 80) for item in value[:20]), 200) or "none"
+    return clipped(value, 200) or "none"
