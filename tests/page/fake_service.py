@@ -1,4 +1,4 @@
-"""A service that knows what a test wants it to: answers on a control socket, as the contract says."""
+"""A service for tests of the page: answers on a control socket, as the contract says."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 NOW = datetime(2026, 11, 30, 14, 3, 22, tzinfo=UTC)
 _FAMILIES = ("scan", "guessing", "flood", "tunnel", "malware", "lateral", "web", "amplification")
 _SENTENCES = {
-    "scan": "203.0.113.77 tried 411 ports of nas in 40 s; usual here are 3.",
-    "guessing": "Somebody sent 96 failed logins over SSH to nas in 10 min; usual here are 0.",
-    "flood": "41,200 half-open connections a minute reach camera-front; usual here are 2.",
-    "tunnel": "printer sends 38 MB a night in names of one zone; usual here are 4 kB.",
-    "malware": "bulb-kitchen calls 198.51.100.9 every 60 s with 2 % jitter; no device here did.",
+    "scan": "{a} tried 411 ports of {t} in 40 s; usual here are 3.",
+    "guessing": "{a} sent 96 failed logins over SSH to {t} in 10 min; usual here are 0.",
+    "flood": "41,200 half-open connections a minute reach {t}; usual here are 2.",
+    "tunnel": "{t} sends 38 MB a night to {a} in names of one zone; usual here are 4 kB.",
+    "malware": "{t} calls {a} every 60 s with 2 % jitter; no device here did so before.",
 }
 _HOSTS = (
     ("192.168.1.10", "nas"), ("192.168.1.21", "camera-front"), ("192.168.1.22", "camera-yard"),
@@ -41,6 +41,8 @@ def incident(number: int, **changed: Any) -> dict[str, Any]:
     family = _FAMILIES[number % len(_FAMILIES)]
     started = NOW - timedelta(minutes=7 + 43 * number)
     device, named = _HOSTS[number % 11]
+    attacker = f"203.0.113.{77 + number % 100}"
+    said = _SENTENCES.get(family, "{t} behaves unusually towards {a}.")
     found = {
         "incident_id": f"{started:%Y%m%dT%H%M%S}-{number:08x}",
         "type": "end",
@@ -51,20 +53,20 @@ def incident(number: int, **changed: Any) -> dict[str, Any]:
         "started": eve(started),
         "updated": eve(started + timedelta(minutes=6)),
         "ended": eve(started + timedelta(minutes=21)),
-        "attacker": f"203.0.113.{77 + number % 100}",
+        "attacker": attacker,
         "attackers": 1 if number % 4 else 212,
         "target": device,
         "targets": 1,
         "device": {"address": device, "name": named},
         "services": ["22/tcp", "80/tcp", "443/tcp"],
-        "flows": 10 ** (number % 5) + number,
+        "flows": 10 ** (4 - number % 5) + number,
         "flow_ids": [1_234_567_890_123 + i for i in range(20)],
         "evidence": [
             {"name": "failed first contacts", "value": 411, "unit": "in 40 s", "usual": 3},
             {"name": "distinct ports", "value": 408, "unit": "ports", "usual": 2},
             {"name": "score of the host's last minute", "value": 7.31, "unit": "log-odds"},
         ],
-        "explanation": explanation(_SENTENCES.get(family, "A device here behaves unusually.")),
+        "explanation": explanation(said.format(a=attacker, t=named)),
     }
     return {key: value for key, value in (found | changed).items() if value is not None}
 
@@ -136,7 +138,8 @@ _REASONS = {
     "overloaded": ["In the last minute 2.1 % of the packets were dropped."],
 }
 _SETTINGS = [
-    {"field": "interfaces", "value": ["eth0", "eth1"], "default": [], "help": "Interfaces to watch"},
+    {"field": "interfaces", "value": ["eth0", "eth1"], "default": [],
+     "help": "Interfaces to watch"},
     {"field": "budget_per_day", "value": 1, "default": 1, "help": "False incidents a day"},
     {"field": "page.listen", "value": "127.0.0.1", "default": "127.0.0.1",
      "help": "Address that the page listens on"},

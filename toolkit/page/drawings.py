@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from idskit.page.markup import Markup, element
 
-LEVELS = 5  # of colour in a heat map; nothing is drawn for 0
+LEVELS = 9  # of colour in a heat map; nothing is drawn for 0
 _HEIGHT = 24.0  # of a sparkline
 
 
@@ -85,7 +85,7 @@ def share_bar(share: float, low: float, high: float, label: str) -> Markup:
 
 
 def usual_strip(value: float, median: float, upper: float, label: str) -> Markup:
-    """Draw a value on a logarithmic axis next to what is usual: from zero to the 99th percentile."""
+    """Draw a value on a logarithmic axis next to what is usual: zero to the 99th percentile."""
     low = min(0.0, value, median, upper)
     ends = [math.log1p(number - low) for number in (0.0, median, upper, value)]
     most = max(*ends, 1e-9) * 1.04
@@ -113,15 +113,17 @@ def burn_bar(ratio: float, label: str) -> Markup:
     return _drawing("0 0 100 10", "share", label, bar, limit)
 
 
-def columns(counts: Sequence[int], marked: Sequence[bool], label: str) -> Markup:
-    """Draw counts as columns from zero; marked ones stand out."""
-    most = max(counts, default=0) or 1
-    bars = [
-        element(
-            "rect", x=f"{i + 0.1:.1f}", y=f"{10 - max(count / most * 10, 0.8):.2f}", width="0.8",
-            height=f"{max(count / most * 10, 0.8):.2f}", class_="marked" if marked[i] else "plain",
-        )
-        for i, count in enumerate(counts)
-        if count
-    ]  # fmt: skip
+def columns(counts: Sequence[int], marked: Sequence[int], label: str) -> Markup:
+    """Draw counts as columns from zero; the marked ones of each stand out at its foot."""
+    most = max(4, *counts)
+    bars = []
+    for i, (count, high) in enumerate(zip(counts, marked, strict=True)):
+        bars += [
+            element(
+                "rect", x=f"{i + 0.1:.1f}", y=f"{10 - number / most * 10:.2f}", width="0.8",
+                height=f"{number / most * 10:.2f}", class_=kind,
+            )
+            for number, kind in ((count, "plain"), (high, "marked"))
+            if number
+        ]  # fmt: skip
     return _drawing(f"0 0 {len(counts)} 10", "columns", label, *bars)

@@ -6,9 +6,21 @@ from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import quote
 
-from idskit.page.control_client import Part
+from idskit.page.control_client import Part, clipped
 from idskit.page.drawings import columns, share_bar, usual_strip
-from idskit.page.markup import Child, Markup, at, element, figure, icon, many, name, since, span
+from idskit.page.markup import (
+    DASH,
+    Child,
+    Markup,
+    at,
+    element,
+    figure,
+    icon,
+    many,
+    name,
+    since,
+    span,
+)
 from idskit.page.page_frame import View, facts, on_page, pages_nav, panel
 
 SIZE = 25  # incidents on a page
@@ -69,6 +81,16 @@ def path_of(incident: Part) -> str:
     return f"/incidents/{quote(incident.raw('incident_id')[:200], safe='')}"
 
 
+def device_of(incident: Part) -> str:
+    """Return the address of the device of this network, as it came."""
+    return incident.part("device").raw("address")
+
+
+def path_to(device: str) -> str:
+    """Return the address of the list of a device's incidents."""
+    return f"/incidents?device={quote(device[:200], safe='')}"
+
+
 def found_incident(snapshot: Part, identifier: str) -> Part | None:
     """Return the incident of an identifier."""
     everyone = snapshot.parts("incidents")
@@ -88,9 +110,10 @@ def severity_mark(incident: Part) -> Markup:
     return element("span", icon(shape), word, class_=f"severity {shape}")
 
 
-def sentence_of(incident: Part) -> str:
-    """Return why there is an incident, in a sentence; nothing if nobody said."""
-    return incident.part("explanation").text("sentence", 400)
+def _sentence(incident: Part, class_: str) -> Markup | None:
+    """Return why there is an incident, in a sentence; None if nobody said."""
+    said = incident.part("explanation").text("sentence", 400)
+    return element("p", said, class_=class_) if said else None
 
 
 def _end(incident: Part, side: str) -> Markup:
@@ -100,8 +123,15 @@ def _end(incident: Part, side: str) -> Markup:
     named = device.text("name", 40) if device.text("address") == address else ""
     more = element("span", f"and {others:,} more", class_="more") if others > 0 else None
     if named:
-        return element("span", name(named, "who"), " ", name(address, "address"), more)
-    return element("span", name(address, "who"), more)
+        return element("span", name(named, "who"), name(address, "address"), more, class_="end")
+    return element("span", name(address, "who"), more, class_="end")
+
+
+def target_of(incident: Part) -> str:
+    """Return the name of the attacked device, or its address."""
+    address, device = incident.text("target"), incident.part("device")
+    named = device.text("name", 40) if device.text("address") == address else ""
+    return named or address or "unknown"
 
 
 def _route(incident: Part) -> Markup:
@@ -132,7 +162,7 @@ def incident_row(incident: Part, view: View) -> Markup:
             "div",
             element("h3", element("a", title_of(incident), href=path_of(incident))),
             _route(incident),
-            element("p", sentence_of(incident), class_="why") if sentence_of(incident) else None,
+            _sentence(incident, "why"),
         ),
         element(
             "div",
@@ -154,25 +184,31 @@ def incidents_page(view: View) -> Child:
     every = ordered(view.snapshot)
     shown = {"all": list(every), "open": [one for one in every if is_open(one)]}
     shown["unjudged"] = [one for one in every if not one.has("verdict")]
-    chosen = shown.get(view.show, shown["all"])
+    if view.device:
+        shown["device"] = [one for one in every if device_of(one) == view.device]
+    show = "device" if view.device else view.show if view.show in shown else "all"
+    chosen = shown[show]
     page, part = on_page(view.page, SIZE, len(chosen))
-    path = f"/incidents?show={view.show}" if view.show in shown else "/incidents"
+    path = path_to(view.device) if view.device else f"/incidents?show={show}"
     return (
         element("h1", "Incidents"),
-        _day(every, view),
-        _choices(view.show, {key: len(found) for key, found in shown.items()}),
-        incident_list(chosen[part], view) if chosen else _nothing(view.show),
+        day_strip(every, view),
+        _choices(show, view.device, {key: len(found) for key, found in shown.items()}),
+        incident_list(chosen[part], view) if chosen else _nothing(show),
         pages_nav(path, page, SIZE, len(chosen)),
     )
 
 
-def _choices(current: str, counts: dict[str, int]) -> Markup:
+def _choices(current: str, device: str, counts: dict[str, int]) -> Markup:
+    choices = [(key, words, f"/incidents?show={key}") for key, words in SHOWS.items()]
+    if device:
+        choices.append(("device", clipped(device, 45), path_to(device)))
     links = [
         element(
-            "a", words, " ", element("b", f"{counts[key]:,}"), href=f"/incidents?show={key}",
+            "a", name(words), " ", element("b", f"{counts[key]:,}"), href=path,
             aria_current="true" if key == current else None,
         )
-        for key, words in SHOWS.items()
+        for key, words, path in choices
     ]  # fmt: skip
     return element("nav", *links, class_="choices", aria_label="Which incidents")
 
@@ -185,26 +221,26 @@ def _nothing(show: str) -> Markup:
     return element("p", icon("well"), words, class_="nothing")
 
 
-def _day(incidents: tuple[Part, ...], view: View) -> Markup | None:
+def day_strip(incidents: tuple[Part, ...], view: View) -> Markup | None:
     """Return the last 24 hours: how many incidents began in each."""
     if view.now is None:
         return None
-    counts, high = [0] * 24, [False] * 24
+    counts, high = [0] * 24, [0] * 24
     for one in incidents:
         started = one.moment("started")
         hour = 23 if started is None else 23 - (view.now - started) // timedelta(hours=1)
         if started is not None and 0 <= hour <= 23:
             counts[hour] += 1
-            high[hour] |= one.count("severity") == 1
+            high[hour] += one.count("severity") == 1
     if not sum(counts):
         return None
-    label = f"{many(sum(counts), 'incident')} in the last 24 hours"
+    label = f"{many(sum(counts), 'incident')} in the last 24 hours, {sum(high):,} of them high"
     return element(
         "figure",
         element("figcaption", label),
         columns(counts, high, label),
         element("p", *(element("span", w) for w in ("24 h ago", "12 h ago", "now")), class_="axis"),
-        class_="day panel",
+        class_="day",
     )
 
 
@@ -213,29 +249,47 @@ def incident_page(incident: Part, view: View) -> Child:
     why = incident.part("explanation")
     advice = _FAMILIES.get(incident.raw("label"))
     return (
-        element("p", element("a", "‹ All incidents", href="/incidents"), class_="back"),
+        element("p", element("a", "\u2039 All incidents", href="/incidents"), class_="back"),
         element(
             "div",
             element(
                 "div", severity_mark(incident), _state(incident, view), class_="marks"
             ),
             element("h1", title_of(incident)),
-            _route(incident),
-            element("p", sentence_of(incident), class_="sentence") if sentence_of(incident) else None,
+            _sentence(incident, "sentence"),
+            _ends(incident),
             element("p", element("b", "What to do: "), advice[1]) if advice else None,
+            _verdicts(incident, view),
             class_="lead alarming" if is_alarming(incident) else "lead",
         ),
         element(
             "div",
             element("div", _why(why), _features(why), _evidence(incident)),
-            element("div", _verdicts(incident, view), _course(incident, view), _more(incident)),
+            element("div", _course(incident), _more(incident)),
             class_="two",
         ),
     )  # fmt: skip
 
 
+def _ends(incident: Part) -> Markup:
+    """Return who does what to whom."""
+    services = incident.texts("services", 3, 24)
+    return element(
+        "div",
+        element("p", element("span", "Attacker", class_="small"), _end(incident, "attacker")),
+        element(
+            "p",
+            element("span", many(incident.count("flows"), "flow"), class_="small"),
+            element("i", class_="arrow"),
+            name(", ".join(services), "small"),
+        ),
+        element("p", element("span", "Target", class_="small"), _end(incident, "target")),
+        class_="ends",
+    )
+
+
 def _verdicts(incident: Part, view: View) -> Markup:
-    """Return three buttons; each is a form of its own, so none needs a script."""
+    """Return three buttons of one form, which needs no script."""
     current = incident.raw("verdict")
     buttons = [
         element(
@@ -245,11 +299,10 @@ def _verdicts(incident: Part, view: View) -> Markup:
         for key, (words, about) in VERDICTS.items()
     ]  # fmt: skip
     hidden = element("input", type="hidden", name="form_token", value=view.form_token)
-    form = element(
+    return element(
         "form", hidden, *buttons, method="post", action=f"{path_of(incident)}/verdict",
-        class_="verdicts",
+        class_="verdicts", aria_label="Your verdict",
     )  # fmt: skip
-    return panel("Your verdict", form, about="What you say here teaches what is normal.")
 
 
 def _why(why: Part) -> Markup | None:
@@ -280,7 +333,10 @@ def _features(why: Part) -> Markup | None:
     if not found:
         return None
     rows = [_feature(one) for one in found]
-    about = "The dot is this incident; the band ends where 99 of 100 flows here do, its tick is the median."
+    about = (
+        "The dot is this incident. The band ends at the 99th percentile of what is usual here, "
+        "its tick is the median."
+    )
     return panel("What was measured", element("ul", *rows, class_="features"), about=about)
 
 
@@ -313,7 +369,7 @@ def _evidence(incident: Part) -> Markup | None:
     return panel("Evidence", element("ul", *rows, class_="features")) if rows else None
 
 
-def _course(incident: Part, view: View) -> Markup:
+def _course(incident: Part) -> Markup:
     """Return what happened when."""
     started, updated, ended = (incident.moment(key) for key in ("started", "updated", "ended"))
     lasted = "" if started is None or updated is None else f" after {span(updated - started)}"
@@ -326,7 +382,7 @@ def _course(incident: Part, view: View) -> Markup:
         for i, (words, moment) in enumerate(steps)
     ]
     state = "It goes on." if is_open(incident) else ""
-    return panel("Course", element("ol", *rows, class_="course"), about=state)
+    return panel("Timeline", element("ol", *rows, class_="course"), about=state)
 
 
 def _more(incident: Part) -> Markup:
@@ -337,9 +393,9 @@ def _more(incident: Part) -> Markup:
         "Facts",
         facts(
             ("Flows", f"{incident.count('flows'):,}"),
-            ("Services", [element("span", name(one), class_="chip") for one in services] or "–"),
-            ("Confidence", "–" if confidence is None else f"{confidence:.1%}"),
-            ("ATT&CK technique", technique or "–"),
+            ("Services", [element("span", name(one), class_="chip") for one in services] or DASH),
+            ("Confidence", DASH if confidence is None else f"{confidence:.1%}"),
+            ("ATT&CK technique", technique or DASH),
             ("Identifier", name(incident.text("incident_id"), "code")),
         ),
         element(

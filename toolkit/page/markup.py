@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from idskit.report.text import in_markup
 
 _VOID = frozenset(("br", "input", "link", "meta"))
+DASH = "\u2013"  # stands for a value that is not known
 _UNITS = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -98,7 +99,7 @@ def many(number: float, what: str, plural: str = "") -> str:
 def figure(number: float | None, unit: str = "") -> str:
     """Return a number with at most four digits before its decimals, or a dash for none."""
     if number is None:
-        return "–"
+        return DASH
     digits = f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:,.3g}"
     return f"{digits} {unit}".rstrip()
 
@@ -119,7 +120,7 @@ def span(elapsed: timedelta) -> str:
 def since(moment: datetime | None, now: datetime | None) -> Markup:
     """Return how long ago a moment was, with the gateway's date and time of day as its title."""
     if moment is None:
-        return element("span", "–")
+        return element("span", DASH)
     words = clock(moment) if now is None else _ago(now - moment)
     return element("time", words, datetime=moment.isoformat(), title=clock(moment))
 
@@ -127,7 +128,7 @@ def since(moment: datetime | None, now: datetime | None) -> Markup:
 def at(moment: datetime | None) -> Markup:
     """Return a moment as the gateway's date and time of day."""
     if moment is None:
-        return element("span", "–")
+        return element("span", DASH)
     return element("time", clock(moment), datetime=moment.isoformat())
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from idskit.page.control_client import Part
+from idskit.page.control_client import Part, clipped
 from idskit.page.drawings import LEVELS, burn_bar, heat_row, sparkline
-from idskit.page.incident_pages import alarming, incident_list, is_open, ordered
-from idskit.page.markup import Child, Markup, element, figure, icon, many, name, span
+from idskit.page.incident_pages import (
+    alarming,
+    day_strip,
+    incident_list,
+    is_open,
+    ordered,
+    target_of,
+    title_of,
+)
+from idskit.page.markup import DASH, Child, Markup, element, figure, icon, many, name, span
 from idskit.page.page_frame import View, panel
 
 _FIRST = 5  # open incidents on this page; the list has all
 _HOSTS = 16
+_LOSS = 0.001  # share of packets whose loss stands out
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -32,9 +41,7 @@ def headline(view: View) -> Headline:
     state = health.raw("state")
     reasons = " ".join(health.texts("reasons", 4, 200))
     if state == "blind":
-        return Headline(
-            words="The sensor is blind", about=reasons, shape="blind", tone="alarm"
-        )
+        return Headline(words="The sensor is blind", about=reasons, shape="blind", tone="alarm")
     if waiting:
         worst = "high" if any(one.count("severity") == 1 for one in waiting) else "medium"
         about = _latest(view, waiting) + (f" {reasons}" if state == "overloaded" else "")
@@ -42,9 +49,7 @@ def headline(view: View) -> Headline:
             words=many(len(waiting), "open incident"), about=about, shape=worst, tone="alarm"
         )
     if state == "overloaded":
-        return Headline(
-            words="Too much traffic", about=reasons, shape="overloaded", tone="alarm"
-        )
+        return Headline(words="Too much traffic", about=reasons, shape="overloaded", tone="alarm")
     if state == "learning":
         about = f"No incident is open. {reasons}"
         return Headline(words="Learning what is normal", about=about, shape="learning", tone="dim")
@@ -57,18 +62,19 @@ def headline(view: View) -> Headline:
 def _latest(view: View, waiting: tuple[Part, ...]) -> str:
     moments = [one.moment("updated") for one in waiting]
     newest = max((moment for moment in moments if moment is not None), default=None)
+    first, others = waiting[0], len(waiting) - 1
+    what = f"{title_of(first)}, {first.text('attacker') or 'unknown'} against {target_of(first)}"
+    more = f", and {many(others, 'other')}" if others else ""
     if newest is None or view.now is None:
-        return ""
-    return f"The latest packet of it was {span(view.now - newest)} ago."
+        return f"{what}{more}."
+    return f"{what}{more}. The latest packet was {span(view.now - newest)} ago."
 
 
 def _calm(view: View) -> str:
     """Say what there was while nobody looked."""
     every = ordered(view.snapshot)
     starts = [one.moment("started") for one in every]
-    day = sum(
-        1 for start in starts if start and view.now and view.now - start < timedelta(days=1)
-    )
+    day = sum(1 for start in starts if start and view.now and view.now - start < timedelta(days=1))
     allowed = sum(1 for one in every if is_open(one))
     ended = f"{many(day, 'incident')} in the last 24 hours, none needs you now."
     words = ended if day else "No incident in the last 24 hours."
@@ -82,7 +88,7 @@ def now_page(view: View) -> Child:
     return (
         _hero(headline(view), snapshot, view),
         incident_list(list(waiting[:_FIRST]), view) if waiting else None,
-        element("p", element("a", f"{more:,} more ›", href="/incidents?show=open"))
+        element("p", element("a", f"{more:,} more \u203a", href="/incidents?show=open"))
         if more > 0
         else None,
         _rates(snapshot.part("rates")),
@@ -90,7 +96,7 @@ def now_page(view: View) -> Child:
         element(
             "div",
             _interfaces(snapshot.part("health")),
-            _budget(snapshot.part("budget")),
+            budget_panel(snapshot.part("budget")),
             _counters(snapshot.part("counters")),
             class_="three",
         ),
@@ -119,6 +125,7 @@ def _hero(found: Headline, snapshot: Part, view: View) -> Markup:
                 class_="small",
             ),
         ),
+        day_strip(ordered(snapshot), view),
         class_=f"hero {found.tone}",
     )
 
@@ -133,14 +140,14 @@ def _rates(rates: Part) -> Markup:
 
 
 def _tile(title: str, values: list[float], unit: str) -> Markup:
-    number, letter = _scaled(values[-1]) if values else ("–", "")
-    peak = "".join(_scaled(max(values, default=0.0)))
+    number, letter = _scaled(values[-1]) if values else (DASH, "")
+    peak = _measured(max(values, default=0.0), unit)
     return element(
         "div",
         element("h2", title),
         element("p", element("b", number), element("span", f" {letter}{unit}"), class_="big"),
-        sparkline(values, f"{title} of the last {len(values)} s, at most {peak}{unit}"),
-        element("p", f"at most {peak} {unit} in the last minute", class_="small")
+        sparkline(values, f"{title} of the last {len(values)} s, at most {peak}"),
+        element("p", f"at most {peak} in the last minute", class_="small")
         if values
         else element("p", "nothing measured yet", class_="small"),
         class_="panel tile",
@@ -155,6 +162,11 @@ def _scaled(value: float) -> tuple[str, str]:
     return digits, letter
 
 
+def _measured(value: float, unit: str = "") -> str:
+    number, letter = _scaled(value)
+    return f"{number} {letter}{unit}".rstrip()
+
+
 def _traffic(traffic: Part) -> Markup:
     """Return hosts by seconds: what the networks over host windows look at."""
     hosts = traffic.parts("hosts", _HOSTS)
@@ -165,7 +177,12 @@ def _traffic(traffic: Part) -> Markup:
         return panel("The last minute, host by host", nothing)
     scale = [element("i", class_=f"heat{level}") for level in range(1, LEVELS + 1)]
     legend = element(
-        "p", "1", *scale, f"{peak:,.0f} packets/s", class_="legend", aria_hidden="true"
+        "p",
+        "1",
+        element("span", *scale),
+        f"{peak:,.0f} packets/s",
+        class_="legend",
+        aria_hidden="true",
     )
     return panel(
         "The last minute, host by host",
@@ -195,7 +212,7 @@ def _host(one: Part, values: list[float], peak: float) -> Markup:
             title=f"{named} {address}".strip(),
         ),
         heat_row([0.0] * (60 - len(values)) + values, peak, label),
-        element("span", "".join(_scaled(total)), class_="n", title=label),
+        element("span", _measured(total), class_="n", title=label),
     )
 
 
@@ -224,12 +241,13 @@ def _interface(one: Part) -> Markup:
         icon("up" if up else "down", "icon calm" if up else "icon alarm"),
         element("b", name(one.text("name", 20))),
         element("span", "up" if up else "down", class_="" if up else "alarm"),
-        element("span", f"{''.join(_scaled(float(packets)))} packets", class_="n"),
-        element("span", lost, class_="n alarm" if dropped else "n small"),
+        element("span", _measured(packets, " packets"), class_="n"),
+        element("span", lost, class_="n alarm" if share > _LOSS else "n small"),
     )
 
 
-def _budget(budget: Part) -> Markup:
+def budget_panel(budget: Part) -> Markup:
+    """Return how fast the budget of false alarms burns."""
     per_day, threshold = budget.number("per_day"), budget.number("threshold")
     if per_day is None:
         nothing = element("p", "Not learned yet.", class_="nothing")
@@ -255,16 +273,18 @@ def _burn(words: str, ratio: float) -> Markup:
         "li",
         element("span", words),
         burn_bar(ratio, f"{words}: {label}"),
-        element("span", f"{figure(ratio)}×", class_="n alarm" if ratio > 1 else "n"),
+        element("span", f"{figure(ratio)}\u00d7", class_="n alarm" if ratio > 1 else "n"),
     )
 
 
 def _counters(counters: Part) -> Markup:
     rows = [
-        element("div", element("dt", key), element("dd", figure(counters.number(key))))
+        element(
+            "div", element("dt", _noun(key), title=key), element("dd", figure(counters.number(key)))
+        )
         for key in counters.names()[:48]
     ]
-    first, rest = rows[:6], rows[6:]
+    first, rest = rows[:4], rows[4:]
     return panel(
         "Counters",
         element("dl", *first, class_="facts")
@@ -281,6 +301,12 @@ def _counters(counters: Part) -> Markup:
     )
 
 
+def _noun(counter: str) -> str:
+    """Return a counter's name in words: its full one is that of Prometheus."""
+    words = counter.removeprefix("idskit_").removesuffix("_total").replace("_", " ")
+    return clipped(words, 60)
+
+
 def away_page(sentence: str) -> Child:
     """Return the page that says that the service does not answer."""
     found = Headline(
@@ -293,5 +319,3 @@ def away_page(sentence: str) -> Child:
         element("div", element("h1", found.words), element("p", found.about), element("p", advice)),
         class_="hero alarm",
     )
-
-

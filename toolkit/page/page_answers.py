@@ -108,10 +108,14 @@ class PageAnswers:
             form_token=self._access.form_token(request),
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1,
             show=request.query.get("show", "all"),
+            device=request.query.get("device", "")[:200],
         )
 
     async def _with_incident(
-        self, request: Request, path: str, answer: Callable[[Request, View, Part], Awaitable[Answer]]
+        self,
+        request: Request,
+        path: str,
+        answer: Callable[[Request, View, Part], Awaitable[Answer]],
     ) -> Answer:
         view = await self._view(request)
         start, _, identifier = path.partition("/incidents/")

@@ -19,6 +19,7 @@ TABS = (
     ("model", "/model", "Model"),
     ("settings", "/settings", "Settings"),
 )
+_NEWER, _OLDER = "\u2039 Newer", "Older \u203a"
 ASSETS = {
     "page.css": "text/css; charset=utf-8",
     "refresh.js": "text/javascript; charset=utf-8",
@@ -34,6 +35,7 @@ class View:
     form_token: str
     page: int = 1  # of a list, from 1
     show: str = "all"  # which incidents
+    device: str = ""  # or those of which address
 
     @property
     def now(self) -> datetime | None:
@@ -159,14 +161,14 @@ def pages_nav(path: str, page: int, size: int, total: int) -> Markup | None:
     if last == 1:
         return None
     sign = "&" if "?" in path else "?"
-    earlier = element("a", "‹ Newer", href=f"{path}{sign}page={page - 1}", rel="prev")
-    later = element("a", "Older ›", href=f"{path}{sign}page={page + 1}", rel="next")
+    earlier = element("a", _NEWER, href=f"{path}{sign}page={page - 1}", rel="prev")
+    later = element("a", _OLDER, href=f"{path}{sign}page={page + 1}", rel="next")
     first, end = (page - 1) * size + 1, min(page * size, total)
     return element(
         "nav",
-        earlier if page > 1 else element("span", "‹ Newer", class_="off"),
+        earlier if page > 1 else element("span", _NEWER, class_="off"),
         element("span", f"{first:,} to {end:,} of {total:,}"),
-        later if page < last else element("span", "Older ›", class_="off"),
+        later if page < last else element("span", _OLDER, class_="off"),
         class_="pages",
         aria_label="More of the list",
     )

@@ -1,10 +1,10 @@
 """The page's own process: how the service starts it, and which rights it gives up first.
 
-    service                                  page
-    start_page: python -m idskit.page  --->  reads its options from standard input
-                                             reads token and key, opens the port, drops rights
-    PageProcess.url                    <---  says its address, or the error, on standard output
-    holds the pipe to standard input         ends when that pipe is closed, however the service ended
+service                                  page
+start_page: python -m idskit.page  --->  reads its options from standard input
+                                         reads token and key, opens the port, drops rights
+PageProcess.url                    <---  says its address, or the error, on standard output
+holds the pipe to standard input         ends when that pipe is closed, however the service ended
 """
 
 from __future__ import annotations

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from idskit.page.control_client import Part, clipped
-from idskit.page.markup import Child, Markup, at, element, figure, icon, many, name, since, span
+from idskit.page.incident_pages import path_to
+from idskit.page.markup import (
+    DASH,
+    Child,
+    Markup,
+    at,
+    element,
+    figure,
+    icon,
+    many,
+    name,
+    since,
+    span,
+)
+from idskit.page.now_page import budget_panel
 from idskit.page.page_frame import View, facts, on_page, pages_nav, panel
 
 SIZE = 40  # devices on a page
@@ -43,7 +57,11 @@ def _device(one: Part, view: View) -> Markup:
         element(
             "h2",
             name(named or address or "unknown"),
-            element("span", many(incidents, "incident"), class_="chip open") if incidents else None,
+            element(
+                "a", many(incidents, "incident"), href=path_to(one.raw("address")), class_="chip"
+            )
+            if incidents
+            else None,
         ),
         element(
             "p",
@@ -51,31 +69,48 @@ def _device(one: Part, view: View) -> Markup:
             name(one.text("mac", 20), "address"),
             class_="ids",
         ),
-        element("ul", *(element("li", icon("medium"), text) for text in news), class_="news")
+        element(
+            "ul", *(element("li", icon("medium"), f"New: {text}") for text in news), class_="news"
+        )
         if news
         else None,
-        element("p", *services, class_="chips") if services else None,
+        element("p", "usual", *services, class_="chips small") if services else None,
         element(
             "p",
             element("span", many(one.count("flows"), "flow")),
             element("span", many(one.count("peers"), "peer")),
             element("span", "seen ", since(one.moment("last_seen"), view.now)),
-            element("span", "known since ", at(one.moment("first_seen"))),
+            _known(one, view),
             class_="small",
         ),
         class_="panel fresh" if news else "panel",
     )
 
 
+def _known(one: Part, view: View) -> Markup | None:
+    first = one.moment("first_seen")
+    if first is None or view.now is None:
+        return None
+    return element("span", f"known for {span(view.now - first)}", title=clock(first))
+
+
 def model_page(view: View) -> Child:
     """Return what decides, and what it has learned here."""
     model = view.snapshot.part("model")
-    learning, budget = model.part("learning"), view.snapshot.part("budget")
+    budget, health = view.snapshot.part("budget"), view.snapshot.part("health")
     if not model:
-        return (element("h1", "Model and learning"), element("p", "No model is loaded.", class_="nothing"))
+        return (
+            element("h1", "Model and learning"),
+            element("p", "No model is loaded.", class_="nothing"),
+        )
     return (
         element("h1", "Model and learning"),
-        element("div", _model(model), _learning(learning, budget, view), class_="two even"),
+        element(
+            "div",
+            element("div", _model(model)),
+            element("div", _learning(model.part("learning"), health, view), budget_panel(budget)),
+            class_="two even",
+        ),
     )  # fmt: skip
 
 
@@ -85,27 +120,27 @@ def _model(model: Part) -> Markup:
         "Model",
         facts(
             ("Name", name(model.text("name"))),
-            ("Version", model.text("version", 30) or "–"),
+            ("Version", model.text("version", 30) or DASH),
             ("Threshold", figure(model.number("threshold"))),
-            ("Classes", classes or "–"),
+            ("Classes", classes or DASH),
             ("SHA-256", name(model.text("sha256", 64), "code")),
         ),
     )
 
 
-def _learning(learning: Part, budget: Part, view: View) -> Markup:
+def _learning(learning: Part, health: Part, view: View) -> Markup:
     state, since_when = learning.text("state", 20), learning.moment("since")
     hours = learning.number("hours")
-    elapsed = span(view.now - since_when) if since_when and view.now else "–"
+    reasons = health.texts("reasons", 4, 200) if health.raw("state") == "learning" else []
+    elapsed = span(view.now - since_when) if since_when and view.now else DASH
     return panel(
         "Learning",
         facts(
             ("State", state or "unknown"),
             ("Hours learned", figure(hours, "h")),
-            ("Since", element("span", at(since_when), f" ({elapsed})") if since_when else "–"),
-            ("False alarms allowed", figure(budget.number("per_day"), "a day")),
-            ("Threshold here", figure(budget.number("threshold"))),
+            ("Since", element("span", at(since_when), f" ({elapsed})") if since_when else DASH),
         ),
+        *(element("p", one, class_="small") for one in reasons),
         about=_LEARNING.get(state, ""),
     )
 
@@ -114,7 +149,10 @@ def settings_page(view: View) -> Child:
     """Return every setting with its default; what was changed is marked."""
     rows = [_setting(one) for one in view.snapshot.parts("settings", 200)]
     if not rows:
-        return (element("h1", "Settings"), element("p", "The service named none.", class_="nothing"))
+        return (
+            element("h1", "Settings"),
+            element("p", "The service named none.", class_="nothing"),
+        )
     about = "They are read from the service's configuration; change them there, then reload it."
     return (
         element("h1", "Settings"),

@@ -4,13 +4,15 @@
 (() => {
   const PARTS = ["main", "nav", "foot"];
   let seen = Date.now();
+  let touched = 0;
 
   const seconds = () => Number(document.body.dataset.refresh || 0);
 
+  // Nobody loses what they select, nor their place within the first seconds after a key or a click.
   const busy = () =>
-    document.hidden ||
     !document.getSelection().isCollapsed ||
-    document.getElementById("main").contains(document.activeElement);
+    (Date.now() - touched < 10000 &&
+      document.getElementById("main").contains(document.activeElement));
 
   const put = (page) => {
     const opened = [...document.querySelectorAll("details[open]")].map((found) => found.id);
@@ -51,6 +53,8 @@
     if (seconds()) setTimeout(() => (document.hidden ? later() : ask()), 1000 * seconds());
   };
 
+  for (const event of ["keydown", "pointerdown"])
+    document.addEventListener(event, () => { touched = Date.now(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) seen = Date.now(); });
   later();
 })();
