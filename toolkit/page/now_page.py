@@ -62,8 +62,8 @@ def headline(view: View) -> Headline:
 def _latest(view: View, waiting: tuple[Part, ...]) -> str:
     moments = [one.moment("updated") for one in waiting]
     newest = max((moment for moment in moments if moment is not None), default=None)
-    first, others = waiting[0], len(waiting) - 1
-    what = f"{title_of(first)}, {first.text('attacker') or 'unknown'} against {target_of(first)}"
+    first, others = min(waiting, key=lambda one: one.count("severity")), len(waiting) - 1
+    what = f"{title_of(first)}: {first.text('attacker') or 'unknown'} against {target_of(first)}"
     more = f", and {many(others, 'other')}" if others else ""
     if newest is None or view.now is None:
         return f"{what}{more}."

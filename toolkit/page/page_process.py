@@ -142,10 +142,8 @@ def _line(descriptor: int) -> bytes:
 
 def _options(found: dict[str, Any]) -> PageOptions:
     paths = ("token_file", "tls_certificate", "tls_key")
-    return PageOptions(**{
-        name: Path(value) if name in paths and value is not None else value
-        for name, value in found.items()
-    })  # fmt: skip
+    given: dict[str, Any] = {name: Path(found[name]) for name in paths if found[name] is not None}
+    return PageOptions(**found | given)
 
 
 def _say(word: dict[str, Any]) -> None:

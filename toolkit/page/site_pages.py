@@ -9,6 +9,7 @@ from idskit.page.markup import (
     Child,
     Markup,
     at,
+    clock,
     element,
     figure,
     icon,

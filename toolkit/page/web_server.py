@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ HEAD, BODY = 8_192, 4_096  # bytes
 CLIENT_S = 5.0  # to send a request, and again to take the answer
 MOST = 256  # connections
 _BACKLOG = 1_024
+_TRACEBACKS = 10
 _FORM = "application/x-www-form-urlencoded"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ONCE = ("host", "content-length", "origin", "authorization", "content-type")
@@ -66,6 +68,7 @@ class WebServer:
     def __init__(self, answer: Callable[[Request], Awaitable[Answer]]) -> None:
         self._answer = answer
         self._open = 0
+        self._failures = 0
         self._awaited: dict[asyncio.Task[None], None] = {}  # those whose client we wait for
         self._tls: ssl.SSLContext | None = None
 
@@ -121,12 +124,22 @@ class WebServer:
                 answer = plain(refused.status, str(refused))
         self._awaited.pop(task, None)
         if request is not None:
-            answer = await self._answer(request)
+            answer = await self._answered(request)
         self._awaited[task] = None
         async with asyncio.timeout(CLIENT_S):
             writer.write(written(answer, request is not None and request.method == "HEAD"))
             await writer.drain()
             await _end(reader, writer)
+
+    async def _answered(self, request: Request) -> Answer:
+        """Answer, even where that fails: a defect costs one page and a bounded number of lines."""
+        try:
+            return await self._answer(request)
+        except Exception:
+            self._failures += 1
+            if self._failures <= _TRACEBACKS:
+                traceback.print_exc()
+            return plain(500, "The page could not be made. Please report this, with its messages.")
 
 
 async def _end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
