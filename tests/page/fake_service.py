@@ -131,6 +131,12 @@ def snapshot(incidents: int = 40, opened: int = 1, state: str = "fine") -> dict[
     }  # fmt: skip
 
 
+def many_incidents() -> dict[str, Any]:
+    """A snapshot of 10,000 incidents, of which one is open."""
+    rows = [incident(n, evidence=None, explanation=None) for n in range(10_000)]
+    return snapshot(opened=1) | {"incidents": [incident(0, ended=None), *rows[1:]]}
+
+
 _REASONS = {
     "fine": [],
     "learning": ["13 of 24 hours are learned."],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from itertools import takewhile
 from urllib.parse import quote
 
 from idskit.page.control_client import Part, clipped
@@ -23,6 +26,7 @@ from idskit.page.markup import (
 )
 from idskit.page.page_frame import View, facts, on_page, pages_nav, panel
 
+_HOUR = timedelta(hours=1)
 SIZE = 25  # incidents on a page
 SHOWS = {"all": "All", "open": "Open", "unjudged": "Without a verdict"}
 VERDICTS = {
@@ -63,17 +67,50 @@ def is_alarming(incident: Part) -> bool:
     return is_open(incident) and incident.raw("verdict") not in ("expected", "wrong")
 
 
+@dataclass(frozen=True, kw_only=True)
+class IncidentIndex:
+    """The incidents of a snapshot: those that need somebody, then open ones, then the others."""
+
+    every: tuple[Part, ...]
+    by_id: dict[str, Part]
+    hours: tuple[list[int], list[int]]  # begun in each of the last 24, and those of high severity
+
+    @property
+    def alarming(self) -> tuple[Part, ...]:
+        """Return those that need somebody."""
+        return tuple(takewhile(is_alarming, self.every))
+
+    @property
+    def open(self) -> tuple[Part, ...]:
+        """Return those that go on."""
+        return tuple(takewhile(is_open, self.every))
+
+    @cached_property
+    def unjudged(self) -> tuple[Part, ...]:
+        """Return those that nobody has said anything of."""
+        return tuple(one for one in self.every if not one.has("verdict"))
+
+
 @lru_cache(maxsize=2)
-def ordered(snapshot: Part) -> tuple[Part, ...]:
-    """Return all incidents: those that need somebody first, then open ones, the newest first."""
+def index_of(snapshot: Part) -> IncidentIndex:
+    """Return the incidents of a snapshot, sorted once for all pages that show it."""
     found = snapshot.parts("incidents")
-    return tuple(sorted(found, key=lambda one: (not is_alarming(one), not is_open(one))))
+    return IncidentIndex(
+        every=tuple(sorted(found, key=lambda one: (not is_alarming(one), not is_open(one)))),
+        by_id={one.raw("incident_id"): one for one in found},
+        hours=_hours(found, snapshot.moment("now")),
+    )
 
 
-@lru_cache(maxsize=2)
-def alarming(snapshot: Part) -> tuple[Part, ...]:
-    """Return the incidents that need somebody."""
-    return tuple(one for one in ordered(snapshot) if is_alarming(one))
+def _hours(incidents: list[Part], now: datetime | None) -> tuple[list[int], list[int]]:
+    counts, high = [0] * 24, [0] * 24
+    for one in incidents:
+        started = one.moment("started")
+        hour = -1 if started is None or now is None else 23 - (now - started) // _HOUR
+        if 0 <= hour <= 23:
+            counts[hour] += 1
+            high[hour] += one.count("severity") == 1
+    return counts, high
 
 
 def path_of(incident: Part) -> str:
@@ -89,12 +126,6 @@ def device_of(incident: Part) -> str:
 def path_to(device: str) -> str:
     """Return the address of the list of a device's incidents."""
     return f"/incidents?device={quote(device[:200], safe='')}"
-
-
-def found_incident(snapshot: Part, identifier: str) -> Part | None:
-    """Return the incident of an identifier."""
-    everyone = snapshot.parts("incidents")
-    return next((one for one in everyone if one.raw("incident_id") == identifier), None)
 
 
 def title_of(incident: Part) -> str:
@@ -174,25 +205,24 @@ def incident_row(incident: Part, view: View) -> Markup:
     )
 
 
-def incident_list(incidents: list[Part], view: View) -> Markup:
+def incident_list(incidents: Sequence[Part], view: View) -> Markup:
     """Return lines of a list."""
     return element("ul", *(incident_row(one, view) for one in incidents), class_="incidents")
 
 
 def incidents_page(view: View) -> Child:
     """Return the list, 25 at a time."""
-    every = ordered(view.snapshot)
-    shown = {"all": list(every), "open": [one for one in every if is_open(one)]}
-    shown["unjudged"] = [one for one in every if not one.has("verdict")]
+    index = index_of(view.snapshot)
+    shown = {"all": index.every, "open": index.open, "unjudged": index.unjudged}
     if view.device:
-        shown["device"] = [one for one in every if device_of(one) == view.device]
+        shown["device"] = tuple(one for one in index.every if device_of(one) == view.device)
     show = "device" if view.device else view.show if view.show in shown else "all"
     chosen = shown[show]
     page, part = on_page(view.page, SIZE, len(chosen))
     path = path_to(view.device) if view.device else f"/incidents?show={show}"
     return (
         element("h1", "Incidents"),
-        day_strip(every, view),
+        day_strip(index),
         _choices(show, view.device, {key: len(found) for key, found in shown.items()}),
         incident_list(chosen[part], view) if chosen else _nothing(show),
         pages_nav(path, page, SIZE, len(chosen)),
@@ -221,17 +251,9 @@ def _nothing(show: str) -> Markup:
     return element("p", icon("well"), words, class_="nothing")
 
 
-def day_strip(incidents: tuple[Part, ...], view: View) -> Markup | None:
+def day_strip(index: IncidentIndex) -> Markup | None:
     """Return the last 24 hours: how many incidents began in each."""
-    if view.now is None:
-        return None
-    counts, high = [0] * 24, [0] * 24
-    for one in incidents:
-        started = one.moment("started")
-        hour = 23 if started is None else 23 - (view.now - started) // timedelta(hours=1)
-        if started is not None and 0 <= hour <= 23:
-            counts[hour] += 1
-            high[hour] += one.count("severity") == 1
+    counts, high = index.hours
     if not sum(counts):
         return None
     label = f"{many(sum(counts), 'incident')} in the last 24 hours, {sum(high):,} of them high"

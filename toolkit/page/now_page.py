@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from idskit.page.control_client import Part, clipped
 from idskit.page.drawings import LEVELS, burn_bar, heat_row, sparkline
 from idskit.page.incident_pages import (
-    alarming,
     day_strip,
     incident_list,
-    is_open,
-    ordered,
+    index_of,
     target_of,
     title_of,
 )
@@ -37,7 +34,7 @@ class Headline:
 
 def headline(view: View) -> Headline:
     """Say how things are: what hides everything else comes first."""
-    health, waiting = view.snapshot.part("health"), alarming(view.snapshot)
+    health, waiting = view.snapshot.part("health"), index_of(view.snapshot).alarming
     state = health.raw("state")
     reasons = " ".join(health.texts("reasons", 4, 200))
     if state == "blind":
@@ -72,10 +69,8 @@ def _latest(view: View, waiting: tuple[Part, ...]) -> str:
 
 def _calm(view: View) -> str:
     """Say what there was while nobody looked."""
-    every = ordered(view.snapshot)
-    starts = [one.moment("started") for one in every]
-    day = sum(1 for start in starts if start and view.now and view.now - start < timedelta(days=1))
-    allowed = sum(1 for one in every if is_open(one))
+    index = index_of(view.snapshot)
+    day, allowed = sum(index.hours[0]), len(index.open)
     ended = f"{many(day, 'incident')} in the last 24 hours, none needs you now."
     words = ended if day else "No incident in the last 24 hours."
     return words + (f" {many(allowed, 'open one')} may go on, as you said." if allowed else "")
@@ -83,11 +78,11 @@ def _calm(view: View) -> str:
 
 def now_page(view: View) -> Child:
     """Return the page."""
-    snapshot, waiting = view.snapshot, alarming(view.snapshot)
+    snapshot, waiting = view.snapshot, index_of(view.snapshot).alarming
     more = len(waiting) - _FIRST
     return (
         _hero(headline(view), snapshot, view),
-        incident_list(list(waiting[:_FIRST]), view) if waiting else None,
+        incident_list(waiting[:_FIRST], view) if waiting else None,
         element("p", element("a", f"{more:,} more \u203a", href="/incidents?show=open"))
         if more > 0
         else None,
@@ -122,10 +117,10 @@ def _hero(found: Headline, snapshot: Part, view: View) -> Markup:
                 "p",
                 element("span", many(devices, "device")) if devices else None,
                 watching,
-                class_="small",
+                class_="small dotted",
             ),
         ),
-        day_strip(ordered(snapshot), view),
+        day_strip(index_of(snapshot)),
         class_=f"hero {found.tone}",
     )
 

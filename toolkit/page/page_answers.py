@@ -8,10 +8,9 @@ from pathlib import Path
 from idskit.page.control_client import ControlClient, Part, ServiceAway
 from idskit.page.incident_pages import (
     VERDICTS,
-    alarming,
-    found_incident,
     incident_page,
     incidents_page,
+    index_of,
     path_of,
     title_of,
 )
@@ -119,7 +118,7 @@ class PageAnswers:
     ) -> Answer:
         view = await self._view(request)
         start, _, identifier = path.partition("/incidents/")
-        found = None if start else found_incident(view.snapshot, identifier)
+        found = None if start else index_of(view.snapshot).by_id.get(identifier)
         if not identifier or found is None:
             return _unknown(view)
         return await answer(request, view, found)
@@ -156,7 +155,7 @@ class PageAnswers:
 
 
 def _page(view: View, title: str, current: str, body: Child, status: int = 200) -> Answer:
-    waiting = len(alarming(view.snapshot))
+    waiting = len(index_of(view.snapshot).alarming)
     start = f"({waiting}) " if waiting else ""
     host = view.snapshot.text("host", 40) or "idskit"
     made = framed(

@@ -68,6 +68,7 @@ def _device(one: Part, view: View) -> Markup:
             "p",
             name(address, "address") if named else None,
             name(one.text("mac", 20), "address"),
+            element("span", "seen ", since(one.moment("last_seen"), view.now), class_="seen"),
             class_="ids",
         ),
         element(
@@ -80,9 +81,8 @@ def _device(one: Part, view: View) -> Markup:
             "p",
             element("span", many(one.count("flows"), "flow")),
             element("span", many(one.count("peers"), "peer")),
-            element("span", "seen ", since(one.moment("last_seen"), view.now)),
             _known(one, view),
-            class_="small",
+            class_="small dotted",
         ),
         class_="panel fresh" if news else "panel",
     )
