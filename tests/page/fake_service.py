@@ -131,9 +131,9 @@ def snapshot(incidents: int = 40, opened: int = 1, state: str = "fine") -> dict[
     }  # fmt: skip
 
 
-def many_incidents() -> dict[str, Any]:
-    """A snapshot of 10,000 incidents, of which one is open."""
-    rows = [incident(n, evidence=None, explanation=None) for n in range(10_000)]
+def many_incidents(number: int) -> dict[str, Any]:
+    """A snapshot of that many incidents, of which one is open."""
+    rows = [incident(n, evidence=None, explanation=None) for n in range(number)]
     return snapshot(opened=1) | {"incidents": [incident(0, ended=None), *rows[1:]]}
 
 

@@ -160,11 +160,11 @@ def test_severity_has_a_word() -> None:
     assert words.count("High") == 1
 
 
-def test_all_of_10_000_incidents_are_on_exactly_one_page() -> None:
-    found = many_incidents()
+def test_all_of_2_000_incidents_are_on_exactly_one_page() -> None:
+    found = many_incidents(2_000)
     view = view_of(found)
     listed: list[str] = []
-    for page in range(1, 401):
+    for page in range(1, 81):
         on = View(snapshot=view.snapshot, form_token="", page=page)
         text = made(on, incidents_page(on))
         assert len(text) < LARGEST

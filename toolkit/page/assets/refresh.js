@@ -5,6 +5,7 @@
   const PARTS = ["main", "nav", "foot"];
   let seen = Date.now();
   let touched = 0;
+  let timer = 0;
 
   const seconds = () => Number(document.body.dataset.refresh || 0);
 
@@ -33,6 +34,7 @@
   };
 
   const ask = () => {
+    clearTimeout(timer);
     const request = new XMLHttpRequest();
     request.open("GET", location.href);
     request.responseType = "document";
@@ -50,11 +52,13 @@
   };
 
   const later = () => {
-    if (seconds()) setTimeout(() => (document.hidden ? later() : ask()), 1000 * seconds());
+    clearTimeout(timer);
+    if (seconds()) timer = setTimeout(() => (document.hidden ? later() : ask()), 1000 * seconds());
   };
 
   for (const event of ["keydown", "pointerdown"])
     document.addEventListener(event, () => { touched = Date.now(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) seen = Date.now(); });
+  // A phone that is taken out of a pocket shows at once how things are.
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && seconds()) ask(); });
   later();
 })();
