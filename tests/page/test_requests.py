@@ -297,6 +297,11 @@ def test_the_token_opens_the_page_and_a_session_keeps_it_open(
     assert len(service.verdicts) == 1
     assert ask(page.url, headers=bearer).status == 200
     assert ask(page.url, headers={"Cookie": f"{cookie}0"}).status == 303
+    restarted = serve_page(service.path, token_file=token_file)
+    assert ask(restarted.url, headers=signed_in).status == 200
+    token_file.write_text(TOKEN[::-1])
+    renewed = serve_page(service.path, token_file=token_file)
+    assert ask(renewed.url, headers=signed_in).status == 303
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_an_answer_without_end_is_not_read_on(service: FakeService, new_page: Pa
     service.answer = lambda _: b"x" * (40 << 20)
     found = ask(new_page.url)
     assert found.status == 503
-    assert "too long" in found.body
+    assert "more than 32 MiB" in found.body
     resident = Path(f"/proc/{new_page.process.pid}/statm").read_text().split()[1]
     assert int(resident) * 4_096 < 200 << 20
 

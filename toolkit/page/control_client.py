@@ -163,8 +163,10 @@ class ControlClient:
             raise ServiceAway(f"It did not answer within {ANSWER_S:g} s.") from None
         except OSError as error:
             raise ServiceAway(f"Its control socket cannot be reached: {reason(error)}.") from error
-        except (ValueError, asyncio.IncompleteReadError) as error:
-            raise ServiceAway("It ended its answer early, or gave one that is too long.") from error
+        except asyncio.IncompleteReadError as error:
+            raise ServiceAway("It ended its answer early.") from error
+        except asyncio.LimitOverrunError as error:
+            raise ServiceAway(f"It gave an answer of more than {ANSWER >> 20} MiB.") from error
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -179,7 +181,5 @@ class ControlClient:
             writer.write(line)
             await writer.drain()
             return await reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError as error:
-            raise ValueError from error
         finally:
             writer.transport.abort()

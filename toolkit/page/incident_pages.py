@@ -256,7 +256,7 @@ def day_strip(index: IncidentIndex) -> Markup | None:
     counts, high = index.hours
     if not sum(counts):
         return None
-    label = f"{many(sum(counts), 'incident')} in the last 24 hours, {sum(high):,} of them high"
+    label = f"{many(sum(counts), 'incident')} in 24 hours, {sum(high):,} high"
     return element(
         "figure",
         element("figcaption", label),

@@ -80,7 +80,8 @@ def now_page(view: View) -> Child:
     """Return the page."""
     snapshot, waiting = view.snapshot, index_of(view.snapshot).alarming
     more = len(waiting) - _FIRST
-    return (
+    return element(
+        "div",
         _hero(headline(view), snapshot, view),
         incident_list(waiting[:_FIRST], view) if waiting else None,
         element("p", element("a", f"{more:,} more \u203a", href="/incidents?show=open"))
@@ -95,6 +96,7 @@ def now_page(view: View) -> Child:
             _counters(snapshot.part("counters")),
             class_="three",
         ),
+        class_="now",
     )
 
 
@@ -230,13 +232,14 @@ def _interface(one: Part) -> Markup:
     up = one.value("up") is True
     packets, dropped = one.count("packets"), one.count("dropped")
     share = dropped / max(packets + dropped, 1)
-    lost = f"{dropped:,} dropped ({share:.2%})" if dropped else "none dropped"
+    part = f" ({share:.2%})" if share >= 0.0001 else ""
+    lost = f"{dropped:,} dropped{part}" if dropped else "none dropped"
     return element(
         "li",
         icon("up" if up else "down", "icon calm" if up else "icon alarm"),
         element("b", name(one.text("name", 20))),
         element("span", "up" if up else "down", class_="" if up else "alarm"),
-        element("span", _measured(packets, " packets"), class_="n"),
+        element("span", f"{_measured(packets)} packet{'' if packets == 1 else 's'}", class_="n"),
         element("span", lost, class_="n alarm" if share > _LOSS else "n small"),
     )
 

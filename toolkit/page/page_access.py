@@ -75,9 +75,10 @@ class Access:
                 "gateway, add it to host_names of the page's options."
             )
         origin = request.headers.get("origin")
-        ours = f"{'https' if self.is_tls else 'http'}://{host}".lower()
+        # Both, since a proxy in front of us may speak TLS.
+        ours = (f"http://{host}".lower(), f"https://{host}".lower())
         if (origin is None and request.method == "POST") or (
-            origin is not None and origin.lower() != ours
+            origin is not None and origin.lower() not in ours
         ):
             return "The request comes from a page of another site, or does not say from which one."
         return ""
@@ -135,8 +136,8 @@ class Access:
         return _equal(request.form.get("form_token", ""), self.form_token(request))
 
     def _mark(self, purpose: str, text: str) -> str:
-        # The token is part of the key, so that a new token ends all sessions.
-        key = self.secret + (self.token or "").encode()
+        # By the token a session survives a restart of ours, and ends with the token.
+        key = self.secret if self.token is None else self.token.encode()
         return hmac.new(key, f"{purpose}|{text}".encode(), hashlib.sha256).hexdigest()
 
 
