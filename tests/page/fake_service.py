@@ -119,6 +119,12 @@ def snapshot(incidents: int = 40, opened: int = 1, state: str = "fine") -> dict[
             "idskit_capture_dropped_total": 31, "idskit_flow_table_evicted_total": 0,
             "idskit_frames_skipped_total": 1_204, "idskit_sink_dropped_total": 0,
         },
+        "sinks": [
+            {"name": "EVE file", "waiting": 0, "written": incidents, "dropped": 0, "failed": 0,
+             "damaged": 0, "unsaved": 0, "last_success_s": NOW.timestamp(), "away": None},
+            {"name": "MQTT", "waiting": 3, "written": 37, "dropped": 0, "failed": 0, "damaged": 0,
+             "unsaved": 0, "last_success_s": None, "away": "broker.home: Connection refused"},
+        ],
         "budget": {"per_day": 1, "burn_1h": 0.4, "burn_24h": 1.31, "threshold": 0.981},
         "incidents": every,
         "devices": [_device(i) for i in range(11)],

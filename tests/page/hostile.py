@@ -10,7 +10,7 @@ from tests.page.fake_service import incident, snapshot
 
 MARK = "EXECUTED"  # what a script of theirs would print on the console
 _SCRIPT = f"console.log('{MARK}')"
-_SEEDS = (
+SEEDS = (
     f"<script>{_SCRIPT}</script>", f"</title><script>{_SCRIPT}</script>",
     f"</script><script>{_SCRIPT}</script>", f'"><img src=x onerror="{_SCRIPT}">',
     f"'><svg/onload={_SCRIPT}>", f'" autofocus onfocus="{_SCRIPT}" x="',
@@ -33,9 +33,9 @@ def names(number: int = 2_000) -> list[str]:
     """Different hostile names: each seed alone, then glued to others and to numbers."""
     glued = (
         f"{first}{i}{second}"
-        for i, (first, second) in enumerate(itertools.cycle(itertools.product(_SEEDS, repeat=2)))
+        for i, (first, second) in enumerate(itertools.cycle(itertools.product(SEEDS, repeat=2)))
     )
-    return list(itertools.islice(itertools.chain(_SEEDS, glued), number))
+    return list(itertools.islice(itertools.chain(SEEDS, glued), number))
 
 
 def hostile_snapshot() -> tuple[dict[str, Any], int]:

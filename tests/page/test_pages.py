@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.page.fake_service import NOW, eve, incident, many_incidents, snapshot
-from tests.page.hostile import hostile_snapshot, names
+from tests.page.hostile import SEEDS, hostile_snapshot, names
 from tests.page.page_client import Checked
 
 from idskit.incidents.incident import VERDICTS as SAID
@@ -103,6 +103,19 @@ def test_a_name_is_shown_as_what_it_is(hostile: str) -> None:
     found = snapshot(opened=0)
     found["traffic"]["hosts"][0]["name"] = hostile
     assert visible(hostile) in said("now", found)
+
+
+@pytest.mark.parametrize("hostile", SEEDS)
+def test_every_place_bears_every_hostile_text(hostile: str) -> None:
+    def put(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [put(one) for one in value[:2]]
+        if isinstance(value, dict):
+            return {key: put(one) for key, one in value.items()}
+        return hostile if isinstance(value, str) else value
+
+    for _, page in every_page(put(snapshot())):
+        Checked(page)
 
 
 def test_long_names_are_cut() -> None:
@@ -253,6 +266,27 @@ def test_the_hidden_counts_of_devices_and_settings() -> None:
     changed = said("settings", snapshot())
     assert "eth0, eth1 default none" in changed
     assert "learn yes default Learn what is normal here" in changed
+
+
+def test_what_the_service_has_not_learned_is_not_made_up() -> None:
+    found = snapshot() | {"budget": {"threshold": 0.91}}
+    found["model"].pop("learning")
+    assert "No budget is learned yet. Threshold now 0.91." in said("now", found)
+    assert "Learning Nothing is learned here yet." in said("model", found)
+
+
+def test_a_receiver_that_is_away_is_said() -> None:
+    words = said("now", snapshot())
+    assert "MQTT 37 written broker.home: Connection refused 3 waiting" in words
+    assert "Where incidents go" not in said("now", snapshot() | {"sinks": []})
+
+
+def test_what_is_amiss_is_not_called_well() -> None:
+    found = snapshot(opened=0)
+    found["health"]["reasons"] = ["MQTT is away."]
+    told = headline(view_of(found))
+    assert (told.words, told.tone) == ("Something is amiss", "dim")
+    assert told.about.startswith("MQTT is away. ")
 
 
 def test_losses_are_said() -> None:

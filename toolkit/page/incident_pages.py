@@ -115,7 +115,7 @@ def _hours(incidents: list[Part], now: datetime | None) -> tuple[list[int], list
 
 def path_of(incident: Part) -> str:
     """Return the address of an incident's own page."""
-    return f"/incidents/{quote(incident.raw('incident_id')[:200], safe='')}"
+    return f"/incidents/{quote(incident.raw('incident_id')[:200], safe='', errors='replace')}"
 
 
 def device_of(incident: Part) -> str:
@@ -125,7 +125,7 @@ def device_of(incident: Part) -> str:
 
 def path_to(device: str) -> str:
     """Return the address of the list of a device's incidents."""
-    return f"/incidents?device={quote(device[:200], safe='')}"
+    return f"/incidents?device={quote(device[:200], safe='', errors='replace')}"
 
 
 def title_of(incident: Part) -> str:

@@ -47,12 +47,20 @@ def headline(view: View) -> Headline:
         )
     if state == "overloaded":
         return Headline(words="Too much traffic", about=reasons, shape="overloaded", tone="alarm")
+    return _quiet(view, state, reasons)
+
+
+def _quiet(view: View, state: str, reasons: str) -> Headline:
+    """Say how things are where no incident needs anybody."""
     if state == "learning":
         about = f"No incident is open. {reasons}"
         return Headline(words="Learning what is normal", about=about, shape="learning", tone="dim")
     if state != "fine":
         about = "The service did not say how it is."
         return Headline(words="State unknown", about=about, shape="away", tone="dim")
+    if reasons:
+        about = f"{reasons} {_calm(view)}"
+        return Headline(words="Something is amiss", about=about, shape="medium", tone="dim")
     return Headline(words="All is well", about=_calm(view), shape="well", tone="calm")
 
 
@@ -93,8 +101,9 @@ def now_page(view: View) -> Child:
             "div",
             _interfaces(snapshot.part("health")),
             budget_panel(snapshot.part("budget")),
+            _sinks(snapshot),
             _counters(snapshot.part("counters")),
-            class_="three",
+            class_="parts",
         ),
         class_="now",
     )
@@ -244,24 +253,44 @@ def _interface(one: Part) -> Markup:
     )
 
 
+def _sinks(snapshot: Part) -> Markup | None:
+    """Return where incidents go, and whether they arrive; None where they go nowhere else."""
+    found = snapshot.parts("sinks", 16)
+    rows = [_sink(one) for one in found]
+    return panel("Where incidents go", element("ul", *rows, class_="interfaces")) if rows else None
+
+
+def _sink(one: Part) -> Markup:
+    away = one.text("away", 120)
+    lost = one.count("dropped") + one.count("failed") + one.count("damaged")
+    told = [f"{one.count('waiting'):,} waiting"] if one.count("waiting") else []
+    told += [f"{lost:,} lost"] if lost else []
+    return element(
+        "li",
+        icon("down" if away else "up", "icon alarm" if away else "icon calm"),
+        element("b", name(one.text("name", 40))),
+        element("span", f"{one.count('written'):,} written", class_="n"),
+        element("span", away, class_="alarm wide") if away else None,
+        element("span", ", ".join(told), class_="n alarm" if lost else "n small") if told else None,
+    )
+
+
 def budget_panel(budget: Part) -> Markup:
     """Return how fast the budget of false alarms burns."""
     per_day, threshold = budget.number("per_day"), budget.number("threshold")
-    if per_day is None:
-        nothing = element("p", "Not learned yet.", class_="nothing")
-        return panel("False alarms", nothing)
     rows = [
         _burn(words, burn)
         for words, key in (("last hour", "burn_1h"), ("last 24 h", "burn_24h"))
         if (burn := budget.number(key)) is not None
     ]
+    about = f"At most {figure(per_day)} a day may be false. Burn: 1 is exactly that."
     return panel(
         "False alarms",
-        element("ul", *rows, class_="shares"),
+        element("ul", *rows, class_="shares") if rows else None,
         element("p", f"Threshold now {figure(threshold)}.", class_="small")
         if threshold is not None
         else None,
-        about=f"At most {figure(per_day)} a day may be false. Burn: 1 is exactly that.",
+        about="No budget is learned yet." if per_day is None else about,
     )
 
 

@@ -130,6 +130,8 @@ def _model(model: Part) -> Markup:
 
 
 def _learning(learning: Part, health: Part, view: View) -> Markup:
+    if not learning:
+        return panel("Learning", about="Nothing is learned here yet.")
     state, since_when = learning.text("state", 20), learning.moment("since")
     hours = learning.number("hours")
     reasons = health.texts("reasons", 4, 200) if health.raw("state") == "learning" else []
