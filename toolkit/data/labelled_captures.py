@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.attack_families import BENIGN, UNKNOWN, family_of
 from idskit.data import reviews
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, join
-from idskit.data.families import BENIGN, CLASSES, UNKNOWN, class_index, family_of
+from idskit.data.families import CLASSES, class_index
 from idskit.data.reviews import Review
 from idskit.flow import FLOW
 from idskit.flow_input import VERDICT_AT_S, FlowInput
@@ -60,6 +61,7 @@ class LabelledFlows:
     families: NDArray[np.str_]  # (n,) empty where a flow is neither benign nor of the attack
     labelled_by: str  # the capture, the flow, a filter, addresses; or why there is no label
     sha256: str  # of the file; empty of a generated one
+    records: NDArray[np.void]  # (n,) FLOW
 
     @property
     def is_attack(self) -> bool:
@@ -208,6 +210,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
             families=np.empty(0, np.str_),
             labelled_by=BELOW,
             sha256="",
+            records=np.empty(0, FLOW),
         )
     given = FlowInput(capture=(capture.path,))
     with open_input(given, wanted, verdict_at_s=VERDICT_AT_S) as reader:
@@ -221,6 +224,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
         families=families,
         labelled_by=labelled_by,
         sha256=hashlib.sha256(capture.path.read_bytes()).hexdigest(),
+        records=records,
     )
 
 
