@@ -14,6 +14,7 @@ from tests.page.fake_service import NOW, eve, incident, many_incidents, snapshot
 from tests.page.hostile import SEEDS, hostile_snapshot, names
 from tests.page.page_client import Checked
 
+from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import VERDICTS as SAID
 from idskit.incidents.incident import Evidence, Incident
 from idskit.page.control_client import Part
@@ -249,6 +250,23 @@ def test_the_page_reads_the_incidents_that_the_tracker_makes() -> None:
         assert part in words
     assert headline(view).words == "1 open incident"
     assert "1 min ago" in headline(view).about or "2 min ago" in headline(view).about
+
+
+def test_every_family_has_a_name_and_advice() -> None:
+    for family in FAMILY_FACTS:
+        one = incident(0, label=family, ended=None)
+        view = view_of(snapshot(incidents=0) | {"incidents": [one]})
+        page = Checked(made(view, incident_page(view.snapshot.parts("incidents")[0], view)))
+        assert "What to do: " in page.text
+
+
+def test_a_blind_sensor_has_nobody_against_nobody() -> None:
+    one = incident(0, label="blind", ended=None, attacker=None, target=None, device=None)
+    view = view_of(snapshot(incidents=0) | {"incidents": [one]})
+    assert headline(view).about.startswith("The sensor is blind. The latest packet")
+    words = Checked(made(view, now_page(view))).text
+    assert "unknown" not in words
+    assert "against" not in words
 
 
 def test_every_verdict_has_a_button() -> None:

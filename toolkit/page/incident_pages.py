@@ -54,6 +54,11 @@ _FAMILIES = {
         "Lateral movement",
         "Isolate the device that attacks: it has probably been taken over.",
     ),
+    "blind": (
+        "The sensor is blind",
+        "Look at the interface and its cable: nothing is seen until it is back.",
+    ),
+    "unknown": ("Unusual behaviour", "Ask whose device it is, and whether this is meant to be."),
 }
 
 
@@ -158,6 +163,11 @@ def _end(incident: Part, side: str) -> Markup:
     return element("span", name(address, "who"), more, class_="end")
 
 
+def has_ends(incident: Part) -> bool:
+    """Whether it has an attacker or a target: a blind sensor has neither."""
+    return incident.has("attacker") or incident.has("target")
+
+
 def target_of(incident: Part) -> str:
     """Return the name of the attacked device, or its address."""
     address, device = incident.text("target"), incident.part("device")
@@ -165,7 +175,9 @@ def target_of(incident: Part) -> str:
     return named or address or "unknown"
 
 
-def _route(incident: Part) -> Markup:
+def _route(incident: Part) -> Markup | None:
+    if not has_ends(incident):
+        return None
     return element(
         "p", _end(incident, "attacker"), element("i", "→", class_="to", aria_label="attacks"),
         _end(incident, "target"), class_="route",
@@ -293,8 +305,10 @@ def incident_page(incident: Part, view: View) -> Child:
     )  # fmt: skip
 
 
-def _ends(incident: Part) -> Markup:
-    """Return who does what to whom."""
+def _ends(incident: Part) -> Markup | None:
+    """Return who does what to whom; None where nobody does."""
+    if not has_ends(incident):
+        return None
     services = incident.texts("services", 3, 24)
     return element(
         "div",

@@ -8,6 +8,7 @@ from idskit.page.control_client import Part, clipped
 from idskit.page.drawings import LEVELS, burn_bar, heat_row, sparkline
 from idskit.page.incident_pages import (
     day_strip,
+    has_ends,
     incident_list,
     index_of,
     target_of,
@@ -68,7 +69,8 @@ def _latest(view: View, waiting: tuple[Part, ...]) -> str:
     moments = [one.moment("updated") for one in waiting]
     newest = max((moment for moment in moments if moment is not None), default=None)
     first, others = min(waiting, key=lambda one: one.count("severity")), len(waiting) - 1
-    what = f"{title_of(first)}: {first.text('attacker') or 'unknown'} against {target_of(first)}"
+    ends = f": {first.text('attacker') or 'unknown'} against {target_of(first)}"
+    what = title_of(first) + (ends if has_ends(first) else "")
     more = f", and {many(others, 'other')}" if others else ""
     if newest is None or view.now is None:
         return f"{what}{more}."
