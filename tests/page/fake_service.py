@@ -150,16 +150,19 @@ _REASONS = {
     "overloaded": ["In the last minute 2.1 % of the packets were dropped."],
 }
 _SETTINGS = [
-    {"field": "interfaces", "value": ["eth0", "eth1"], "default": [],
-     "help": "Interfaces to watch"},
-    {"field": "budget_per_day", "value": 1, "default": 1, "help": "False incidents a day"},
+    {"field": "capture.interfaces", "value": ["eth0", "eth1"], "default": [],
+     "help": "Interfaces to read; that of the default route if there is none here"},
+    {"field": "capture.memory_mb", "value": 96, "default": 96,
+     "help": "Memory for open flows, in MB"},
     {"field": "page.listen", "value": "127.0.0.1", "default": "127.0.0.1",
      "help": "Address that the page listens on"},
-    {"field": "mqtt.url", "value": "mqtts://broker.home", "default": None,
-     "help": "Broker that incidents go to; none for no MQTT"},
+    {"field": "page.enabled", "value": True, "default": True, "help": "Whether there is a page"},
+    {"field": "mqtt.host", "value": "broker.home", "default": None,
+     "help": "Name or address of the broker; nothing is sent if omitted"},
+    {"field": "mqtt.tls", "value": True, "default": False,
+     "help": "Encrypt, and check the broker's certificate"},
     {"field": "eve.rotate_mb", "value": 100, "default": 100,
-     "help": "Size at which the EVE file is rotated"},
-    {"field": "learn", "value": True, "default": True, "help": "Learn what is normal here"},
+     "help": "Size in MB at which it becomes FILE.1, FILE.1 becomes FILE.2 ...; 0: no limit"},
 ]  # fmt: skip
 
 

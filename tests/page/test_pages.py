@@ -282,8 +282,9 @@ def test_the_hidden_counts_of_devices_and_settings() -> None:
     assert "2 devices do something new." in words
     assert words.index("printer") < words.index("nas")
     changed = said("settings", snapshot())
-    assert "eth0, eth1 default none" in changed
-    assert "learn yes default Learn what is normal here" in changed
+    assert "3 settings differ from the default." in changed
+    assert "[capture] interfaces eth0, eth1 default none Interfaces to read" in changed
+    assert "enabled yes default Whether there is a page" in changed
 
 
 def test_what_the_service_has_not_learned_is_not_made_up() -> None:

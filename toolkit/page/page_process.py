@@ -28,6 +28,7 @@ from idskit.errors import IdskitError
 from idskit.files.output import reason
 from idskit.page.page_access import Access
 from idskit.page.page_answers import PageAnswers
+from idskit.page.page_frame import ASSETS, asset
 from idskit.page.page_options import PageOptions, Protection, protection_of
 from idskit.page.web_server import WebServer
 
@@ -163,7 +164,19 @@ def serve(options: PageOptions, socket: Path, lifeline: int | None = None) -> No
         IdskitError: an option cannot be used, or the port cannot be opened.
     """
     protection = protection_of(options)
+    _load_assets()
     asyncio.run(_serve(options, protection, socket, lifeline))
+
+
+def _load_assets() -> None:
+    """Read the files of the page now: later it needs no file, and an incomplete one is said."""
+    try:
+        for file in ASSETS:
+            asset(file)
+    except OSError as error:
+        raise IdskitError(
+            f"{error.filename} of the page cannot be read: {reason(error)}; install idskit again"
+        ) from error
 
 
 async def _serve(

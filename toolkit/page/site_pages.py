@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from idskit.page.control_client import Part, clipped
 from idskit.page.incident_pages import path_to
 from idskit.page.markup import (
@@ -149,26 +151,41 @@ def _learning(learning: Part, health: Part, view: View) -> Markup:
 
 
 def settings_page(view: View) -> Child:
-    """Return every setting with its default; what was changed is marked."""
-    rows = [_setting(one) for one in view.snapshot.parts("settings", 200)]
-    if not rows:
-        return (
-            element("h1", "Settings"),
-            element("p", "The service named none.", class_="nothing"),
-        )
-    about = "They are read from the service's configuration; change them there, then reload it."
+    """Return every setting with its default, section by section; what was changed is marked."""
+    found = view.snapshot.parts("settings", 200)
+    if not found:
+        nothing = element("p", "The service named none.", class_="nothing")
+        return (element("h1", "Settings"), nothing)
+    changed = sum(_value(one, "value") != _value(one, "default") for one in found)
+    about = (
+        f"{many(changed, 'setting differs', 'settings differ')} from the default. "
+        "Change them in the service's configuration file, then reload it."
+    )
     return (
         element("h1", "Settings"),
         element("p", about, class_="about"),
-        element("ul", *rows, class_="settings panel"),
-    )  # fmt: skip
+        *(
+            panel(section, element("ul", *map(_setting, group), class_="settings"))
+            for section, group in groupby(found, _section)
+        ),
+    )
+
+
+def _section(one: Part) -> str:
+    section, dot, _ = one.text("field", 60).partition(".")
+    return f"[{section}]" if dot else "General"
 
 
 def _setting(one: Part) -> Markup:
     value, default = _value(one, "value"), _value(one, "default")
+    section, _, key = one.text("field", 60).partition(".")
     return element(
         "li",
-        element("code", name(one.text("field", 60)), class_="field"),
+        element(
+            "code",
+            name(one.text("field", 60).partition(".")[2] or one.text("field", 60)),
+            class_="field",
+        ),
         element(
             "p",
             element("b", name(value)),
