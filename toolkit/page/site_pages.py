@@ -181,11 +181,7 @@ def _setting(one: Part) -> Markup:
     section, _, key = one.text("field", 60).partition(".")
     return element(
         "li",
-        element(
-            "code",
-            name(one.text("field", 60).partition(".")[2] or one.text("field", 60)),
-            class_="field",
-        ),
+        element("code", name(key or section), class_="field"),
         element(
             "p",
             element("b", name(value)),
