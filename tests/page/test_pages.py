@@ -154,9 +154,9 @@ def test_a_state_that_nobody_knows_is_not_called_well() -> None:
 def test_an_open_incident_that_may_go_on_does_not_alarm(verdict: str) -> None:
     found = snapshot(incidents=1, opened=1)
     found["incidents"][0]["verdict"] = verdict
-    told = headline(view_of(found))
-    assert told.words == "All is well"
-    assert "1 open one may go on" in told.about
+    found_headline = headline(view_of(found))
+    assert found_headline.words == "All is well"
+    assert "1 open one may go on" in found_headline.about
 
 
 def test_the_worst_incident_gives_the_shape() -> None:
@@ -303,9 +303,9 @@ def test_a_receiver_that_is_away_is_said() -> None:
 def test_what_is_amiss_is_not_called_well() -> None:
     found = snapshot(opened=0)
     found["health"]["reasons"] = ["MQTT is away."]
-    told = headline(view_of(found))
-    assert (told.words, told.tone) == ("Something is amiss", "dim")
-    assert told.about.startswith("MQTT is away. ")
+    found_headline = headline(view_of(found))
+    assert (found_headline.words, found_headline.tone) == ("Something is amiss", "dim")
+    assert found_headline.about.startswith("MQTT is away. ")
 
 
 def test_losses_are_said() -> None:

@@ -265,15 +265,17 @@ def _sinks(snapshot: Part) -> Markup | None:
 def _sink(one: Part) -> Markup:
     away = one.text("away", 120)
     lost = one.count("dropped") + one.count("failed") + one.count("damaged")
-    told = [f"{one.count('waiting'):,} waiting"] if one.count("waiting") else []
-    told += [f"{lost:,} lost"] if lost else []
+    notes = [f"{one.count('waiting'):,} waiting"] if one.count("waiting") else []
+    notes += [f"{lost:,} lost"] if lost else []
     return element(
         "li",
         icon("down" if away else "up", "icon alarm" if away else "icon calm"),
         element("b", name(one.text("name", 40))),
         element("span", f"{one.count('written'):,} written", class_="n"),
         element("span", away, class_="alarm wide") if away else None,
-        element("span", ", ".join(told), class_="n alarm" if lost else "n small") if told else None,
+        element("span", ", ".join(notes), class_="n alarm" if lost else "n small")
+        if notes
+        else None,
     )
 
 
