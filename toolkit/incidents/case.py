@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
 from idskit.incidents.attack_ends import AttackEnds
-from idskit.incidents.evidence import FACTS, Sign
+from idskit.incidents.evidence import FACTS, SUMS, Sign
 from idskit.incidents.explanation import Explanation
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Incident, State, incident_id
@@ -57,26 +58,25 @@ class Case:
     services: AttackEnds[tuple[int, int]] = field(default_factory=AttackEnds)
     families: Counter[str] = field(default_factory=Counter)
     tests: Counter[str] = field(default_factory=Counter)
-    facts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(FACTS)))
+    facts: list[float] = field(default_factory=lambda: [0.0] * len(FACTS))
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
     _strongest: float = 0.0
     _contacts: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
 
-    def add(self, sign: Sign, flow: np.void, features: NDArray[np.float64], gained: float) -> None:
+    def add(self, sign: Sign, features: NDArray[np.float64], gained: float) -> None:
         """Count a sign.
 
         Args:
-            sign: of the flow.
-            flow: FLOW record.
+            sign: of a flow.
             features: (d,) of the flow.
-            gained: nats that the flow adds to what its earlier rows said; a flow without any that
-                were counted is a new one.
+            gained: nats that the flow adds to what its earlier rows said.
         """
-        self._weigh(sign, int(flow["end_us"]), gained)
-        self.started_us = min(self.started_us, int(flow["start_us"]))
+        self._weigh(sign, gained)
+        self.started_us = min(self.started_us, sign.start_us)
         self.confidence = max(self.confidence, sign.score)
-        self._note_facts(sign.facts)
+        self.facts[:SUMS] = map(add, self.facts[:SUMS], sign.facts[:SUMS])
+        self.facts[SUMS:] = map(max, self.facts[SUMS:], sign.facts[SUMS:])
         if sign.weight > self._strongest:
             self._strongest, self.row = sign.weight, features.astype(np.float32)
 
@@ -162,7 +162,7 @@ class Case:
             "ends": [ends.to_state() for ends in (self.attackers, self.targets, self.services)],
             "families": dict(self.families),
             "tests": dict(self.tests),
-            "facts": self.facts.tolist(),
+            "facts": self.facts,
             "flow_ids": self.flow_ids,
         }
 
@@ -189,23 +189,18 @@ class Case:
             services=AttackEnds.from_state(services),
             families=Counter(state["families"]),
             tests=Counter(state["tests"]),
-            facts=np.array(state["facts"], np.float64),
+            facts=[float(value) for value in state["facts"]],
             flow_ids=list(state["flow_ids"]),
         )
 
-    def _weigh(self, sign: Sign, time_us: int, gained: float) -> None:
+    def _weigh(self, sign: Sign, gained: float) -> None:
         contact = sign.target, sign.service
         if sign.once and not self.opened:
             gained = 0.0 if contact in self._contacts else gained
             self._contacts.add(contact)
-        passed = max(0, time_us - self.updated_us)
+        passed = max(0, sign.end_us - self.updated_us)
         self.weight = self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained
-        self.updated_us = max(self.updated_us, time_us)
-
-    def _note_facts(self, facts: tuple[float, ...]) -> None:
-        for at, (_, how, _, _) in enumerate(FACTS):
-            both = self.facts[at], facts[at]
-            self.facts[at] = sum(both) if how == "sum" else max(both)
+        self.updated_us = max(self.updated_us, sign.end_us)
 
     def _await_update(self) -> None:
         self.said_us = self.updated_us
@@ -229,7 +224,7 @@ class Case:
             name: Evidence(name=name, value=flows, unit="flows")
             for name, flows in self.tests.most_common()
         }
-        for value, (_, _, name, unit) in zip(self.facts.tolist(), FACTS, strict=True):
+        for value, (_, name, unit) in zip(self.facts, FACTS, strict=True):
             if value > 0 and (name not in found or value >= found[name].value):
                 found[name] = Evidence(name=name, value=value, unit=unit)
         return tuple(found.values())

@@ -6,6 +6,7 @@ Techniques are those of MITRE ATT&CK (enterprise, version 15).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,7 @@ FAMILY_FACTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FlowEnds:
+class FlowEnds(NamedTuple):
     """The fields of a flow that say who attacks whom; addresses are numbers, 0 if unknown."""
 
     src: int

@@ -129,9 +129,9 @@ class IncidentTracker:
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
-        case = self._find(sign) or self._suspect(sign, flow)
-        before = self._before(sign, flow, case)
-        case.add(sign, flow, features, max(0.0, sign.weight - (before or 0.0)))
+        case = self._find(sign) or self._suspect(sign)
+        before = self._before(sign, case)
+        case.add(sign, features, max(0.0, sign.weight - (before or 0.0)))
         if before is None:
             case.count_flow(sign, flow)
         if case.opened and case.is_due():
@@ -139,15 +139,14 @@ class IncidentTracker:
         elif not case.opened and case.is_strong:
             self._open_case(case)
 
-    def _before(self, sign: Sign, flow: np.void, case: Case) -> float | None:
+    def _before(self, sign: Sign, case: Case) -> float | None:
         """Return the nats that earlier rows of a flow gave a case; None if it had none."""
-        slot, serial = int(flow["slot"]), int(flow["serial"])
-        known, given, holder = self._given.get(slot, (-1, 0.0, 0))
-        before = given if (known, holder) == (serial, id(case)) else None
-        if int(flow["end"]) == VERDICT:
-            self._given[slot] = serial, max(before or 0.0, sign.weight), id(case)
+        serial, given, holder = self._given.get(sign.slot, (-1, 0.0, 0))
+        before = given if (serial, holder) == (sign.serial, id(case)) else None
+        if sign.end == VERDICT:
+            self._given[sign.slot] = sign.serial, max(before or 0.0, sign.weight), id(case)
         else:
-            self._given.pop(slot, None)
+            self._given.pop(sign.slot, None)
         return before
 
     def _find(self, sign: Sign) -> Case | None:
@@ -179,9 +178,8 @@ class IncidentTracker:
                 return crowd
         return None
 
-    def _suspect(self, sign: Sign, flow: np.void) -> Case:
-        start, end = int(flow["start_us"]), int(flow["end_us"])
-        case = Case(family=sign.family, started_us=start, updated_us=end)
+    def _suspect(self, sign: Sign) -> Case:
+        case = Case(family=sign.family, started_us=sign.start_us, updated_us=sign.end_us)
         self._suspected[id(case)] = case
         self._enter(case, self._by_attacker, (sign.family, sign.attacker))
         if (sign.family, sign.target) not in self._by_target:
