@@ -42,7 +42,7 @@ class StateOptions:
         "Folder of the state; $STATE_DIRECTORY, /var/lib/idskit as root, or "
         "$XDG_STATE_HOME/idskit if omitted",
     )
-    keep_mb: int = option(16, "Most MB of incidents to keep; the oldest go first", low=1, high=1024)
+    keep_mb: int = option(16, "Most MB of incidents to keep; the oldest go first", low=4, high=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
