@@ -70,9 +70,8 @@ def test_any_bytes_are_answered_by_a_line_of_json(folder: Path, line: bytes) -> 
 
 
 def test_a_line_without_an_end_is_not_kept(folder: Path) -> None:
-    with connected(folder) as connection:
-        with pytest.raises(OSError, match=r"Broken pipe|reset"):
-            connection.sendall(b"x" * (100 * MOST_ASKED))
+    with connected(folder) as connection, pytest.raises(OSError, match=r"Broken pipe|reset"):
+        connection.sendall(b"x" * (100 * MOST_ASKED))
     assert ask(folder, {}) == {"echo": {}}
 
 

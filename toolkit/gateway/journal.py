@@ -2,6 +2,7 @@
 
     journal-000007   checksum {"n": 812, "incident": {...}}
                      checksum {"n": 813, "verdict": {"incident_id": ..., "verdict": "wrong"}}
+                     checksum {"n": 814, "offered": 812}     sinks have got what is up to 812
 
 Every line has its own checksum, and an incident has a line for each state of its life: where one is
 damaged, the one before it counts. The oldest file is deleted when all are too large; verdicts in it
@@ -23,9 +24,9 @@ from typing import Any
 
 RECENT = 500  # incidents in memory, the latest updated; files have the others
 MOST_VERDICTS = 2_000
+MOST_PENDING = 200  # incidents that sinks may not have got before a kill
 MOST_LINE = 64 << 10  # bytes
 FILES = 8  # that the bytes to keep are divided into
-SYNC_S = 300.0
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Document = dict[str, Any]
@@ -59,6 +60,8 @@ class Entries:
         incidents: by identifier, the latest written last; at most ``most`` of them.
         verdicts: by identifier.
         number: of the last line.
+        offered: of the last line that sinks have got.
+        pending: incidents of later lines by their numbers, at most MOST_PENDING.
         damaged: lines that could not be used.
     """
 
@@ -66,6 +69,8 @@ class Entries:
     incidents: OrderedDict[str, Document] = field(default_factory=OrderedDict)
     verdicts: OrderedDict[str, str] = field(default_factory=OrderedDict)
     number: int = 0
+    offered: int = 0
+    pending: dict[int, Document] = field(default_factory=dict)
     damaged: int = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -75,7 +80,10 @@ class Entries:
             KeyError, TypeError, ValueError: it is none.
         """
         self.number = max(self.number, int(record["n"]))
+        if "offered" in record:
+            self.note_offered(int(record["offered"]))
         if "incident" in record:
+            self._note_pending(int(record["n"]), record["incident"])
             self._put(self.incidents, record["incident"]["incident_id"], record["incident"])
             if self.most is not None and len(self.incidents) > self.most:
                 self.incidents.popitem(last=False)
@@ -84,6 +92,16 @@ class Entries:
             self._put(self.verdicts, said["incident_id"], said["verdict"])
             if len(self.verdicts) > MOST_VERDICTS:
                 self.verdicts.popitem(last=False)
+
+    def note_offered(self, number: int) -> None:
+        """Take down that sinks have got the incidents up to a line."""
+        self.offered = max(self.offered, number)
+        self.pending = {n: one for n, one in self.pending.items() if n > self.offered}
+
+    def _note_pending(self, number: int, incident: Document) -> None:
+        self.pending[number] = incident
+        while len(self.pending) > MOST_PENDING:
+            del self.pending[next(iter(self.pending))]
 
     @staticmethod
     def _put(where: OrderedDict[str, Any], key: object, value: Any) -> None:
@@ -106,6 +124,7 @@ class Journal:
     Attributes:
         entries: what it says.
         refused: records that were not written, because the day's bytes were spent.
+        unsynced: bytes written since the last fsync.
     """
 
     def __init__(self, folder: Path, keep_bytes: int, budget: ByteBudget | None = None) -> None:
@@ -113,7 +132,8 @@ class Journal:
         self._budget = ByteBudget() if budget is None else budget
         self.entries = read_journal(folder)
         self.refused = 0
-        self._unsynced, self._synced_s = 0, time.monotonic()
+        self.unsynced = 0
+        self._written_offered = self.entries.offered
         self._open()
 
     @property
@@ -129,7 +149,7 @@ class Journal:
         """
         lines = []
         for record in records:
-            numbered = {"n": self.entries.number + 1} | record
+            numbered = {"n": self.entries.number + 1, "offered": self.entries.offered} | record
             self.entries.add(numbered)
             lines.append(line_of(numbered))
         content = b"".join(lines)
@@ -137,19 +157,11 @@ class Journal:
             self.refused += len(lines)
             return
         self._write(content)
+        self._written_offered = self.entries.offered
         if durable:
             self.sync()
         if self._size >= self._each:
             self._next_file()
-
-    def sync_if_due(self) -> None:
-        """Sync what was written, if the last time is SYNC_S ago.
-
-        Raises:
-            OSError: the disk failed.
-        """
-        if self._unsynced and time.monotonic() - self._synced_s >= SYNC_S:
-            self.sync()
 
     def sync(self) -> None:
         """Wait until all lines are on the disk.
@@ -158,11 +170,13 @@ class Journal:
             OSError: the disk failed.
         """
         os.fdatasync(self._fd)
-        self._unsynced, self._synced_s = 0, time.monotonic()
+        self.unsynced = 0
 
     def close(self) -> None:
-        """Sync and close."""
+        """Write what sinks have got, sync and close."""
         with suppress(OSError):
+            if self._written_offered < self.entries.offered:
+                self.append([{}])
             self.sync()
         os.close(self._fd)
 
@@ -188,7 +202,7 @@ class Journal:
             raise
         finally:
             self._size += done
-            self._unsynced += done
+            self.unsynced += done
 
     def _next_file(self) -> None:
         """Begin a file, delete the oldest ones, and keep their verdicts."""
