@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from idskit.errors import IdskitError
-from idskit.gateway.notify import Notifier
 from idskit.gateway.service_unit import install, unit_text
+from idskit.process.notify import Notifier
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,8 @@ from idskit.incidents.incident import Evidence, Incident
 ROOM = 1_000  # incidents in the queue
 HOLD_S = 120.0  # that incidents wait for a clock which was not set yet
 SYNC_S = 300.0  # between two fsyncs, but for those of new incidents
-STATE_S = 600.0  # between two copies of the tracker's state, at least
+STATE_S = 600.0  # between two copies of the tracker's state, where nothing begins
+URGENT_S = 10.0  # the same after an incident began
 STATE_PER_DAY = 8 << 20  # bytes of such copies: large ones are written less often
 _SET_US = 1_767_225_600_000_000  # 2026-01-01: before that, nobody has set the clock
 _STEP_US = 1_000_000
@@ -149,11 +150,30 @@ class Keeper:
         self._state: Mapping[str, Any] | None = None
         self._sync_due_s = time.monotonic() + SYNC_S
         self._state_due_s = time.monotonic() + STATE_S
-        self._is_closing = False
+        self._state_written_s = 0.0
+        self._is_urgent = self._is_closing = False
         self.problem = ""
         self.unkept = 0
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
+
+    # Called at the start.
+
+    def earlier_state(self) -> tuple[dict[str, Any] | None, str]:
+        """Return the tracker's state of the last run, and what was wrong with it."""
+        return self._file.read(), self._file.problem
+
+    def interrupted(self, known: Collection[str]) -> list[Incident]:
+        """Return the ends of incidents that were open in the last run and are not known now."""
+        with self._lock:
+            documents = list(self._journal.entries.incidents.values())
+        ends = []
+        for document in documents:
+            with suppress(KeyError, TypeError, ValueError):
+                found = Incident.from_json(document)
+                if found.type != "end" and found.incident_id not in known:
+                    ends.append(found.as_type("end", ended_us=found.updated_us))
+        return ends
 
     # Called by the loop of packets: nothing here waits for a disk.
 
@@ -166,15 +186,24 @@ class Keeper:
                     self._queue.put(incident)
                 self._changed.notify()
 
-    @property
-    def wants_state(self) -> bool:
-        """Return whether it is time for a copy of the tracker's state."""
-        due_s = max(self._state_due_s, self._sync_due_s)
-        return self._state is None and time.monotonic() >= due_s
+    def wants_state(self, *, is_urgent: bool) -> bool:
+        """Return whether it is time for a copy of the tracker's state.
 
-    def put_state(self, state: Mapping[str, Any]) -> None:
-        """Take a copy of the tracker's state to write."""
+        It is urgent after incidents began, which a kill should not cut in two.
+        """
+        now_s = time.monotonic()
+        self._is_urgent |= is_urgent
+        if self._is_urgent and now_s - self._state_written_s >= URGENT_S:
+            return True
+        return now_s >= max(self._state_due_s, self._sync_due_s)
+
+    def put_state(self, state: Mapping[str, Any], *, is_last: bool = False) -> None:
+        """Take a copy of the tracker's state to write; the last one is durable at once."""
         with self._changed:
+            self._is_urgent = False
+            self._state_written_s = time.monotonic()
+            if is_last:
+                self._sync_due_s = 0.0
             self._state = state
             self._changed.notify()
 
@@ -283,12 +312,14 @@ class Keeper:
             self._journal.entries.note_offered(self._journal.entries.number)
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
-        written = 0
+        written, is_durable = 0, time.monotonic() >= self._sync_due_s
         try:
-            written = self._file.write(state)
+            written = self._file.write(state, durable=is_durable)
         except (OSError, ValueError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
             self.problem = f"the state of open incidents cannot be written: {why}"
-        pause_s = max(STATE_S, 86_400 * written / STATE_PER_DAY)
-        self._state_due_s = time.monotonic() + pause_s
-        self._sync_due_s = time.monotonic() + SYNC_S
+        pause_s = 86_400 * written / STATE_PER_DAY
+        self._state_written_s = time.monotonic() + max(pause_s - URGENT_S, 0)
+        if is_durable:
+            self._sync_due_s = time.monotonic() + SYNC_S
+        self._state_due_s = time.monotonic() + max(STATE_S, pause_s)

@@ -119,8 +119,8 @@ class CheckedFile:
         self._partial = folder / f"{name}.partial"
         self.problem = ""
 
-    def write(self, document: Mapping[str, Any]) -> int:
-        """Write a document and one fsync; return its bytes on disk.
+    def write(self, document: Mapping[str, Any], *, durable: bool = True) -> int:
+        """Write a document, durable by one fsync; return its bytes on disk.
 
         A kill at any moment leaves the older or the newer document.
 
@@ -133,7 +133,8 @@ class CheckedFile:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if durable:  # else a power cut may lose it, a kill never does
+                os.fsync(descriptor)
         with suppress(FileNotFoundError):
             self._latest.replace(self._previous)
         self._partial.replace(self._latest)

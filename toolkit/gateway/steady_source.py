@@ -38,12 +38,12 @@ class Interface:
     Attributes:
         name: as the system has it.
         why_blind: why nothing is seen of it; empty where it is read.
-        blind_since_us: since when, since the epoch.
+        blind_since_s: since when, by the monotonic clock.
     """
 
     name: str
     why_blind: str = ""
-    blind_since_us: int = 0
+    blind_since_s: float = 0.0
     _ring: LiveCapture | None = None
     _earlier: list[int] = field(default_factory=lambda: [0, 0])  # frames, drops of older rings
     _pause_s: float = FIRST_PAUSE_S
@@ -110,7 +110,7 @@ class Interface:
 
     def _blind(self, why: str) -> None:
         if not self.why_blind:
-            self.blind_since_us = time.time_ns() // 1000
+            self.blind_since_s = time.monotonic()
         self.why_blind = why
 
 
