@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from idskit.attack_families import family_of
 from idskit.data import labelled_captures as captures
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Part
 from idskit.data.datasets import load
-from idskit.data.families import family_of
 from idskit.data.labelled_captures import MOST_ROWS, Flows, divide, read_flows, weigh
 from idskit.errors import DataError
 from idskit.generate import GeneratedCapture, generate

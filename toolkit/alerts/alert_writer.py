@@ -30,6 +30,11 @@ class AlertWriter:
         """Number of lines that could not be written."""
         return self._sink.lost
 
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Buffer lines that are no alerts of single flows; ``write`` sends them."""
+        for line in lines:
+            self._sink.write(line)
+
     def write(self, alerts: Iterable[Alert], origin: Origin, throttle: Throttle | None) -> None:
         """Write the alerts that the throttle admits, at once; all of them if there is none.
 

@@ -37,7 +37,7 @@ _REASONS = {
     "capture_end": "shutdown",
 }
 _CLOSED = ("close", "replaced")
-_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode  # one line of EVE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,20 +67,20 @@ def alert_line(alert: Alert, origin: Origin, withheld: int) -> str:
     event |= origin.to_eve(flow) | {"event_type": "alert"}
     if flow is not None:
         event |= _head(flow)
-    event |= {"host": _host(), "alert": _alert(alert, withheld)}
+    event |= {"host": host_name(), "alert": _alert(alert, withheld)}
     if flow is not None:
         event["flow"] = _flow(flow)
-    return _ENCODE(event)
+    return encode(event)
 
 
 def stats_line(time_us: int, *, uptime_s: float, written: int, withheld: int) -> str:
     """Return the numbers of alerts, in the names that Suricata gives its own, as one line."""
     detected = {"alert": written, "alerts_suppressed": withheld}
-    return _ENCODE(
+    return encode(
         {
             "timestamp": eve_time(time_us),
             "event_type": "stats",
-            "host": _host(),
+            "host": host_name(),
             "stats": {"uptime": int(uptime_s), "detect": detected},
         }
     )
@@ -193,5 +193,6 @@ def _valid(name: str | Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _host() -> str:
+def host_name() -> str:
+    """Return the name of this sensor as EVE writes it."""
     return _valid(socket.gethostname())

@@ -1,18 +1,16 @@
-"""Summarise what a detection found, grouped by attack, for people."""
+"""Summarise alerts by attack, for people."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from idskit.alerts.alert import Alert
 from idskit.alerts.eve import eve_time
-from idskit.alerts.throttle import BURST, PER_SECOND
 from idskit.report.text import shown
 
 MAX_ROUTES = 4096  # pairs of addresses kept per attack: a flood forges any number of sources
@@ -42,127 +40,6 @@ class AttackSummary:
     first_us: int | None  # None if no flow has a time
     last_us: int | None
     max_score: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionSummary:
-    """What a detection read, found, and could not read."""
-
-    source: str
-    model: str
-    threshold: float
-    flows: int
-    packets: int | None  # None for a table
-    attacks: tuple[AttackSummary, ...]  # worst severity first, then most alerts
-    skipped: Mapping[str, int]  # packets that were not decoded, by reason
-    truncated: str  # why reading ended early, or empty
-    seconds: float
-    output: str = "the output"  # what the lines were written to
-    lines_written: int = 0
-    lines_withheld: Mapping[str, int] = field(
-        default_factory=dict
-    )  # by label: withheld by the throttle
-    lines_lost: int = 0  # they could not be written
-    dropped: int = 0  # frames that the kernel dropped before they could be read
-    repeated: int = 0  # flows whose end would have raised another alert, which is omitted
-    unjudged: int = 0  # flows with an infinite or undefined feature
-    not_read: str = ""  # files in the folders given that are no captures
-    lost: str = ""  # why alerts were not written, or empty
-
-    @property
-    def alerts(self) -> int:
-        """Return the number of alerts of all labels."""
-        return sum(attack.alerts for attack in self.attacks)
-
-    def show(self, console: Console) -> None:
-        """Print the summary."""
-        console.print(self._headline(), highlight=False)
-        if self.attacks:
-            console.print(self._table())
-            console.print("[dim]score: the highest 1 - P(benign) of these alerts[/dim]")
-        for line in self._notes():
-            console.print(line, highlight=False)
-
-    def _headline(self) -> str:
-        read = f"{self.flows:,} flows"
-        if self.packets is not None:
-            read = f"{self.packets:,} packets in {read}"
-        found = (
-            f"{self.alerts:,} alert{'' if self.alerts == 1 else 's'}"
-            if self.attacks
-            else "no alerts"
-        )
-        return (
-            f"[bold]{found}[/bold]: {read} of {shown(self.source)}, {self.seconds:.1f} s, model "
-            f"{shown(self.model)}, threshold {self.threshold:g}"
-        )
-
-    def _table(self) -> Table:
-        table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-        table.add_column("attack", overflow="fold")
-        table.add_column("alerts", justify="right")
-        table.add_column("from → to (alerts)", overflow="fold", ratio=1)
-        table.add_column("seen (UTC)")
-        table.add_column("score", justify="right")
-        for attack in self.attacks:
-            table.add_row(
-                f"{shown(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
-                f"{attack.alerts:,}",
-                _routes(attack),
-                _period(attack),
-                f"{attack.max_score:.2f}",
-            )
-        return table
-
-    def _notes(self) -> list[str]:
-        notes = self._output_notes()
-        if self.repeated:
-            notes.append(
-                f"{self.repeated:,} of these flows went on, and looked like it at their end"
-            )
-        if self.unjudged:
-            notes.append(
-                f"[yellow]{self.unjudged:,} flows were not judged[/yellow]: the tool that their "
-                "schema imitates leaves one of their features infinite or undefined"
-            )
-        lost = {reason: n for reason, n in self.skipped.items() if reason != "reassembled"}
-        if lost:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
-            notes.append(f"packets not decoded: {reasons}")
-        if "reassembled" in self.skipped:
-            count = self.skipped["reassembled"]
-            notes.append(f"{count:,} frames are further fragments of packets that count once")
-        if self.dropped:
-            notes.append(
-                f"[yellow]{self.dropped:,} frames were dropped by the kernel[/yellow]: they came "
-                "faster than this machine judges"
-            )
-        if self.truncated:
-            notes.append(
-                f"[yellow]reading ended early[/yellow]: {shown(self.truncated)}; "
-                "the flows before that are judged"
-            )
-        if self.not_read:
-            notes.append(
-                f"not read, because they are no captures that can be: {shown(self.not_read)}"
-            )
-        return notes
-
-    def _output_notes(self) -> list[str]:
-        """Return notes on the lines that were written, withheld or lost."""
-        notes = [f"{self.lines_written:,} lines written to {shown(self.output)}"]
-        if self.lines_withheld:
-            counts = self.lines_withheld.items()
-            labels = ", ".join(f"{count:,} of {shown(label)}" for label, count in counts)
-            notes.append(
-                f"[yellow]lines withheld: {labels}[/yellow]; {BURST:,} of a label are written at "
-                f"once, then {PER_SECOND:g} a second"
-            )
-        if self.lines_lost:
-            notes.append(
-                f"[red]{self.lines_lost:,} lines were lost[/red]: they could not be written"
-            )
-        return notes
 
 
 @dataclass(kw_only=True)
@@ -228,6 +105,25 @@ class Tallies:
         """Return summaries, worst severity first, then most alerts."""
         made = [tally.to_summary() for tally in self._of.values()]
         return tuple(sorted(made, key=lambda attack: (attack.severity, -attack.alerts)))
+
+
+def table_of(attacks: Sequence[AttackSummary]) -> Table:
+    """Return the attacks as a table for people."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("attack", overflow="fold")
+    table.add_column("alerts", justify="right")
+    table.add_column("from → to (alerts)", overflow="fold", ratio=1)
+    table.add_column("seen (UTC)")
+    table.add_column("score", justify="right")
+    for attack in attacks:
+        table.add_row(
+            f"{shown(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
+            f"{attack.alerts:,}",
+            _routes(attack),
+            _period(attack),
+            f"{attack.max_score:.2f}",
+        )
+    return table
 
 
 def _routes(attack: AttackSummary) -> str:

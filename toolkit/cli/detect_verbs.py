@@ -60,10 +60,13 @@ def detect(
     model: ModelArgument = None,
     *,
     given: FlowInput,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Write an alert for every flow of an attack, too")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="File to append alerts to; stdout if omitted"
+            "-o", "--output", metavar="FILE", help="File to append lines to; stdout if omitted"
         ),
     ] = None,
     rotate_mb: Annotated[
@@ -76,12 +79,12 @@ def detect(
     ] = 100,
     options: DetectorOptions,
 ) -> None:
-    """Write an alert (EVE, one JSON object per line) for every flow that looks like an attack."""
+    """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
 
     with announcing_compilation():
         summary = detect_flows(
-            model, given, options, output=output, rotate_mb=rotate_mb, notice=say
+            model, given, options, alerts=alerts, output=output, rotate_mb=rotate_mb, notice=say
         )
     summary.show(console())
     if summary.lost:

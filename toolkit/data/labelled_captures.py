@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.attack_families import BENIGN, UNKNOWN, family_of
 from idskit.data import reviews
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, join
-from idskit.data.families import BENIGN, CLASSES, UNKNOWN, class_index, family_of
+from idskit.data.families import CLASSES, class_index
 from idskit.data.reviews import Review
 from idskit.flow import FLOW
 from idskit.flow_input import VERDICT_AT_S, FlowInput

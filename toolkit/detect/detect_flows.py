@@ -1,4 +1,4 @@
-"""Detect: a capture, an interface or a table in, EVE lines out, a summary for people."""
+"""Detect: a capture, an interface or a table in; incidents as EVE lines out."""
 
 from __future__ import annotations
 
@@ -15,31 +15,48 @@ from idskit.alerts.alert import Alert
 from idskit.alerts.alert_writer import AlertWriter
 from idskit.alerts.eve import UNKNOWN_ORIGIN, Origin
 from idskit.alerts.eve_file import ROTATE_MB, open_sink
-from idskit.alerts.summary import DetectionSummary
 from idskit.alerts.throttle import Throttle
 from idskit.capture.drops import DropNotices
+from idskit.detect.detection_summary import DetectionSummary
 from idskit.detect.detector import Detector
 from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.feature_table import read_flow_table
 from idskit.detect.raised import RaisedFlows, RaisedRows
 from idskit.errors import IdskitError
 from idskit.flow_input import VERDICT_AT_S, FlowInput
+from idskit.incidents.incident import Incident
+from idskit.incidents.incident_lines import incident_lines
+from idskit.incidents.tracker import IncidentTracker
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
 from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input
+from idskit.schema import Schema
 
 BATCH = 1024
 MAX_WAIT_MS = 50.0  # how long a flow of an interface waits for others to be judged with
 
-Batches = Generator[list[Alert], None, None]
+MOST_KEPT = 1000  # incidents that the summary lists
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a batch of flows raised."""
+
+    incidents: list[Incident] = field(default_factory=list)  # new, updated or ended
+    alerts: list[Alert] = field(default_factory=list)  # flow by flow
+
+
+Batches = Generator[Found, None, None]
 
 
 @dataclass(kw_only=True)
 class _Reading:
     """What has been read so far; whoever reads keeps it up to date."""
 
+    alerts: bool  # whether alerts of single flows are wanted
     rows: int = 0
     unjudged: int = 0
+    incidents: list[Incident] = field(default_factory=list)  # that ended, for the summary
     origin: Origin = UNKNOWN_ORIGIN
     raised: RaisedFlows | RaisedRows = field(default_factory=RaisedRows)
     throttle: Throttle | None = None  # None for a table: its rows bound its lines
@@ -56,11 +73,15 @@ def detect(
     given: FlowInput,
     options: DetectorOptions = DetectorOptions(),  # noqa: B008 - it is frozen
     *,
+    alerts: bool = False,
     output: TextIO | str | Path | None = None,
     rotate_mb: int = ROTATE_MB,
     notice: Callable[[str], object] | None = None,
 ) -> DetectionSummary:
-    """Write an EVE line for every flow that the model takes for an attack, one line per flow.
+    """Write the incidents of flows as EVE lines, and on request an alert for every flow.
+
+    Rows of a table without addresses belong to nobody, so they make no incidents: each that looks
+    like an attack is an alert.
 
     Args:
         model: the ONNX file; None for the model that idskit ships.
@@ -70,6 +91,7 @@ def detect(
             end. A flow raises one alert, the earliest; what its end would add is omitted and
             counted.
         options: how the model is loaded and judged.
+        alerts: write an alert for every flow that looks like an attack, too.
         output: a stream, or the name of a file that lines are appended to (see ``EveFile``);
             standard output if None. When its reader goes away, reading ends without an error; when
             it accepts nothing for some seconds after a signal to end, the rest is judged and not
@@ -87,7 +109,7 @@ def detect(
     start = time.perf_counter()
     detector = Detector.open(model, options)
     read = _read_packets if given.flows is None else _read_table
-    reading = _Reading()
+    reading = _Reading(alerts=alerts)
     sink = open_sink(_output(output), rotate_mb=rotate_mb)
     writer = AlertWriter(sink)
     with closing(sink), closing(read(detector, reading, given, notice)) as batches:
@@ -99,6 +121,7 @@ def detect(
         threshold=detector.threshold,
         flows=reading.flows,
         packets=None if statistics is None else statistics.packets,
+        incidents=tuple(reading.incidents),
         attacks=writer.tallies.attacks(),
         output=sink.name,
         lines_written=sink.written,
@@ -121,24 +144,30 @@ def _read_packets(
     given: FlowInput,
     notice: Callable[[str], object] | None,
 ) -> Batches:
-    """Yield the alerts of captures or interfaces."""
+    """Yield what captures or interfaces raise."""
     with open_input(given, detector.schema, verdict_at_s=VERDICT_AT_S) as flows:
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else nullcontext():
-            yield from _flow_alerts(detector, flows, reading)
+            yield from _judge_flows(detector, flows, reading)
 
 
-def _flow_alerts(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
+def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
     reading.origin, reading.throttle = _origin(flows), Throttle()
     raised = reading.raised = RaisedFlows(flows.capacity)
+    tracker = _tracker(detector, flows.schema)
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
-            alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
             reading.rows += len(batch)
             reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
-            yield raised.only_first(alerts, batch.flows, batch.first_row)
+            incidents = tracker.observe(batch, probabilities)
+            alerts: list[Alert] = []
+            if reading.alerts:
+                alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
+                alerts = raised.only_first(alerts, batch.flows, batch.first_row)
+            yield Found(incidents=incidents, alerts=alerts)
+        yield Found(incidents=tracker.finish())
     finally:
         reading.statistics = flows.statistics
 
@@ -149,15 +178,27 @@ def _read_table(
     given: FlowInput,
     _notice: Callable[[str], object] | None,
 ) -> Batches:
-    """Yield the alerts of a table of flows."""
+    """Yield what a table of flows raises."""
     raised = reading.raised = RaisedRows()
+    tracker = _tracker(detector, detector.schema)
     for rows in read_flow_table(Path(str(given.flows)), detector.schema):
         probabilities = detector.probabilities(rows.features)
-        alerts = detector.judge(
-            probabilities, rows.flows, ends_us=rows.ends_us, first_row=reading.rows
-        )
+        incidents: list[Incident] = []
+        is_known = rows.flows is not None and bool(rows.flows["ip_version"].any())
+        if rows.flows is not None and is_known:
+            incidents = tracker.observe_flows(rows.flows, rows.features, probabilities)
+        alerts: list[Alert] = []
+        if reading.alerts or not is_known:
+            alerts = detector.judge(
+                probabilities, rows.flows, ends_us=rows.ends_us, first_row=reading.rows
+            )
         reading.rows += len(rows.features)
-        yield raised.only_first(alerts)
+        yield Found(incidents=incidents, alerts=raised.only_first(alerts))
+    yield Found(incidents=tracker.finish())
+
+
+def _tracker(detector: Detector, schema: Schema) -> IncidentTracker:
+    return IncidentTracker(schema, detector.card.classes, detector.threshold)
 
 
 def _origin(flows: FlowReader) -> Origin:
@@ -171,22 +212,30 @@ def _output(output: TextIO | str | Path | None) -> TextIO | Path:
     return Path(output) if isinstance(output, str) else output
 
 
-def _write(batches: Iterator[list[Alert]], reading: _Reading, writer: AlertWriter) -> str:
-    """Write and count alerts: why they were not all written, or nothing."""
+def _write(batches: Iterator[Found], reading: _Reading, writer: AlertWriter) -> str:
+    """Write and count what was found: why it was not all written, or nothing."""
     try:
-        for alerts in batches:
-            writer.write(alerts, reading.origin, reading.throttle)
+        for found in batches:
+            _write_found(found, reading, writer)
         writer.finish(reading.throttle)
     except BrokenPipeError:
         return "the reader of the alerts went away: alerts were lost, and the rest was not read"
     except OutputBlocked as error:
-        for alerts in batches:  # they are judged and counted
-            writer.write(alerts, reading.origin, reading.throttle)
-        return f"{writer.lost:,} alerts were not written: {error}"
+        for found in batches:  # what is left is judged and counted
+            _write_found(found, reading, writer)
+        return f"{writer.lost:,} lines were not written: {error}"
     except IdskitError:
         writer.finish(reading.throttle)  # the interface disappeared
         raise
     return ""
+
+
+def _write_found(found: Found, reading: _Reading, writer: AlertWriter) -> None:
+    ended = [incident for incident in found.incidents if incident.type == "end"]
+    reading.incidents += ended[: MOST_KEPT - len(reading.incidents)]
+    for incident in found.incidents:
+        writer.write_lines(incident_lines(incident, reading.origin))
+    writer.write(found.alerts, reading.origin, reading.throttle)
 
 
 def _name(model: str | Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from idskit.modelfile.model_path import model_path
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
-    from idskit.profiles.flow_reader import FlowBatch
+    from idskit.incidents.incident import Incident
+    from idskit.profiles.flow_reader import FlowBatch, FlowReader
 
 CHUNK = 256  # rows of one inference: their activations stay in the processor's cache
 
@@ -200,6 +202,23 @@ class Detector:
         """
         probabilities = self.flow_probabilities(batch)
         return self.judge(probabilities, batch.flows, first_row=batch.first_row)
+
+    def incidents(self, flows: FlowReader) -> Iterator[Incident]:
+        """Yield incidents as they begin, grow and end, until the flows do.
+
+        Args:
+            flows: as ``open_flows`` opened them, with ``detector.schema`` and best with ages at
+                which open flows are judged: ``verdict_at_s=(1, 5, 30)``.
+
+        Raises:
+            SchemaError: the flows are of another schema.
+        """
+        from idskit.incidents.tracker import IncidentTracker
+
+        tracker = IncidentTracker(flows.schema, self.card.classes, self.threshold)
+        for batch in flows.batches():
+            yield from tracker.observe(batch, self.flow_probabilities(batch))
+        yield from tracker.finish()
 
     def judge(
         self,

@@ -1,1 +1,1 @@
-"""Where incidents go: files, sockets, syslog, MQTT, webhooks, metrics; none of them blocks capture."""
+"""Where incidents go: files, sockets, syslog, MQTT, webhooks, metrics; none blocks capture."""

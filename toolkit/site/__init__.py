@@ -1,1 +1,1 @@
-"""What is normal at this site: learned levels, the budget of false incidents, drift, other models."""
+"""What is normal at this site: learned levels, the budget of false incidents, drift."""

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit import metrics
+from idskit.attack_families import FAMILIES, UNKNOWN
 from idskit.data.capture_labels import find_captures
 from idskit.data.dataset import OWN, Dataset, Part
 from idskit.data.datasets import load_unlabelled
-from idskit.data.families import FAMILIES, UNKNOWN
 from idskit.data.labelled_captures import (
     SCHEMAS,
     LabelledFlows,

@@ -1,0 +1,235 @@
+"""A case: what is known of one possible attack, while it is suspected and while it is an incident.
+
+Its evidence is a sum of nats that halves every quarter of an hour, so a trickle of weak signs never
+adds up to an incident, and whoever is slow by minutes still does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.alerts.alert import Flow
+from idskit.alerts.protocol_names import protocol_name
+from idskit.incidents.attack_ends import AttackEnds
+from idskit.incidents.evidence import FACTS, Sign
+from idskit.incidents.family_facts import FAMILY_FACTS
+from idskit.incidents.incident import Evidence, Incident, State, incident_id
+from idskit.incidents.local_network import address_text, is_local
+from idskit.incidents.sequential_tests import OPENS
+
+HALF_LIFE_US = 900_000_000
+SHOWN_FLOWS = 20
+SHOWN_SERVICES = 5
+UPDATES = 10  # factor of flows between two updates
+
+
+@dataclass(kw_only=True, eq=False)
+class Case:
+    """One possible attack.
+
+    Attributes:
+        family: of the first sign; ``shown_family`` is that of most signs.
+        weight: nats at ``updated_us``.
+        opened: its identifier once it is an incident, else empty.
+        row: features of its strongest flow, for an explanation.
+    """
+
+    family: str
+    started_us: int
+    updated_us: int
+    weight: float = 0.0
+    flows: int = 0
+    opened: str = ""
+    next_update: int = 0
+    confidence: float = 0.0
+    attackers: AttackEnds[int] = field(default_factory=AttackEnds)
+    targets: AttackEnds[int] = field(default_factory=AttackEnds)
+    services: AttackEnds[tuple[int, int]] = field(default_factory=AttackEnds)
+    families: Counter[str] = field(default_factory=Counter)
+    tests: Counter[str] = field(default_factory=Counter)
+    facts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(FACTS)))
+    flow_ids: list[int] = field(default_factory=list)
+    row: NDArray[np.float32] | None = None
+    _strongest: float = 0.0
+    _contacts: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
+
+    def add(self, sign: Sign, flow: np.void, features: NDArray[np.float64], gained: float) -> None:
+        """Count a sign.
+
+        Args:
+            sign: of the flow.
+            flow: FLOW record.
+            features: (d,) of the flow.
+            gained: nats that the flow adds to what its earlier rows said; a flow without any that
+                were counted is a new one.
+        """
+        self._weigh(sign, int(flow["end_us"]), gained)
+        self.started_us = min(self.started_us, int(flow["start_us"]))
+        self.confidence = max(self.confidence, sign.score)
+        self._note_facts(sign.facts)
+        if sign.weight > self._strongest:
+            self._strongest, self.row = sign.weight, features.astype(np.float32)
+
+    def count_flow(self, sign: Sign, flow: np.void) -> None:
+        """Count a flow that the case did not have."""
+        self.flows += 1
+        self.attackers.add(sign.attacker)
+        self.targets.add(sign.target)
+        self.services.add(sign.service)
+        self.families[sign.family] += 1
+        if sign.test:
+            self.tests[sign.test] += 1
+        if len(self.flow_ids) < SHOWN_FLOWS:
+            known = Flow.from_record(flow).flow_id
+            self.flow_ids += [] if known is None else [known]
+
+    def open(self) -> None:
+        """Make the case an incident."""
+        attacker, target = self._ends()
+        self.opened = incident_id(self.family, attacker, target, self.started_us)
+        self._contacts.clear()
+        self._await_update()
+
+    def absorb(self, other: Case) -> None:
+        """Count the flows and the busiest ends of another case as well."""
+        self.flows += other.flows
+        self.families += other.families
+        self.tests += other.tests
+        self.updated_us = max(self.updated_us, other.updated_us)
+        self.attackers.add(other.attackers.busiest)
+        self.targets.add(other.targets.busiest)
+        self.services.add(other.services.busiest)
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether its evidence is enough for an incident."""
+        return self.weight >= OPENS
+
+    def is_due(self) -> bool:
+        """Return whether an update is due; it is not again before ten times as many flows."""
+        due = self.flows >= self.next_update
+        if due:
+            self._await_update()
+        return due
+
+    @property
+    def shown_family(self) -> str:
+        """The family of most signs."""
+        return max(self.families, key=self.families.__getitem__, default=self.family)
+
+    def to_incident(self, kind: State, ended_us: int | None = None) -> Incident:
+        """Return what is known now."""
+        attacker, target = self._ends()
+        facts = FAMILY_FACTS[self.shown_family]
+        return Incident(
+            incident_id=self.opened,
+            type=kind,
+            family=self.shown_family,
+            technique=facts.technique,
+            severity=facts.severity,
+            confidence=min(self.confidence, 1.0),
+            started_us=self.started_us,
+            updated_us=self.updated_us,
+            ended_us=ended_us,
+            attacker=attacker,
+            attackers=self.attackers.number,
+            target=target,
+            targets=self.targets.number,
+            device=self._device(attacker, target),
+            services=tuple(_service(*found) for found in self.services.ranked(SHOWN_SERVICES)),
+            flows=self.flows,
+            flow_ids=tuple(self.flow_ids),
+            evidence=self._evidence(),
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """Return an incident as plain types, for ``from_state``."""
+        kept = ("family", "started_us", "updated_us", "flows", "opened", "next_update")
+        return {
+            **{name: getattr(self, name) for name in kept},
+            "confidence": self.confidence,
+            "ends": [ends.to_state() for ends in (self.attackers, self.targets, self.services)],
+            "families": dict(self.families),
+            "tests": dict(self.tests),
+            "facts": self.facts.tolist(),
+            "flow_ids": self.flow_ids,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Case:
+        """Make the case again.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        if state["family"] not in FAMILY_FACTS or len(state["facts"]) != len(FACTS):
+            raise ValueError(f"no incident has family {state['family']!r} and these facts")
+        attackers, targets, services = state["ends"]
+        return cls(
+            family=state["family"],
+            started_us=int(state["started_us"]),
+            updated_us=int(state["updated_us"]),
+            flows=int(state["flows"]),
+            opened=str(state["opened"]),
+            next_update=int(state["next_update"]),
+            confidence=float(state["confidence"]),
+            attackers=AttackEnds.from_state(attackers),
+            targets=AttackEnds.from_state(targets),
+            services=AttackEnds.from_state(services),
+            families=Counter(state["families"]),
+            tests=Counter(state["tests"]),
+            facts=np.array(state["facts"], np.float64),
+            flow_ids=list(state["flow_ids"]),
+        )
+
+    def _weigh(self, sign: Sign, time_us: int, gained: float) -> None:
+        contact = sign.target, sign.service
+        if sign.once and not self.opened:
+            gained = 0.0 if contact in self._contacts else gained
+            self._contacts.add(contact)
+        passed = max(0, time_us - self.updated_us)
+        self.weight = self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained
+        self.updated_us = max(self.updated_us, time_us)
+
+    def _note_facts(self, facts: tuple[float, ...]) -> None:
+        for at, (_, how, _, _) in enumerate(FACTS):
+            both = self.facts[at], facts[at]
+            self.facts[at] = sum(both) if how == "sum" else max(both)
+
+    def _await_update(self) -> None:
+        self.next_update = max(self.next_update, UPDATES)
+        while self.next_update <= self.flows:
+            self.next_update *= UPDATES
+
+    def _ends(self) -> tuple[str | None, str | None]:
+        attacker, target = self.attackers.busiest, self.targets.busiest
+        return (address_text(attacker), address_text(target)) if attacker else (None, None)
+
+    def _device(self, attacker: str | None, target: str | None) -> str | None:
+        if attacker is None or target is None:
+            return None
+        inside = is_local(self.attackers.busiest), is_local(self.targets.busiest)
+        return attacker if inside == (True, False) else target
+
+    def _evidence(self) -> tuple[Evidence, ...]:
+        counted = [
+            Evidence(name=name, value=flows, unit="flows")
+            for name, flows in self.tests.most_common()
+        ]
+        facts = [
+            Evidence(name=name, value=float(value), unit=unit)
+            for value, (_, _, name, unit) in zip(self.facts, FACTS, strict=True)
+            if value > 0 and name not in self.tests
+        ]
+        return (*counted, *facts)
+
+
+def _service(protocol: int, port: int) -> str:
+    name = protocol_name(protocol).lower()
+    return f"{port}/{name}" if port else name

@@ -1,0 +1,172 @@
+"""Evidence: what a batch of judged flows says of hosts, flow by flow.
+
+    probabilities ─> how far above the threshold a flow is ─┐
+    columns ───────> sequential tests over a host's minutes ┴─> signs: who, whom, what, how strong
+
+A sign has a weight in nats of log-odds. A flow that neither the model nor a test suspects gives no
+sign, and costs a few vector operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.attack_families import family_of
+from idskit.incidents.family_facts import (
+    FAMILY_FACTS,
+    FlowEnds,
+    ends_of,
+    is_attacked_by_source,
+    named_family,
+)
+from idskit.incidents.sequential_tests import OPENS, TESTS, Test
+from idskit.schema import Schema
+
+Floats = NDArray[np.float64]
+
+# Nats above the threshold of a flow alert at which one flow opens an incident by itself.
+STRONG = 4.0
+_EDGE = 1e-7  # probabilities are kept away from 0 and 1 by that much
+# What an incident shows of the flows it counts: the column, how flows add up, what it is called.
+FACTS = (
+    ("login_refusals", "sum", "refused logins", "logins"),
+    ("src_10m_new_failed", "max", "failed first contacts", "in 10 min"),
+    ("src_10s_peers", "max", "addresses contacted", "in 10 s"),
+    ("src_10s_services", "max", "services contacted", "in 10 s"),
+    ("src_10s_flows", "max", "flows of the source", "in 10 s"),
+    ("dst_10s_flows", "max", "flows to the target", "in 10 s"),
+    ("dns_queries", "sum", "name queries", "queries"),
+    ("pair_interval_mean", "max", "interval of contacts", "us"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One flow that looks like an attack: who attacks whom, and how strongly it says so.
+
+    Addresses are numbers of 128 bits, 0 where the flow has none.
+    """
+
+    family: str
+    attacker: int
+    target: int
+    service: tuple[int, int]  # protocol and port of the target
+    weight: float  # nats; ``OPENS`` of them open an incident
+    score: float  # 1 - P(benign), or of a test 1 less its error rate
+    test: str  # name of the sequential test that gave it; empty for the model
+    once: bool  # whether further flows to the same service of the target say nothing more
+    row: int  # in its batch
+    facts: tuple[float, ...]  # by FACTS
+
+
+class EvidenceReader:
+    """Signs of batches of flows.
+
+    Args:
+        schema: of the batches' features.
+        classes: of the model, the first is the benign one.
+        threshold: score at which a flow alone raises an alert.
+    """
+
+    def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
+        self._families = np.array([family_of(name) for name in classes])
+        self._threshold = float(log_odds(np.array([threshold]))[0])
+        position = {name: at for at, name in enumerate(schema.names)}
+        self._facts = [position.get(column, -1) for column, *_ in FACTS]
+        known = [test for test in TESTS if set(test.columns) <= position.keys()]
+        self._tests = [(test, [position[name] for name in test.columns]) for test in known]
+
+    def signs(
+        self, flows: NDArray[np.void], features: Floats, probabilities: NDArray[np.float32]
+    ) -> list[Sign]:
+        """Return the signs of (n,) flows with (n, d) features and (n, classes) probabilities.
+
+        A flow that the model could not judge (NaN) has the signs of the tests alone.
+        """
+        above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
+        weights = np.vstack(
+            [
+                np.nan_to_num(above, nan=0.0).clip(0) * (OPENS / STRONG),
+                *(test.weigh(flows, features[:, columns]) for test, columns in self._tests),
+            ]
+        )
+        chosen = np.flatnonzero((weights > 0).any(axis=0))
+        if not len(chosen):
+            return []
+        labels = 1 + np.nan_to_num(probabilities[chosen, 1:]).argmax(axis=1)
+        best = weights[:, chosen].argmax(axis=0)
+        return self._listed(
+            flows,
+            chosen,
+            self._families[labels],
+            best,
+            weights[best, chosen],
+            1 - probabilities[chosen, 0],
+            self._facts_of(features[chosen]),
+        )
+
+    def _listed(
+        self,
+        flows: NDArray[np.void],
+        chosen: NDArray[np.int64],
+        families: NDArray[np.str_],
+        best: NDArray[np.int64],
+        weights: Floats,
+        scores: NDArray[np.float32],
+        facts: Floats,
+    ) -> list[Sign]:
+        tests = [None, *(test for test, _ in self._tests)]
+        columns = (chosen, families, best, weights, scores, facts)
+        return [
+            _sign(row, ends, family, tests[which], weight, score, tuple(fact))
+            for ends, row, family, which, weight, score, fact in zip(
+                ends_of(flows[chosen]), *(column.tolist() for column in columns), strict=True
+            )
+        ]
+
+    def _facts_of(self, features: Floats) -> Floats:
+        found = np.zeros((len(features), len(FACTS)))
+        for at, column in enumerate(self._facts):
+            if column >= 0:
+                found[:, at] = features[:, column]
+        return found
+
+
+def log_odds(probabilities: Floats) -> Floats:
+    """Return the log-odds of probabilities, in nats."""
+    kept = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return np.asarray(np.log(kept / (1 - kept)))
+
+
+def _sign(
+    row: int,
+    ends: FlowEnds,
+    family: str,
+    test: Test | None,
+    weight: float,
+    score: float,
+    facts: tuple[float, ...],
+) -> Sign:
+    found = named_family(family, ends) if test is None else test.family
+    attacker, target, port = ends.src, ends.dst, ends.dst_port
+    if not is_attacked_by_source(found, ends):
+        attacker, target, port = ends.dst, ends.src, ends.src_port
+    if FAMILY_FACTS[found].from_inside:
+        port = ends.dst_port  # the service that the device was made to use
+    return Sign(
+        family=found,
+        attacker=attacker,
+        target=target,
+        service=(ends.protocol, port),
+        weight=weight,
+        score=score if test is None else 1 - math.exp(-weight),
+        test="" if test is None else test.name,
+        once=test is not None and test.once,
+        row=row,
+        facts=facts,
+    )

@@ -1,0 +1,103 @@
+"""What an operator needs to know of a family of attacks, and which end of a flow attacks.
+
+Techniques are those of MITRE ATT&CK (enterprise, version 15).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.attack_families import UNKNOWN
+from idskit.incidents.local_network import are_local
+from idskit.packet import ICMP, ICMPV6, TCP
+
+HIGH, MEDIUM = 1, 2
+BLIND = "blind"  # no attack: the sensor sees nothing
+_ANSWERS = {ICMP: (0, 3, 11), ICMPV6: (1, 3, 129)}  # types that answer somebody else's packet
+# Ports of services that answer many bytes to few (CISA alert TA14-017A, and Memcached's).
+_AMPLIFIERS = frozenset(
+    (17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1900, 3283, 3702, 5353, 11211, 27015)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFacts:
+    """What is known of every incident of a family."""
+
+    technique: str
+    severity: int
+    # Whether the device that was taken over opens the flow, so that its peer is the attacker.
+    from_inside: bool = False
+    # Whether many sources of it on one target are one attack.
+    from_many: bool = False
+
+
+FAMILY_FACTS = {
+    "scan": FamilyFacts(technique="T1046", severity=MEDIUM),
+    "guessing": FamilyFacts(technique="T1110", severity=HIGH, from_many=True),
+    "flood": FamilyFacts(technique="T1498.001", severity=MEDIUM, from_many=True),
+    "amplification": FamilyFacts(technique="T1498.002", severity=MEDIUM, from_many=True),
+    "web": FamilyFacts(technique="T1190", severity=HIGH),
+    "lateral": FamilyFacts(technique="T1210", severity=HIGH),
+    "malware": FamilyFacts(technique="T1071", severity=HIGH, from_inside=True),
+    "tunnel": FamilyFacts(technique="T1048", severity=HIGH, from_inside=True),
+    UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM),
+    BLIND: FamilyFacts(technique="T1562", severity=HIGH),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEnds:
+    """The fields of a flow that say who attacks whom; addresses are numbers, 0 if unknown."""
+
+    src: int
+    dst: int
+    src_is_local: bool
+    dst_is_local: bool
+    src_port: int
+    dst_port: int
+    protocol: int
+    icmp_type: int
+    fwd_bytes: int
+    bwd_bytes: int
+
+
+_COPIED = ("src_port", "dst_port", "protocol", "icmp_type", "fwd_bytes", "bwd_bytes")
+
+
+def ends_of(flows: NDArray[np.void]) -> list[FlowEnds]:
+    """Return the ends of (n,) FLOW records."""
+    words = [flows[f"{end}_{part}"].tolist() for end in ("src", "dst") for part in ("high", "low")]
+    copied = [flows[name].tolist() for name in _COPIED]
+    return [
+        FlowEnds(src_high << 64 | src_low, dst_high << 64 | dst_low, *local, *rest)
+        for src_high, src_low, dst_high, dst_low, local, *rest in zip(
+            *words, are_local(flows).tolist(), *copied, strict=True
+        )
+    ]
+
+
+def is_attacked_by_source(family: str, ends: FlowEnds) -> bool:
+    """Return whether the source of a flow is the attacker, and its destination the target."""
+    if FAMILY_FACTS[family].from_inside:
+        return ends.dst_is_local and not ends.src_is_local
+    if ends.icmp_type in _ANSWERS.get(ends.protocol, ()):
+        return False  # the target answers: its packets are all that was seen of the attack
+    if family == "amplification" and ends.protocol != TCP:
+        # At the reflector the target seems to ask, and gets more than it sent.
+        asks = ends.dst_port in _AMPLIFIERS and ends.src_port not in _AMPLIFIERS
+        return not (asks and ends.bwd_bytes > ends.fwd_bytes)
+    return True
+
+
+def named_family(family: str, ends: FlowEnds) -> str:
+    """Return the family, or the one that the protocol allows where it contradicts.
+
+    Nobody forges the source of an answered TCP connection, so nothing is reflected over one.
+    """
+    if family == "amplification" and ends.protocol == TCP and ends.bwd_bytes:
+        return "flood"
+    return family

@@ -1,0 +1,121 @@
+"""Sequential tests over flows: what needs no model, because each failure can be counted.
+
+Every test weighs a flow by how much likelier it is of an attack than of a person or a program that
+means well, in nats. ``OPENS`` of them open an incident, so a test states how many failures that
+takes. The thresholds were set on captures of repositories that are not in ``tools``; the table in
+README.md says what each finds, and what it raises falsely.
+
+Sources: threshold random walk of first contacts, Jung et al. (IEEE S&P 2004), with successes capped
+against those who mix in known contacts (Mell and Harang, CNS 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.incidents.local_network import are_local
+from idskit.packet import TCP
+
+Floats = NDArray[np.float64]
+
+OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
+# A device whose way to the internet is cut fails at these, again and again, and scans nothing.
+_EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
+_DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 45  # port; bytes of a name that carries data
+_SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """A sequential test: the flows that it suspects, and what each of them weighs.
+
+    Attributes:
+        name: of what is counted.
+        family: of the attack that it finds.
+        columns: of the schema that it reads; it is not run where one is missing.
+        weigh: nats (n,) of flows (n,) by these columns (n, columns); 0 suspects nothing.
+        once: whether further flows to the same target and service say nothing more.
+    """
+
+    name: str
+    family: str
+    columns: tuple[str, ...]
+    weigh: Callable[[NDArray[np.void], Floats], Floats]
+    once: bool = False
+
+
+def _failed_contacts(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh TCP connections that nobody answered or that were refused: nine open an incident."""
+    refused, new, new_failed = columns.T
+    failed = (flows["protocol"] == TCP) & ((flows["bwd_packets"] == 0) | (refused > 0))
+    failed &= flows["fwd_packets"] <= 6
+    local = are_local(flows)
+    cut_off = local[:, 0] & ~local[:, 1] & np.isin(flows["dst_port"], _EVERYDAY)
+    successes = np.clip(new - new_failed, 0, 3)
+    per_failure = OPENS / (9 + successes)
+    return np.where(failed & ~cut_off, per_failure, 0.0)
+
+
+def _refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh wrong names and passwords that a server answered: eight open an incident."""
+    return np.asarray(OPENS / 8 * columns.sum(axis=1))
+
+
+def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh SSH connections that end before a session: six to one server open an incident.
+
+    All is encrypted, but a session adds a channel, its environment and host keys to what a failed
+    login exchanges. Larger keys hide failures, never sessions.
+    """
+    banners, exchanges, from_server, from_client = columns.T
+    over = flows["end"] != 0
+    failed = over & (banners > 1) & (exchanges > 0)
+    failed &= (from_server < _SSH_FAILED[0]) & (from_client < _SSH_FAILED[1])
+    return np.where(failed, OPENS / 6, 0.0)
+
+
+def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh queries for names that carry data: 20 with text answers, or 40 of any type."""
+    queries, length, text = columns.T
+    asked = flows["dst_port"] == _DNS  # never multicast: names of services there are long
+    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / 20
+    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / 40
+    return np.where(asked, np.maximum(texts, names), 0.0)
+
+
+TESTS = (
+    Test(
+        name="failed first contacts",
+        family="scan",
+        columns=("rst_count", "src_10m_new", "src_10m_new_failed"),
+        weigh=_failed_contacts,
+        once=True,
+    ),
+    Test(
+        name="refused logins",
+        family="guessing",
+        columns=(
+            "login_refusals",
+            "smb_logon_failures",
+            "kerberos_logon_errors",
+            "mqtt_refusals",
+        ),
+        weigh=_refused_logins,
+    ),
+    Test(
+        name="failed SSH logins",
+        family="guessing",
+        columns=("ssh_banners", "ssh_key_exchanges", "bwd_payload", "fwd_payload"),
+        weigh=_failed_ssh_logins,
+    ),
+    Test(
+        name="data in names",
+        family="tunnel",
+        columns=("dns_queries", "dns_name_length", "dns_text_types"),
+        weigh=_data_in_names,
+    ),
+)

@@ -1,0 +1,245 @@
+"""Track attacks: signs of flows become cases, cases with enough evidence become incidents.
+
+    signs ──> the case of the attacker, or of the target that many attack ──> new, update, end
+
+One attack is one incident, however its flows are labelled and however many sources it has. Memory
+is bounded whatever arrives: suspected cases are evicted oldest first and counted; incidents beyond
+MOST_OPENED an hour of one family are one more incident of all their ends.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.flow import VERDICT
+from idskit.incidents.case import Case
+from idskit.incidents.evidence import EvidenceReader, Sign
+from idskit.incidents.family_facts import FAMILY_FACTS
+from idskit.incidents.incident import Incident
+from idskit.schema import Schema
+
+if TYPE_CHECKING:
+    from idskit.profiles.flow_reader import FlowBatch
+
+SILENCE_US = 900_000_000  # an incident ends after that long without a flow of its attack
+MOST_SUSPECTED = 4096
+MOST_OPENED = 32  # incidents of one family in an hour; further ones are one incident
+CROWD = 8  # sources from which on an attack on one target is of many
+_HOUR_US = 3_600_000_000
+_ALIKE = (frozenset(("scan", "flood")),)  # families that a flood on many ports is both of
+
+Key = tuple[str, int]  # family and address
+_ANYBODY = 0
+
+
+class IncidentTracker:
+    """Incidents of a stream of judged flows.
+
+    Args:
+        schema: of the flows' features.
+        classes: of the model, the first is the benign one.
+        threshold: score at which a flow alone raises an alert.
+
+    Attributes:
+        evicted: suspected cases that were dropped because there were too many.
+    """
+
+    def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
+        self.evicted = 0
+        self._evidence = EvidenceReader(schema, classes, threshold)
+        self._now_us = 0
+        self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
+        self._open: dict[str, Case] = {}  # by incident_id
+        self._by_attacker: dict[Key, Case] = {}
+        self._by_target: dict[Key, Case] = {}  # of families that come from many
+        self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by id()
+        self._given: dict[int, tuple[int, float]] = {}  # by slot of an open flow: serial, nats
+        self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
+        self._new: list[Case] = []
+        self._changed: dict[str, Case] = {}
+
+    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
+        """Count a batch of flows, and return the incidents that are new, updated or ended.
+
+        Args:
+            batch: n flows.
+            probabilities: (n, classes); NaN for flows that could not be judged.
+        """
+        return self.observe_flows(batch.flows, batch.features, probabilities)
+
+    def observe_flows(
+        self,
+        flows: NDArray[np.void],
+        features: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+    ) -> list[Incident]:
+        """Count (n,) FLOW records with (n, d) features, as ``observe`` does."""
+        for sign in self._evidence.signs(flows, features, probabilities):
+            self._add(sign, flows[sign.row], features[sign.row])
+        latest = int(flows["end_us"].max()) if len(flows) else 0
+        return [*self._changes(), *self.advance(latest)]
+
+    def advance(self, now_us: int) -> list[Incident]:
+        """Move the clock, and return the incidents that ended by silence."""
+        self._now_us = max(self._now_us, now_us)
+        silent = [
+            case for case in self._open.values() if self._now_us - case.updated_us > SILENCE_US
+        ]
+        return [self._end(case) for case in silent]
+
+    def finish(self) -> list[Incident]:
+        """End every incident, because nothing more will be read."""
+        return [self._end(case) for case in list(self._open.values())]
+
+    def row_of(self, incident_id: str) -> NDArray[np.float32] | None:
+        """Return the features (d,) of the strongest flow of an open incident, to explain it."""
+        case = self._open.get(incident_id)
+        return None if case is None else case.row
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that have not ended."""
+        return [case.to_incident("update") for case in self._open.values()]
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the open incidents as plain types: after a restart they go on."""
+        return {"now_us": self._now_us, "open": [case.to_state() for case in self._open.values()]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the open incidents of ``to_state``.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged; nothing is restored.
+        """
+        cases = [Case.from_state(found) for found in state["open"]]
+        for case in cases:
+            self._open[case.opened] = case
+            for attacker in case.attackers.ranked(1):
+                self._enter(case, self._by_attacker, (case.family, attacker))
+            self._enter_target(case)
+
+    # A sign finds its case.
+
+    def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
+        gained, is_new = self._gain(sign, flow)
+        case = self._find(sign) or self._suspect(sign, flow)
+        case.add(sign, flow, features, gained)
+        if is_new:
+            case.count_flow(sign, flow)
+        if case.opened:
+            self._changed[case.opened] = case
+        elif case.is_strong:
+            self._open_case(case)
+
+    def _gain(self, sign: Sign, flow: np.void) -> tuple[float, bool]:
+        """Return the nats that a flow adds to those of its earlier rows, and whether it is new."""
+        slot, serial, end = int(flow["slot"]), int(flow["serial"]), int(flow["end"])
+        known, before = self._given.get(slot, (-1, 0.0))
+        is_new = known != serial
+        before = 0.0 if is_new else before
+        if end == VERDICT:
+            self._given[slot] = serial, max(before, sign.weight)
+        else:
+            self._given.pop(slot, None)
+        return max(0.0, sign.weight - before), is_new
+
+    def _find(self, sign: Sign) -> Case | None:
+        family = sign.family
+        case = self._by_attacker.get((family, sign.attacker))
+        if case is None and FAMILY_FACTS[family].from_many:
+            case = self._by_target.get((family, sign.target))
+        return case or self._variant(sign)
+
+    def _variant(self, sign: Sign) -> Case | None:
+        """Return the incident whose attack this flow is of, although it has another label.
+
+        A test counts what it names, so only labels of the model are variants, except where a flood
+        on many ports is a scan as well.
+        """
+        for family in FAMILY_FACTS:
+            is_alike = any({family, sign.family} <= alike for alike in _ALIKE)
+            if sign.test and not is_alike:
+                continue
+            case = self._by_attacker.get((family, sign.attacker))
+            if case is not None and case.opened and sign.target in case.targets:
+                return case
+            crowd = self._by_target.get((family, sign.target))
+            if crowd is not None and crowd.opened and crowd.attackers.number >= CROWD:
+                return crowd
+        return None
+
+    def _suspect(self, sign: Sign, flow: np.void) -> Case:
+        start, end = int(flow["start_us"]), int(flow["end_us"])
+        case = Case(family=sign.family, started_us=start, updated_us=end)
+        self._suspected[id(case)] = case
+        self._enter(case, self._by_attacker, (sign.family, sign.attacker))
+        if FAMILY_FACTS[sign.family].from_many:
+            self._enter(case, self._by_target, (sign.family, sign.target))
+        if len(self._suspected) > MOST_SUSPECTED:
+            self._drop(next(iter(self._suspected.values())))
+            self.evicted += 1
+        return case
+
+    # A case opens and ends.
+
+    def _open_case(self, case: Case) -> None:
+        storm = self._storm(case)
+        del self._suspected[id(case)]
+        if storm is not None:
+            self._leave(case)
+            storm.absorb(case)
+            self._changed[storm.opened] = storm
+            return
+        case.open()
+        self._open[case.opened] = case
+        self._new.append(case)
+
+    def _storm(self, case: Case) -> Case | None:
+        """Return the incident that takes further ones of its family this hour, if there is one."""
+        times = self._opened.setdefault(case.family, deque(maxlen=MOST_OPENED))
+        is_full = len(times) == MOST_OPENED and case.updated_us - times[0] < _HOUR_US
+        known = self._by_attacker.get((case.family, _ANYBODY))
+        if is_full and known is not None and known.opened:
+            return known
+        times.append(case.updated_us)
+        if is_full:
+            self._enter(case, self._by_attacker, (case.family, _ANYBODY))
+        return None
+
+    def _changes(self) -> Iterator[Incident]:
+        new, changed = self._new, self._changed
+        self._new, self._changed = [], {}
+        for case in new:
+            yield case.to_incident("new")
+        for case in changed.values():
+            if case.is_due() and case not in new:
+                yield case.to_incident("update")
+
+    def _end(self, case: Case) -> Incident:
+        del self._open[case.opened]
+        self._leave(case)
+        return case.to_incident("end", ended_us=max(self._now_us, case.updated_us))
+
+    # The indexes.
+
+    def _enter(self, case: Case, index: dict[Key, Case], key: Key) -> None:
+        index[key] = case
+        self._keys.setdefault(id(case), []).append((index, key))
+
+    def _enter_target(self, case: Case) -> None:
+        if FAMILY_FACTS[case.family].from_many and case.targets.number == 1:
+            self._enter(case, self._by_target, (case.family, case.targets.busiest))
+
+    def _drop(self, case: Case) -> None:
+        del self._suspected[id(case)]
+        self._leave(case)
+
+    def _leave(self, case: Case) -> None:
+        for index, key in self._keys.pop(id(case), []):
+            if index.get(key) is case:
+                del index[key]
