@@ -111,7 +111,7 @@ def test_the_journal_is_bounded_and_verdicts_outlive_their_files(tmp_path: Path)
     for number in range(1, 3_000):
         filling = "x" * 4_000
         journal.append([incident_record(incident(number, filling=filling))])
-        assert journal.bytes <= KEEP * 1.05
+        assert journal.size <= KEEP * 1.05
     assert len(files_of(tmp_path)) <= 8
     assert read_journal(tmp_path).verdicts == {"i0": "expected"}
     assert len(journal.entries.incidents) <= 500
@@ -137,7 +137,7 @@ def test_what_the_day_has_no_bytes_for_is_counted(tmp_path: Path) -> None:
     budget.left, budget.PER_DAY = 0.0, 0
     journal = Journal(tmp_path, KEEP, budget)
     journal.append([incident_record(incident(1))])
-    assert (journal.refused, journal.bytes) == (1, 0)
+    assert (journal.refused, journal.size) == (1, 0)
     assert "i1" in journal.entries.incidents  # the page shows it all the same
 
 

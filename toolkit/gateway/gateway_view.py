@@ -103,7 +103,8 @@ class HostTable:
         packets = flows["fwd_packets"] + flows["bwd_packets"]
         earlier = np.where(self._serials[slots] == serials, self._counted[slots], 0)
         self._serials[slots], self._counted[slots] = serials, packets
-        return np.maximum(packets - earlier, 0)
+        fresh: NDArray[np.int64] = np.maximum(packets - earlier, 0)
+        return fresh
 
     def _add_row(
         self, row: tuple[int, ...], packets: int, second: int, now_us: int, *, is_client: bool

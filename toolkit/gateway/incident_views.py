@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
-from idskit.gateway.journal import Journal, read_journal, verdict_record
+from idskit.gateway.journal import Entries, Journal, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
 from idskit.incidents.incident import VERDICTS
 from idskit.report.text import shown
@@ -83,7 +83,7 @@ def say_verdict(folder: Path, incident_id: str, verdict: str) -> None:
         raise IdskitError(f"the verdict cannot be kept in {folder}: {error.strerror}") from error
 
 
-def _entries(folder: Path) -> Any:
+def _entries(folder: Path) -> Entries:
     if not os.access(folder, os.R_OK | os.X_OK):
         raise IdskitError(
             f"the state in {folder} is of another user: run this as that user, or as root"

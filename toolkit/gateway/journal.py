@@ -137,7 +137,7 @@ class Journal:
         self._open()
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Return the size of all files."""
         return sum(path.stat().st_size for path in files_of(self._folder))
 
@@ -241,7 +241,7 @@ def line_of(record: Document) -> bytes:
     """Return a record as a line; one that is too long loses its explanation and its evidence."""
     text = _encoded(record)
     if len(text) > MOST_LINE - 10:
-        few = {"explanation": None, "evidence": [], "flow_ids": [], "services": []}
+        few: Document = {"explanation": None, "evidence": [], "flow_ids": [], "services": []}
         incident = record.get("incident", {})
         text = _encoded(record | {"incident": incident | few})
     return b"%08x %s\n" % (zlib.crc32(text), text)

@@ -239,7 +239,7 @@ class Keeper:
                 **{f"incidents_shed_{kind}": n for kind, n in self._queue.shed.items()},
                 "incidents_not_kept": self.unkept + self._journal.refused,
                 "state_lines_damaged": self._journal.entries.damaged,
-                "state_bytes": self._journal.bytes,
+                "state_bytes": self._journal.size,
             }
 
     def close(self, seconds: float) -> None:

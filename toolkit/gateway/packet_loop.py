@@ -70,7 +70,7 @@ class PacketLoop:
         source: the interfaces.
         view: what it counts for the page.
         judges: of the next batch.
-        successor: another detector that another thread loaded: it judges from the next batch on.
+        successor: another detector that another thread loaded: it takes over within a second.
         on_tick: called about once a second.
     """
 
@@ -129,8 +129,6 @@ class PacketLoop:
         return lost | {f"frames_skipped_{reason}": n for reason, n in found.skipped.items()}
 
     def _judge(self, batch: FlowBatch) -> None:
-        if self.successor is not None:
-            self.judges, self.successor = self.judges.succeeded_by(self.successor), None
         judges, lag_us = self.judges, self.source.lag_us
         probabilities = self._probabilities(judges.detector, batch, lag_us)
         self._hand_on(judges.tracker.observe(batch, probabilities))
@@ -184,6 +182,8 @@ class PacketLoop:
         if not self._is_ready:
             self._is_ready = True
             self.notifier.ready(f"Reading {self.source.name}")
+        if self.successor is not None:
+            self.judges, self.successor = self.judges.succeeded_by(self.successor), None
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
         self._watch_interfaces(now_s)
         statistics = self._reader.statistics
