@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def nmap(made: Wire) -> None:
     subprocess.run(made.far.command(*words), check=True, capture_output=True, timeout=60)
 
 
+def got(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - of the test's own
+        return str(answer.read().decode())
+
+
 def of_family(family: str, kind: str | None = None) -> Any:
     def find(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
         found = [one for one in snapshot["incidents"] if one["label"] == family]
@@ -57,10 +63,23 @@ def verb(host: Any, state: Path, *words: str) -> subprocess.CompletedProcess[str
 def test_a_scan_is_one_incident_that_survives_a_kill_and_takes_a_verdict(
     network: Wire, tmp_path: Path
 ) -> None:
-    state, notices = tmp_path / "state", tmp_path / "notify"
-    with service(network.near, state, "-i", "veth0", notices=notices) as running:
+    state, notices, config = tmp_path / "state", tmp_path / "notify", tmp_path / "idskit.toml"
+    config.write_text(
+        f'[capture]\ninterfaces = ["veth0"]\n[eve]\npath = "{tmp_path}/eve.json"\n'
+        "[prometheus]\nport = 9411\n"
+    )
+    with service(network.near, state, "-c", str(config), notices=notices) as running:
         nmap(network)
         (found,) = running.until(of_family("scan"))
+        numbers = network.near.call(got, "http://127.0.0.1:9411/metrics")
+        assert 'idskit_interface_up{interface="veth0"} 1\n' in numbers
+        assert 'idskit_incidents_total{severity="2"} 1\n' in numbers
+        assert found["incident_id"] in network.near.call(got, "http://127.0.0.1:7411/")
+        lines = [json.loads(one) for one in (tmp_path / "eve.json").read_text().splitlines()]
+        assert [one["event_type"] for one in lines][:2] == ["incident", "alert"]
+        assert {one["incident"]["incident_id"] for one in lines if "incident" in one} == {
+            found["incident_id"]
+        }
         assert (found["attacker"], found["target"]) == ("10.77.0.2", "10.77.0.1")
         identifier = found["incident_id"]
         assert running.ask({"ask": "verdict", "incident_id": identifier, "verdict": "wrong"})["ok"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from idskit.errors import IdskitError
-from idskit.gateway.service_unit import install, unit_text
+from idskit.machine.service_unit import install, unit_text
 from idskit.process.notify import Notifier
 
 

@@ -91,7 +91,7 @@ def service(
     ] = False,
 ) -> None:
     """Write the systemd unit that runs the service, with no right but to read packets."""
-    from idskit.gateway.service_unit import UNIT, install, installed_command, unit_text
+    from idskit.machine.service_unit import UNIT, install, installed_command, unit_text
 
     if action != "install":
         raise typer.BadParameter(f"{action} is nothing that can be done: install is")

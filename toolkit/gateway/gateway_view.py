@@ -257,10 +257,15 @@ class GatewayView:
             traffic = self._hosts.traffic(_second(), names)
             return traffic, self._hosts.devices(names, macs, incidents)
 
+    def shed(self) -> dict[str, int]:
+        """Return what was left out because of overload, by kind."""
+        with self._lock:
+            return dict(self._shed)
+
     def counters(self) -> dict[str, int]:
         """Return the totals, by name."""
+        shed = {f"shed_{what.replace(' ', '_')}": count for what, count in self.shed().items()}
         with self._lock:
-            shed = {f"shed_{what.replace(' ', '_')}": count for what, count in self._shed.items()}
             totals = {f"{name}_total": count for name, count in vars(self._totals).items()}
             return totals | shed | {"hosts_evicted": self._hosts.evicted}
 

@@ -27,7 +27,7 @@ from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Incident, incident_id
 from idskit.incidents.tracker import IncidentTracker
 from idskit.process.notify import Notifier
-from idskit.profiles.flow_reader import FlowBatch, FlowReader
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics
 from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.registry import profile_named
 
@@ -121,6 +121,11 @@ class PacketLoop:
     def is_overloaded(self) -> bool:
         """Return whether packets wait or are dropped."""
         return self.source.lag_us >= _SHED_DEVICES or self.view.dropped_lately > 0
+
+    @property
+    def statistics(self) -> FlowStatistics:
+        """Return what became of the frames read so far."""
+        return self._reader.statistics
 
     def skipped(self) -> dict[str, int]:
         """Return the frames that were not decoded, by reason, and other losses of the engine."""

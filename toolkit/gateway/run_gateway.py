@@ -16,12 +16,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from idskit import __version__
-from idskit.alerts.eve import eve_time
+from idskit.alerts.eve import Origin, eve_time
 from idskit.capture.af_packet import interface_names
 from idskit.detect.detector import Detector
 from idskit.detect.detector_options import DetectorOptions
@@ -30,6 +31,7 @@ from idskit.gateway.configuration import settings_of
 from idskit.gateway.control_socket import ControlServer
 from idskit.gateway.journal import Journal
 from idskit.gateway.keeper import Keeper
+from idskit.gateway.outlets import Outlets
 from idskit.gateway.packet_loop import Judges, PacketLoop
 from idskit.gateway.service_options import NEEDS_RESTART, DetectionOptions, ServiceOptions
 from idskit.gateway.state_folder import CheckedFile, StateLock, make_state_folder, state_folder
@@ -38,6 +40,8 @@ from idskit.incidents.incident import VERDICTS, Incident
 from idskit.machine.precompile import make_ready
 from idskit.process.notify import Notifier
 from idskit.process.signals import finish_on_signals
+from idskit.sinks.open_sinks import ModelFacts, ServiceStats
+from idskit.sinks.prometheus import Metrics
 
 SHOWN = 200  # incidents of a snapshot
 CLOSE_S = 20.0
@@ -82,13 +86,15 @@ class Gateway:
         """Open all parts; ``stack`` closes them."""
         self._options, self._reload, self._say = options, reload, say
         self._started = _now()
-        self._is_reload_asked = False
+        self._is_open = self._is_reload_asked = False
         self._reloading: threading.Thread | None = None
         folder = make_state_folder(state_folder(options.state.folder))
         stack.callback(StateLock(folder).release)
         names = options.capture.interfaces or (default_interface(),)
         SteadySource(names, lambda: None, filter=options.capture.filter).close()  # or say why not
         judges = Judges.of(_loaded(options.detection))
+        self._outlets = Outlets(folder, options, Origin(interfaces=names), self._put_metrics)
+        stack.callback(self._outlets.close)
         self._keeper = Keeper(
             Journal(folder, options.state.keep_mb << 20), CheckedFile(folder, "tracker"), self._tell
         )
@@ -98,9 +104,12 @@ class Gateway:
         stack.callback(self.loop.close)
         self.loop.on_tick = self._tick
         stack.callback(ControlServer(folder, self.answer).close)
+        self._outlets.open_page()
+        self._is_open = True
 
     def _tell(self, incident: Incident) -> None:
         """Hand an incident to the log and to every sink; the keeper calls this."""
+        self._outlets.tell(incident)
         if incident.type != "update":
             self._say(incident_sentence(incident))
 
@@ -127,6 +136,7 @@ class Gateway:
             self._is_reload_asked = False
             self._reloading = threading.Thread(target=self._reload_now, name="reload", daemon=True)
             self._reloading.start()
+        self._outlets.send_stats(self._stats, self._model_facts())
         self.loop.notifier.status(self._status())
 
     def _status(self) -> str:
@@ -144,6 +154,7 @@ class Gateway:
 
     def _apply(self, options: ServiceOptions) -> None:
         """Change what can be changed while packets are read; say what cannot."""
+        self._outlets.reload(options)
         before = {one.field: one.value for one in settings_of(self._options)}
         changed = [one.field for one in settings_of(options) if before[one.field] != one.value]
         if options.detection != self._options.detection:
@@ -185,6 +196,7 @@ class Gateway:
                 f"read {loop.source.lag_us / 1e6:.1f} s late"
             )
         reasons += filter(None, (self._keeper.problem, self._keeper.clock.problem()))
+        reasons += self._outlets.problems()
         return {
             "state": "blind" if blind else "overloaded" if loop.is_overloaded else "fine",
             "reasons": reasons,
@@ -217,12 +229,7 @@ class Gateway:
             "budget": {"threshold": detector.threshold},
             "incidents": incidents,
             "devices": devices,
-            "model": {
-                "name": str(self._options.detection.model or "shipped"),
-                "sha256": detector.sha256,
-                "classes": list(detector.card.classes),
-                "threshold": detector.threshold,
-            },
+            "model": asdict(self._model_facts()),
             "settings": [vars(one) for one in settings_of(self._options)],
         }
 
@@ -230,6 +237,47 @@ class Gateway:
         """Return everything that is counted, by name."""
         found = self.loop.view.counters() | self.loop.skipped() | self._keeper.counters()
         return found | {"cases_evicted": self.loop.judges.tracker.evicted}
+
+    def _stats(self, today: int) -> ServiceStats:
+        rates, counters = self.loop.view.rates(), self.loop.view.counters()
+        return ServiceStats(
+            open=self._keeper.open_incidents(),
+            today=today,
+            packets_per_s=rates["packets_per_s"][-1],
+            flows_per_s=rates["flows_per_s"][-1],
+            dropped=counters["dropped_total"],
+            health=self.health()["state"],
+        )
+
+    def _model_facts(self) -> ModelFacts:
+        detector = self.loop.judges.detector
+        return ModelFacts(
+            name=str(self._options.detection.model or "shipped"),
+            version=str(detector.card.facts.get("version", "")),
+            sha256=detector.sha256,
+            threshold=detector.threshold,
+            classes=detector.card.classes,
+        )
+
+    def _put_metrics(self, metrics: Metrics) -> None:
+        """Put the numbers that others keep; the thread that answers Prometheus calls this."""
+        if not self._is_open:
+            return
+        statistics, model = self.loop.statistics, self._model_facts()
+        metrics.put("idskit_packets_total", statistics.packets)
+        metrics.put("idskit_capture_dropped_total", statistics.dropped)
+        metrics.put("idskit_flows_total", statistics.flows)
+        metrics.put("idskit_flow_table_evicted_total", statistics.evicted)
+        for reason, count in statistics.skipped.items():
+            metrics.put("idskit_frames_skipped_total", count, reason=reason)
+        for what, count in self.loop.view.shed().items():
+            metrics.put("idskit_shed_total", count, what=what)
+        for one in self.loop.source.states:
+            metrics.put("idskit_interface_up", not one.why_blind, interface=one.name)
+        metrics.put("idskit_incidents_open", self._keeper.open_incidents())
+        metrics.put("idskit_threshold", model.threshold)
+        metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
+        metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
 
 
 def _loaded(options: DetectionOptions, before: Detector | None = None) -> Detector:

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from idskit.options import option
+from idskit.page.page_options import PageOptions
+from idskit.sinks.local_outputs import EveOptions, UnixOptions
+from idskit.sinks.mqtt_broker import MqttOptions
+from idskit.sinks.scrape_server import PrometheusOptions
+from idskit.sinks.syslog_receiver import SyslogOptions
+from idskit.sinks.webhook import WebhookOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +52,39 @@ class StateOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PageSection(PageOptions):
+    """The web page of the service."""
+
+    enabled: bool = option(True, "Whether there is a page")
+
+    def page(self) -> PageOptions:
+        """Return the options that the page itself has."""
+        return PageOptions(**{one.name: getattr(self, one.name) for one in fields(PageOptions)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceOptions:
     """All settings; each field is a section of the configuration file."""
 
     capture: CaptureOptions = field(default_factory=CaptureOptions)
     detection: DetectionOptions = field(default_factory=DetectionOptions)
     state: StateOptions = field(default_factory=StateOptions)
+    page: PageSection = field(default_factory=PageSection)
+    eve: EveOptions = field(default_factory=EveOptions)
+    unix: UnixOptions = field(default_factory=UnixOptions)
+    syslog: SyslogOptions = field(default_factory=SyslogOptions)
+    mqtt: MqttOptions = field(default_factory=MqttOptions)
+    webhook: WebhookOptions = field(default_factory=WebhookOptions)
+    prometheus: PrometheusOptions = field(default_factory=PrometheusOptions)
+
+    @property
+    def sinks(
+        self,
+    ) -> tuple[
+        EveOptions, UnixOptions, SyslogOptions, MqttOptions, WebhookOptions, PrometheusOptions
+    ]:
+        """Return where incidents and numbers go."""
+        return self.eve, self.unix, self.syslog, self.mqtt, self.webhook, self.prometheus
 
 
 # What a reload cannot change: it says so, and goes on with the older value.
