@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from idskit.cli.notices import announcing_compilation, console, say
+from idskit.cli.flags import Json
+from idskit.cli.notices import announcing_compilation, console, say, write_document
 from idskit.cli.verb import verb
 from idskit.errors import IdskitError
 
@@ -153,6 +154,32 @@ def verdict(
     found: dict[str, Any] = found_by(folder, incident_id)
     say_verdict(folder, found["incident_id"], said)
     say(f"{found['incident_id']} is {said}")
+
+
+@verb()
+def drill(
+    interface: Annotated[
+        str | None,
+        typer.Option(
+            "-i",
+            "--interface",
+            metavar="NAME",
+            help="Interface to send out of, where the service reads; own namespaces if omitted",
+        ),
+    ] = None,
+    config: Configuration = None,
+    json_file: Json = None,
+) -> None:
+    """Send harmless traffic that looks like attacks: exit 3 if the service does not see it."""
+    from idskit.lab.drill import drill_in_namespaces, drill_on_interface
+
+    if interface is None:
+        report = drill_in_namespaces(say)
+    else:
+        report = drill_on_interface(interface, _state_folder(config), say)
+    report.show(console())
+    write_document(json_file, report.to_json())
+    report.require_seen()
 
 
 def _state_folder(config: Path | None) -> Path:

@@ -29,7 +29,6 @@ STATE_S = 600.0  # between two copies of the tracker's state, where nothing begi
 URGENT_S = 10.0  # the same after an incident began
 STATE_PER_DAY = 8 << 20  # bytes of such copies: large ones are written less often
 _SET_US = 1_767_225_600_000_000  # 2026-01-01: before that, nobody has set the clock
-_STEP_US = 1_000_000
 
 
 class HostClock:
@@ -46,7 +45,7 @@ class HostClock:
     ) -> None:
         self._now_ns, self._elapsed_ns = now_ns, elapsed_ns
         self._start_ns = elapsed_ns()
-        self._offset_us = self._offset()
+        self._offset_us, self._was_set = self._offset(), self.is_set
         self.jump_us = 0
 
     def _offset(self) -> int:
@@ -73,8 +72,8 @@ class HostClock:
     def corrected(self, incident: Incident) -> Incident:
         """Return an incident with the times that it would have had with the clock set."""
         offset = self._offset()
-        if self.is_set and offset - self._offset_us > _STEP_US and not self.jump_us:
-            self.jump_us = offset - self._offset_us
+        if self.is_set and not self._was_set:
+            self._was_set, self.jump_us = True, offset - self._offset_us
         if incident.started_us >= _SET_US:
             return incident
         if self.jump_us:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +97,11 @@ class Outlets:
         """
         if self._options.page.enabled:
             self._page = start_page(self._options.page.page(), self._folder / NAME)
+
+    def health(self) -> list[dict[str, object]]:
+        """Return how every sink does, as plain types."""
+        with self._lock:
+            return [asdict(one) for one in self._sinks.health()]
 
     def problems(self) -> list[str]:
         """Return what does not work, in sentences."""

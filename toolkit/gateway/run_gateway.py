@@ -226,6 +226,7 @@ class Gateway:
             "rates": self.loop.view.rates(),
             "traffic": {"seconds": 60, "hosts": traffic},
             "counters": self.counters(),
+            "sinks": self._outlets.health(),
             "budget": {"threshold": detector.threshold},
             "incidents": incidents,
             "devices": devices,
