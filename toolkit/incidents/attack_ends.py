@@ -36,10 +36,10 @@ class AttackEnds(Generic[End]):
 
     def add(self, end: End) -> None:
         """Count one flow of an end."""
+        if end not in self._flows and len(self._flows) == KEPT:
+            self._take_one_from_each()
         if end in self._flows or len(self._flows) < KEPT:
             self._flows[end] += 1
-        else:
-            self._take_one_from_each()
         self._note(hash((end, _MIX)) % _HASHES)
 
     def __contains__(self, end: object) -> bool:

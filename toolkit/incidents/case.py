@@ -27,6 +27,7 @@ HALF_LIFE_US = 900_000_000
 SHOWN_FLOWS = 20
 SHOWN_SERVICES = 5
 UPDATES = 10  # factor of flows between two updates
+PAUSE_US = 1_000_000  # at least so long apart
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,6 +48,7 @@ class Case:
     flows: int = 0
     opened: str = ""
     next_update: int = 0
+    said_us: int = 0  # when it was last new or updated
     confidence: float = 0.0
     attackers: AttackEnds[int] = field(default_factory=AttackEnds)
     targets: AttackEnds[int] = field(default_factory=AttackEnds)
@@ -113,7 +115,7 @@ class Case:
 
     def is_due(self) -> bool:
         """Return whether an update is due; it is not again before ten times as many flows."""
-        due = self.flows >= self.next_update
+        due = self.flows >= self.next_update and self.updated_us >= self.said_us + PAUSE_US
         if due:
             self._await_update()
         return due
@@ -203,6 +205,7 @@ class Case:
             self.facts[at] = sum(both) if how == "sum" else max(both)
 
     def _await_update(self) -> None:
+        self.said_us = self.updated_us
         self.next_update = max(self.next_update, UPDATES)
         while self.next_update <= self.flows:
             self.next_update *= UPDATES

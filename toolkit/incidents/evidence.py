@@ -30,7 +30,9 @@ from idskit.schema import Schema
 Floats = NDArray[np.float64]
 
 # Nats above the threshold of a flow alert at which one flow opens an incident by itself.
-STRONG = 4.0
+STRONG = 2.2
+TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: eight tries are enough
+_LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 _EDGE = 1e-7  # probabilities are kept away from 0 and 1 by that much
 # What an incident shows of the flows it counts: the column, how flows add up, what it is called.
 FACTS = (
@@ -88,27 +90,36 @@ class EvidenceReader:
 
         A flow that the model could not judge (NaN) has the signs of the tests alone.
         """
-        above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
         weights = np.vstack(
             [
-                np.nan_to_num(above, nan=0.0).clip(0) * (OPENS / STRONG),
+                self._model_weights(probabilities),
                 *(test.weigh(flows, features[:, columns]) for test, columns in self._tests),
             ]
         )
         chosen = np.flatnonzero((weights > 0).any(axis=0))
         if not len(chosen):
             return []
-        labels = 1 + np.nan_to_num(probabilities[chosen, 1:]).argmax(axis=1)
         best = weights[:, chosen].argmax(axis=0)
         return self._listed(
             flows,
             chosen,
-            self._families[labels],
+            self._named(probabilities[chosen]),
             best,
             weights[best, chosen],
             1 - probabilities[chosen, 0],
             self._facts_of(features[chosen]),
         )
+
+    def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
+        above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
+        weights = np.nan_to_num(above, nan=-1.0) * (OPENS / STRONG)
+        tries = np.where(self._named(probabilities) == "guessing", TRY, 0.0)
+        return np.where(weights >= 0, np.maximum(weights + tries, _LEAST), 0.0)
+
+    def _named(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
+        """Return the most probable family of attack of each flow."""
+        best = 1 + np.nan_to_num(probabilities[:, 1:]).argmax(axis=1)
+        return np.asarray(self._families[best])
 
     def _listed(
         self,

@@ -36,7 +36,7 @@ class FamilyFacts:
 
 
 FAMILY_FACTS = {
-    "scan": FamilyFacts(technique="T1046", severity=MEDIUM),
+    "scan": FamilyFacts(technique="T1046", severity=MEDIUM, from_many=True),
     "guessing": FamilyFacts(technique="T1110", severity=HIGH, from_many=True),
     "flood": FamilyFacts(technique="T1498.001", severity=MEDIUM, from_many=True),
     "amplification": FamilyFacts(technique="T1498.002", severity=MEDIUM, from_many=True),
@@ -44,7 +44,7 @@ FAMILY_FACTS = {
     "lateral": FamilyFacts(technique="T1210", severity=HIGH),
     "malware": FamilyFacts(technique="T1071", severity=HIGH, from_inside=True),
     "tunnel": FamilyFacts(technique="T1048", severity=HIGH, from_inside=True),
-    UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM),
+    UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM, from_many=True),
     BLIND: FamilyFacts(technique="T1562", severity=HIGH),
 }
 

@@ -29,6 +29,11 @@ _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 45  # port; bytes of a name that carries 
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 
 
+def _of(failures: int) -> float:
+    """Return what divides ``OPENS`` so that many failures reach it, although the first decay."""
+    return failures - 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Test:
     """A sequential test: the flows that it suspects, and what each of them weighs.
@@ -56,13 +61,13 @@ def _failed_contacts(flows: NDArray[np.void], columns: Floats) -> Floats:
     local = are_local(flows)
     cut_off = local[:, 0] & ~local[:, 1] & np.isin(flows["dst_port"], _EVERYDAY)
     successes = np.clip(new - new_failed, 0, 3)
-    per_failure = OPENS / (9 + successes)
+    per_failure = OPENS / (_of(9) + successes)
     return np.where(failed & ~cut_off, per_failure, 0.0)
 
 
 def _refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh wrong names and passwords that a server answered: eight open an incident."""
-    return np.asarray(OPENS / 8 * columns.sum(axis=1))
+    return np.asarray(OPENS / _of(8) * columns.sum(axis=1))
 
 
 def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
@@ -75,15 +80,15 @@ def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
     over = flows["end"] != 0
     failed = over & (banners > 1) & (exchanges > 0)
     failed &= (from_server < _SSH_FAILED[0]) & (from_client < _SSH_FAILED[1])
-    return np.where(failed, OPENS / 6, 0.0)
+    return np.where(failed, OPENS / _of(6), 0.0)
 
 
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh queries for names that carry data: 20 with text answers, or 40 of any type."""
+    """Weigh queries for names that carry data: 25 with text answers, or 60 of any type."""
     queries, length, text = columns.T
     asked = flows["dst_port"] == _DNS  # never multicast: names of services there are long
-    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / 20
-    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / 40
+    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / _of(25)
+    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / _of(60)
     return np.where(asked, np.maximum(texts, names), 0.0)
 
 

@@ -10,7 +10,7 @@ MOST_OPENED an hour of one family are one more incident of all their ends.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,10 +58,10 @@ class IncidentTracker:
         self._by_attacker: dict[Key, Case] = {}
         self._by_target: dict[Key, Case] = {}  # of families that come from many
         self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by id()
-        self._given: dict[int, tuple[int, float]] = {}  # by slot of an open flow: serial, nats
+        # By slot of an open flow: its serial, the nats that it gave, and the id() of the case.
+        self._given: dict[int, tuple[int, float, int]] = {}
         self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
-        self._new: list[Case] = []
-        self._changed: dict[str, Case] = {}
+        self._found: list[Incident] = []  # what the batch changed
 
     def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
         """Count a batch of flows, and return the incidents that are new, updated or ended.
@@ -81,8 +81,9 @@ class IncidentTracker:
         """Count (n,) FLOW records with (n, d) features, as ``observe`` does."""
         for sign in self._evidence.signs(flows, features, probabilities):
             self._add(sign, flows[sign.row], features[sign.row])
+        found, self._found = self._found, []
         latest = int(flows["end_us"].max()) if len(flows) else 0
-        return [*self._changes(), *self.advance(latest)]
+        return [*found, *self.advance(latest)]
 
     def advance(self, now_us: int) -> list[Incident]:
         """Move the clock, and return the incidents that ended by silence."""
@@ -126,34 +127,36 @@ class IncidentTracker:
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
-        gained, is_new = self._gain(sign, flow)
         case = self._find(sign) or self._suspect(sign, flow)
-        case.add(sign, flow, features, gained)
-        if is_new:
+        before = self._before(sign, flow, case)
+        case.add(sign, flow, features, max(0.0, sign.weight - (before or 0.0)))
+        if before is None:
             case.count_flow(sign, flow)
-        if case.opened:
-            self._changed[case.opened] = case
-        elif case.is_strong:
+        if case.opened and case.is_due():
+            self._found.append(case.to_incident("update"))
+        elif not case.opened and case.is_strong:
             self._open_case(case)
 
-    def _gain(self, sign: Sign, flow: np.void) -> tuple[float, bool]:
-        """Return the nats that a flow adds to those of its earlier rows, and whether it is new."""
-        slot, serial, end = int(flow["slot"]), int(flow["serial"]), int(flow["end"])
-        known, before = self._given.get(slot, (-1, 0.0))
-        is_new = known != serial
-        before = 0.0 if is_new else before
-        if end == VERDICT:
-            self._given[slot] = serial, max(before, sign.weight)
+    def _before(self, sign: Sign, flow: np.void, case: Case) -> float | None:
+        """Return the nats that earlier rows of a flow gave a case; None if it had none."""
+        slot, serial = int(flow["slot"]), int(flow["serial"])
+        known, given, holder = self._given.get(slot, (-1, 0.0, 0))
+        before = given if (known, holder) == (serial, id(case)) else None
+        if int(flow["end"]) == VERDICT:
+            self._given[slot] = serial, max(before or 0.0, sign.weight), id(case)
         else:
             self._given.pop(slot, None)
-        return max(0.0, sign.weight - before), is_new
+        return before
 
     def _find(self, sign: Sign) -> Case | None:
         family = sign.family
         case = self._by_attacker.get((family, sign.attacker))
-        if case is None and FAMILY_FACTS[family].from_many:
-            case = self._by_target.get((family, sign.target))
-        return case or self._variant(sign)
+        if case is None and not sign.once:
+            shared = self._by_target.get((family, sign.target))
+            case = shared if shared is not None and shared.targets.number == 1 else None
+        if case is not None and case.opened:
+            return case
+        return self._variant(sign) or case
 
     def _variant(self, sign: Sign) -> Case | None:
         """Return the incident whose attack this flow is of, although it has another label.
@@ -193,11 +196,10 @@ class IncidentTracker:
         if storm is not None:
             self._leave(case)
             storm.absorb(case)
-            self._changed[storm.opened] = storm
             return
         case.open()
         self._open[case.opened] = case
-        self._new.append(case)
+        self._found.append(case.to_incident("new"))
 
     def _storm(self, case: Case) -> Case | None:
         """Return the incident that takes further ones of its family this hour, if there is one."""
@@ -210,15 +212,6 @@ class IncidentTracker:
         if is_full:
             self._enter(case, self._by_attacker, (case.family, _ANYBODY))
         return None
-
-    def _changes(self) -> Iterator[Incident]:
-        new, changed = self._new, self._changed
-        self._new, self._changed = [], {}
-        for case in new:
-            yield case.to_incident("new")
-        for case in changed.values():
-            if case.is_due() and case not in new:
-                yield case.to_incident("update")
 
     def _end(self, case: Case) -> Incident:
         del self._open[case.opened]
