@@ -17,7 +17,8 @@ from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
 from idskit.gateway.journal import Entries, Journal, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
-from idskit.incidents.incident import VERDICTS
+from idskit.incidents.explanation import Explanation
+from idskit.incidents.incident import VERDICTS, Incident
 from idskit.report.text import shown
 
 if TYPE_CHECKING:
@@ -155,19 +156,19 @@ def _time(text: object) -> str:
 
 
 def show_incident(one: Document, console: Console) -> None:
-    """Print all that is known of one incident."""
-    for line in incident_text(one):
+    """Print all that is known of one incident: its facts, its evidence, and why there is one."""
+    from idskit.explain.terminal import to_text
+
+    for line in _facts(one):
         console.print(line, highlight=False)
+    incident = Incident.from_json(one)
+    explanation = incident.explanation or Explanation(sentence="")
+    console.print(to_text(explanation, incident), highlight=False, markup=False, end="")
 
 
-def incident_text(one: Document) -> Iterator[str]:
-    """Yield the lines that say all that is known of an incident, for rich."""
-    explanation = one.get("explanation") or {}
+def _facts(one: Document) -> Iterator[str]:
     severity = _SEVERITIES.get(one.get("severity", 0), "")
     yield f"[bold]{shown(one.get('label', ''))}[/bold] {severity}"
-    if explanation.get("sentence"):
-        yield shown(explanation["sentence"])
-    yield ""
     for name in ("incident_id", "attacker", "attackers", "target", "targets", "services", "flows"):
         if one.get(name) not in (None, []):
             yield f"{name:<12} {shown(_plain(one[name]))}"
@@ -177,13 +178,6 @@ def incident_text(one: Document) -> Iterator[str]:
     yield f"{'technique':<12} {shown(one.get('technique', ''))} (MITRE ATT&CK)"
     yield f"{'confidence':<12} {one.get('confidence', 0):.2f}"
     yield f"{'verdict':<12} {shown(one.get('verdict') or 'none yet: idskit verdict ID attack')}"
-    for item in one.get("evidence", []):
-        usual = f", usual here {item['usual']:,.4g}" if "usual" in item else ""
-        yield shown(f"- {item['name']}: {item['value']:,.4g} {item['unit']}{usual}")
-    for share in explanation.get("groups", []):
-        yield shown(f"  {share['name']:<24} {share['share']:+.2f} log-odds")
-    for feature in explanation.get("features", []):
-        yield shown(f"  {feature['name']}: {feature['value']:,.4g} {feature['unit']}")
 
 
 def _plain(value: object) -> object:

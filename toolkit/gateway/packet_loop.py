@@ -1,8 +1,8 @@
 """The loop that moves packets: frames to flows, to probabilities, to incidents.
 
-Where packets come faster than it can go, it sheds work in this order, and counts it: the devices of
-the page; judging a flow again that was judged before; judging flows that nobody answered, which the
-tests over hosts still count. What the kernel then drops is counted, too.
+Where packets come faster than it can go, it sheds work in this order, and counts it: explanations
+by the model; the devices of the page; judging a flow again that was judged before; judging flows
+that nobody answered, which the tests over hosts still count. What the kernel then drops is counted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.detect.detector import Detector
+from idskit.errors import SchemaError
+from idskit.explain.explain_incident import explained
 from idskit.flow import VERDICT
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.gateway.gateway_view import GatewayView, Totals
@@ -37,7 +39,8 @@ BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read
 # How late packets are when work of a kind is shed, in microseconds, in the order of the shedding.
-_SHED_DEVICES, _SHED_REPEATED, _SHED_UNANSWERED = 1_000_000, 2_000_000, 4_000_000
+_SHED_EXPLANATIONS, _SHED_DEVICES = 500_000, 1_000_000
+_SHED_REPEATED, _SHED_UNANSWERED = 2_000_000, 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,7 @@ class PacketLoop:
         self.view = GatewayView(self._reader.capacity)
         self._judged = np.full(self._reader.capacity, -1, np.int64)  # by slot: serial of the flow
         self._blind: dict[str, Incident] = {}
+        self._why: dict[str, Explanation] = {}  # of open incidents
         self._next_s = 0.0
         self._is_ready = False
 
@@ -172,10 +176,30 @@ class PacketLoop:
 
     def _hand_on(self, incidents: Iterable[Incident]) -> None:
         found = list(incidents)
-        self._keeper.put(found)
+        self._keeper.put([self._explained(one) for one in found])
         is_new = any(one.type == "new" for one in found)
         if self._keeper.wants_state(is_urgent=is_new):
             self._keeper.put_state(self.judges.tracker.to_state())
+
+    def _explained(self, incident: Incident) -> Incident:
+        """Return an incident with why there is one; at its end with why there was one."""
+        judges, key = self.judges, incident.incident_id
+        row = judges.tracker.row_of(key)
+        if row is not None and self.source.lag_us >= _SHED_EXPLANATIONS:
+            self.view.add_shed("explanations", 1)
+            row = None
+        try:
+            found = explained(judges.detector, incident, row)
+        except SchemaError:  # nothing is known of what is usual for this model's columns
+            found = explained(judges.detector, incident, None)
+        if row is None and key in self._why and found.explanation is not None:
+            why = replace(self._why[key], sentence=found.explanation.sentence)
+            found = replace(found, explanation=why)
+        if incident.type == "end":
+            self._why.pop(key, None)
+        elif found.explanation is not None:
+            self._why[key] = found.explanation
+        return found
 
     def _tick(self) -> None:
         """Do what is due by the clock; the source calls this in every round."""
