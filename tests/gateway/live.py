@@ -47,9 +47,13 @@ class Service:
     def said(self, beginning: str, seconds: float = 60) -> str:
         """The first message to systemd that has a line which begins so."""
         deadline = time.monotonic() + seconds
+        self.notices.settimeout(0.2)
         while time.monotonic() < deadline:
-            self.notices.settimeout(max(deadline - time.monotonic(), 0.01))
-            message = self.notices.recv(4096).decode()
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            try:
+                message = self.notices.recv(4096).decode()
+            except TimeoutError:
+                continue
             if any(line.startswith(beginning) for line in message.split("\n")):
                 return message
         raise AssertionError(f"nothing was said that begins with {beginning}")

@@ -51,7 +51,8 @@ class Outlets:
             IdskitError: one of them cannot be used as it is configured.
         """
         self._folder, self._options, self._origin = folder, options, origin
-        self._put_metrics = put_metrics
+        self.metrics = Metrics((*FAMILIES, _SHED))
+        self.metrics.before_text("gateway", put_metrics)
         self._lock = threading.RLock()  # held while sinks are exchanged: incidents wait
         self._opened_today, self._day = 0, ""
         self._stats_due_s = 0.0
@@ -141,8 +142,6 @@ class Outlets:
         spool = self._folder / "spool"
         with suppress(FileExistsError):
             spool.mkdir(mode=0o700)
-        self.metrics = Metrics((*FAMILIES, _SHED))
-        self.metrics.before_text(self._put_metrics)
         self._sinks = open_sinks(
             *self._options.sinks,
             lines_of=lambda incident: incident_lines(incident, self._origin),
