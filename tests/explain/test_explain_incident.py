@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tests.explain.faithfulness import SAMPLE
 from tests.explain.fake_judge import FakeJudge, row_of, usual_of
-from tests.explain.test_sentence import incident
+from tests.incidents.test_sentence import incident
 
 from idskit import Detector, SchemaError, open_flows
 from idskit.explain.card import MOST_BYTES, card_page
 from idskit.explain.explain_incident import explained
-from idskit.explain.sentence import sentence
 from idskit.explain.terminal import to_text
 from idskit.incidents.incident import Incident
+from idskit.incidents.sentence import sentence
 from idskit.incidents.tracker import IncidentTracker
 from idskit.schema import Schema
 from idskit.schemas.gateway_columns import GATEWAY

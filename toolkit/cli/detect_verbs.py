@@ -81,10 +81,18 @@ def detect(
 ) -> None:
     """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
+    from idskit.explain.explain_incident import explained
 
     with announcing_compilation():
         summary = detect_flows(
-            model, given, options, alerts=alerts, output=output, rotate_mb=rotate_mb, notice=say
+            model,
+            given,
+            options,
+            alerts=alerts,
+            explain=explained,
+            output=output,
+            rotate_mb=rotate_mb,
+            notice=say,
         )
     summary.show(console())
     if summary.lost:

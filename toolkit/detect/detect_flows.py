@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idskit.alerts.alert import Alert
 from idskit.alerts.alert_writer import AlertWriter
@@ -47,6 +48,8 @@ class Found:
 
 
 Batches = Generator[Found, None, None]
+# (detector, incident, features of its strongest flow, their schema) -> the incident explained
+Explain = Callable[[Detector, Incident, NDArray[np.float32] | None, Schema], Incident]
 
 
 @dataclass(kw_only=True)
@@ -54,6 +57,7 @@ class _Reading:
     """What has been read so far; whoever reads keeps it up to date."""
 
     alerts: bool  # whether alerts of single flows are wanted
+    explain: Explain | None
     rows: int = 0
     unjudged: int = 0
     incidents: list[Incident] = field(default_factory=list)  # that ended, for the summary
@@ -74,6 +78,7 @@ def detect(
     options: DetectorOptions = DetectorOptions(),  # noqa: B008 - it is frozen
     *,
     alerts: bool = False,
+    explain: Explain | None = None,
     output: TextIO | str | Path | None = None,
     rotate_mb: int = ROTATE_MB,
     notice: Callable[[str], object] | None = None,
@@ -92,6 +97,8 @@ def detect(
             counted.
         options: how the model is loaded and judged.
         alerts: write an alert for every flow that looks like an attack, too.
+        explain: adds shares of features to a new incident, as ``explain.explained`` does; without
+            it an incident is explained by a sentence.
         output: a stream, or the name of a file that lines are appended to (see ``EveFile``);
             standard output if None. When its reader goes away, reading ends without an error; when
             it accepts nothing for some seconds after a signal to end, the rest is judged and not
@@ -109,7 +116,7 @@ def detect(
     start = time.perf_counter()
     detector = Detector.open(model, options)
     read = _read_packets if given.flows is None else _read_table
-    reading = _Reading(alerts=alerts)
+    reading = _Reading(alerts=alerts, explain=explain)
     sink = open_sink(_output(output), rotate_mb=rotate_mb)
     writer = AlertWriter(sink)
     with closing(sink), closing(read(detector, reading, given, notice)) as batches:
@@ -161,7 +168,9 @@ def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
             probabilities = detector.flow_probabilities(batch)
             reading.rows += len(batch)
             reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
-            incidents = tracker.observe(batch, probabilities)
+            incidents = _explained(
+                tracker.observe(batch, probabilities), tracker, detector, reading
+            )
             alerts: list[Alert] = []
             if reading.alerts:
                 alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
@@ -187,6 +196,7 @@ def _read_table(
         is_known = rows.flows is not None and bool(rows.flows["ip_version"].any())
         if rows.flows is not None and is_known:
             incidents = tracker.observe_flows(rows.flows, rows.features, probabilities)
+            incidents = _explained(incidents, tracker, detector, reading)
         alerts: list[Alert] = []
         if reading.alerts or not is_known:
             alerts = detector.judge(
@@ -195,6 +205,21 @@ def _read_table(
         reading.rows += len(rows.features)
         yield Found(incidents=incidents, alerts=raised.only_first(alerts))
     yield Found(incidents=tracker.finish())
+
+
+def _explained(
+    incidents: list[Incident], tracker: IncidentTracker, detector: Detector, reading: _Reading
+) -> list[Incident]:
+    """Explain the incidents that are new."""
+    explain = reading.explain
+    if explain is None:
+        return incidents
+    return [
+        explain(detector, incident, tracker.row_of(incident.incident_id), tracker.schema)
+        if incident.type == "new"
+        else incident
+        for incident in incidents
+    ]
 
 
 def _tracker(detector: Detector, schema: Schema) -> IncidentTracker:

@@ -65,7 +65,7 @@ def explain_flow(
         detector: the model.
         row: (features,) raw features of the flow, in the order of the model's schema.
         usual: what is usual at this site; what idskit ships, measured elsewhere, when None.
-        sentence: what happened, in words; see ``idskit.explain.sentence``.
+        sentence: what happened, in words; see ``idskit.incidents.sentence``.
 
     Raises:
         SchemaError: wrong width, NaN or infinity; or nothing is known of what is usual.

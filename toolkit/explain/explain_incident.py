@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from idskit.errors import SchemaError
 from idskit.explain.explain_flow import Judge, explain_flow
-from idskit.explain.sentence import sentence
 from idskit.explain.usual import Usual
 from idskit.incidents.explanation import Explanation
 from idskit.incidents.incident import Incident
+from idskit.incidents.sentence import sentence
 from idskit.schema import Schema
 
 
@@ -21,8 +21,8 @@ def explained(
     detector: Judge,
     incident: Incident,
     row: NDArray[Any] | None,
-    *,
     schema: Schema | None = None,
+    *,
     usual: Usual | None = None,
 ) -> Incident:
     """Return the incident with its explanation.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from io import StringIO
 
 from idskit.explain.explanation_tables import evidence_table, features_table, groups_table
-from idskit.explain.sentence import sentence
 from idskit.incidents.explanation import Explanation
 from idskit.incidents.incident import Incident
+from idskit.incidents.sentence import sentence
 
 
 def to_text(explanation: Explanation, incident: Incident | None = None, *, width: int = 100) -> str:

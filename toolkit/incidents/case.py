@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
 from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.evidence import FACTS, Sign
+from idskit.incidents.explanation import Explanation
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Incident, State, incident_id
 from idskit.incidents.local_network import address_text, is_local
+from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS
 
 HALF_LIFE_US = 900_000_000
@@ -129,7 +131,7 @@ class Case:
         """Return what is known now."""
         attacker, target = self._ends()
         facts = FAMILY_FACTS[self.shown_family]
-        return Incident(
+        found = Incident(
             incident_id=self.opened,
             type=kind,
             family=self.shown_family,
@@ -149,6 +151,7 @@ class Case:
             flow_ids=tuple(self.flow_ids),
             evidence=self._evidence(),
         )
+        return replace(found, explanation=Explanation(sentence=sentence(found)))
 
     def to_state(self) -> dict[str, Any]:
         """Return an incident as plain types, for ``from_state``."""

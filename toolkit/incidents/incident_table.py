@@ -61,8 +61,4 @@ def _period(found: Incident) -> str:
 
 
 def _why(found: Incident) -> str:
-    if found.explanation is not None:
-        return shown(found.explanation.sentence)
-    services = ", ".join(found.services[:3])
-    facts = "; ".join(str(item) for item in found.evidence[:2])
-    return shown(f"{services}: {facts}" if facts else services)
+    return "" if found.explanation is None else shown(found.explanation.sentence)

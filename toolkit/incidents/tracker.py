@@ -46,11 +46,13 @@ class IncidentTracker:
         threshold: score at which a flow alone raises an alert.
 
     Attributes:
+        schema: of the flows' features.
         evicted: suspected cases that were dropped because there were too many.
     """
 
     def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
         self.evicted = 0
+        self.schema = schema
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from idskit.attack_families import FAMILIES
-from idskit.explain.sentence import sentence
 from idskit.incidents.incident import Evidence, Incident
+from idskit.incidents.sentence import sentence
 
 A, B = "192.0.2.7", "192.168.1.5"
 
