@@ -191,6 +191,16 @@ def test_a_second_service_is_refused_and_the_first_is_named(tmp_path: Path) -> N
     StateLock(tmp_path).release()
 
 
+def test_what_root_adds_to_a_folder_of_another_user_belongs_to_that_user(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("needs root")
+    os.chown(tmp_path, 4321, 4322)
+    StateLock(tmp_path).release()
+    filled(tmp_path, 1)
+    owners = {(one.stat().st_uid, one.stat().st_gid) for one in tmp_path.iterdir()}
+    assert owners == {(4321, 4322)}
+
+
 def test_a_checked_file_falls_back_on_the_one_before(tmp_path: Path) -> None:
     checked = CheckedFile(tmp_path, "tracker")
     assert checked.read() is None

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from idskit.gateway.state_folder import give_to_owner
+
 RECENT = 500  # incidents in memory, the latest updated; files have the others
 MOST_VERDICTS = 2_000
 MOST_PENDING = 200  # incidents that sinks may not have got before a kill
@@ -185,6 +187,7 @@ class Journal:
         files = files_of(self._folder)
         path = files[-1] if files else self._folder / "journal-000001"
         self._fd = os.open(path, _APPEND, 0o600)
+        give_to_owner(self._fd, self._folder)
         self._size = os.fstat(self._fd).st_size
         if self._size and not _ends_line(path):
             with suppress(OSError):
@@ -210,6 +213,7 @@ class Journal:
         number = int(files[-1].name[-6:]) + 1
         os.close(self._fd)  # without a sync: what had to be durable is
         self._fd = os.open(self._folder / f"journal-{number:06d}", _APPEND, 0o600)
+        give_to_owner(self._fd, self._folder)
         self._size = 0
         for path in files[: max(len(files) - FILES + 2, 0)]:
             self._keep_verdicts(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -57,6 +58,7 @@ class Outlets:
         self._opened_today, self._day = 0, ""
         self._stats_due_s = 0.0
         self._page: PageProcess | None = None
+        self._opening: Future[PageProcess] | None = None
         self._open_sinks()
 
     @property
@@ -90,14 +92,23 @@ class Outlets:
         self._opened_today = 1 if day != self._day else self._opened_today + 1
         self._day = day
 
-    def open_page(self) -> None:
-        """Start the page, where it is wanted; the control socket must be there.
+    def begin_page(self) -> None:
+        """Start the page, where it is wanted; ``await_page`` gets it."""
+        if self._options.page.enabled:
+            pool = ThreadPoolExecutor(1)
+            options = self._options.page.page()
+            self._opening = pool.submit(start_page, options, self._folder / NAME)
+            pool.shutdown(wait=False)
+
+    def await_page(self) -> None:
+        """Wait until the page that was started listens.
 
         Raises:
             IdskitError: it cannot be served.
         """
-        if self._options.page.enabled:
-            self._page = start_page(self._options.page.page(), self._folder / NAME)
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            self._page = opening.result()
 
     def health(self) -> list[dict[str, object]]:
         """Return how every sink does, as plain types."""
@@ -125,7 +136,8 @@ class Outlets:
         has_ended = self._page is not None and self._page.process.poll() is not None
         if options.page != before.page or has_ended:
             self._close_page()
-            self.open_page()
+            self.begin_page()
+            self.await_page()
 
     def _exchange_sinks(self, before: ServiceOptions) -> None:
         """Open the sinks that are configured now, or again those of before."""
@@ -151,6 +163,8 @@ class Outlets:
         )
 
     def _close_page(self) -> None:
+        with suppress(IdskitError):
+            self.await_page()
         if self._page is not None:
             self._page.close()
             self._page = None

@@ -92,19 +92,19 @@ class Gateway:
         stack.callback(StateLock(folder).release)
         names = options.capture.interfaces or (default_interface(),)
         SteadySource(names, lambda: None, filter=options.capture.filter).close()  # or say why not
-        judges = Judges.of(_loaded(options.detection))
+        journal = _journal(folder, options.state.keep_mb << 20)
         self._outlets = Outlets(folder, options, Origin(interfaces=names), self._put_metrics)
         stack.callback(self._outlets.close)
-        self._keeper = Keeper(
-            Journal(folder, options.state.keep_mb << 20), CheckedFile(folder, "tracker"), self._tell
-        )
+        self._outlets.begin_page()  # it starts while the model is loaded
+        judges = Judges.of(_loaded(options.detection))
+        self._keeper = Keeper(journal, CheckedFile(folder, "tracker"), self._tell)
         stack.callback(self._keeper.close, CLOSE_S)
         self._restore(judges)
         self.loop = PacketLoop(options.capture, names, judges, self._keeper)
         stack.callback(self.loop.close)
         self.loop.on_tick = self._tick
         stack.callback(ControlServer(folder, self.answer).close)
-        self._outlets.open_page()
+        self._outlets.await_page()
         self._is_open = True
 
     def _tell(self, incident: Incident) -> None:
@@ -279,6 +279,16 @@ class Gateway:
         metrics.put("idskit_threshold", model.threshold)
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
+
+
+def _journal(folder: Path, keep_bytes: int) -> Journal:
+    try:
+        return Journal(folder, keep_bytes)
+    except OSError as error:
+        raise IdskitError(
+            f"the journal in {folder} cannot be opened ({error.strerror}): its files must "
+            "belong to the user who runs the service"
+        ) from error
 
 
 def _loaded(options: DetectionOptions, before: Detector | None = None) -> Detector:

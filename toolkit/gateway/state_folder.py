@@ -62,6 +62,13 @@ def make_state_folder(folder: Path) -> Path:
     return folder
 
 
+def give_to_owner(descriptor: int, folder: Path) -> None:
+    """Give a file that root made in a folder to the owner of the folder, who must go on with it."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 class StateLock:
     """The lock of a state folder, held until ``release`` or the end of the process."""
 
@@ -71,9 +78,15 @@ class StateLock:
         Raises:
             IdskitError: another process holds it.
         """
-        self._fd = os.open(
-            folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._fd = os.open(folder / "lock", flags, 0o600)
+        except OSError as error:
+            raise IdskitError(
+                f"the state in {folder} cannot be locked ({reason(error)}): its files must belong "
+                "to the user who runs the service"
+            ) from error
+        give_to_owner(self._fd, folder)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
