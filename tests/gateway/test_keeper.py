@@ -140,6 +140,23 @@ def test_a_full_disk_stops_no_incident_and_is_said(
     assert keeper.problem == ""
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_thread(
+    start: Start, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = start()
+    with monkeypatch.context() as patched:
+        patched.setattr(Incident, "to_json", lambda self: 1 / 0)
+        keeper.put([incident(1)])
+        deadline = time.monotonic() + 5
+        while not keeper.problem:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert "ZeroDivisionError" in keeper.problem
+    keeper.put([incident(2)])
+    told.until(1)
+    assert (told.got, keeper.open_incidents) == ([("i2", "new")], 1)
+
+
 def test_the_loop_never_waits_for_a_slow_receiver(tmp_path: Path) -> None:
     gate = threading.Event()
     keeper = Keeper(

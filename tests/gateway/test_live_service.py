@@ -109,8 +109,14 @@ def test_an_interface_that_vanishes_is_an_incident_until_it_returns(
     network: Wire, tmp_path: Path
 ) -> None:
     with service(
-        network.near, tmp_path / "state", "-i", "veth0", notices=tmp_path / "notify"
+        network.near,
+        tmp_path / "state",
+        "-i",
+        "veth0",
+        notices=tmp_path / "notify",
+        WATCHDOG_USEC="1000000",
     ) as running:
+        running.said("WATCHDOG=1")  # silence is no hang
         network.near.run("ip", "link", "del", "veth0")
         (blind,) = running.until(of_family("blind", "new"))
         assert "veth0" in blind["explanation"]["sentence"]
@@ -119,6 +125,7 @@ def test_an_interface_that_vanishes_is_an_incident_until_it_returns(
         peer = ("peer", "name", "veth1", "netns", str(network.far.pid))
         network.near.run("ip", "link", "add", "veth0", "type", "veth", *peer)
         address(network)
+        running.said("WATCHDOG=1")  # neither is an interface that is gone
         running.until(of_family("blind", "end"))
         nmap(network)
         running.until(of_family("scan"))

@@ -129,6 +129,7 @@ class Keeper:
     """The thread that keeps incidents and hands them to sinks.
 
     Attributes:
+        open_incidents: how many have not ended, of those in memory.
         problem: why the state cannot be written now; empty if it can.
         unkept: incidents that sinks got although they could not be written.
     """
@@ -153,6 +154,7 @@ class Keeper:
         self._is_urgent = self._is_closing = False
         self.problem = ""
         self.unkept = 0
+        self.open_incidents = self._count_open()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
 
@@ -213,11 +215,6 @@ class Keeper:
         with self._lock:
             return self._journal.entries.shown()[:most]
 
-    def open_incidents(self) -> int:
-        """Return how many incidents have not ended, of those in memory."""
-        with self._lock:
-            return sum(one["type"] != "end" for one in self._journal.entries.incidents.values())
-
     def say_verdict(self, incident_id: str, verdict: str) -> bool:
         """Keep what a person says of an incident; False if there is no such incident.
 
@@ -255,9 +252,18 @@ class Keeper:
         while not self._is_closing:
             with self._changed:
                 self._changed.wait_for(self._is_due, 1.0)
-            self._turn()
-        while self._turn():
+            self._turn_safely()
+        while self._turn_safely():
             pass
+
+    def _turn_safely(self) -> bool:
+        """Take a turn; an error that nobody foresaw costs its incidents, and not the thread."""
+        try:
+            return self._turn()
+        except Exception as error:
+            self.unkept += 1
+            self.problem = f"incidents were lost by an error, report it: {error!r}"
+            return True
 
     def _is_due(self) -> bool:
         has_incidents = len(self._queue) > 0 and not self.clock.holds
@@ -276,11 +282,16 @@ class Keeper:
                 self._tell(incident)
             with self._lock:
                 self._journal.entries.note_offered(self._journal.entries.number)
+            self.open_incidents = self._count_open()
         if state is not None:
             self._write_state(state)
         elif time.monotonic() >= self._sync_due_s:
             self._sync()
         return bool(incidents)
+
+    def _count_open(self) -> int:
+        with self._lock:
+            return sum(one["type"] != "end" for one in self._journal.entries.incidents.values())
 
     def _sync(self) -> None:
         with self._lock, suppress(OSError):

@@ -57,6 +57,7 @@ class Outlets:
         self._lock = threading.RLock()  # held while sinks are exchanged: incidents wait
         self._opened_today, self._day = 0, ""
         self._stats_due_s = 0.0
+        self._away: list[str] = []  # sinks whose receiver is away, when they were last asked
         self._page: PageProcess | None = None
         self._opening: Future[PageProcess] | None = None
         self._open_sinks()
@@ -117,10 +118,13 @@ class Outlets:
 
     def problems(self) -> list[str]:
         """Return what does not work, in sentences."""
-        with self._lock:
-            away = [f"{one.name}: {one.away}" for one in self._sinks.health() if one.away]
+        if self._lock.acquire(blocking=False):  # the loop of packets asks, and never waits
+            try:
+                self._away = [f"{one.name}: {one.away}" for one in self._sinks.health() if one.away]
+            finally:
+                self._lock.release()
         has_ended = self._page is not None and self._page.process.poll() is not None
-        return away + ["the page ended: SIGHUP starts it again"] * has_ended
+        return self._away + ["the page ended: SIGHUP starts it again"] * has_ended
 
     def reload(self, options: ServiceOptions) -> None:
         """Reopen files, and open anew what is configured otherwise.

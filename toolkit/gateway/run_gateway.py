@@ -143,7 +143,7 @@ class Gateway:
         health = self.health()
         rate = self.loop.view.rates()["packets_per_s"][-1]
         reasons = f": {health['reasons'][0]}" if health["reasons"] else ""
-        return f"{rate:,} packets/s, {self._keeper.open_incidents()} open incidents{reasons}"
+        return f"{rate:,} packets/s, {self._keeper.open_incidents} open incidents{reasons}"
 
     def _reload_now(self) -> None:
         with self.loop.notifier.reloading():
@@ -242,7 +242,7 @@ class Gateway:
     def _stats(self, today: int) -> ServiceStats:
         rates, counters = self.loop.view.rates(), self.loop.view.counters()
         return ServiceStats(
-            open=self._keeper.open_incidents(),
+            open=self._keeper.open_incidents,
             today=today,
             packets_per_s=rates["packets_per_s"][-1],
             flows_per_s=rates["flows_per_s"][-1],
@@ -275,7 +275,7 @@ class Gateway:
             metrics.put("idskit_shed_total", count, what=what)
         for one in self.loop.source.states:
             metrics.put("idskit_interface_up", not one.why_blind, interface=one.name)
-        metrics.put("idskit_incidents_open", self._keeper.open_incidents())
+        metrics.put("idskit_incidents_open", self._keeper.open_incidents)
         metrics.put("idskit_threshold", model.threshold)
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
