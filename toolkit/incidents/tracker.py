@@ -124,7 +124,7 @@ class IncidentTracker:
             self._open[case.opened] = case
             for attacker in case.attackers.ranked(1):
                 self._enter(case, self._by_attacker, (case.family, attacker))
-            self._enter_target(case)
+            self._enter_target(case, case.targets.busiest)
 
     # A sign finds its case.
 
@@ -163,16 +163,17 @@ class IncidentTracker:
     def _variant(self, sign: Sign) -> Case | None:
         """Return the incident whose attack this flow is of, although it has another label.
 
-        A test counts what it names, so only labels of the model are variants, except where a flood
-        on many ports is a scan as well.
+        The model may take answers of the target for an attack of its own, so either end may be the
+        attacker. A test counts what it names, so its flows are no variants, except that a flood on
+        many ports is a scan as well.
         """
         for family in FAMILY_FACTS:
-            is_alike = any({family, sign.family} <= alike for alike in _ALIKE)
-            if sign.test and not is_alike:
+            if sign.test and not any({family, sign.family} <= alike for alike in _ALIKE):
                 continue
-            case = self._by_attacker.get((family, sign.attacker))
-            if case is not None and case.opened and sign.target in case.targets:
-                return case
+            for attacker, target in ((sign.attacker, sign.target), (sign.target, sign.attacker)):
+                case = self._by_attacker.get((family, attacker))
+                if case is not None and case.opened and target in case.targets:
+                    return case
             crowd = self._by_target.get((family, sign.target))
             if crowd is not None and crowd.opened and crowd.attackers.number >= CROWD:
                 return crowd
@@ -183,8 +184,8 @@ class IncidentTracker:
         case = Case(family=sign.family, started_us=start, updated_us=end)
         self._suspected[id(case)] = case
         self._enter(case, self._by_attacker, (sign.family, sign.attacker))
-        if FAMILY_FACTS[sign.family].from_many:
-            self._enter(case, self._by_target, (sign.family, sign.target))
+        if (sign.family, sign.target) not in self._by_target:
+            self._enter_target(case, sign.target)
         if len(self._suspected) > MOST_SUSPECTED:
             self._drop(next(iter(self._suspected.values())))
             self.evicted += 1
@@ -193,15 +194,24 @@ class IncidentTracker:
     # A case opens and ends.
 
     def _open_case(self, case: Case) -> None:
-        storm = self._storm(case)
+        whole = self._joined(case) or self._storm(case)
         del self._suspected[id(case)]
-        if storm is not None:
+        if whole is not None:
             self._leave(case)
-            storm.absorb(case)
+            whole.absorb(case)
+            if len(self._keys[id(whole)]) < MOST_SUSPECTED:
+                self._enter(whole, self._by_attacker, (case.family, case.attackers.busiest))
             return
         case.open()
         self._open[case.opened] = case
+        self._enter_target(case, case.targets.busiest)
         self._found.append(case.to_incident("new"))
+
+    def _joined(self, case: Case) -> Case | None:
+        """Return the incident of the same family on the same, only target, if there is one."""
+        shared = self._by_target.get((case.family, case.targets.busiest))
+        is_same = shared is not None and shared.opened and shared.targets.number == 1
+        return shared if is_same and case.targets.number == 1 else None
 
     def _storm(self, case: Case) -> Case | None:
         """Return the incident that takes further ones of its family this hour, if there is one."""
@@ -226,9 +236,9 @@ class IncidentTracker:
         index[key] = case
         self._keys.setdefault(id(case), []).append((index, key))
 
-    def _enter_target(self, case: Case) -> None:
-        if FAMILY_FACTS[case.family].from_many and case.targets.number == 1:
-            self._enter(case, self._by_target, (case.family, case.targets.busiest))
+    def _enter_target(self, case: Case, target: int) -> None:
+        if FAMILY_FACTS[case.family].from_many and case.targets.number <= 1:
+            self._enter(case, self._by_target, (case.family, target))
 
     def _drop(self, case: Case) -> None:
         del self._suspected[id(case)]
