@@ -184,6 +184,9 @@ def test_what_keeps_a_service_from_starting_is_one_sentence(network: Wire, tmp_p
     code, said = failing("-c", str(tmp_path / "wrong.toml"))
     assert (code, said.count("\n")) == (2, 3)
     assert "line 2: keep_mb is 1" in said
+    (tmp_path / "wrong.toml").write_text('[page]\nlisten = "0.0.0.0"\n')
+    code, said = failing("-c", str(tmp_path / "wrong.toml"), "-T")
+    assert (code, "without token_file and tls_certificate" in said) == (1, True)
     (tmp_path / "wrong.toml").write_text('[detection]\nmodel = "/none.onnx"\n')
     code, said = failing("-c", str(tmp_path / "wrong.toml"), "-i", "veth0")
     assert (code, "/none.onnx" in said, said.count("\n")) == (1, True, 1)

@@ -53,6 +53,9 @@ def run(
     if print_config:
         print(commented_configuration(options), end="")
     elif test:
+        from idskit.gateway.run_gateway import check_settings
+
+        check_settings(options)
         say(f"{config or 'the default configuration'} is right")
     else:
         from idskit.gateway.run_gateway import run_gateway

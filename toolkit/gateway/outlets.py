@@ -17,9 +17,10 @@ from idskit.gateway.control_socket import NAME
 from idskit.gateway.service_options import ServiceOptions
 from idskit.incidents.incident import Incident
 from idskit.incidents.incident_lines import incident_lines
+from idskit.page.page_options import protection_of
 from idskit.page.page_process import PageProcess, start_page
 from idskit.sinks.home_assistant import this_sensor
-from idskit.sinks.open_sinks import ModelFacts, ServiceStats, open_sinks
+from idskit.sinks.open_sinks import ModelFacts, ServiceStats, check_sinks, open_sinks
 from idskit.sinks.prometheus import FAMILIES, Family, Metrics
 
 STATS_S = 30.0  # between two messages of how the service does
@@ -29,6 +30,17 @@ _SHED = Family(
     help="Work that was left out because packets came too fast.",
     labels=("what",),
 )
+
+
+def check_outlets(options: ServiceOptions) -> None:
+    """Refuse sinks and a page that could not be used, without opening or connecting anything.
+
+    Raises:
+        IdskitError: options that do not go together, or a file that cannot be used.
+    """
+    check_sinks(*options.sinks, sensor=this_sensor())
+    if options.page.enabled:
+        protection_of(options.page.page())
 
 
 class Outlets:

@@ -31,13 +31,15 @@ from idskit.gateway.configuration import settings_of
 from idskit.gateway.control_socket import ControlServer
 from idskit.gateway.journal import Journal
 from idskit.gateway.keeper import Keeper
-from idskit.gateway.outlets import Outlets
+from idskit.gateway.outlets import Outlets, check_outlets
 from idskit.gateway.packet_loop import Judges, PacketLoop
 from idskit.gateway.service_options import NEEDS_RESTART, DetectionOptions, ServiceOptions
 from idskit.gateway.state_folder import CheckedFile, StateLock, make_state_folder, state_folder
 from idskit.gateway.steady_source import SteadySource
 from idskit.incidents.incident import VERDICTS, Incident
 from idskit.machine.precompile import make_ready
+from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 from idskit.process.notify import Notifier
 from idskit.process.signals import finish_on_signals
 from idskit.sinks.open_sinks import ModelFacts, ServiceStats
@@ -154,6 +156,7 @@ class Gateway:
 
     def _apply(self, options: ServiceOptions) -> None:
         """Change what can be changed while packets are read; say what cannot."""
+        check_settings(options)
         self._outlets.reload(options)
         before = {one.field: one.value for one in settings_of(self._options)}
         changed = [one.field for one in settings_of(options) if before[one.field] != one.value]
@@ -279,6 +282,17 @@ class Gateway:
         metrics.put("idskit_threshold", model.threshold)
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
+
+
+def check_settings(options: ServiceOptions) -> None:
+    """Refuse settings that the service could not use, without opening or connecting anything.
+
+    Raises:
+        IdskitError: no such model, sinks or a page that cannot be used.
+    """
+    with model_path(options.detection.model) as path:
+        read_model(path)
+    check_outlets(options)
 
 
 def _journal(folder: Path, keep_bytes: int) -> Journal:
