@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -56,7 +58,7 @@ def of_family(family: str, kind: str | None = None) -> Any:
 
 def verb(host: Any, state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "idskit", *words]
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "STATE_DIRECTORY": str(state)}
+    env = os.environ | {"STATE_DIRECTORY": str(state)}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
@@ -168,13 +170,13 @@ def test_a_reload_changes_what_it_can_says_what_it_cannot_and_loses_no_packet(
 def test_what_keeps_a_service_from_starting_is_one_sentence(network: Wire, tmp_path: Path) -> None:
     state = tmp_path / "state"
 
-    def failing(*words: str) -> tuple[int, str]:
+    def failing(*words: str, by: tuple[str, ...] = ()) -> tuple[int, str]:
         done = subprocess.run(
-            network.near.command(sys.executable, "-m", "idskit", "run", *words),
+            network.near.command(*by, sys.executable, "-m", "idskit", "run", *words),
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "STATE_DIRECTORY": str(state)},
+            env=os.environ | {"STATE_DIRECTORY": str(state)},
         )
         return done.returncode, done.stderr
 
@@ -190,3 +192,8 @@ def test_what_keeps_a_service_from_starting_is_one_sentence(network: Wire, tmp_p
     (tmp_path / "wrong.toml").write_text('[detection]\nmodel = "/none.onnx"\n')
     code, said = failing("-c", str(tmp_path / "wrong.toml"), "-i", "veth0")
     assert (code, "/none.onnx" in said, said.count("\n")) == (1, True, 1)
+    code, said = failing("-i", "veth0", by=("setpriv", "--bounding-set=-net_raw"))
+    assert (code, "without CAP_NET_RAW" in said, said.count("\n")) == (1, True, 1)
+    with network.near.call(socket.create_server, ("127.0.0.1", 7411)):
+        code, said = failing("-i", "veth0")
+    assert (code, "port 7411: Address already in use; choose another" in said) == (1, True)

@@ -123,8 +123,8 @@ def show_incidents(found: list[Document], console: Console) -> None:
     if not found:
         console.print("no incidents")
         return
-    table = Table(box=SIMPLE)
-    for name in ("incident", "attack", "from", "to", "flows", "seen (UTC)", "state"):
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    for name in ("incident", "attack", "what happened", "flows", "seen (UTC)", "state"):
         table.add_column(name, overflow="fold", justify="right" if name == "flows" else "left")
     for one in found:
         table.add_row(*_row(one))
@@ -134,21 +134,15 @@ def show_incidents(found: list[Document], console: Console) -> None:
 def _row(one: Document) -> tuple[str, ...]:
     severity = _SEVERITIES.get(one.get("severity", 0), "")
     state = "ended" if one.get("type") == "end" else "open"
+    said = (one.get("explanation") or {}).get("sentence")
     return (
         shown(one["incident_id"]),
         f"{shown(one.get('label', ''))}\n{severity}",
-        _end(one, "attacker"),
-        _end(one, "target"),
+        shown(said or f"{one.get('attacker') or ''} to {one.get('target') or ''}"),
         f"{one.get('flows', 0):,}",
         f"{_time(one.get('started'))}\n{_time(one.get('updated'))}",
         "\n".join(filter(None, (state, shown(one.get("verdict") or "")))),
     )
-
-
-def _end(one: Document, role: str) -> str:
-    number = one.get(f"{role}s", 1)
-    more = f"\nand {number - 1:,} more" if number > 1 else ""
-    return f"{shown(one.get(role) or '')}{more}"
 
 
 def _time(text: object) -> str:
