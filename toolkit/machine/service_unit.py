@@ -79,10 +79,8 @@ UMask=0077
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-# onnxruntime and numba choose the processors of their threads.
-SystemCallFilter=sched_setaffinity
 # The page gives up what rights the service has, in a process of its own.
-SystemCallFilter=capset setrlimit landlock_create_ruleset landlock_add_rule landlock_restrict_self
+SystemCallFilter=capset landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallErrorNumber=EPERM
 # MemoryDenyWriteExecute= is left out: kernels are compiled at run time (numba).
 # ProcSubset= is all: /proc/net names the default route, and /proc/meminfo the memory.
