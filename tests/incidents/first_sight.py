@@ -40,7 +40,7 @@ class Seen:
 
     family: str
     incidents: list[Incident]
-    after_s: float  # from the first packet of the attack to the first incident
+    after_s: float  # from the first packet of an incident until it is new
     is_named: bool  # whether an incident has an attacker and a target of the attack
 
 
@@ -58,22 +58,22 @@ def seen(detector: Detector, read: LabelledFlows) -> Seen:
     tracker = IncidentTracker(detector.schema, detector.card.classes, detector.threshold)
     probabilities = detector.probabilities(read.rows)
     attack = read.attack_flows()
-    times, first_us = emitted_us(read.records), np.inf
+    times, after_us = emitted_us(read.records), np.inf
     for row in range(len(read.rows)):
         part = slice(row, row + 1)
         found = tracker.observe_flows(
             read.records[part], read.rows[part].astype(np.float64), probabilities[part]
         )
-        if any(incident.type == "new" for incident in found):
-            first_us = min(first_us, times[row])
+        for incident in found:
+            if incident.type == "new":
+                after_us = min(after_us, times[row] - incident.started_us)
     incidents = tracker.finish()
     families, counts = np.unique(read.families[attack], return_counts=True)
     family = str(families[counts.argmax()]) if len(families) else "benign"
-    begun = read.records["start_us"][attack].min() if attack.any() else 0
     return Seen(
         family=family,
         incidents=incidents,
-        after_s=float(first_us - begun) / 1e6,
+        after_s=float(after_us) / 1e6,
         is_named=any(_is_named(incident, read.records[attack], family) for incident in incidents),
     )
 
@@ -94,16 +94,14 @@ def rows_of(found: dict[str, list[Seen]]) -> Iterator[tuple[str, ...]]:
         low, high = exact_interval(len(hits), len(items))
         after = np.array([item.after_s for item in hits])
         is_attack = family != "benign" and len(hits) > 0
-        right = [any(one.family == family for one in item.incidents) for item in hits]
+        is_right = [any(one.family == family for one in item.incidents) for item in hits]
         yield (
             family,
             f"{len(hits)} of {len(items)}",
             f"{low:.1%} to {high:.1%}",
             f"{sum(len(item.incidents) == 1 for item in hits)}",
             f"{sum(item.is_named for item in hits)}" if is_attack else "",
-            f"{sum(any(i.family == family for i in s.incidents) for s in hits)}"
-            if is_attack
-            else "",
+            f"{sum(is_right)}" if is_attack else "",
             f"{np.median(after):.1f} s" if is_attack else "",
             f"{(after <= 5).sum()}" if is_attack else "",
         )

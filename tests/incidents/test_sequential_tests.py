@@ -70,7 +70,7 @@ def test_refusals_of_one_connection_are_counted_once_as_it_grows_older() -> None
     assert incidents_of(rows) == []
 
 
-SSH = {"ssh_banners": 2.0, "ssh_key_exchanges": 2.0}
+SSH = {"ssh_banners": 2.0, "ssh_key_exchanges": 2.0, "fin_count": 2.0}
 
 
 def test_ssh_logins_that_fail_are_guesses_and_sessions_are_not() -> None:

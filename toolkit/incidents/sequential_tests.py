@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.local_network import are_local
-from idskit.packet import TCP
+from idskit.packet import ICMP, ICMPV6, TCP
 
 Floats = NDArray[np.float64]
 
@@ -65,22 +65,23 @@ def _failed_contacts(flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where(failed & ~cut_off, per_failure, 0.0)
 
 
-def _refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh wrong names and passwords that a server answered: eight open an incident."""
-    return np.asarray(OPENS / _of(8) * columns.sum(axis=1))
-
-
-def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
+def _failed_ssh_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh SSH connections that end before a session: six to one server open an incident.
 
     All is encrypted, but a session adds a channel, its environment and host keys to what a failed
     login exchanges. Larger keys hide failures, never sessions.
     """
-    banners, exchanges, from_server, from_client = columns.T
-    over = flows["end"] != 0
-    failed = over & (banners > 1) & (exchanges > 0)
+    banners, exchanges, from_server, from_client, fins, resets = columns.T
+    failed = (banners > 1) & (exchanges > 0) & (fins + resets > 0)
     failed &= (from_server < _SSH_FAILED[0]) & (from_client < _SSH_FAILED[1])
     return np.where(failed, OPENS / _of(6), 0.0)
+
+
+def _echo_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh floods of echo requests; monitoring asks once a second, and a person ten times."""
+    requests = np.isin(flows["protocol"], (ICMP, ICMPV6))
+    flood = requests & (flows["fwd_packets"] >= 1000) & (columns[:, 0] >= 100)
+    return np.where(flood, OPENS, 0.0)
 
 
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
@@ -90,6 +91,15 @@ def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
     texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / _of(25)
     names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / _of(60)
     return np.where(asked, np.maximum(texts, names), 0.0)
+
+
+def _each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
+    """Return a weighing by which that many of what the columns count open an incident."""
+
+    def weigh(_flows: NDArray[np.void], columns: Floats) -> Floats:
+        return np.asarray(columns.sum(axis=1) * OPENS / (_of(failures) if failures > 1 else 1))
+
+    return weigh
 
 
 TESTS = (
@@ -109,13 +119,52 @@ TESTS = (
             "kerberos_logon_errors",
             "mqtt_refusals",
         ),
-        weigh=_refused_logins,
+        weigh=_each(8),
     ),
     Test(
         name="failed SSH logins",
         family="guessing",
-        columns=("ssh_banners", "ssh_key_exchanges", "bwd_payload", "fwd_payload"),
+        columns=(
+            "ssh_banners",
+            "ssh_key_exchanges",
+            "bwd_payload",
+            "fwd_payload",
+            "fin_count",
+            "rst_count",
+        ),
         weigh=_failed_ssh_logins,
+    ),
+    Test(
+        # No program sends them by itself; Heartbleed does (CVE-2014-0160).
+        name="TLS heartbeats",
+        family="lateral",
+        columns=("tls_heartbeats",),
+        weigh=_each(1),
+    ),
+    Test(
+        # Services, tasks, registry, WMI and DCOM of another host: administrators, and intruders.
+        name="remote administration",
+        family="lateral",
+        columns=("rpc_admin_binds",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="requests a device refused",
+        family="lateral",
+        columns=("industrial_exceptions",),
+        weigh=_each(5),
+    ),
+    Test(
+        name="failed web requests",
+        family="web",
+        columns=("http_errors",),
+        weigh=_each(5),
+    ),
+    Test(
+        name="floods of echo requests",
+        family="flood",
+        columns=("fwd_packet_rate",),
+        weigh=_echo_flood,
     ),
     Test(
         name="data in names",
