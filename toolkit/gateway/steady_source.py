@@ -28,6 +28,7 @@ from idskit.packet import FRAME, MAX_INTERFACES, Frames
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 CHECK_S = 1.0  # how often an interface is asked whether it is up
 _GET_FLAGS, _UP = 0x8913, 1  # linux/sockios.h, linux/if.h
+_WHY_BLIND = {None: "is not there", False: "is down", True: "cannot be read"}
 _NOTHING = Frames(data=np.zeros(0, np.uint8), records=np.zeros(0, FRAME))
 
 
@@ -71,9 +72,10 @@ class Interface:
             try:
                 self._ring = open_interface(self.name, filter=filter)
             except CaptureError:
-                if is_up(self.name) and self._pause_s == FIRST_PAUSE_S:
+                up = is_up(self.name)
+                if up and self._pause_s == FIRST_PAUSE_S:
                     raise
-                self._retry_later("is not there" if is_up(self.name) is None else "is down")
+                self._retry_later(_WHY_BLIND[up])
             else:
                 self._pause_s, self.why_blind = FIRST_PAUSE_S, ""
         return self._ring
