@@ -141,7 +141,7 @@ class Keeper:
         tell: Callable[[Incident], object],
         clock: HostClock | None = None,
     ) -> None:
-        """Start; incidents that sinks may not have got before a kill are told again."""
+        """Start; incidents that sinks may not have got before a kill are sent again."""
         self._journal, self._file, self._tell = journal, tracker_file, tell
         self.clock = HostClock() if clock is None else clock
         self._changed = threading.Condition()  # guards the queue and the state

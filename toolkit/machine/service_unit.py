@@ -16,7 +16,7 @@ from idskit.files.output import reason
 
 UNIT = Path("/etc/systemd/system/idskit.service")
 CONFIGURATION = Path("/etc/idskit/idskit.toml")
-_SIMPLE = frozenset("/._-+")  # besides letters and digits: what ExecStart= takes without quotes
+_SIMPLE = frozenset("/._-+")  # and letters and digits: what ExecStart= takes without quotes
 
 _TEXT = """\
 # Written by `idskit service install`; changes belong in a drop-in: systemctl edit idskit
@@ -116,8 +116,8 @@ def installed_command() -> Path:
     Raises:
         IdskitError: it was not started by that name.
     """
-    beside = Path(sys.executable).with_name("idskit")
-    found = str(beside) if beside.exists() else shutil.which("idskit")
+    neighbour = Path(sys.executable).with_name("idskit")
+    found = str(neighbour) if neighbour.exists() else shutil.which("idskit")
     if found is None:
         raise IdskitError(
             f"no program idskit was found next to {sys.executable} or in PATH: install it there "
