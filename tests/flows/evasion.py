@@ -160,9 +160,11 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
     found: set[int] = set()
     named: set[int] = set()
     tracker = IncidentTracker(detector.schema, detector.card.classes, detector.threshold)
+    incidents: list[Incident] = []
     with open_flows(capture, detector.schema) as flows:
         for batch in flows.batches(size=4096):
-            tracker.observe(batch, detector.flow_probabilities(batch))
+            changed = tracker.observe(batch, detector.flow_probabilities(batch))
+            incidents += [incident for incident in changed if incident.type == "end"]
             for alert in detector.alerts(known.only(batch)):
                 assert alert.flow is not None
                 number = known.attack_of(alert.flow)
@@ -171,7 +173,7 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
                     if str(alert.flow.src) == connections[number].ends.src:
                         named.add(number)
                 false_alarms += known.is_benign(alert.flow)
-    incidents = tracker.finish()
+    incidents += tracker.finish()
     hosts = {end for one in connections for end in (one.ends.src, one.ends.dst)}
     ours = [one for one in incidents if {one.attacker, one.target} & hosts]
     return Outcome(

@@ -36,6 +36,7 @@ class Judged:
     slot: int = 0
     serial: int = 0
     icmp_type: int = -1
+    packets: int = 1  # each way
     columns: dict[str, float] = field(default_factory=dict)
 
 
@@ -65,9 +66,9 @@ def arrays(flows: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             ("slot", flow.slot),
             ("serial", flow.serial),
             ("icmp_type", flow.icmp_type),
-            ("fwd_packets", 1),
+            ("fwd_packets", flow.packets),
             ("fwd_bytes", 60),
-            ("bwd_packets", int(flow.answered)),
+            ("bwd_packets", flow.packets * flow.answered),
             ("bwd_bytes", 60 * flow.answered),
         ):
             records[row][name] = value

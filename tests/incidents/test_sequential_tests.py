@@ -94,3 +94,42 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
     for flow in asked:
         flow.dst, flow.dport = "224.0.0.251", 5353
     assert incidents_of(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "changed", "flows", "family"),
+    [
+        ({"tls_heartbeats": 1.0}, {}, 1, "lateral"),
+        ({"rpc_admin_binds": 1.0}, {}, 1, "lateral"),
+        ({"industrial_exceptions": 1.0}, {}, 5, "lateral"),
+        ({"http_errors": 1.0}, {}, 5, "web"),
+        ({"http_not_found": 30.0}, {}, 2, "web"),
+        ({"bwd_failure_words": 1.0}, {"dport": 23}, 8, "guessing"),
+        ({"smb_logon_failures": 2.0}, {}, 4, "guessing"),
+    ],
+)
+def test_what_is_refused_opens_an_incident_when_it_goes_on(
+    columns: dict[str, float], changed: dict[str, int], flows: int, family: str
+) -> None:
+    for count, found in ((flows - 1, []), (flows, [family])):
+        rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(count)]
+        assert [i.family for i in incidents_of(rows) if i.type == "new"] == found
+
+
+def test_a_ping_is_no_tunnel_and_no_sweep() -> None:
+    ping = {"protocol": 1, "icmp_type": 8, "dport": 0, "sport": 0, **BENIGN}
+    one_size = {"payload_max": 1400.0}
+    monitored = [
+        Judged(dst=f"192.168.1.{i}", at=60.0 * i, columns=one_size, **ping) for i in range(60)
+    ]
+    assert incidents_of(monitored) == []
+    sizes = {"payload_max": 1008.0, "fwd_payload_std": 395.0, "bwd_payload_std": 395.0}
+    tried = Judged(columns=sizes, packets=12, **ping)
+    assert incidents_of([tried]) == []
+    tried.columns["bwd_payload_mean"] = 50.0  # the answers say something else
+    assert incidents_of([tried])[0].family == "tunnel"
+    swept = [
+        Judged(dst=f"192.168.1.{i}", at=i / 9, columns={"src_10s_peers": float(i)}, **ping)
+        for i in range(40)
+    ]
+    assert incidents_of(swept)[0].family == "scan"

@@ -224,16 +224,15 @@ class Case:
         return attacker if inside == (True, False) else target
 
     def _evidence(self) -> tuple[Evidence, ...]:
-        counted = [
-            Evidence(name=name, value=flows, unit="flows")
+        """Return what the tests counted and the facts, each name once with its larger number."""
+        found = {
+            name: Evidence(name=name, value=flows, unit="flows")
             for name, flows in self.tests.most_common()
-        ]
-        facts = [
-            Evidence(name=name, value=float(value), unit=unit)
-            for value, (_, _, name, unit) in zip(self.facts, FACTS, strict=True)
-            if value > 0 and name not in self.tests
-        ]
-        return (*counted, *facts)
+        }
+        for value, (_, _, name, unit) in zip(self.facts.tolist(), FACTS, strict=True):
+            if value > 0 and (name not in found or value >= found[name].value):
+                found[name] = Evidence(name=name, value=value, unit=unit)
+        return tuple(found.values())
 
 
 def _service(protocol: int, port: int) -> str:

@@ -26,6 +26,7 @@ OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
 _EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 45  # port; bytes of a name that carries data
+_TELNET = (23, 2323)
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 
 
@@ -82,6 +83,30 @@ def _echo_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
     requests = np.isin(flows["protocol"], (ICMP, ICMPV6))
     flood = requests & (flows["fwd_packets"] >= 1000) & (columns[:, 0] >= 100)
     return np.where(flood, OPENS, 0.0)
+
+
+def _data_in_echoes(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh echo requests whose sizes vary and whose answers differ, or that vary for long.
+
+    A ping repeats one size and gets it back; a person who tries sizes tries a few.
+    """
+    asked, answered, largest, request, reply = columns.T
+    varies = np.isin(flows["protocol"], (ICMP, ICMPV6)) & (flows["bwd_packets"] >= 8)
+    varies &= (np.maximum(asked, answered) > 8) & (largest > 100)
+    varies &= (np.abs(request - reply) > 4) | (flows["fwd_packets"] >= 30)
+    return np.where(varies, OPENS, 0.0)
+
+
+def _echo_sweep(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh echo requests to further hosts within seconds: fifteen of them are a sweep."""
+    swept = np.isin(flows["protocol"], (ICMP, ICMPV6)) & np.isin(flows["icmp_type"], (8, 128))
+    swept &= (flows["fwd_packets"] <= 2) & (columns[:, 0] >= 8)
+    return np.where(swept, OPENS / _of(8), 0.0)
+
+
+def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh what a Telnet server says of a wrong password, which it says in words."""
+    return np.where(np.isin(flows["dst_port"], _TELNET), columns[:, 0] * OPENS / _of(8), 0.0)
 
 
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
@@ -159,6 +184,37 @@ TESTS = (
         family="web",
         columns=("http_errors",),
         weigh=_each(5),
+    ),
+    Test(
+        name="pages that are not there",
+        family="web",
+        columns=("http_not_found",),
+        weigh=_each(60),
+    ),
+    Test(
+        name="refused Telnet logins",
+        family="guessing",
+        columns=("bwd_failure_words",),
+        weigh=_telnet_refusals,
+    ),
+    Test(
+        name="data in echo requests",
+        family="tunnel",
+        columns=(
+            "fwd_payload_std",
+            "bwd_payload_std",
+            "payload_max",
+            "fwd_payload_mean",
+            "bwd_payload_mean",
+        ),
+        weigh=_data_in_echoes,
+    ),
+    Test(
+        name="hosts asked for an echo",
+        family="scan",
+        columns=("src_10s_peers",),
+        weigh=_echo_sweep,
+        once=True,
     ),
     Test(
         name="floods of echo requests",
