@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from operator import add
 from typing import Any
 
@@ -38,6 +39,7 @@ class Case:
     """One possible attack.
 
     Attributes:
+        number: another one for each case of this process.
         family: of the first sign; ``shown_family`` is that of most signs.
         weight: nats at ``updated_us``.
         opened: its identifier once it is an incident, else empty.
@@ -47,6 +49,7 @@ class Case:
     family: str
     started_us: int
     updated_us: int
+    number: int = field(default_factory=count(1).__next__)
     weight: float = 0.0
     flows: int = 0
     opened: str = ""
@@ -86,9 +89,10 @@ class Case:
         self.attackers.add(sign.attacker)
         self.targets.add(sign.target)
         self.services.add(sign.service)
-        self.families[sign.family] += 1
         if sign.test:
             self.tests[sign.test] += 1
+        if not sign.test or sign.family == self.family:  # a flood on many ports is no scan
+            self.families[sign.family] += 1
         if len(self.flow_ids) < SHOWN_FLOWS:
             known = Flow.from_record(flow).flow_id
             self.flow_ids += [] if known is None else [known]
