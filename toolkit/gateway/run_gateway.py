@@ -202,7 +202,7 @@ class Gateway:
         reasons = [*blind]
         if loop.is_overloaded:
             reasons.append(
-                f"packets come too fast: {loop.view.dropped_lately:,} dropped in the last minute, "
+                f"Packets come too fast: {loop.view.dropped_lately:,} dropped in the last minute, "
                 f"read {loop.source.lag_us / 1e6:.1f} s late"
             )
         reasons += filter(None, (self._keeper.problem, self._keeper.clock.problem()))
