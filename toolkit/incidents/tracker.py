@@ -20,7 +20,8 @@ from idskit.flow import VERDICT
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Incident, State
+from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
@@ -44,13 +45,22 @@ class IncidentTracker:
         schema: of the flows' features.
         classes: of the model, the first is the benign one.
         threshold: score at which a flow alone raises an alert.
+        site: what this site changes.
 
     Attributes:
+        site: the levels that it asks; another may take its place between batches.
         evicted: suspected cases that were dropped because there were too many.
     """
 
-    def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        classes: Sequence[str],
+        threshold: float,
+        site: Levels = SHIPPED_LEVELS,
+    ) -> None:
         self.evicted = 0
+        self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
@@ -105,7 +115,7 @@ class IncidentTracker:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that have not ended."""
-        return [case.to_incident("update") for case in self._open.values()]
+        return [self._shown(case, "update") for case in self._open.values()]
 
     def to_state(self) -> dict[str, Any]:
         """Return the open incidents as plain types: after a restart they go on."""
@@ -127,6 +137,7 @@ class IncidentTracker:
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
+        sign = self.site.weighed(sign, flow)
         case = self._find(sign) or self._suspect(sign, flow)
         before = self._before(sign, flow, case)
         case.add(sign, flow, features, max(0.0, sign.weight - (before or 0.0)))
@@ -134,7 +145,7 @@ class IncidentTracker:
             case.count_flow(sign, flow)
         if case.opened:
             self._changed[case.opened] = case
-        elif case.is_strong:
+        elif self.site.opens(case):
             self._open_case(case)
 
     def _before(self, sign: Sign, flow: np.void, case: Case) -> float | None:
@@ -215,15 +226,18 @@ class IncidentTracker:
         new, changed = self._new, self._changed
         self._new, self._changed = [], {}
         for case in new:
-            yield case.to_incident("new")
+            yield self._shown(case, "new")
         for case in changed.values():
             if case.is_due() and case not in new:
-                yield case.to_incident("update")
+                yield self._shown(case, "update")
 
     def _end(self, case: Case) -> Incident:
         del self._open[case.opened]
         self._leave(case)
-        return case.to_incident("end", ended_us=max(self._now_us, case.updated_us))
+        return self._shown(case, "end", ended_us=max(self._now_us, case.updated_us))
+
+    def _shown(self, case: Case, kind: State, ended_us: int | None = None) -> Incident:
+        return self.site.with_usual(case.to_incident(kind, ended_us))
 
     # The indexes.
 
