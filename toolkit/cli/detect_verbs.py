@@ -15,6 +15,7 @@ from idskit.errors import IdskitError
 if TYPE_CHECKING:
     from idskit.detect.detector_options import DetectorOptions, ModelOptions
     from idskit.flow_input import FlowInput
+    from idskit.site.site_file import SiteOptions
 
 
 @verb()
@@ -55,7 +56,11 @@ def inspect(
         require_verified(found)
 
 
-@verb("idskit.flow_input:FlowInput", "idskit.detect.detector_options:DetectorOptions")
+@verb(
+    "idskit.flow_input:FlowInput",
+    "idskit.detect.detector_options:DetectorOptions",
+    "idskit.site.site_file:SiteOptions",
+)
 def detect(
     model: ModelArgument = None,
     *,
@@ -78,13 +83,24 @@ def detect(
         ),
     ] = 100,
     options: DetectorOptions,
+    known: SiteOptions,
 ) -> None:
     """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
 
+    levels, notes = known.levels(model)
+    for note in notes:
+        say(note)
     with announcing_compilation():
         summary = detect_flows(
-            model, given, options, alerts=alerts, output=output, rotate_mb=rotate_mb, notice=say
+            model,
+            given,
+            options,
+            alerts=alerts,
+            output=output,
+            rotate_mb=rotate_mb,
+            notice=say,
+            site=levels,
         )
     summary.show(console())
     if summary.lost:

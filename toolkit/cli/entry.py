@@ -18,6 +18,7 @@ import typer
 from idskit.cli.detect_verbs import detect, inspect, sign
 from idskit.cli.flow_verbs import extract, generate, lab
 from idskit.cli.machine_verbs import bench, compare, doctor
+from idskit.cli.site_verbs import budget, learn
 from idskit.cli.train_verbs import audit, evaluate, export, train
 from idskit.cli.verb import PLAIN, Verbs
 from idskit.errors import IdskitError
@@ -28,6 +29,7 @@ VERBS = (
     *(extract, generate, lab),
     *(audit, train, evaluate, export),
     *(sign, inspect, detect),
+    *(learn, budget),
     *(bench, compare, doctor),
 )
 

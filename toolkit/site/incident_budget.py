@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from idskit.errors import IdskitError
+from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.sequential_tests import OPENS
 from idskit.site.case_peaks import LEAST_NATS, Peak
 
@@ -108,8 +109,6 @@ def openings_for(peaks: Sequence[Peak], hours: int, budget: Budget) -> Openings:
     shares = _shares({family: len(found) for family, found in ranked.items()}, max(0, allowed))
     nats = {family: _above(found, shares[family], floor) for family, found in ranked.items()}
     if floor < OPENS:
-        from idskit.incidents.family_facts import FAMILY_FACTS
-
         nats = dict.fromkeys(FAMILY_FACTS, floor) | nats
     quarter = max(0, math.floor(budget.per_day / 4 * hours / HOURS_A_DAY))
     own = _own_levels(learnable, nats, quarter)
@@ -133,11 +132,11 @@ def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float
     return low, _solved(lambda mean: _below(count + 1, mean) < tail, count)
 
 
-def _solved(is_beyond: object, count: int) -> float:
+def _solved(is_beyond: Callable[[float], bool], count: int) -> float:
     low, high = 0.0, 2.0 * count + 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if is_beyond(middle) else (middle, high)  # type: ignore[operator]
+        low, high = (low, middle) if is_beyond(middle) else (middle, high)
     return high
 
 

@@ -6,7 +6,7 @@ It holds counts and addresses, and nothing that was sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from idskit.attack_families import UNKNOWN
@@ -81,6 +81,15 @@ class SiteNormal:
             device_usual={one: device.usual() for one, device in self.devices.items()},
             said=said or {},
         )
+
+    def anonymous(self) -> SiteNormal:
+        """Return what other sites can use: peaks of numbered devices, and the hours of them."""
+        numbers: dict[int, int] = {}
+        peaks = [
+            replace(peak, device=numbers.setdefault(peak.device, len(numbers) + 1))
+            for peak in self.peaks
+        ]
+        return replace(self, devices={}, columns={}, peaks=peaks)
 
     def to_json(self) -> dict[str, Any]:
         """Return the same as plain types."""
