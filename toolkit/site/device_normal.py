@@ -39,6 +39,7 @@ class DeviceHour:
     sent: bool = False  # whether it sent a packet: nobody knows who else has such an address
     score: float = 0.0  # sum of log-odds
     contacts: Counter[Contact] = field(default_factory=Counter)
+    banned: set[Contact] = field(default_factory=set)  # a flow with them looked like an attack
     facts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(FACTS)))
 
     @property
@@ -54,6 +55,18 @@ class DeviceHour:
         self.score += score
         if contact in self.contacts or len(self.contacts) < MOST_CONTACTS:
             self.contacts[contact] += 1
+
+    def ban(self, contact: Contact) -> None:
+        """Learn nothing of a contact in this hour."""
+        if len(self.banned) < MOST_CONTACTS:
+            self.banned.add(contact)
+
+    @property
+    def learnable(self) -> dict[Contact, int]:
+        """Flows of the contacts that may be learned; none of them once too many looked bad."""
+        if len(self.banned) == MOST_CONTACTS:
+            return {}
+        return {one: flows for one, flows in self.contacts.items() if one not in self.banned}
 
     def add_facts(self, facts: NDArray[np.float64]) -> None:
         """Count the facts (8,) of a flow that this device opened."""
@@ -90,7 +103,8 @@ class DeviceNormal:
 
     def count(self, hour: int, found: DeviceHour) -> None:
         """Count an hour that is over."""
-        new = sum(contact not in self.contacts for contact in found.contacts)
+        contacts = found.learnable
+        new = sum(contact not in self.contacts for contact in contacts)
         pulse = pulse_of(found, new)
         self.first, self.last = min(self.first, hour), max(self.last, hour)
         self.hours += 1
@@ -99,7 +113,7 @@ class DeviceNormal:
         self.failed += found.failed
         self.most_failed = max(self.most_failed, found.failed)
         self.new, self.most_new = self.new + new, max(self.most_new, new)
-        for contact, flows in found.contacts.items():
+        for contact, flows in contacts.items():
             seen = self.contacts.setdefault(contact, [0, 0])
             self.contacts[contact] = [seen[0] + 1, seen[1] + flows]
         self._evict(2 * MOST_CONTACTS)
@@ -241,12 +255,13 @@ def rows_of(found: Any, width: int) -> list[list[float]]:
 def _keep(rows: list[list[float]], row: list[float], number: int) -> None:
     """Keep the row ``number`` of a stream, or some earlier one, so that all are as likely.
 
-    Which is replaced follows from the number alone: the same traffic gives the same file.
+    The first stays. Which is replaced follows from the number alone: the same traffic gives the
+    same file.
     """
     if len(rows) < MOST_KEPT_HOURS:
         rows.append(row)
         return
-    drawn = int(np.random.default_rng(number).integers(number))
+    drawn = 1 + int(np.random.default_rng(number).integers(number - 1))
     if drawn < MOST_KEPT_HOURS:
         rows[drawn] = row
 
