@@ -8,7 +8,7 @@ independent, so a betting martingale on them reaches H with a probability of 1 /
 1939). It begins again every week: at most ERROR false alarms a week are expected of a whole site.
 Hours are left out by the same rules as in learning, because what looks like an attack is evidence
 of incidents. Devices that were not learned are one stream: the first hour of each, among the first
-hours of the learned devices. Those that join together are alike, so they count as one, by their mean.
+hours of the learned devices. Those that join together are alike: they count as one, by their mean.
 """
 
 from __future__ import annotations
