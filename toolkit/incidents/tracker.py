@@ -107,6 +107,16 @@ class IncidentTracker:
         """End every incident, because nothing more will be read."""
         return [self._end(case) for case in list(self._open.values())]
 
+    def drop_silent(self) -> None:
+        """Drop the suspected cases that were silent for as long as ends an incident.
+
+        For levels at which nothing opens: what comes then would have been another incident.
+        """
+        suspected = list(self._suspected.values())
+        for case in suspected:
+            if self._now_us - case.updated_us > SILENCE_US:
+                self._drop(case)
+
     def row_of(self, incident_id: str) -> NDArray[np.float32] | None:
         """Return the features (d,) of the strongest flow of an open incident, to explain it."""
         case = self._open.get(incident_id)

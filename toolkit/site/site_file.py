@@ -177,7 +177,10 @@ def decoded(content: bytes) -> dict[str, Any]:
         raise _Damaged("it is not complete")
     if hashlib.sha256(text + b"}").hexdigest().encode() != rest[:64]:
         raise _Damaged("its checksum is wrong")
-    document = json.loads(text + b"}")
+    try:
+        document = json.loads(text + b"}")
+    except (ValueError, RecursionError) as error:
+        raise _Damaged("it is no JSON") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _Damaged(f"it is not of the form {FORMAT}")
     return document

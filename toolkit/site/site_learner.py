@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from idskit.errors import IdskitError
 from idskit.flow import VERDICT
 from idskit.incidents.evidence import FACTS, log_odds
 from idskit.incidents.site_levels import contacts_of
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SILENCE_US, IncidentTracker
 from idskit.packet import TCP
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US, PeakWatcher
@@ -120,7 +121,6 @@ class QuietHours:
         self.left_out: Counter[str] = Counter()
         self._tracker = IncidentTracker(schema, classes, threshold, self.watcher)
         self._hours = DeviceHours(schema)
-        self._accused: set[int] = set()
 
     def observe(
         self,
@@ -140,7 +140,19 @@ class QuietHours:
         dated = flows["start_us"] >= FIRST_US
         self.leave_out("the clock was not set", len(flows) - int(dated.sum()))
         flows, features, probabilities = flows[dated], features[dated], probabilities[dated]
+        for part in _quarters(flows):
+            yield from self._observe(flows[part], features[part], probabilities[part], sample)
+
+    def _observe(
+        self,
+        flows: NDArray[np.void],
+        features: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+        sample: ColumnSample | None,
+    ) -> Iterator[tuple[int, dict[int, DeviceHour]]]:
         self.watcher.signed.clear()
+        self._tracker.advance(int(flows["end_us"].min()))
+        self._tracker.drop_silent()
         self._tracker.observe_flows(flows, features, probabilities)
         scores = log_odds(1 - probabilities[:, 0].astype(np.float64))
         for row, score in enumerate(scores.tolist()):
@@ -176,9 +188,8 @@ class QuietHours:
         return False
 
     def _over(self, hour: int, over: dict[int, DeviceHour]) -> tuple[int, dict[int, DeviceHour]]:
-        # A batch may have flows of two hours, so what accused a device counts in both.
-        accused = self.watcher.accused | self._accused
-        self._accused, self.watcher.accused = self.watcher.accused, set()
+        accused = {device for when, device in self.watcher.accused if when == hour}
+        self.watcher.accused = {one for one in self.watcher.accused if one[0] > hour}
         sent = {device: found for device, found in over.items() if found.sent}
         quiet = {device: found for device, found in sent.items() if device not in accused}
         self.leave_out("hours of a device that was accused", len(sent) - len(quiet))
@@ -254,3 +265,12 @@ class SiteLearner:
         ranked = sorted(self._devices.items(), key=lambda item: (-item[1].hours, -item[1].last))
         self._quiet.leave_out("more devices than are kept", len(ranked) - MOST_DEVICES)
         self._devices = dict(ranked[:MOST_DEVICES])
+
+
+def _quarters(flows: NDArray[np.void]) -> Iterator[slice]:
+    """Yield parts of (n,) records within a quarter of an hour: a batch of files may last a day."""
+    quarters = flows["end_us"] // SILENCE_US
+    bounds = [0, *(1 + np.flatnonzero(np.diff(quarters))).tolist(), len(flows)]
+    for first, last in pairwise(bounds):
+        if first < last:
+            yield slice(first, last)
