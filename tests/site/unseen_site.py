@@ -47,8 +47,8 @@ from idskit.training.settings import TrainingSettings
 LEAST_CAPTURES = 40  # of a repository that is a site
 BATCH = 256
 THRESHOLD = 0.865
-DRAWS = 5
-BUDGETS = ("0.5/day", "1/day", "2/day", "5/day")
+DRAWS = 2
+BUDGETS = ("0.5/day", "1/day")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -61,6 +61,7 @@ class IncidentTracker:
     ) -> None:
         self.evicted = 0
         self.site = site
+        self._schema = schema
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
@@ -106,6 +107,10 @@ class IncidentTracker:
     def finish(self) -> list[Incident]:
         """End every incident, because nothing more will be read."""
         return [self._end(case) for case in list(self._open.values())]
+
+    def judge_by(self, classes: Sequence[str], threshold: float) -> None:
+        """Go on with the probabilities of another model, of the same flows."""
+        self._evidence = EvidenceReader(self._schema, classes, threshold)
 
     def drop_silent(self) -> None:
         """Drop the suspected cases that were silent for as long as ends an incident.

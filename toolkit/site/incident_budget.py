@@ -150,10 +150,18 @@ def _below(count: int, mean: float) -> float:
 
 
 def _floor(peaks: Sequence[Peak], hours: int, budget: Budget) -> float:
-    """Return the lowest threshold whose rate is surely within the budget, OPENS at most."""
+    """Return the lowest threshold whose rate is surely within the budget, OPENS at most.
+
+    Peaks that are like attacks open incidents anyway, so they do not speak against it.
+    """
     days = hours / HOURS_A_DAY
+    decided = [
+        peak.nats
+        for peak in peaks
+        if peak.nats < MOST_RAISED and not (peak.tested and peak.nats >= OPENS)
+    ]
     for nats in _LOWER:
-        count = sum(peak.nats >= nats for peak in peaks)
+        count = sum(found >= nats for found in decided)
         if poisson_interval(count)[1] / days <= budget.per_day:
             return nats
     return OPENS

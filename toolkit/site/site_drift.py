@@ -42,6 +42,7 @@ LEAST_DEVICES = 20  # hours in which learned devices began; with fewer nothing i
 WEEK_HOURS = 24 * 7
 NEWCOMERS = 0  # the stream of devices that were not learned
 _POWERS = np.linspace(0.05, 1, 20)  # bets of a martingale: power martingales, and their mean
+_LOG_POWERS = np.log(_POWERS)
 _SIDES = (1.0, -1.0)  # higher than it was, lower
 _MOST_NEW = 3  # contacts that an alarm names
 _MEASURES = (
@@ -103,7 +104,7 @@ class _Stream:
         for measure, value in enumerate(pulse):
             for side, sign in enumerate(_SIDES):
                 p = _p_value(sign * value, sign * earlier[:, measure], (*seed, measure, side))
-                self.logs[measure, side] += np.log(_POWERS) + (_POWERS - 1) * math.log(p)
+                self.logs[measure, side] += _LOG_POWERS + (_POWERS - 1) * math.log(p)
         self.pulses.append(pulse)
 
     def count(self, learned: Collection[Contact], found: DeviceHour) -> int:
