@@ -21,7 +21,7 @@ FLOORS = (
     "bench",
     "training export audit lab",
     "gateway",
-    "machine page site",
+    "machine page site explain",
     "detect data sinks",
     "alerts modelfile extract generate models incidents",
     "tables profiles",

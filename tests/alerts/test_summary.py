@@ -8,7 +8,8 @@ from rich.console import Console
 
 from idskit.alerts import summary as summary_module
 from idskit.alerts.alert import Alert, Flow
-from idskit.alerts.summary import DetectionSummary, Tallies
+from idskit.alerts.summary import Tallies
+from idskit.detect.detection_summary import DetectionSummary
 
 SECOND = 1_000_000
 NOON = 1_700_000_000 * SECOND  # 2023-11-14 22:13:20 UTC
@@ -128,8 +129,8 @@ def test_ends_beyond_the_busiest_are_counted() -> None:
     assert "others (5)" in text
 
 
-def test_no_alerts_is_said() -> None:
-    assert "no alerts" in shown()
+def test_no_incidents_is_said() -> None:
+    assert "no incidents" in shown()
 
 
 def test_what_was_not_read_is_said() -> None:

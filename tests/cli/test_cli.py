@@ -126,9 +126,11 @@ def test_generate_extract_and_detect_on_a_capture(tmp_path):
     assert header.count(",") == rows[0].count(",")
     found = run("detect", "-r", capture)
     assert found.returncode == 0, found.stderr
-    alerts = [json.loads(line) for line in found.stdout.splitlines()]
-    assert alerts
-    assert all(alert["event_type"] == "alert" for alert in alerts)
+    events = [json.loads(line) for line in found.stdout.splitlines()]
+    assert {event["event_type"] for event in events} == {"incident", "alert"}
+    assert all(event["alert"]["severity"] < 3 for event in events if "alert" in event)
+    flow_by_flow = run("detect", "-r", capture, "--alerts").stdout.splitlines()
+    assert 10 * len(events) < len(flow_by_flow)
 
 
 def test_json_on_stdout_is_only_json():

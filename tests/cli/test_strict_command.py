@@ -63,7 +63,7 @@ def idskit(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_detect_reads_several_captures_and_their_flows_go_on(tmp_path: Path) -> None:
     for name, second in (("b", 0), ("a", 30)):
         write(tmp_path / name, [(second, 0, udp("10.0.0.1", "192.0.2.1", 9, 9))])
-    done = idskit("detect", "-r", tmp_path / "a", tmp_path / "b", "--threshold", "0")
+    done = idskit("detect", "-r", tmp_path / "a", tmp_path / "b", "--threshold", "0", "--alerts")
     assert done.returncode == 0
     assert "1 alert: 2 packets in 1 flows" in " ".join(done.stderr.split())
 

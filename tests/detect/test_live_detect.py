@@ -78,7 +78,8 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def packets_in(lines: str) -> int:
-    flows = [json.loads(line)["flow"] for line in lines.splitlines()]
+    events = [json.loads(line) for line in lines.splitlines()]
+    flows = [event["flow"] for event in events if "flow" in event]
     return sum(flow["pkts_toserver"] + flow["pkts_toclient"] for flow in flows)
 
 
@@ -86,7 +87,7 @@ def packets_in(lines: str) -> int:
 def test_a_signal_finishes_the_open_flows(
     veth: Wire, model: Path, frames: list[bytes], number: signal.Signals
 ) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0", "--verdict-at", "0") as process:
+    with idskit(veth, "detect", model, "--alerts", "-i", "veth0", "--verdict-at", "0") as process:
         veth.send(frames)
         process.send_signal(number)
         code, out, err = ended(process)
@@ -97,7 +98,7 @@ def test_a_signal_finishes_the_open_flows(
 
 
 def test_alerts_come_while_it_runs(veth: Wire, model: Path, frames: list[bytes]) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0") as process:
+    with idskit(veth, "detect", model, "--alerts", "-i", "veth0") as process:
         veth.send(frames)
         assert process.stdout is not None
         event = json.loads(process.stdout.readline())
@@ -107,7 +108,7 @@ def test_alerts_come_while_it_runs(veth: Wire, model: Path, frames: list[bytes])
 
 
 def test_silence_judges_a_lone_packet(veth: Wire, model: Path, frames: list[bytes]) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0") as process:
+    with idskit(veth, "detect", model, "--alerts", "-i", "veth0") as process:
         veth.send(frames[:1])
         assert process.stdout is not None
         event = json.loads(process.stdout.readline())  # neither a packet nor a signal comes
@@ -120,7 +121,7 @@ def test_silence_judges_a_lone_packet(veth: Wire, model: Path, frames: list[byte
 def test_what_was_written_before_the_interface_disappeared_stays(
     veth: Wire, model: Path, frames: list[bytes]
 ) -> None:
-    with idskit(veth, "detect", model, "-i", "veth0", "--verdict-at", "0") as process:
+    with idskit(veth, "detect", model, "--alerts", "-i", "veth0", "--verdict-at", "0") as process:
         veth.send(frames)
         veth.near.run("ip", "link", "del", "veth0")
         code, out, err = ended(process)

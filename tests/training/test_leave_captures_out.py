@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,17 @@ from idskit.data.dataset import Dataset
 from idskit.data.labelled_captures import LabelledFlows
 from idskit.data.reviews import Review
 from idskit.errors import DataError, RunError
+from idskit.flow import FLOW
 from idskit.schemas.catalog import schema_named
 from idskit.training.evaluation import leave_captures_out as leaving
+from idskit.training.evaluation import unseen_captures
 from idskit.training.evaluation.leave_captures_out import (
     CAPTURES_FILE,
     divided_into,
     leave_captures_out,
     validation_of,
 )
-from idskit.training.evaluation.unseen_captures import judged, report
+from idskit.training.evaluation.unseen_captures import Judge, Judged, report
 from idskit.training.settings import TrainingSettings
 from idskit.training.views.capture_tables import show_left_out
 
@@ -60,7 +63,21 @@ def make(name: str, repository: str, family: str = "benign", **more: Any) -> Lab
         families=families,
         labelled_by=more.get("probe") or "filter",
         sha256=name,
+        records=np.zeros(8, FLOW),
     )
+
+
+def judged(item: LabelledFlows, scores: Any) -> Judged:
+    """What a model says that gives these scores."""
+    rows = np.zeros((8, COLUMNS), np.float32)
+    rows[:, 0] = scores
+    by = Judge(
+        schema=schema_named("gateway"),
+        classes=("benign", "attack"),
+        probabilities=lambda rows: np.stack([1 - rows[:, 0], rows[:, 0]], axis=1),
+        threshold=0.5,
+    )
+    return unseen_captures.judged(replace(item, rows=rows), by)
 
 
 SOME = [
@@ -190,9 +207,10 @@ def test_a_network_is_judged_next_to_the_trees(fitted: list[Dataset], tmp_path: 
         settings, ["repositories"], data=Path("unread"), output=tmp_path, folds=3
     )["repositories"]
     names = [
-        [item["capture"] for item in found[name]["judged"]] for name in ("network", "lightgbm")
+        [item["capture"] for item in found[name]["judged"]]
+        for name in ("network", "trees", "lightgbm")
     ]
-    assert names[0] == names[1]
+    assert names[0] == names[1] == names[2]
     assert len(fitted) == 3
     assert all(0 <= item["score"] <= 1 for item in found["network"]["judged"])
 
@@ -239,21 +257,30 @@ def test_folds_that_are_judged_are_kept(
 def test_background_flows_count_for_nothing():
     item = make("attack", "lab", "scan", background=6)
     scores = np.array([0.9] * 6 + [0.1, 0.2])
-    found = judged(item, scores, 0.5)
-    assert (found.flows, found.flagged, found.score) == (2, 0, 0.2)
+    found = judged(item, scores)
+    assert (found.flows, found.flagged, found.score) == (2, 0, pytest.approx(0.2))
 
 
 def test_an_attack_in_no_flow_is_not_found():
-    found = judged(make("attack", "lab", "scan", background=8), np.full(8, 0.9), 0.5)
+    found = judged(make("attack", "lab", "scan", background=8), 0.9)
     assert found.is_attack
     assert (found.flows, found.flagged, found.score) == (0, 0, 0.0)
 
 
 def test_what_is_found_lies_above_the_level_of_benign_captures():
     calm = [
-        judged(make(f"calm {i}", "lab"), np.full(8, i / 100), 0.5) for i in range(40)
+        judged(make(f"calm {i}", "lab"), i / 100) for i in range(40)
     ]  # the highest of forty is above 1 and 2 %, and within 5 % together with the next
-    storm = [judged(make("s", "lab", "scan"), np.full(8, score), 0.5) for score in (0.375, 0.385)]
+    storm = [judged(make("s", "lab", "scan"), score) for score in (0.375, 0.385)]
     found = report([*calm, *storm])["found_at"]
     assert [found[rate]["raised"] for rate in ("0.01", "0.02", "0.05")] == [0, 0, 2]
     assert found["0.05"]["interval"][1] == 1
+
+
+def test_incidents_are_counted_and_compared_with_flows_at_the_same_rate():
+    calm = [judged(make(f"calm {i}", "lab"), 0.99 if i == 0 else 0.1) for i in range(20)]
+    storm = [judged(make("s", "lab", "scan"), score) for score in (0.95, 0.995, 0.2)]
+    found = report([*calm, *storm])["incidents"]
+    assert (found["benign"]["raised"], found["benign"]["of"]) == (1, 20)
+    assert (found["attack"]["raised"], found["attack"]["of"]) == (2, 3)
+    assert found["attack_by_flows"]["raised"] == 3

@@ -70,8 +70,9 @@ def test_the_exported_file_is_exact_and_alerts_on_what_torch_would(
     assert report["fp32_against_torch"]["max_difference"] <= 1e-5
     capsys.readouterr()
     capture = captures / "home-0.pcap"
-    idskit(["detect", str(file), "-r", str(capture), "--threshold", "0.5"])
-    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    idskit(["detect", str(file), "-r", str(capture), "--threshold", "0.5", "--alerts"])
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    alerts = [event for event in events if "flow" in event]
     with open_flows(capture, "packets") as flows:
         rows = np.concatenate([batch.features for batch in flows.batches()]).astype(np.float32)
     score = metrics.attack_score(probabilities_of(load_run(run).network, rows))

@@ -24,6 +24,7 @@ class AlertWriter:
         self._sink = sink
         self._start = time.monotonic()
         self._latest_us = 0  # time of the last alert
+        self._other_lines = 0
 
     @property
     def lost(self) -> int:
@@ -34,6 +35,7 @@ class AlertWriter:
         """Buffer lines that are no alerts of single flows; ``write`` sends them."""
         for line in lines:
             self._sink.write(line)
+            self._other_lines += 1
 
     def write(self, alerts: Iterable[Alert], origin: Origin, throttle: Throttle | None) -> None:
         """Write the alerts that the throttle admits, at once; all of them if there is none.
@@ -60,7 +62,7 @@ class AlertWriter:
         line = stats_line(
             self._latest_us,
             uptime_s=time.monotonic() - self._start,
-            written=self._sink.written,
+            written=self._sink.written - self._other_lines,
             withheld=throttle.withheld.total(),
         )
         self._sink.write(line)

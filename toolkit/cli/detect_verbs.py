@@ -87,6 +87,7 @@ def detect(
 ) -> None:
     """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
+    from idskit.explain.explain_incident import explained
 
     levels, notes = known.levels(model)
     for note in notes:
@@ -97,6 +98,7 @@ def detect(
             given,
             options,
             alerts=alerts,
+            explain=explained,
             output=output,
             rotate_mb=rotate_mb,
             notice=say,

@@ -206,17 +206,17 @@ def _leave_out(
 ) -> None:
     """Train without parts of the captures in turn, and show how they are judged."""
     from idskit.models.network import MODELS
-    from idskit.training.evaluation.leave_captures_out import TREES_ONLY, leave_captures_out
+    from idskit.training.evaluation.leave_captures_out import BASELINE, leave_captures_out
     from idskit.training.views.capture_tables import show_left_out
 
     if model in MODELS:
         settings = replace(settings, model=model)
-    elif model != TREES_ONLY:
+    elif model != BASELINE:
         raise typer.BadParameter(
-            f"--leave-out trains one network next to LightGBM, or {TREES_ONLY} alone: name one "
-            "with --model"
+            f"--leave-out trains one network next to trees, or trees alone ({BASELINE}): name one "
+            "of these with --model"
         )
-    network = model != TREES_ONLY
+    network = model != BASELINE
     kinds = tuple(dict.fromkeys(parts.leave_out))
     found = leave_captures_out(settings, kinds, network=network, folds=parts.folds, **run)
     show_left_out(found, console())

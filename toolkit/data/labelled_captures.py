@@ -61,6 +61,7 @@ class LabelledFlows:
     families: NDArray[np.str_]  # (n,) empty where a flow is neither benign nor of the attack
     labelled_by: str  # the capture, the flow, a filter, addresses; or why there is no label
     sha256: str  # of the file; empty of a generated one
+    records: NDArray[np.void]  # (n,) FLOW
 
     @property
     def is_attack(self) -> bool:
@@ -209,6 +210,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
             families=np.empty(0, np.str_),
             labelled_by=BELOW,
             sha256="",
+            records=np.empty(0, FLOW),
         )
     given = FlowInput(capture=(capture.path,))
     with open_input(given, wanted, verdict_at_s=VERDICT_AT_S) as reader:
@@ -222,6 +224,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
         families=families,
         labelled_by=labelled_by,
         sha256=hashlib.sha256(capture.path.read_bytes()).hexdigest(),
+        records=records,
     )
 
 

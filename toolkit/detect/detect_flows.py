@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idskit.alerts.alert import Alert
 from idskit.alerts.alert_writer import AlertWriter
@@ -48,6 +49,8 @@ class Found:
 
 
 Batches = Generator[Found, None, None]
+# (detector, incident, features of its strongest flow, their schema) -> the incident explained
+Explain = Callable[[Detector, Incident, NDArray[np.float32] | None, Schema], Incident]
 
 
 @dataclass(kw_only=True)
@@ -55,6 +58,7 @@ class _Reading:
     """What has been read so far; whoever reads keeps it up to date."""
 
     alerts: bool  # whether alerts of single flows are wanted
+    explain: Explain | None
     site: Levels
     rows: int = 0
     unjudged: int = 0
@@ -70,12 +74,13 @@ class _Reading:
         return self.rows if self.statistics is None else self.statistics.flows
 
 
-def detect(
+def detect(  # noqa: PLR0913 - what is read, how it is judged, and where it is written
     model: str | Path | None,
     given: FlowInput,
     options: DetectorOptions = DetectorOptions(),  # noqa: B008 - it is frozen
     *,
     alerts: bool = False,
+    explain: Explain | None = None,
     output: TextIO | str | Path | None = None,
     rotate_mb: int = ROTATE_MB,
     notice: Callable[[str], object] | None = None,
@@ -95,6 +100,8 @@ def detect(
             counted.
         options: how the model is loaded and judged.
         alerts: write an alert for every flow that looks like an attack, too.
+        explain: adds shares of features to a new incident, as ``explain.explained`` does; without
+            it an incident is explained by a sentence.
         output: a stream, or the name of a file that lines are appended to (see ``EveFile``);
             standard output if None. When its reader goes away, reading ends without an error; when
             it accepts nothing for some seconds after a signal to end, the rest is judged and not
@@ -113,7 +120,7 @@ def detect(
     start = time.perf_counter()
     detector = Detector.open(model, options)
     read = _read_packets if given.flows is None else _read_table
-    reading = _Reading(alerts=alerts, site=site)
+    reading = _Reading(alerts=alerts, explain=explain, site=site)
     sink = open_sink(_output(output), rotate_mb=rotate_mb)
     writer = AlertWriter(sink)
     with closing(sink), closing(read(detector, reading, given, notice)) as batches:
@@ -165,7 +172,9 @@ def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
             probabilities = detector.flow_probabilities(batch)
             reading.rows += len(batch)
             reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
-            incidents = tracker.observe(batch, probabilities)
+            incidents = _explained(
+                tracker.observe(batch, probabilities), tracker, detector, reading
+            )
             alerts: list[Alert] = []
             if reading.alerts:
                 alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
@@ -191,6 +200,7 @@ def _read_table(
         is_known = rows.flows is not None and bool(rows.flows["ip_version"].any())
         if rows.flows is not None and is_known:
             incidents = tracker.observe_flows(rows.flows, rows.features, probabilities)
+            incidents = _explained(incidents, tracker, detector, reading)
         alerts: list[Alert] = []
         if reading.alerts or not is_known:
             alerts = detector.judge(
@@ -199,6 +209,21 @@ def _read_table(
         reading.rows += len(rows.features)
         yield Found(incidents=incidents, alerts=raised.only_first(alerts))
     yield Found(incidents=tracker.finish())
+
+
+def _explained(
+    incidents: list[Incident], tracker: IncidentTracker, detector: Detector, reading: _Reading
+) -> list[Incident]:
+    """Explain the incidents that are new."""
+    explain = reading.explain
+    if explain is None:
+        return incidents
+    return [
+        explain(detector, incident, tracker.row_of(incident.incident_id), tracker.schema)
+        if incident.type == "new"
+        else incident
+        for incident in incidents
+    ]
 
 
 def _tracker(detector: Detector, schema: Schema, site: Levels) -> IncidentTracker:

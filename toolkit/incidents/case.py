@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,18 @@ from numpy.typing import NDArray
 from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
 from idskit.incidents.attack_ends import AttackEnds
-from idskit.incidents.evidence import FACTS, Sign
+from idskit.incidents.evidence import FACTS, SUMS, Sign
+from idskit.incidents.explanation import Explanation
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Incident, State, incident_id
 from idskit.incidents.local_network import address_text, is_local
+from idskit.incidents.sentence import sentence
 
 HALF_LIFE_US = 900_000_000
 SHOWN_FLOWS = 20
 SHOWN_SERVICES = 5
 UPDATES = 10  # factor of flows between two updates
+PAUSE_US = 1_000_000  # at least so long apart
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,32 +50,32 @@ class Case:
     flows: int = 0
     opened: str = ""
     next_update: int = 0
+    said_us: int = 0  # when it was last new or updated
     confidence: float = 0.0
     attackers: AttackEnds[int] = field(default_factory=AttackEnds)
     targets: AttackEnds[int] = field(default_factory=AttackEnds)
     services: AttackEnds[tuple[int, int]] = field(default_factory=AttackEnds)
     families: Counter[str] = field(default_factory=Counter)
     tests: Counter[str] = field(default_factory=Counter)
-    facts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(FACTS)))
+    facts: list[float] = field(default_factory=lambda: [0.0] * len(FACTS))
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
     _strongest: float = 0.0
     _contacts: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
 
-    def add(self, sign: Sign, flow: np.void, features: NDArray[np.float64], gained: float) -> None:
+    def add(self, sign: Sign, features: NDArray[np.float64], gained: float) -> None:
         """Count a sign.
 
         Args:
-            sign: of the flow.
-            flow: FLOW record.
+            sign: of a flow.
             features: (d,) of the flow.
-            gained: nats that the flow adds to what its earlier rows said; a flow without any that
-                were counted is a new one.
+            gained: nats that the flow adds to what its earlier rows said.
         """
-        self._weigh(sign, int(flow["end_us"]), gained)
-        self.started_us = min(self.started_us, int(flow["start_us"]))
+        self._weigh(sign, gained)
+        self.started_us = min(self.started_us, sign.start_us)
         self.confidence = max(self.confidence, sign.score)
-        self._note_facts(sign.facts)
+        self.facts[:SUMS] = map(add, self.facts[:SUMS], sign.facts[:SUMS])
+        self.facts[SUMS:] = map(max, self.facts[SUMS:], sign.facts[SUMS:])
         if sign.weight > self._strongest:
             self._strongest, self.row = sign.weight, features.astype(np.float32)
 
@@ -107,7 +111,7 @@ class Case:
 
     def is_due(self) -> bool:
         """Return whether an update is due; it is not again before ten times as many flows."""
-        due = self.flows >= self.next_update
+        due = self.flows >= self.next_update and self.updated_us >= self.said_us + PAUSE_US
         if due:
             self._await_update()
         return due
@@ -121,7 +125,7 @@ class Case:
         """Return what is known now."""
         attacker, target = self._ends()
         facts = FAMILY_FACTS[self.shown_family]
-        return Incident(
+        found = Incident(
             incident_id=self.opened,
             type=kind,
             family=self.shown_family,
@@ -141,6 +145,7 @@ class Case:
             flow_ids=tuple(self.flow_ids),
             evidence=self._evidence(),
         )
+        return replace(found, explanation=Explanation(sentence=sentence(found)))
 
     def to_state(self) -> dict[str, Any]:
         """Return an incident as plain types, for ``from_state``."""
@@ -151,7 +156,7 @@ class Case:
             "ends": [ends.to_state() for ends in (self.attackers, self.targets, self.services)],
             "families": dict(self.families),
             "tests": dict(self.tests),
-            "facts": self.facts.tolist(),
+            "facts": self.facts,
             "flow_ids": self.flow_ids,
         }
 
@@ -178,25 +183,21 @@ class Case:
             services=AttackEnds.from_state(services),
             families=Counter(state["families"]),
             tests=Counter(state["tests"]),
-            facts=np.array(state["facts"], np.float64),
+            facts=[float(value) for value in state["facts"]],
             flow_ids=list(state["flow_ids"]),
         )
 
-    def _weigh(self, sign: Sign, time_us: int, gained: float) -> None:
+    def _weigh(self, sign: Sign, gained: float) -> None:
         contact = sign.target, sign.service
         if sign.once and not self.opened:
             gained = 0.0 if contact in self._contacts else gained
             self._contacts.add(contact)
-        passed = max(0, time_us - self.updated_us)
+        passed = max(0, sign.end_us - self.updated_us)
         self.weight = self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained
-        self.updated_us = max(self.updated_us, time_us)
-
-    def _note_facts(self, facts: tuple[float, ...]) -> None:
-        for at, (_, how, _, _) in enumerate(FACTS):
-            both = self.facts[at], facts[at]
-            self.facts[at] = sum(both) if how == "sum" else max(both)
+        self.updated_us = max(self.updated_us, sign.end_us)
 
     def _await_update(self) -> None:
+        self.said_us = self.updated_us
         self.next_update = max(self.next_update, UPDATES)
         while self.next_update <= self.flows:
             self.next_update *= UPDATES
@@ -212,16 +213,15 @@ class Case:
         return attacker if inside == (True, False) else target
 
     def _evidence(self) -> tuple[Evidence, ...]:
-        counted = [
-            Evidence(name=name, value=flows, unit="flows")
+        """Return what the tests counted and the facts, each name once with its larger number."""
+        found = {
+            name: Evidence(name=name, value=flows, unit="flows")
             for name, flows in self.tests.most_common()
-        ]
-        facts = [
-            Evidence(name=name, value=float(value), unit=unit)
-            for value, (_, _, name, unit) in zip(self.facts, FACTS, strict=True)
-            if value > 0 and name not in self.tests
-        ]
-        return (*counted, *facts)
+        }
+        for value, (_, name, unit) in zip(self.facts, FACTS, strict=True):
+            if value > 0 and (name not in found or value >= found[name].value):
+                found[name] = Evidence(name=name, value=value, unit=unit)
+        return tuple(found.values())
 
 
 def _service(protocol: int, port: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,21 +34,24 @@ STRONG = 2.2
 TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: eight tries are enough
 _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 _EDGE = 1e-7  # probabilities are kept away from 0 and 1 by that much
-# What an incident shows of the flows it counts: the column, how flows add up, what it is called.
+# What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
+# up in the first ``SUMS`` of them, the largest counts in the others.
 FACTS = (
-    ("login_refusals", "sum", "refused logins", "logins"),
-    ("src_10m_new_failed", "max", "failed first contacts", "in 10 min"),
-    ("src_10s_peers", "max", "addresses contacted", "in 10 s"),
-    ("src_10s_services", "max", "services contacted", "in 10 s"),
-    ("src_10s_flows", "max", "flows of the source", "in 10 s"),
-    ("dst_10s_flows", "max", "flows to the target", "in 10 s"),
-    ("dns_queries", "sum", "name queries", "queries"),
-    ("pair_interval_mean", "max", "interval of contacts", "us"),
+    ("login_refusals", "refused logins", "logins"),
+    ("dns_queries", "name queries", "queries"),
+    ("src_10m_new_failed", "failed first contacts", "in 10 min"),
+    ("src_10s_peers", "addresses contacted", "in 10 s"),
+    ("src_10s_services", "services contacted", "in 10 s"),
+    ("src_10s_flows", "flows of the source", "in 10 s"),
+    ("dst_10s_flows", "flows to the target", "in 10 s"),
+    ("pair_interval_mean", "interval of contacts", "us"),
 )
+SUMS = 2
+# Fields of FLOW that a sign copies: reading them one by one from a record takes ten times as long.
+_COPIED = ("slot", "serial", "end", "start_us", "end_us")
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """One flow that looks like an attack: who attacks whom, and how strongly it says so.
 
     Addresses are numbers of 128 bits, 0 where the flow has none.
@@ -63,7 +66,12 @@ class Sign:
     test: str  # name of the sequential test that gave it; empty for the model
     once: bool  # whether further flows to the same service of the target say nothing more
     row: int  # in its batch
-    facts: tuple[float, ...]  # by FACTS
+    facts: list[float]  # by FACTS
+    slot: int  # these five as in FLOW
+    serial: int
+    end: int
+    start_us: int
+    end_us: int
 
 
 class EvidenceReader:
@@ -133,10 +141,13 @@ class EvidenceReader:
     ) -> list[Sign]:
         tests = [None, *(test for test, _ in self._tests)]
         columns = (chosen, families, best, weights, scores, facts)
+        copied = (flows[name][chosen] for name in _COPIED)
         return [
-            _sign(row, ends, family, tests[which], weight, score, tuple(fact))
-            for ends, row, family, which, weight, score, fact in zip(
-                ends_of(flows[chosen]), *(column.tolist() for column in columns), strict=True
+            _sign(ends, row, family, tests[which], weight, score, fact, rest)
+            for ends, row, family, which, weight, score, fact, *rest in zip(
+                ends_of(flows[chosen]),
+                *(column.tolist() for column in (*columns, *copied)),
+                strict=True,
             )
         ]
 
@@ -155,29 +166,31 @@ def log_odds(probabilities: Floats) -> Floats:
 
 
 def _sign(
-    row: int,
     ends: FlowEnds,
+    row: int,
     family: str,
     test: Test | None,
     weight: float,
     score: float,
-    facts: tuple[float, ...],
+    facts: list[float],
+    copied: list[int],
 ) -> Sign:
     found = named_family(family, ends) if test is None else test.family
     attacker, target, port = ends.src, ends.dst, ends.dst_port
     if not is_attacked_by_source(found, ends):
-        attacker, target, port = ends.dst, ends.src, ends.src_port
-    if FAMILY_FACTS[found].from_inside:
-        port = ends.dst_port  # the service that the device was made to use
+        attacker, target = target, attacker
+        if not FAMILY_FACTS[found].from_inside:
+            port = ends.src_port  # else it is the service that the device was made to use
     return Sign(
-        family=found,
-        attacker=attacker,
-        target=target,
-        service=(ends.protocol, port),
-        weight=weight,
-        score=score if test is None else 1 - math.exp(-weight),
-        test="" if test is None else test.name,
-        once=test is not None and test.once,
-        row=row,
-        facts=facts,
+        found,
+        attacker,
+        target,
+        (ends.protocol, port),
+        weight,
+        score if test is None else 1 - math.exp(-weight),
+        "" if test is None else test.name,
+        test is not None and test.once,
+        row,
+        facts,
+        *copied,
     )

@@ -6,6 +6,7 @@ Techniques are those of MITRE ATT&CK (enterprise, version 15).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class FamilyFacts:
 
 
 FAMILY_FACTS = {
-    "scan": FamilyFacts(technique="T1046", severity=MEDIUM),
+    "scan": FamilyFacts(technique="T1046", severity=MEDIUM, from_many=True),
     "guessing": FamilyFacts(technique="T1110", severity=HIGH, from_many=True),
     "flood": FamilyFacts(technique="T1498.001", severity=MEDIUM, from_many=True),
     "amplification": FamilyFacts(technique="T1498.002", severity=MEDIUM, from_many=True),
@@ -44,13 +45,12 @@ FAMILY_FACTS = {
     "lateral": FamilyFacts(technique="T1210", severity=HIGH),
     "malware": FamilyFacts(technique="T1071", severity=HIGH, from_inside=True),
     "tunnel": FamilyFacts(technique="T1048", severity=HIGH, from_inside=True),
-    UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM),
+    UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM, from_many=True),
     BLIND: FamilyFacts(technique="T1562", severity=HIGH),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FlowEnds:
+class FlowEnds(NamedTuple):
     """The fields of a flow that say who attacks whom; addresses are numbers, 0 if unknown."""
 
     src: int

@@ -19,21 +19,19 @@ def table_of_incidents(incidents: Sequence[Incident]) -> Table:
     """Return incidents as a table, the most severe first, at most MOST_SHOWN of them."""
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("incident", overflow="fold")
-    table.add_column("attacker → target", overflow="fold")
-    table.add_column("flows", justify="right")
     table.add_column("seen (UTC)")
-    table.add_column("why", overflow="fold", ratio=1)
+    table.add_column("flows", justify="right")
+    table.add_column("what happened", overflow="fold", ratio=1)
     ranked = sorted(incidents, key=lambda found: (found.severity, found.started_us))
     for found in ranked[:MOST_SHOWN]:
         table.add_row(
             f"{shown(found.family)}\n[dim]{_SEVERITIES[found.severity]}[/dim]",
-            f"{_ends(found.attacker, found.attackers)}\n→ {_ends(found.target, found.targets)}",
-            f"{found.flows:,}",
             _period(found),
-            _why(found),
+            f"{found.flows:,}",
+            "" if found.explanation is None else shown(found.explanation.sentence),
         )
     if len(ranked) > MOST_SHOWN:
-        table.add_row(f"and {len(ranked) - MOST_SHOWN:,} more", "", "", "", "")
+        table.add_row(f"and {len(ranked) - MOST_SHOWN:,} more", "", "", "")
     return table
 
 
@@ -47,22 +45,8 @@ def counted(number: int, noun: str) -> str:
     return f"{f'{number:,}' if number else 'no'} {noun}{'' if number == 1 else 's'}"
 
 
-def _ends(busiest: str | None, number: int) -> str:
-    if busiest is None:
-        return "unknown"
-    return shown(busiest) if number < 2 else f"{shown(busiest)} and {number - 1:,} more"
-
-
 def _period(found: Incident) -> str:
     first, last = (
         eve_time(time)[:19].replace("T", " ") for time in (found.started_us, found.updated_us)
     )
     return f"{first}\n… {last[11:] if first[:10] == last[:10] else last}"
-
-
-def _why(found: Incident) -> str:
-    if found.explanation is not None:
-        return shown(found.explanation.sentence)
-    services = ", ".join(found.services[:3])
-    facts = "; ".join(str(item) for item in found.evidence[:2])
-    return shown(f"{services}: {facts}" if facts else services)

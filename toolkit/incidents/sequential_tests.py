@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.local_network import are_local
-from idskit.packet import TCP
+from idskit.packet import ICMP, ICMPV6, TCP
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,13 @@ OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
 _EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 45  # port; bytes of a name that carries data
+_TELNET = (23, 2323)
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
+
+
+def _of(failures: int) -> float:
+    """Return what divides ``OPENS`` so that many failures reach it, although the first decay."""
+    return failures - 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,35 +62,69 @@ def _failed_contacts(flows: NDArray[np.void], columns: Floats) -> Floats:
     local = are_local(flows)
     cut_off = local[:, 0] & ~local[:, 1] & np.isin(flows["dst_port"], _EVERYDAY)
     successes = np.clip(new - new_failed, 0, 3)
-    per_failure = OPENS / (9 + successes)
+    per_failure = OPENS / (_of(9) + successes)
     return np.where(failed & ~cut_off, per_failure, 0.0)
 
 
-def _refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh wrong names and passwords that a server answered: eight open an incident."""
-    return np.asarray(OPENS / 8 * columns.sum(axis=1))
-
-
-def _failed_ssh_logins(flows: NDArray[np.void], columns: Floats) -> Floats:
+def _failed_ssh_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh SSH connections that end before a session: six to one server open an incident.
 
     All is encrypted, but a session adds a channel, its environment and host keys to what a failed
     login exchanges. Larger keys hide failures, never sessions.
     """
-    banners, exchanges, from_server, from_client = columns.T
-    over = flows["end"] != 0
-    failed = over & (banners > 1) & (exchanges > 0)
+    banners, exchanges, from_server, from_client, fins, resets = columns.T
+    failed = (banners > 1) & (exchanges > 0) & (fins + resets > 0)
     failed &= (from_server < _SSH_FAILED[0]) & (from_client < _SSH_FAILED[1])
-    return np.where(failed, OPENS / 6, 0.0)
+    return np.where(failed, OPENS / _of(6), 0.0)
+
+
+def _echo_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh floods of echo requests; monitoring asks once a second, and a person ten times."""
+    requests = np.isin(flows["protocol"], (ICMP, ICMPV6))
+    flood = requests & (flows["fwd_packets"] >= 1000) & (columns[:, 0] >= 100)
+    return np.where(flood, OPENS, 0.0)
+
+
+def _data_in_echoes(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh echo requests whose sizes vary and whose answers differ, or that vary for long.
+
+    A ping repeats one size and gets it back; a person who tries sizes tries a few.
+    """
+    asked, answered, largest, request, reply = columns.T
+    varies = np.isin(flows["protocol"], (ICMP, ICMPV6)) & (flows["bwd_packets"] >= 8)
+    varies &= (np.maximum(asked, answered) > 8) & (largest > 100)
+    varies &= (np.abs(request - reply) > 4) | (flows["fwd_packets"] >= 30)
+    return np.where(varies, OPENS, 0.0)
+
+
+def _echo_sweep(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh echo requests to further hosts within seconds: fifteen of them are a sweep."""
+    swept = np.isin(flows["protocol"], (ICMP, ICMPV6)) & np.isin(flows["icmp_type"], (8, 128))
+    swept &= (flows["fwd_packets"] <= 2) & (columns[:, 0] >= 8)
+    return np.where(swept, OPENS / _of(8), 0.0)
+
+
+def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh what a Telnet server says of a wrong password, which it says in words."""
+    return np.where(np.isin(flows["dst_port"], _TELNET), columns[:, 0] * OPENS / _of(8), 0.0)
 
 
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh queries for names that carry data: 25 with text answers, or 60 of any type."""
     queries, length, text = columns.T
     asked = flows["dst_port"] == _DNS  # never multicast: names of services there are long
-    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / 25
-    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / 60
+    texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / _of(25)
+    names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / _of(60)
     return np.where(asked, np.maximum(texts, names), 0.0)
+
+
+def _each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
+    """Return a weighing by which that many of what the columns count open an incident."""
+
+    def weigh(_flows: NDArray[np.void], columns: Floats) -> Floats:
+        return np.asarray(columns.sum(axis=1) * OPENS / (_of(failures) if failures > 1 else 1))
+
+    return weigh
 
 
 TESTS = (
@@ -104,13 +144,83 @@ TESTS = (
             "kerberos_logon_errors",
             "mqtt_refusals",
         ),
-        weigh=_refused_logins,
+        weigh=_each(8),
     ),
     Test(
         name="failed SSH logins",
         family="guessing",
-        columns=("ssh_banners", "ssh_key_exchanges", "bwd_payload", "fwd_payload"),
+        columns=(
+            "ssh_banners",
+            "ssh_key_exchanges",
+            "bwd_payload",
+            "fwd_payload",
+            "fin_count",
+            "rst_count",
+        ),
         weigh=_failed_ssh_logins,
+    ),
+    Test(
+        # No program sends them by itself; Heartbleed does (CVE-2014-0160).
+        name="TLS heartbeats",
+        family="lateral",
+        columns=("tls_heartbeats",),
+        weigh=_each(1),
+    ),
+    Test(
+        # Services, tasks, registry, WMI and DCOM of another host: administrators, and intruders.
+        name="remote administration",
+        family="lateral",
+        columns=("rpc_admin_binds",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="requests a device refused",
+        family="lateral",
+        columns=("industrial_exceptions",),
+        weigh=_each(5),
+    ),
+    Test(
+        name="failed web requests",
+        family="web",
+        columns=("http_errors",),
+        weigh=_each(5),
+    ),
+    Test(
+        name="pages that are not there",
+        family="web",
+        columns=("http_not_found",),
+        weigh=_each(60),
+    ),
+    Test(
+        name="refused Telnet logins",
+        family="guessing",
+        columns=("bwd_failure_words",),
+        weigh=_telnet_refusals,
+    ),
+    Test(
+        name="data in echo requests",
+        family="tunnel",
+        columns=(
+            "fwd_payload_std",
+            "bwd_payload_std",
+            "payload_max",
+            "fwd_payload_mean",
+            "bwd_payload_mean",
+        ),
+        weigh=_data_in_echoes,
+    ),
+    Test(
+        name="hosts asked for an echo",
+        family="scan",
+        columns=("src_10s_peers",),
+        weigh=_echo_sweep,
+        once=True,
+    ),
+    Test(
+        name="floods of echo requests",
+        family="flood",
+        columns=("fwd_packet_rate",),
+        weigh=_echo_flood,
     ),
     Test(
         name="data in names",

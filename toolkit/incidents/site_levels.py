@@ -14,8 +14,10 @@ import numpy as np
 
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
+from idskit.incidents.explanation import Explanation
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number, is_local
+from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
@@ -80,7 +82,7 @@ class SiteLevels:
         known = any(
             contact in self.contacts.get(device, ()) for device, contact in contacts_of(flow)
         )
-        return replace(sign, weight=sign.weight * KNOWN_SHARE) if known else sign
+        return sign._replace(weight=sign.weight * KNOWN_SHARE) if known else sign
 
     def opens(self, case: Case) -> bool:
         """Return whether the evidence of a case is enough here."""
@@ -101,10 +103,11 @@ class SiteLevels:
         device = None if incident.device is None else address_number(incident.device)
         usual = self.usual if device is None else self.device_usual.get(device, self.usual)
         evidence = tuple(
-            replace(item, usual=0.0 if item.name in TEST_NAMES else usual.get(item.name))
+            replace(item, usual=usual.get(item.name, 0.0 if item.name in TEST_NAMES else None))
             for item in incident.evidence
         )
-        return replace(incident, evidence=evidence)
+        found = replace(incident, evidence=evidence)
+        return replace(found, explanation=Explanation(sentence=sentence(found)))
 
 
 SHIPPED_LEVELS = SiteLevels()

@@ -10,7 +10,7 @@ MOST_OPENED an hour of one family are one more incident of all their ends.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +48,8 @@ class IncidentTracker:
         site: what this site changes.
 
     Attributes:
-        site: the levels that it asks; another may take its place between batches.
+        schema: of the flows' features.
+        site: the levels that it asks; others may take their place between batches.
         evicted: suspected cases that were dropped because there were too many.
     """
 
@@ -60,8 +61,8 @@ class IncidentTracker:
         site: Levels = SHIPPED_LEVELS,
     ) -> None:
         self.evicted = 0
+        self.schema = schema
         self.site = site
-        self._schema = schema
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
@@ -72,8 +73,7 @@ class IncidentTracker:
         # By slot of an open flow: its serial, the nats that it gave, and the id() of the case.
         self._given: dict[int, tuple[int, float, int]] = {}
         self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
-        self._new: list[Case] = []
-        self._changed: dict[str, Case] = {}
+        self._found: list[Incident] = []  # what the batch changed
 
     def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
         """Count a batch of flows, and return the incidents that are new, updated or ended.
@@ -93,8 +93,9 @@ class IncidentTracker:
         """Count (n,) FLOW records with (n, d) features, as ``observe`` does."""
         for sign in self._evidence.signs(flows, features, probabilities):
             self._add(sign, flows[sign.row], features[sign.row])
+        found, self._found = self._found, []
         latest = int(flows["end_us"].max()) if len(flows) else 0
-        return [*self._changes(), *self.advance(latest)]
+        return [*found, *self.advance(latest)]
 
     def advance(self, now_us: int) -> list[Incident]:
         """Move the clock, and return the incidents that ended by silence."""
@@ -110,7 +111,7 @@ class IncidentTracker:
 
     def judge_by(self, classes: Sequence[str], threshold: float) -> None:
         """Go on with the probabilities of another model, of the same flows."""
-        self._evidence = EvidenceReader(self._schema, classes, threshold)
+        self._evidence = EvidenceReader(self.schema, classes, threshold)
 
     def drop_silent(self) -> None:
         """Drop the suspected cases that were silent for as long as ends an incident.
@@ -147,65 +148,67 @@ class IncidentTracker:
             self._open[case.opened] = case
             for attacker in case.attackers.ranked(1):
                 self._enter(case, self._by_attacker, (case.family, attacker))
-            self._enter_target(case)
+            self._enter_target(case, case.targets.busiest)
 
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
         sign = self.site.weighed(sign, flow)
-        case = self._find(sign) or self._suspect(sign, flow)
-        before = self._before(sign, flow, case)
-        case.add(sign, flow, features, max(0.0, sign.weight - (before or 0.0)))
+        case = self._find(sign) or self._suspect(sign)
+        before = self._before(sign, case)
+        case.add(sign, features, max(0.0, sign.weight - (before or 0.0)))
         if before is None:
             case.count_flow(sign, flow)
-        if case.opened:
-            self._changed[case.opened] = case
-        elif self.site.opens(case):
+        if case.opened and case.is_due():
+            self._found.append(self._shown(case, "update"))
+        elif not case.opened and self.site.opens(case):
             self._open_case(case)
 
-    def _before(self, sign: Sign, flow: np.void, case: Case) -> float | None:
+    def _before(self, sign: Sign, case: Case) -> float | None:
         """Return the nats that earlier rows of a flow gave a case; None if it had none."""
-        slot, serial = int(flow["slot"]), int(flow["serial"])
-        known, given, holder = self._given.get(slot, (-1, 0.0, 0))
-        before = given if (known, holder) == (serial, id(case)) else None
-        if int(flow["end"]) == VERDICT:
-            self._given[slot] = serial, max(before or 0.0, sign.weight), id(case)
+        serial, given, holder = self._given.get(sign.slot, (-1, 0.0, 0))
+        before = given if (serial, holder) == (sign.serial, id(case)) else None
+        if sign.end == VERDICT:
+            self._given[sign.slot] = sign.serial, max(before or 0.0, sign.weight), id(case)
         else:
-            self._given.pop(slot, None)
+            self._given.pop(sign.slot, None)
         return before
 
     def _find(self, sign: Sign) -> Case | None:
         family = sign.family
         case = self._by_attacker.get((family, sign.attacker))
-        if case is None and FAMILY_FACTS[family].from_many:
-            case = self._by_target.get((family, sign.target))
-        return case or self._variant(sign)
+        if case is None and not sign.once:
+            shared = self._by_target.get((family, sign.target))
+            case = shared if shared is not None and shared.targets.number == 1 else None
+        if case is not None and case.opened:
+            return case
+        return self._variant(sign) or case
 
     def _variant(self, sign: Sign) -> Case | None:
         """Return the incident whose attack this flow is of, although it has another label.
 
-        A test counts what it names, so only labels of the model are variants, except where a flood
-        on many ports is a scan as well.
+        The model may take answers of the target for an attack of its own, so either end may be the
+        attacker. A test counts what it names, so its flows are no variants, except that a flood on
+        many ports is a scan as well.
         """
         for family in FAMILY_FACTS:
-            is_alike = any({family, sign.family} <= alike for alike in _ALIKE)
-            if sign.test and not is_alike:
+            if sign.test and not any({family, sign.family} <= alike for alike in _ALIKE):
                 continue
-            case = self._by_attacker.get((family, sign.attacker))
-            if case is not None and case.opened and sign.target in case.targets:
-                return case
+            for attacker, target in ((sign.attacker, sign.target), (sign.target, sign.attacker)):
+                case = self._by_attacker.get((family, attacker))
+                if case is not None and case.opened and target in case.targets:
+                    return case
             crowd = self._by_target.get((family, sign.target))
             if crowd is not None and crowd.opened and crowd.attackers.number >= CROWD:
                 return crowd
         return None
 
-    def _suspect(self, sign: Sign, flow: np.void) -> Case:
-        start, end = int(flow["start_us"]), int(flow["end_us"])
-        case = Case(family=sign.family, started_us=start, updated_us=end)
+    def _suspect(self, sign: Sign) -> Case:
+        case = Case(family=sign.family, started_us=sign.start_us, updated_us=sign.end_us)
         self._suspected[id(case)] = case
         self._enter(case, self._by_attacker, (sign.family, sign.attacker))
-        if FAMILY_FACTS[sign.family].from_many:
-            self._enter(case, self._by_target, (sign.family, sign.target))
+        if (sign.family, sign.target) not in self._by_target:
+            self._enter_target(case, sign.target)
         if len(self._suspected) > MOST_SUSPECTED:
             self._drop(next(iter(self._suspected.values())))
             self.evicted += 1
@@ -214,16 +217,24 @@ class IncidentTracker:
     # A case opens and ends.
 
     def _open_case(self, case: Case) -> None:
-        storm = self._storm(case)
+        whole = self._joined(case) or self._storm(case)
         del self._suspected[id(case)]
-        if storm is not None:
+        if whole is not None:
             self._leave(case)
-            storm.absorb(case)
-            self._changed[storm.opened] = storm
+            whole.absorb(case)
+            if len(self._keys[id(whole)]) < MOST_SUSPECTED:
+                self._enter(whole, self._by_attacker, (case.family, case.attackers.busiest))
             return
         case.open()
         self._open[case.opened] = case
-        self._new.append(case)
+        self._enter_target(case, case.targets.busiest)
+        self._found.append(self._shown(case, "new"))
+
+    def _joined(self, case: Case) -> Case | None:
+        """Return the incident of the same family on the same, only target, if there is one."""
+        shared = self._by_target.get((case.family, case.targets.busiest))
+        is_same = shared is not None and shared.opened and shared.targets.number == 1
+        return shared if is_same and case.targets.number == 1 else None
 
     def _storm(self, case: Case) -> Case | None:
         """Return the incident that takes further ones of its family this hour, if there is one."""
@@ -236,15 +247,6 @@ class IncidentTracker:
         if is_full:
             self._enter(case, self._by_attacker, (case.family, _ANYBODY))
         return None
-
-    def _changes(self) -> Iterator[Incident]:
-        new, changed = self._new, self._changed
-        self._new, self._changed = [], {}
-        for case in new:
-            yield self._shown(case, "new")
-        for case in changed.values():
-            if case.is_due() and case not in new:
-                yield self._shown(case, "update")
 
     def _end(self, case: Case) -> Incident:
         del self._open[case.opened]
@@ -260,9 +262,9 @@ class IncidentTracker:
         index[key] = case
         self._keys.setdefault(id(case), []).append((index, key))
 
-    def _enter_target(self, case: Case) -> None:
-        if FAMILY_FACTS[case.family].from_many and case.targets.number == 1:
-            self._enter(case, self._by_target, (case.family, case.targets.busiest))
+    def _enter_target(self, case: Case, target: int) -> None:
+        if FAMILY_FACTS[case.family].from_many and case.targets.number <= 1:
+            self._enter(case, self._by_target, (case.family, target))
 
     def _drop(self, case: Case) -> None:
         del self._suspected[id(case)]

@@ -62,6 +62,14 @@ def needs_compiling(schema: str) -> bool:
     return _would_compile(partial(_read_sample, schema))
 
 
+def make_ready(schema: str) -> None:
+    """Load all kernels that reading an interface with this profile needs, or compile them."""
+    _read_sample(schema)
+    profile = profile_named(schema)
+    _expire(profile)
+    _read_ring(profile)
+
+
 def _would_compile(use: Callable[[], None]) -> bool:
     try:
         with on_first_compilation(_stop):

@@ -127,9 +127,14 @@ def finish_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 def writing() -> Iterator[None]:
     """Write what others read; when an end in good order is asked for, do not wait for them long.
 
+    Only the main thread can have this, as signals are handled there; in others nothing changes.
+
     Raises:
         OutputBlocked: inside, after PATIENCE_S.
     """
+    if not _is_main_thread():
+        yield
+        return
     finish = _finish
     finish.is_writing = True
     if finish.is_asked:

@@ -33,6 +33,17 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def cut(text: object, most: int) -> str:
+    """Return ``visible(text)`` with at most so many characters; the last says that more follow.
+
+    Example:
+        >>> cut("a name from the network", 7)
+        'a name…'
+    """
+    words = visible(text)
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def in_markup(text: object) -> str:
     """Return ``visible(text)`` for HTML and SVG: its tags and quotes mean nothing there."""
     return html.escape(visible(text, lines=True))

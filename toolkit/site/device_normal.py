@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.protocol_names import protocol_name
-from idskit.incidents.evidence import FACTS
+from idskit.incidents.evidence import FACTS, SUMS
 from idskit.incidents.local_network import address_number, address_text
 from idskit.incidents.site_levels import Contact
 
@@ -27,7 +27,7 @@ MOST_KEPT_HOURS = 64  # of a device whose measures are kept
 PULSES = ("score", "flows", "new contacts")  # measures of an hour, for drift
 KNOWN_HOURS, KNOWN_FLOWS = 3, 5  # from which on a contact is known
 _COUNTED = ("flows", "most_flows", "failed", "most_failed", "new", "most_new")
-_SUMS = np.array([how == "sum" for _, how, _, _ in FACTS])
+_IS_SUM = np.arange(len(FACTS)) < SUMS
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,7 +70,7 @@ class DeviceHour:
 
     def add_facts(self, facts: NDArray[np.float64]) -> None:
         """Count the facts (8,) of a flow that this device opened."""
-        self.facts = np.where(_SUMS, self.facts + facts, np.maximum(self.facts, facts))
+        self.facts = np.where(_IS_SUM, self.facts + facts, np.maximum(self.facts, facts))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -190,7 +190,7 @@ def usual_of(facts: list[list[float]]) -> dict[str, float]:
     if not facts:
         return {}
     medians = np.median(np.array(facts), axis=0)
-    return {name: float(value) for (_, _, name, _), value in zip(FACTS, medians, strict=True)}
+    return {name: float(value) for (_, name, _), value in zip(FACTS, medians, strict=True)}
 
 
 def contact_text(contact: Contact) -> str:

@@ -125,11 +125,13 @@ def _unseen_captures(facts: Mapping[str, Any], data: Path | Sequence[Path]) -> l
 
 def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[str, Any]:
     """Measure on captures of which training knew nothing, capture by capture."""
-
-    def scores(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        return metrics.attack_score(scorer.probabilities(rows)) if len(rows) else np.empty(0)
-
-    judged, read = wild.judge(captures, scorer.schema, scores, scorer.threshold)
+    by = wild.Judge(
+        schema=scorer.schema,
+        classes=scorer.classes,
+        probabilities=scorer.probabilities,
+        threshold=scorer.threshold,
+    )
+    judged, read = wild.judge(captures, by)
     return {
         "model": model.name,
         "runtime": scorer.name,

@@ -38,20 +38,25 @@ from idskit.errors import DataError, RunError
 from idskit.files.output import write_json
 from idskit.report.console import PeopleConsole
 from idskit.training.checkpoint import check_identity
-from idskit.training.evaluation.unseen_captures import Judged, judged, report
+from idskit.training.evaluation.unseen_captures import (
+    Judge,
+    Judged,
+    Probabilities,
+    judged,
+    report,
+)
 from idskit.training.fit import fit, probabilities_of
+from idskit.training.members.cautious_trees import fit_cautious, fit_families
 from idskit.training.members.lightgbm_baseline import fit_lightgbm
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 
 LeftOut = Literal["repositories", "groups", "categories"]
 LEFT_OUT: tuple[LeftOut, ...] = ("repositories", "groups", "categories")
 CAPTURES_FILE = "captures-left-out.json"  # what is judged so far, for a run that is stopped
-TREES_ONLY = "lightgbm"  # in place of a network
+BASELINE = "lightgbm"
 FOLDS = 8
 
-Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 Opinions = dict[str, list[Judged]]  # by the name of a model: what it says of captures
-_NONE = np.empty(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +85,13 @@ def leave_captures_out(
             family one fold, with a share of the benign groups).
         data: folders of captures, see ``idskit.data.labelled_captures.load``; read once.
         output: keeps captures-left-out.json, one fold more after every training.
-        network: train the network of ``settings`` too, and not LightGBM alone.
+        network: train the network of ``settings`` too, and not trees alone.
         folds: at most so many; the repositories with most captures have one of their own.
         resume: keep what captures-left-out.json holds.
 
     Returns:
-        By kind: folds (names), network and lightgbm (``unseen_captures.report``, and judged, every
-        capture), and notes, ready for JSON.
+        By kind: folds (names), network, trees and lightgbm (``unseen_captures.report``, and judged,
+        every capture), and notes, ready for JSON.
 
     Raises:
         DataError: a group in two repositories, or too few captures to leave any out.
@@ -221,13 +226,13 @@ def _judge_fold(
     """Return what models of the other folds say of one fold's captures."""
     dataset = _without(read, made, folds, number, settings)
     left = [item for item in read if item.capture.group in folds[number].units]
-    models = {TREES_ONLY: _boosted(dataset, settings)}
-    if network:
-        models["network"] = _network(dataset, settings)
-    return {
-        name: [judged(item, scores(item.rows), threshold) for item in left]
-        for name, (scores, threshold) in models.items()
+    models = {
+        BASELINE: _by_trees(dataset, settings, _boosted),
+        "trees": _by_trees(dataset, settings, _cautious),
     }
+    if network:
+        models["network"] = _by_network(dataset, settings)
+    return {name: [judged(item, by) for item in left] for name, by in models.items()}
 
 
 def _without(
@@ -310,27 +315,49 @@ def _present(dataset: Dataset) -> Dataset:
     )
 
 
-def _boosted(dataset: Dataset, settings: ResolvedSettings) -> tuple[Scores, float]:
+Fit = Callable[[Dataset, ResolvedSettings], Probabilities]
+
+
+def _boosted(dataset: Dataset, settings: ResolvedSettings) -> Probabilities:
     model = fit_lightgbm(dataset, seed=settings.seed, threads=settings.threads)
+    return lambda rows: np.asarray(model.predict_proba(rows), np.float32)
 
-    def scores(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        return metrics.attack_score(np.asarray(model.predict_proba(rows))) if len(rows) else _NONE
 
+def _cautious(dataset: Dataset, settings: ResolvedSettings) -> Probabilities:
+    """Fit the trees that are a member of the shipped model, by themselves."""
+    known = {"seed": settings.seed, "threads": settings.threads}
+    attack = fit_cautious(dataset, **known)
+    families = fit_families(dataset, **known) if len(dataset.classes) > 2 else None
+
+    def probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        score = np.asarray(attack.predict_proba(rows))[:, 1:]
+        shares = 1.0 if families is None else families.predict_proba(rows)
+        return np.hstack([1 - score, score * shares]).astype(np.float32)
+
+    return probabilities
+
+
+def _by_trees(dataset: Dataset, settings: ResolvedSettings, fit_to: Fit) -> Judge:
+    """Fit trees, and choose their threshold on benign validation rows."""
+    probabilities = fit_to(dataset, settings)
     benign = dataset.validation.take(dataset.validation.labels == 0)
-    threshold = metrics.choose_threshold(
-        scores(benign.rows), settings.false_positive_rate, benign.weights
+    scores = metrics.attack_score(probabilities(benign.rows))
+    return Judge(
+        schema=dataset.schema,
+        classes=dataset.classes,
+        probabilities=probabilities,
+        threshold=metrics.choose_threshold(scores, settings.false_positive_rate, benign.weights),
     )
-    return scores, threshold
 
 
-def _network(dataset: Dataset, settings: ResolvedSettings) -> tuple[Scores, float]:
+def _by_network(dataset: Dataset, settings: ResolvedSettings) -> Judge:
     fitted = fit(dataset, settings)
-
-    def scores(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        found = probabilities_of(fitted.network, rows) if len(rows) else None
-        return _NONE if found is None else metrics.attack_score(found)
-
-    return scores, fitted.threshold
+    return Judge(
+        schema=dataset.schema,
+        classes=dataset.classes,
+        probabilities=lambda rows: probabilities_of(fitted.network, rows),
+        threshold=fitted.threshold,
+    )
 
 
 def _summed(

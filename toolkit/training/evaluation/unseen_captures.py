@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from idskit.data.capture_labels import BENIGN, Capture
 from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.errors import DataError
-from idskit.metrics import area_under, exact_interval, roc_curve
+from idskit.incidents.tracker import IncidentTracker
+from idskit.metrics import area_under, attack_score, exact_interval, roc_curve
 from idskit.schema import Schema
 
 BENIGN_RATES = (0.01, 0.02, 0.05)  # of benign captures that may be flagged
@@ -28,7 +29,24 @@ _CONFIDENCE = 95.0  # per cent
 _LISTED = BENIGN_RATES[-1]  # the rate at which kinds of attacks are listed
 UNSEEN = "not said"  # where an attack shows, if nobody said
 
-Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A model as it judges captures.
+
+    Attributes:
+        schema: columns that it reads.
+        classes: the first is the benign one.
+        probabilities: of raw features (n, columns), (n, classes).
+        threshold: a flow is flagged when its attack score reaches it.
+    """
+
+    schema: Schema
+    classes: Sequence[str]
+    probabilities: Probabilities
+    threshold: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +65,7 @@ class Judged:
     group: str = ""
     where: str = ""  # what shows the attack to a reader: payload, host, flow, none
     probe: str = ""  # why the capture counts as neither benign nor attack; empty where it counts
+    incidents: int = 0  # that its flows open
 
     @property
     def is_attack(self) -> bool:
@@ -54,42 +73,48 @@ class Judged:
         return self.category != BENIGN[0]
 
 
-def judge(
-    captures: Iterable[Capture], schema: Schema, scores: Scores, threshold: float
-) -> tuple[list[Judged], list[LabelledFlows]]:
-    """Score every flow of every capture; return what is said of them, and their labels.
-
-    Args:
-        captures: labelled as a whole, or by flow.
-        schema: columns that the model reads.
-        scores: attack scores (n,) of raw features (n, columns).
-        threshold: a flow is flagged when its score reaches it.
+def judge(captures: Iterable[Capture], by: Judge) -> tuple[list[Judged], list[LabelledFlows]]:
+    """Judge every flow of every capture; return what is said of them, and their labels.
 
     Raises:
         CaptureError: a file is not a capture.
         DataError: a file of flow labels cannot be read.
     """
-    read = [read_capture(capture, schema) for capture in captures]
-    return [judged(flows, scores(flows.rows), threshold) for flows in read], read
+    read = [read_capture(capture, by.schema) for capture in captures]
+    return [judged(flows, by) for flows in read], read
 
 
-def judged(read: LabelledFlows, scores: NDArray[np.float64], threshold: float) -> Judged:
-    """Return what the scores (n,) of a capture's flows say of it."""
-    counted = np.ones(len(scores), np.bool_)
+def judged(read: LabelledFlows, by: Judge) -> Judged:
+    """Return what a model says of the flows of a capture, and the incidents that they open."""
+    counted = np.ones(len(read.rows), np.bool_)
     if not read.is_probe:
         counted = read.attack_flows() if read.is_attack else read.families == BENIGN[0]
-    found, review = scores[counted], read.capture.review
+    rows, review = read.rows[counted], read.capture.review
+    probabilities = by.probabilities(rows) if len(rows) else np.empty((0, len(by.classes)), "f4")
+    found = attack_score(probabilities)
     return Judged(
         capture=read.capture.name,
         repository=read.capture.repository,
         category=_category(read),
         flows=len(found),
-        flagged=int((found >= threshold).sum()),
+        flagged=int((found >= by.threshold).sum()),
         score=float(found.max(initial=0.0)),
         group=read.capture.group,
         where=review.where if review is not None and read.is_attack else "",
         probe=read.labelled_by if read.is_probe else "",
+        incidents=_incidents(read.records[counted], rows, probabilities, by),
     )
+
+
+def _incidents(
+    records: NDArray[np.void],
+    rows: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    by: Judge,
+) -> int:
+    tracker = IncidentTracker(by.schema, by.classes, by.threshold)
+    found = tracker.observe_flows(records, rows.astype(np.float64), probabilities)
+    return sum(incident.type == "new" for incident in found)
 
 
 def _category(read: LabelledFlows) -> str:
@@ -110,6 +135,8 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         captures (benign and attack: how many, how many raised, share and its exact 95 % interval),
+        incidents (the same of captures with an incident, and of the attacks that flow scores find
+        when as many benign captures are flagged),
         flows (benign ones: how many, flagged, share, interval), roc_auc over captures with its
         interval over repositories, found_at (attack captures found when so many benign captures
         are flagged, with intervals), categories, repositories and where (captures, raised; of
@@ -134,6 +161,7 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
     benign, attacks = ([i for i in judged if i.is_attack == kind] for kind in (False, True))
     return {
         "captures": {"benign": _raised(benign), "attack": _raised(attacks)},
+        "incidents": _with_incidents(benign, attacks),
         "benign_flows": share(sum(i.flagged for i in benign), sum(i.flows for i in benign)),
         "roc_auc": area_under(roc_curve(attack, score)),
         "roc_auc_interval": _auc_interval(judged, attack, score, seed),
@@ -166,6 +194,17 @@ def share(hits: int, of: int) -> dict[str, Any]:
 
 def _raised(items: Sequence[Judged]) -> dict[str, Any]:
     return share(sum(item.flagged > 0 for item in items), len(items))
+
+
+def _with_incidents(benign: Sequence[Judged], attacks: Sequence[Judged]) -> dict[str, Any]:
+    false, found = ([i.incidents > 0 for i in items] for items in (benign, attacks))
+    level = level_at(np.array([i.score for i in benign]), sum(false) / len(false))
+    by_flows = sum(item.score > level for item in attacks)
+    return {
+        "benign": share(sum(false), len(false)),
+        "attack": share(sum(found), len(found)),
+        "attack_by_flows": share(by_flows, len(attacks)),
+    }
 
 
 def _kind(item: Judged) -> str:

@@ -10,7 +10,7 @@ from idskit.report.section import Section, show_sections
 if TYPE_CHECKING:
     from rich.console import Console
 
-NAMES = {"network": "network", "lightgbm": "LightGBM"}  # of models, as they are shown
+NAMES = {"network": "network and trees", "trees": "trees alone", "lightgbm": "LightGBM"}
 
 
 def show_wild(result: Mapping[str, Any], console: Console) -> None:
@@ -75,6 +75,9 @@ def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "benign captures with anything raised": found["captures"]["benign"],
         "attack captures with anything raised": found["captures"]["attack"],
         "benign flows flagged": found["benign_flows"],
+        "benign captures with an incident": found["incidents"]["benign"],
+        "attack captures with an incident": found["incidents"]["attack"],
+        "attacks found by flow scores at that rate": found["incidents"]["attack_by_flows"],
     }
     area, interval = found["roc_auc"], found["roc_auc_interval"]
     between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one repository"

@@ -1,0 +1,135 @@
+"""The tests that need no model, next to plain counting of what they count."""
+
+from __future__ import annotations
+
+import pytest
+from tests.incidents.judged_flows import Judged, incidents_of
+
+BENIGN = {"score": 0.01, "label": "scan"}  # the model suspects nothing
+
+
+def failures(count: int, **changed: object) -> list[Judged]:
+    settings = {"answered": False, "dport": 22, **BENIGN, **changed}
+    return [
+        Judged(dst=f"192.168.1.{i + 1}", at=i / 5, **settings)  # type: ignore[arg-type]
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "found"), [(8, 0), (9, 1), (200, 1)])
+def test_nine_failed_first_contacts_are_a_scan(count: int, found: int) -> None:
+    new = [i for i in incidents_of(failures(count)) if i.type == "new"]
+    assert [i.family for i in new] == ["scan"] * found
+
+
+def test_one_target_that_never_answers_is_no_scan() -> None:
+    flows = failures(100)
+    for flow in flows:
+        flow.dst = "192.168.1.7"
+    assert incidents_of(flows) == []
+
+
+def test_slow_scans_are_found() -> None:
+    flows = failures(40)
+    for number, flow in enumerate(flows):
+        flow.at = 60.0 * number
+    assert incidents_of(flows)[0].type == "new"
+
+
+def test_cover_traffic_that_is_answered_delays_by_three_failures_at_most() -> None:
+    flows = failures(20, columns={"src_10m_new": 1000.0, "src_10m_new_failed": 1.0})
+    (new,) = [i for i in incidents_of(flows) if i.type == "new"]
+    assert new.flows == 12
+
+
+def test_a_device_without_internet_scans_nothing() -> None:
+    phone = [
+        Judged(src="192.168.1.8", dst=f"203.0.113.{i}", at=i, dport=443, answered=False, **BENIGN)
+        for i in range(1, 100)
+    ]
+    assert incidents_of(phone) == []
+    for flow in phone:
+        flow.dport = 23
+    assert incidents_of(phone)[0].family == "scan"
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(3, 0), (7, 0), (8, 1)])
+def test_people_mistype_and_guessers_go_on(wrong: int, found: int) -> None:
+    tries = [
+        Judged(at=i * 2.0, dport=21, columns={"login_refusals": 1.0}, **BENIGN)
+        for i in range(wrong)
+    ]
+    new = [i for i in incidents_of(tries) if i.type == "new"]
+    assert [(i.family, i.severity, i.technique) for i in new] == [("guessing", 1, "T1110")] * found
+
+
+def test_refusals_of_one_connection_are_counted_once_as_it_grows_older() -> None:
+    rows = [
+        Judged(end=0, slot=1, serial=5, columns={"login_refusals": 3.0}, **BENIGN) for _ in range(9)
+    ]
+    assert incidents_of(rows) == []
+
+
+SSH = {"ssh_banners": 2.0, "ssh_key_exchanges": 2.0, "fin_count": 2.0}
+
+
+def test_ssh_logins_that_fail_are_guesses_and_sessions_are_not() -> None:
+    failed = {**SSH, "fwd_payload": 3021.0, "bwd_payload": 2841.0}
+    session = {**SSH, "fwd_payload": 3741.0, "bwd_payload": 3701.0}
+    assert incidents_of([Judged(at=float(i), columns=session, **BENIGN) for i in range(99)]) == []
+    found = incidents_of([Judged(at=float(i), columns=failed, **BENIGN) for i in range(6)])
+    assert found[0].family == "guessing"
+
+
+def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> None:
+    names = {"dns_queries": 1.0, "dns_name_length": 120.0, "dns_text_types": 1.0}
+    asked = [
+        Judged(src="192.168.1.8", dst="192.168.1.1", dport=53, protocol=17, at=i, columns=names)
+        for i in range(40)
+    ]
+    for flow in asked:
+        flow.score = 0.01
+    found = [i for i in incidents_of(asked) if i.type == "new"]
+    assert [(i.family, i.flows) for i in found] == [("tunnel", 25)]
+    for flow in asked:
+        flow.dst, flow.dport = "224.0.0.251", 5353
+    assert incidents_of(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "changed", "flows", "family"),
+    [
+        ({"tls_heartbeats": 1.0}, {}, 1, "lateral"),
+        ({"rpc_admin_binds": 1.0}, {}, 1, "lateral"),
+        ({"industrial_exceptions": 1.0}, {}, 5, "lateral"),
+        ({"http_errors": 1.0}, {}, 5, "web"),
+        ({"http_not_found": 30.0}, {}, 2, "web"),
+        ({"bwd_failure_words": 1.0}, {"dport": 23}, 8, "guessing"),
+        ({"smb_logon_failures": 2.0}, {}, 4, "guessing"),
+    ],
+)
+def test_what_is_refused_opens_an_incident_when_it_goes_on(
+    columns: dict[str, float], changed: dict[str, int], flows: int, family: str
+) -> None:
+    for count, found in ((flows - 1, []), (flows, [family])):
+        rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(count)]
+        assert [i.family for i in incidents_of(rows) if i.type == "new"] == found
+
+
+def test_a_ping_is_no_tunnel_and_no_sweep() -> None:
+    ping = {"protocol": 1, "icmp_type": 8, "dport": 0, "sport": 0, **BENIGN}
+    one_size = {"payload_max": 1400.0}
+    monitored = [
+        Judged(dst=f"192.168.1.{i}", at=60.0 * i, columns=one_size, **ping) for i in range(60)
+    ]
+    assert incidents_of(monitored) == []
+    sizes = {"payload_max": 1008.0, "fwd_payload_std": 395.0, "bwd_payload_std": 395.0}
+    tried = Judged(columns=sizes, packets=12, **ping)
+    assert incidents_of([tried]) == []
+    tried.columns["bwd_payload_mean"] = 50.0  # the answers say something else
+    assert incidents_of([tried])[0].family == "tunnel"
+    swept = [
+        Judged(dst=f"192.168.1.{i}", at=i / 9, columns={"src_10s_peers": float(i)}, **ping)
+        for i in range(40)
+    ]
+    assert incidents_of(swept)[0].family == "scan"

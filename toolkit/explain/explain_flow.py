@@ -1,0 +1,154 @@
+"""Explain the score of one flow, exactly, by onnxruntime alone.
+
+    row, usual ──> every coalition of groups, one batch ──> shares of groups
+               └─> columns of the leading groups, replaced one after the other ──> leading features
+
+Scores are log-odds of an attack of any class: probabilities saturate, log-odds add up. A column is
+chosen for what replacing it by its usual value takes from the score, given those chosen before:
+replaced one at a time, columns that say the same (flows within 2 s, 10 s, 1 min) cover for each
+other, and none of them seems to matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.explain.shapley import coalitions, shapley_values
+from idskit.explain.usual import Usual, shipped_usual
+from idskit.incidents.explanation import Explanation, FeatureShare, GroupShare
+from idskit.schema import Schema
+from idskit.schemas.feature_groups import FeatureGroup, feature_groups
+
+LEADING = 5  # features that an explanation names
+_CANDIDATES = 16  # columns that may follow the first: those that mattered most on their own
+_MOST = 0.8  # of what groups raise: the features are chosen among the columns of these
+_LEAST = 1e-12  # a probability below it counts as this much: log-odds stay within 27.6 of 0
+
+_Row = NDArray[np.float32]
+
+
+class Judge(Protocol):
+    """What is explained: a ``Detector``, or whatever answers as it does."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns of a row are."""
+
+    def probabilities(self, features: NDArray[Any], /) -> NDArray[np.float32]:
+        """Return probabilities (n, classes) of raw features (n, features), benign first."""
+
+
+def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the log-odds (n,) of an attack, of probabilities (n, classes) whose first is benign.
+
+    Both are taken from the small numbers themselves: 1 - P(benign) has lost them in float32.
+    """
+    benign = np.maximum(probabilities[:, 0].astype(np.float64), _LEAST)
+    attack = np.maximum(probabilities[:, 1:].sum(axis=1, dtype=np.float64), _LEAST)
+    return np.asarray(np.log(attack) - np.log(benign))
+
+
+def explain_flow(
+    detector: Judge,
+    row: NDArray[Any],
+    usual: Usual | None = None,
+    *,
+    sentence: str = "",
+) -> Explanation:
+    """Explain why a flow has its score.
+
+    Args:
+        detector: the model.
+        row: (features,) raw features of the flow, in the order of the model's schema.
+        usual: what is usual at this site; what idskit ships, measured elsewhere, when None.
+        sentence: what happened, in words; see ``idskit.incidents.sentence``.
+
+    Raises:
+        SchemaError: wrong width, NaN or infinity; or nothing is known of what is usual.
+    """
+    (flow,) = detector.schema.check(np.asarray(row)[None])
+    usual = shipped_usual(detector.schema, flow) if usual is None else usual
+    (instead,) = detector.schema.check(usual.p50[None])
+    groups = _unusual(detector.schema, flow, instead)
+    worths = log_odds(detector.probabilities(_mixed(flow, instead, groups)))
+    shares = shapley_values(worths).tolist()
+    ranked = sorted(zip(groups, shares, strict=True), key=lambda pair: -pair[1])
+    leading = _leading_columns(detector, flow, instead, _raising(ranked))
+    return Explanation(
+        sentence=sentence,
+        method=(
+            f"Exact Shapley values of {len(groups)} groups of features that are not as usual, in "
+            f"log-odds of an attack. Usual is the median of {usual.about}."
+        ),
+        base=float(worths[0]),
+        score=float(worths[-1]),
+        groups=tuple(GroupShare(name=group.name, share=share) for group, share in ranked),
+        features=tuple(
+            _feature(detector.schema, flow, usual, column, share) for column, share in leading
+        ),
+    )
+
+
+def _unusual(schema: Schema, flow: _Row, instead: _Row) -> list[FeatureGroup]:
+    """Return the groups that are not as usual; the share of any other is 0."""
+    groups = feature_groups(schema)
+    differ = flow != instead
+    return [group for group in groups if differ[list(group.columns)].any()]
+
+
+def _mixed(flow: _Row, instead: _Row, groups: Sequence[FeatureGroup]) -> _Row:
+    """Return a row for every coalition of groups: theirs of the flow, the others as usual."""
+    within = coalitions(len(groups))
+    rows = np.tile(instead, (len(within), 1))
+    for player, group in enumerate(groups):
+        columns = list(group.columns)
+        rows[np.ix_(np.flatnonzero(within[:, player]), np.array(columns))] = flow[columns]
+    return rows
+
+
+def _raising(ranked: Sequence[tuple[FeatureGroup, float]]) -> list[int]:
+    """Return the columns of the groups that raise the score, up to most of what they raise."""
+    columns: list[int] = []
+    whole = sum(max(share, 0.0) for _, share in ranked)
+    reached = 0.0
+    for group, share in ranked:
+        if share <= 0 or reached >= _MOST * whole:
+            break
+        columns += group.columns
+        reached += share
+    return columns
+
+
+def _leading_columns(
+    detector: Judge, flow: _Row, instead: _Row, columns: Sequence[int]
+) -> list[tuple[int, float]]:
+    """Choose columns one after the other, with what replacing each takes from the score."""
+    left = np.array([column for column in columns if flow[column] != instead[column]], np.intp)
+    rest, score = flow.copy(), log_odds(detector.probabilities(flow[None]))[0]
+    chosen: list[tuple[int, float]] = []
+    while len(left) and len(chosen) < LEADING:
+        rows = np.tile(rest, (len(left), 1))
+        rows[np.arange(len(left)), left] = instead[left]
+        scores = log_odds(detector.probabilities(rows))
+        order = np.argsort(scores, kind="stable")
+        column = int(left[order[0]])
+        chosen.append((column, float(score - scores[order[0]])))
+        rest[column], score = instead[column], scores[order[0]]
+        left = left[order[1 : _CANDIDATES + 1]]
+    return chosen
+
+
+def _feature(schema: Schema, flow: _Row, usual: Usual, column: int, share: float) -> FeatureShare:
+    feature = schema.features[column]
+    return FeatureShare(
+        name=feature.name,
+        value=float(flow[column]),
+        unit=feature.unit,
+        usual_p50=float(usual.p50[column]),
+        usual_p99=float(usual.p99[column]),
+        share=share,
+    )

@@ -1,0 +1,175 @@
+"""Sinks on this machine: the EVE file, and a Unix socket that another program reads lines from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from idskit.alerts.eve_file import ROTATE_MB, EveFile
+from idskit.errors import IdskitError
+from idskit.incidents.incident import Incident
+from idskit.options import option
+from idskit.sinks.connections import TIMEOUT_S, require_open
+from idskit.sinks.outbox import Away, Destination, Refused
+
+LinesOf = Callable[[Incident], list[str]]  # an incident as EVE lines
+_ROOM = 20  # a disk with less than 1/_ROOM free is left to others
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveOptions:
+    """A file of EVE lines, as Suricata writes eve.json."""
+
+    path: Path | None = option(None, "File that lines are appended to; none is written if omitted")
+    rotate_mb: int = option(
+        ROTATE_MB, "Size in MB at which it becomes FILE.1, FILE.1 becomes FILE.2 ...; 0: no limit",
+        low=0, high=1_000_000,
+    )  # fmt: skip
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether it is configured."""
+        return self.path is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnixOptions:
+    """A Unix socket of another program that reads EVE lines, as Suricata's unix_stream."""
+
+    path: Path | None = option(None, "Socket to connect to; none if omitted")
+    kind: Literal["stream", "datagram"] = option("stream", "Kind of the socket")
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether it is configured."""
+        return self.path is not None
+
+
+class EveOutput(Destination):
+    """An EVE file: rotated by size, opened again when it was moved, and never the last of a disk.
+
+    Raises:
+        IdskitError: the file cannot be written now.
+    """
+
+    name = "eve"
+    takes_lines = True
+
+    def __init__(self, options: EveOptions, lines_of: LinesOf) -> None:
+        if options.path is None:
+            raise IdskitError("the EVE file has no path: set path")
+        self._path, self._rotate_mb, self._lines_of = options.path, options.rotate_mb, lines_of
+        self._file: EveFile | None = EveFile(options.path, rotate_mb=options.rotate_mb)
+
+    def deliver(self, incident: Incident) -> None:
+        """Append the lines of an incident."""
+        self.send_lines(self._lines_of(incident))
+
+    def send_lines(self, lines: list[str]) -> None:
+        """Append lines.
+
+        Raises:
+            Away: the disk is nearly full, or the file cannot be written.
+        """
+        self._require_room()
+        file = self._opened()
+        lost = file.lost
+        for line in lines:
+            file.write(line)
+        file.flush()
+        if file.lost > lost:
+            raise Away(f"{self._path} cannot be written")
+
+    def reopen(self) -> None:
+        """Open the file by its name again."""
+        self.close()
+        self._opened()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _opened(self) -> EveFile:
+        if self._file is None:
+            try:
+                self._file = EveFile(self._path, rotate_mb=self._rotate_mb)
+            except IdskitError as error:
+                raise Away(str(error)) from error
+        return self._file
+
+    def _require_room(self) -> None:
+        found = os.statvfs(self._path.parent)
+        if found.f_bavail * _ROOM < found.f_blocks:
+            raise Away(f"the disk of {self._path} has less than {100 // _ROOM} % free: make room")
+
+
+class UnixSocket(Destination):
+    """A Unix socket that somebody else made and reads."""
+
+    name = "unix"
+    takes_lines = True
+
+    def __init__(self, options: UnixOptions, lines_of: LinesOf) -> None:
+        if options.path is None:
+            raise IdskitError("the Unix socket has no path: set path")
+        self._path, self._lines_of = options.path, lines_of
+        self._is_stream = options.kind == "stream"
+        self._socket: socket.socket | None = None
+
+    def deliver(self, incident: Incident) -> None:
+        """Send the lines of an incident."""
+        self.send_lines(self._lines_of(incident))
+
+    def send_lines(self, lines: list[str]) -> None:
+        """Send lines: one after another in a stream, each with its line feed, or one a datagram.
+
+        Raises:
+            OSError: nobody reads them.
+            Refused: a line is larger than a datagram may be.
+        """
+        data = [line.encode() + b"\n" for line in lines]
+        try:
+            connection = self._connected()
+            if self._is_stream:
+                require_open(connection)
+                connection.sendall(b"".join(data))
+            else:
+                for one in data:
+                    connection.send(one)
+        except OSError as error:
+            self.close()
+            if error.errno == errno.EMSGSIZE:
+                raise Refused("a line is larger than a datagram may be") from error
+            raise
+
+    def reopen(self) -> None:
+        """Connect again."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.close()
+        self._socket = None
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            kind = socket.SOCK_STREAM if self._is_stream else socket.SOCK_DGRAM
+            made = socket.socket(socket.AF_UNIX, kind)
+            try:
+                made.settimeout(TIMEOUT_S)
+                made.connect(str(self._path))
+            except OSError:
+                made.close()
+                raise
+            self._socket = made
+        return self._socket
