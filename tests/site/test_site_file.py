@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -165,26 +166,39 @@ def test_a_signature_of_the_file_before_is_removed(path, tmp_path) -> None:
 
 
 def test_options_without_a_site_change_nothing() -> None:
-    levels, notes = SiteOptions().levels()
-    assert (levels.nats, notes) == ({}, ())
+    here = SiteOptions().opened()
+    assert (here.levels.nats, here.notes) == ({}, ())
 
 
 def test_a_budget_without_a_site_says_what_it_rests_on() -> None:
-    levels, notes = SiteOptions(budget="1/day").levels()
-    assert f"{elsewhere().hours:,} hours of benign traffic of other networks" in notes[0]
-    assert levels.nats
-    assert not levels.contacts
+    here = SiteOptions(budget="1/day").opened()
+    assert f"{elsewhere().hours:,} hours of benign traffic of other networks" in here.notes[0]
+    assert here.levels.nats
+    assert not here.levels.contacts
 
 
 def test_a_key_without_a_site_is_refused() -> None:
     with pytest.raises(IdskitError, match="without a site"):
-        SiteOptions(site_key=Path("key.pem")).levels()
+        SiteOptions(site_key=Path("key.pem")).opened()
 
 
 def test_a_site_of_another_model_is_said(path) -> None:
-    levels, notes = SiteOptions(site=path).levels()
-    assert any("another model (m)" in note for note in notes)
-    assert levels.contacts
+    here = SiteOptions(site=path).opened()
+    assert any("another model (m)" in note for note in here.notes)
+    assert here.levels.contacts
+
+
+def test_a_flow_is_compared_with_its_protocol_here(path) -> None:
+    normal = read_site(path, GATEWAY).normal
+    row = np.zeros(len(GATEWAY), np.float32)
+    row[GATEWAY.names.index("is_tcp")] = 1
+    usual = normal.usual(row)
+    assert usual is not None
+    assert usual.p50[GATEWAY.names.index("is_tcp")] == 1
+    assert usual.about == f"TCP flows of this site in {normal.hours} hours"
+    row[:] = 0
+    row[GATEWAY.names.index("is_udp")] = 1
+    assert normal.usual(row) is None  # no UDP was learned: what idskit ships is used
 
 
 def _keys(folder: Path) -> tuple[Path, Path]:

@@ -87,10 +87,9 @@ def detect(
 ) -> None:
     """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
-    from idskit.explain.explain_incident import explained
 
-    levels, notes = known.levels(model)
-    for note in notes:
+    here = known.opened(model)
+    for note in here.notes:
         say(note)
     with announcing_compilation():
         summary = detect_flows(
@@ -98,11 +97,11 @@ def detect(
             given,
             options,
             alerts=alerts,
-            explain=explained,
+            explain=here.explained,
             output=output,
             rotate_mb=rotate_mb,
             notice=say,
-            site=levels,
+            site=here.levels,
         )
     summary.show(console())
     if summary.lost:

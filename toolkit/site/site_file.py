@@ -18,9 +18,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.explain.explain_flow import Judge
+from idskit.explain.explain_incident import explained
 from idskit.files.output import write_whole
 from idskit.files.regular_file import read_regular
+from idskit.incidents.incident import Incident
 from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
 from idskit.modelfile.model_file import read_model
 from idskit.modelfile.model_path import model_path
@@ -34,6 +40,34 @@ _ELSEWHERE = "elsewhere.idskit"
 NO_COLUMNS = Schema(name="", features=())
 MOST_BYTES = 32 << 20
 _CHECKSUM = "sha256"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteInUse:
+    """A site while flows are judged: nothing of it is known by default.
+
+    Attributes:
+        levels: that the tracker asks.
+        notes: sentences on what could not be promised, or was damaged.
+        normal: what was learned; None without a site.
+    """
+
+    levels: SiteLevels = SHIPPED_LEVELS
+    notes: tuple[str, ...] = ()
+    normal: SiteNormal | None = None
+
+    def explained(
+        self,
+        detector: Judge,
+        incident: Incident,
+        row: NDArray[np.float32] | None,
+        schema: Schema | None = None,
+    ) -> Incident:
+        """Return an incident with its explanation, by what is usual here where that is known."""
+        usual = None
+        if self.normal is not None and row is not None:
+            usual = self.normal.usual(row)
+        return explained(detector, incident, row, schema, usual=usual)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +87,7 @@ class SiteOptions:
         metavar="N/PERIOD",
     )
 
-    def levels(self, model: str | Path | None = None) -> tuple[SiteLevels, tuple[str, ...]]:
+    def opened(self, model: str | Path | None = None) -> SiteInUse:
         """Return what the tracker asks, and what has to be said about it.
 
         Without a site a budget is kept by the traffic that idskit was measured with.
@@ -69,7 +103,7 @@ class SiteOptions:
             if self.site_key is not None:
                 raise IdskitError("site_key was given without a site: name the site that it signed")
             if self.budget is None:
-                return SHIPPED_LEVELS, ()
+                return SiteInUse()
             return _without_site(budget)
         with model_path(model) as file:
             judge = read_model(file)
@@ -80,7 +114,9 @@ class SiteOptions:
                 f"{self.site} was learned with another model ({found.normal.model[:12]}): its "
                 "thresholds may not keep the budget; learn the site again"
             )
-        return found.normal.levels(budget), tuple(notes)
+        return SiteInUse(
+            levels=found.normal.levels(budget), notes=tuple(notes), normal=found.normal
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,14 +227,14 @@ def previous_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
-def _without_site(budget: Budget) -> tuple[SiteLevels, tuple[str, ...]]:
+def _without_site(budget: Budget) -> SiteInUse:
     normal = elsewhere()
     openings = normal.openings(budget)
     about = (
         f"budget {budget.text} is kept by {normal.hours:,} hours of benign traffic of other "
         "networks, joined: learn this site (idskit learn) to keep it here"
     )
-    return SiteLevels(nats=openings.nats), (about, *openings.notes)
+    return SiteInUse(levels=SiteLevels(nats=openings.nats), notes=(about, *openings.notes))
 
 
 def _read(path: Path, schema: Schema, public_key: Path | None) -> SiteNormal:

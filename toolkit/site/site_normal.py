@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from idskit.attack_families import UNKNOWN
+from idskit.explain.usual import Usual, protocol_of
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.local_network import address_number, address_text
 from idskit.incidents.site_levels import Service, SiteLevels
@@ -80,6 +84,21 @@ class SiteNormal:
             usual=usual_of(rows),
             device_usual={one: device.usual() for one, device in self.devices.items()},
             said=said or {},
+        )
+
+    def usual(self, row: NDArray[np.float32]) -> Usual | None:
+        """Return what is usual for a flow of the protocol of a row (d,); None if too few were seen.
+
+        The row has the columns of ``schema``.
+        """
+        protocol = protocol_of(self.schema, row)
+        levels = self.columns.get(protocol)
+        if levels is None:
+            return None
+        return Usual(
+            p50=np.array(levels["p50"], np.float32),
+            p99=np.array(levels["p99"], np.float32),
+            about=f"{protocol.upper()} flows of this site in {self.hours:,} hours",
         )
 
     def anonymous(self) -> SiteNormal:
