@@ -10,11 +10,13 @@ from scipy.stats import chi2
 
 from idskit.errors import IdskitError
 from idskit.incidents.sequential_tests import OPENS
-from idskit.site.case_peaks import Peak
+from idskit.site.case_peaks import HOUR_US, Peak
 from idskit.site.incident_budget import (
     LEAST_HOURS,
+    MOST_FACTOR,
     MOST_RAISED,
     Budget,
+    BurnRate,
     openings_for,
     poisson_interval,
 )
@@ -116,3 +118,33 @@ def test_one_device_does_not_raise_the_level_of_others() -> None:
 def test_a_peak_of_one_hour_is_no_habit() -> None:
     once = [peak(30.0 + n, device=7, hour=5) for n in range(20)]
     assert openings_for(once, 24 * 7, DAY).device_nats == {}
+
+
+def test_a_burn_rate_is_a_multiple_of_the_budget() -> None:
+    burn = BurnRate(Budget.parse("2/day"))
+    for hour in (0, 10, 23.5, 23.9):
+        burn.note(int(hour * HOUR_US))
+    assert burn.rates(24 * HOUR_US - 1) == (2 * 24 / 2, 4 / 2)
+    assert burn.rates(30 * HOUR_US) == (0, 3 / 2)
+    assert burn.rates(90 * HOUR_US) == (0, 0)
+
+
+def test_evidence_rises_by_steps_up_to_a_bound_and_is_lowered_by_persons() -> None:
+    burn = BurnRate(DAY)
+    rises = [burn.note(1_000_000 * n) for n in range(3000)]  # one a second
+    assert sum(rises) == 1
+    factors = []
+    for hour in range(1, 10):
+        burn.note(hour * HOUR_US)
+        factors.append(burn.factor)
+    assert factors == sorted(factors)
+    assert burn.factor == MOST_FACTOR
+    burn.rates(10_000 * HOUR_US)
+    assert burn.factor == MOST_FACTOR
+    burn.lower()
+    assert burn.factor == 1
+
+
+def test_one_incident_in_a_while_raises_nothing() -> None:
+    burn = BurnRate(DAY)
+    assert not any(burn.note(24 * n * HOUR_US) for n in range(100))

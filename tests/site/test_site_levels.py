@@ -42,6 +42,12 @@ def test_the_nats_of_a_family_decide(nats) -> None:
     assert len(incidents(found, SiteLevels(nats={"web": OPENS / 2}))) == (nats > OPENS)
 
 
+def test_while_a_budget_burns_more_evidence_is_needed() -> None:
+    found = traffic(0, 1, score=score(20))
+    assert len(incidents(found, SiteLevels(factor=1.5))) == 1
+    assert incidents(found, SiteLevels(factor=2.0)) == []
+
+
 def test_a_level_of_a_device_is_for_that_device() -> None:
     levels = SiteLevels(device_nats={(DEVICE, "malware"): 30.0})
     assert incidents(traffic(0, 1, score=score(20)), levels) == []

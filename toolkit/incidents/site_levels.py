@@ -62,6 +62,7 @@ class SiteLevels:
         usual: values of evidence by its name, of a device of this site that was not learned.
         device_usual: the same by device.
         said: what persons said, as a factor of the nats by family, device and service.
+        factor: of all nats, while more incidents open than a budget allows.
     """
 
     nats: Mapping[str, float] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class SiteLevels:
     usual: Mapping[str, float] = field(default_factory=dict)
     device_usual: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     said: Mapping[tuple[str, int, Service], float] = field(default_factory=dict)
+    factor: float = 1.0
 
     def weighed(self, sign: Sign, flow: np.void) -> Sign:
         """Return a sign that weighs less if its flow goes to a known contact of a device.
@@ -91,10 +93,11 @@ class SiteLevels:
     def needed(self, case: Case) -> float:
         """Return the nats that make a case an incident."""
         if not (self.nats or self.device_nats or self.said):
-            return OPENS
+            return OPENS * self.factor
         device = device_of(case)
         nats = self.device_nats.get((device, case.family), self.nats.get(case.family, OPENS))
-        return nats * self.said.get((case.family, device, case.services.busiest), 1.0)
+        said = self.said.get((case.family, device, case.services.busiest), 1.0)
+        return nats * self.factor * said
 
     def with_usual(self, incident: Incident) -> Incident:
         """Return an incident whose evidence says what is usual here."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +19,15 @@ import numpy as np
 from idskit.errors import IdskitError
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.sequential_tests import OPENS
-from idskit.site.case_peaks import LEAST_NATS, Peak
+from idskit.site.case_peaks import HOUR_US, LEAST_NATS, Peak
 
 HOURS_A_DAY = 24
 LEAST_HOURS = 24  # with fewer, no threshold is stated
 MOST_RAISED = 4 * OPENS  # what looks that much like an attack opens an incident everywhere
+RAISES_AT = 2.0  # times the budget, over an hour and over a day
+MOST_FACTOR = 2.0  # of the nats that open an incident
+_RAISE = 1.25  # at most once an hour
+MOST_BURNT = 4_096  # incidents of a day that are counted
 MOST_OF_DEVICE = 3  # peaks of one device and family that decide on the levels of others
 _HABIT = 4  # hours in which a device has a peak before it gets a level of its own
 _PERIODS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0}  # days
@@ -85,6 +89,45 @@ class Openings:
     def opened(self, peaks: Sequence[Peak]) -> list[Peak]:
         """Return the peaks that are incidents."""
         return [peak for peak in peaks if peak.nats >= self.of(peak)]
+
+
+class BurnRate:
+    """How fast a budget is used up: a multiple of what it allows, over an hour and over a day.
+
+    Two windows are watched, as site reliability engineers do (Beyer et al., "The Site Reliability
+    Workbook", 2018, chapter 5): the day says that it matters, the hour that it goes on. Where both
+    burn at RAISES_AT or more, evidence is multiplied by up to MOST_FACTOR; only a person lowers it.
+
+    Attributes:
+        factor: of the nats that open an incident.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.factor = 1.0
+        self._per_day = budget.per_day
+        self._times: deque[int] = deque(maxlen=MOST_BURNT)
+        self._raised_us: int | None = None
+
+    def note(self, opened_us: int) -> bool:
+        """Count an incident that opened; return whether the factor rose because of it."""
+        self._times.append(opened_us)
+        is_burning = min(self.rates(opened_us)) >= RAISES_AT
+        is_soon = self._raised_us is not None and opened_us - self._raised_us < HOUR_US
+        if not is_burning or is_soon or self.factor >= MOST_FACTOR:
+            return False
+        self.factor, self._raised_us = min(MOST_FACTOR, self.factor * _RAISE), opened_us
+        return True
+
+    def rates(self, now_us: int) -> tuple[float, float]:
+        """Return incidents of the last hour and of the last 24 by what the budget allows."""
+        ages = [(now_us - time) / HOUR_US for time in self._times]
+        hour = sum(0 <= age < 1 for age in ages)
+        day = sum(0 <= age < HOURS_A_DAY for age in ages)
+        return hour * HOURS_A_DAY / self._per_day, day / self._per_day
+
+    def lower(self) -> None:
+        """Use the thresholds of the budget again, because a person asks for it."""
+        self.factor = 1.0
 
 
 def openings_for(peaks: Sequence[Peak], hours: int, budget: Budget) -> Openings:
