@@ -4,7 +4,7 @@ BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
 .PHONY: demo test quick install-runtime install-all compile lint types tests test-nojit \
-	test-boundscheck fuzz test-ort118 ship clean
+	test-boundscheck fuzz test-ort118 ship deb clean
 
 demo: install-runtime
 	$(BIN)/idskit detect -r $(SAMPLE) > .venv/alerts.ndjson
@@ -98,6 +98,11 @@ ship: install-all
 		--data $(LAB) --labels family --threads 1 --seed 1 -o runs/shipped
 	$(BIN)/idskit export runs/shipped --quantize int8 --target x86-64 -o toolkit/shipped/ids.int8.onnx
 	$(BIN)/idskit generate -o $(SAMPLE) --packets 3600 --mix home --seed 1
+
+# A Debian package for a gateway, with its own wheels: make deb ARCH=arm64
+ARCH ?= amd64
+deb: install-all
+	toolkit/gateway/packaging/make_deb $(ARCH)
 
 clean:
 	rm -rf .venv build *.egg-info

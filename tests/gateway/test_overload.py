@@ -1,4 +1,4 @@
-"""What is shed when packets come too fast, in which order, and that it is counted."""
+"""What is shed when Packets come too fast, in which order, and that it is counted."""
 
 from __future__ import annotations
 

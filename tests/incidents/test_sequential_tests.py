@@ -29,6 +29,16 @@ def test_one_target_that_never_answers_is_no_scan() -> None:
     assert incidents_of(flows) == []
 
 
+def test_programs_that_retry_closed_ports_scan_nothing_and_scanners_that_send_twice_do() -> None:
+    retried = [
+        Judged(dst=f"192.168.1.{i % 8 + 1}", at=5.0 * i, answered=False, dport=1883, **BENIGN)
+        for i in range(200)
+    ]
+    assert incidents_of(retried) == []
+    twice = [flow for flow in failures(30) for _ in range(3)]
+    assert incidents_of(twice)[0].family == "scan"
+
+
 def test_slow_scans_are_found() -> None:
     flows = failures(40)
     for number, flow in enumerate(flows):

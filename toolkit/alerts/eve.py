@@ -49,9 +49,14 @@ class Origin:
     capture: str | None = None  # name of the file
 
     def to_eve(self, flow: Flow | None) -> dict[str, Any]:
-        """Return ``in_iface`` or ``pcap_filename``, whichever is known."""
+        """Return ``in_iface`` or ``pcap_filename``, whichever is known.
+
+        What is no single flow may be of all interfaces, so it names one only where there is one.
+        """
         if flow is not None and flow.interface < len(self.interfaces):
             return {"in_iface": _valid(self.interfaces[flow.interface])}
+        if flow is None and len(self.interfaces) == 1:
+            return {"in_iface": _valid(self.interfaces[0])}
         return {} if self.capture is None else {"pcap_filename": _valid(self.capture)}
 
 

@@ -67,6 +67,7 @@ def run_gateway(options: ServiceOptions, *, reload: Callable[[], ServiceOptions]
     """
     with ExitStack() as stack:
         gateway = Gateway(options, reload, say, stack)
+        say(gateway.greeting())
         with finish_on_signals(gateway.loop.stop), _on_hangup(gateway.ask_reload):
             gateway.loop.run()
 
@@ -108,6 +109,12 @@ class Gateway:
         stack.callback(ControlServer(folder, self.answer).close)
         self._outlets.await_page()
         self._is_open = True
+
+    def greeting(self) -> str:
+        """Return what is watched, and where the page is."""
+        names = ", ".join(one.name for one in self.loop.source.states)
+        page = f"; the page is {self._outlets.page_url}" if self._outlets.page_url else ""
+        return f"watching {names}{page}"
 
     def _tell(self, incident: Incident) -> None:
         """Hand an incident to the log and to every sink; the keeper calls this."""
@@ -195,7 +202,7 @@ class Gateway:
         reasons = [*blind]
         if loop.is_overloaded:
             reasons.append(
-                f"packets come too fast: {loop.view.dropped_lately:,} dropped in the last minute, "
+                f"Packets come too fast: {loop.view.dropped_lately:,} dropped in the last minute, "
                 f"read {loop.source.lag_us / 1e6:.1f} s late"
             )
         reasons += filter(None, (self._keeper.problem, self._keeper.clock.problem()))

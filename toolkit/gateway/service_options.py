@@ -25,7 +25,7 @@ class CaptureOptions:
     filter: str | None = option(
         None, "Which frames to read, as tcpdump takes it, or what tcpdump -ddd prints"
     )
-    memory_mb: int = option(96, "Memory for open flows, in MB", low=1, high=65_536)
+    memory_mb: int = option(64, "Memory for open flows, in MB", low=1, high=65_536)
 
 
 @dataclass(frozen=True, kw_only=True)

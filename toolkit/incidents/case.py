@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from operator import add
 from typing import Any
 
@@ -30,6 +31,8 @@ SHOWN_FLOWS = 20
 SHOWN_SERVICES = 5
 UPDATES = 10  # factor of flows between two updates
 PAUSE_US = 1_000_000  # at least so long apart
+RETRY_US = 20_000_000  # after which a failure at the same place is a retry
+MOST_RETRIED = 64
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,6 +40,7 @@ class Case:
     """One possible attack.
 
     Attributes:
+        number: another one for each case of this process.
         family: of the first sign; ``shown_family`` is that of most signs.
         weight: nats at ``updated_us``.
         opened: its identifier once it is an incident, else empty.
@@ -46,6 +50,7 @@ class Case:
     family: str
     started_us: int
     updated_us: int
+    number: int = field(default_factory=count(1).__next__)
     weight: float = 0.0
     flows: int = 0
     opened: str = ""
@@ -61,7 +66,7 @@ class Case:
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
     _strongest: float = 0.0
-    _contacts: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
+    _contacts: dict[tuple[int, tuple[int, int]], int] = field(default_factory=dict)
 
     def add(self, sign: Sign, features: NDArray[np.float64], gained: float) -> None:
         """Count a sign.
@@ -85,9 +90,10 @@ class Case:
         self.attackers.add(sign.attacker)
         self.targets.add(sign.target)
         self.services.add(sign.service)
-        self.families[sign.family] += 1
         if sign.test:
             self.tests[sign.test] += 1
+        if not sign.test or sign.family == self.family:  # a flood on many ports is no scan
+            self.families[sign.family] += 1
         if len(self.flow_ids) < SHOWN_FLOWS:
             known = Flow.from_record(flow).flow_id
             self.flow_ids += [] if known is None else [known]
@@ -188,13 +194,26 @@ class Case:
         )
 
     def _weigh(self, sign: Sign, gained: float) -> None:
-        contact = sign.target, sign.service
         if sign.once and not self.opened:
-            gained = 0.0 if contact in self._contacts else gained
-            self._contacts.add(contact)
+            gained *= self._newness(sign)
         passed = max(0, sign.end_us - self.updated_us)
-        self.weight = self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained
+        self.weight = max(0.0, self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained)
         self.updated_us = max(self.updated_us, sign.end_us)
+
+    def _newness(self, sign: Sign) -> float:
+        """Return what a failure counts: 1 at a new place, less than nothing where it is retried.
+
+        Scanners send a probe again within seconds. Programs whose server is down come back later,
+        to the same few places; beyond MOST_RETRIED places nobody is taken for one.
+        """
+        place = sign.target, sign.service
+        first_us = self._contacts.get(place)
+        if first_us is not None:
+            is_retry = sign.start_us - first_us > RETRY_US and len(self._contacts) < MOST_RETRIED
+            return -0.5 if is_retry else 0.0
+        if len(self._contacts) < MOST_RETRIED:
+            self._contacts[place] = sign.start_us
+        return 1.0
 
     def _await_update(self) -> None:
         self.said_us = self.updated_us

@@ -17,6 +17,7 @@ from idskit.packet import ICMP, ICMPV6, TCP
 
 HIGH, MEDIUM = 1, 2
 BLIND = "blind"  # no attack: the sensor sees nothing
+_REGISTERED = 1024  # ports below are those of services (RFC 6335)
 _ANSWERS = {ICMP: (0, 3, 11), ICMPV6: (1, 3, 129)}  # types that answer somebody else's packet
 # Ports of services that answer many bytes to few (CISA alert TA14-017A, and Memcached's).
 _AMPLIFIERS = frozenset(
@@ -96,8 +97,10 @@ def is_attacked_by_source(family: str, ends: FlowEnds) -> bool:
 def named_family(family: str, ends: FlowEnds) -> str:
     """Return the family, or the one that the protocol allows where it contradicts.
 
-    Nobody forges the source of an answered TCP connection, so nothing is reflected over one.
+    Over TCP only answers to forged SYNs are reflected: they come from a service, and nobody answers
+    them.
     """
-    if family == "amplification" and ends.protocol == TCP and ends.bwd_bytes:
-        return "flood"
+    if family == "amplification" and ends.protocol == TCP:
+        is_reflected = ends.src_port < _REGISTERED <= ends.dst_port and not ends.bwd_bytes
+        return family if is_reflected else "flood"
     return family

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
 _EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
-_DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 45  # port; bytes of a name that carries data
+_DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 70  # port; bytes of a name that carries data
 _TELNET = (23, 2323)
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 

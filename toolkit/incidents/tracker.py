@@ -35,6 +35,7 @@ _HOUR_US = 3_600_000_000
 _ALIKE = (frozenset(("scan", "flood")),)  # families that a flood on many ports is both of
 
 Key = tuple[str, int]  # family and address
+_NOTHING = (-1, 0, 0.0)
 _ANYBODY = 0
 
 
@@ -70,8 +71,8 @@ class IncidentTracker:
         self._by_attacker: dict[Key, Case] = {}
         self._by_target: dict[Key, Case] = {}  # of families that come from many
         self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by id()
-        # By slot of an open flow: its serial, the nats that it gave, and the id() of the case.
-        self._given: dict[int, tuple[int, float, int]] = {}
+        # By slot of an open flow: its serial, the number of the case, the nats that it gave.
+        self._given: dict[int, tuple[int, int, float]] = {}
         self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
         self._found: list[Incident] = []  # what the batch changed
 
@@ -166,10 +167,10 @@ class IncidentTracker:
 
     def _before(self, sign: Sign, case: Case) -> float | None:
         """Return the nats that earlier rows of a flow gave a case; None if it had none."""
-        serial, given, holder = self._given.get(sign.slot, (-1, 0.0, 0))
-        before = given if (serial, holder) == (sign.serial, id(case)) else None
+        serial, number, given = self._given.get(sign.slot, _NOTHING)
+        before = given if (serial, number) == (sign.serial, case.number) else None
         if sign.end == VERDICT:
-            self._given[sign.slot] = sign.serial, max(before or 0.0, sign.weight), id(case)
+            self._given[sign.slot] = sign.serial, case.number, max(before or 0.0, sign.weight)
         else:
             self._given.pop(sign.slot, None)
         return before
