@@ -15,6 +15,7 @@ from idskit.errors import IdskitError
 if TYPE_CHECKING:
     from idskit.detect.detector_options import DetectorOptions, ModelOptions
     from idskit.flow_input import FlowInput
+    from idskit.site.site_file import SiteOptions
 
 
 @verb()
@@ -55,7 +56,11 @@ def inspect(
         require_verified(found)
 
 
-@verb("idskit.flow_input:FlowInput", "idskit.detect.detector_options:DetectorOptions")
+@verb(
+    "idskit.flow_input:FlowInput",
+    "idskit.detect.detector_options:DetectorOptions",
+    "idskit.site.site_file:SiteOptions",
+)
 def detect(
     model: ModelArgument = None,
     *,
@@ -78,21 +83,25 @@ def detect(
         ),
     ] = 100,
     options: DetectorOptions,
+    known: SiteOptions,
 ) -> None:
     """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
     from idskit.detect.detect_flows import detect as detect_flows
-    from idskit.explain.explain_incident import explained
 
+    here = known.opened(model)
+    for note in here.notes:
+        say(note)
     with announcing_compilation():
         summary = detect_flows(
             model,
             given,
             options,
             alerts=alerts,
-            explain=explained,
+            explain=here.explained,
             output=output,
             rotate_mb=rotate_mb,
             notice=say,
+            site=here.levels,
         )
     summary.show(console())
     if summary.lost:

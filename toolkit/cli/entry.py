@@ -19,6 +19,7 @@ from idskit.cli.detect_verbs import detect, inspect, sign
 from idskit.cli.flow_verbs import extract, generate, lab
 from idskit.cli.machine_verbs import bench, compare, doctor
 from idskit.cli.service_verbs import drill, explain, incidents, run, service, verdict
+from idskit.cli.site_verbs import budget, learn
 from idskit.cli.train_verbs import audit, evaluate, export, train
 from idskit.cli.verb import PLAIN, Verbs
 from idskit.errors import IdskitError
@@ -29,6 +30,7 @@ VERBS = (
     *(extract, generate, lab),
     *(audit, train, evaluate, export),
     *(sign, inspect, detect),
+    *(learn, budget),
     *(run, incidents, explain, verdict, service, drill),
     *(bench, compare, doctor),
 )

@@ -27,6 +27,7 @@ from idskit.errors import IdskitError
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.incident import Incident
 from idskit.incidents.incident_lines import incident_lines
+from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
 from idskit.incidents.tracker import IncidentTracker
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
@@ -58,6 +59,7 @@ class _Reading:
 
     alerts: bool  # whether alerts of single flows are wanted
     explain: Explain | None
+    site: Levels
     rows: int = 0
     unjudged: int = 0
     incidents: list[Incident] = field(default_factory=list)  # that ended, for the summary
@@ -72,7 +74,7 @@ class _Reading:
         return self.rows if self.statistics is None else self.statistics.flows
 
 
-def detect(
+def detect(  # noqa: PLR0913 - what is read, how it is judged, and where it is written
     model: str | Path | None,
     given: FlowInput,
     options: DetectorOptions = DetectorOptions(),  # noqa: B008 - it is frozen
@@ -82,6 +84,7 @@ def detect(
     output: TextIO | str | Path | None = None,
     rotate_mb: int = ROTATE_MB,
     notice: Callable[[str], object] | None = None,
+    site: Levels = SHIPPED_LEVELS,
 ) -> DetectionSummary:
     """Write the incidents of flows as EVE lines, and on request an alert for every flow.
 
@@ -106,6 +109,7 @@ def detect(
             full disk) is counted, and detection goes on.
         rotate_mb: size limit of a file given by name; 0 sets none.
         notice: called with a sentence while frames of an interface are being dropped.
+        site: what this site changes of incidents, see ``idskit.site``.
 
     Raises:
         ModelError, DeviceError: the model cannot be used as asked.
@@ -116,7 +120,7 @@ def detect(
     start = time.perf_counter()
     detector = Detector.open(model, options)
     read = _read_packets if given.flows is None else _read_table
-    reading = _Reading(alerts=alerts, explain=explain)
+    reading = _Reading(alerts=alerts, explain=explain, site=site)
     sink = open_sink(_output(output), rotate_mb=rotate_mb)
     writer = AlertWriter(sink)
     with closing(sink), closing(read(detector, reading, given, notice)) as batches:
@@ -162,7 +166,7 @@ def _read_packets(
 def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
     reading.origin, reading.throttle = _origin(flows), Throttle()
     raised = reading.raised = RaisedFlows(flows.capacity)
-    tracker = _tracker(detector, flows.schema)
+    tracker = _tracker(detector, flows.schema, reading.site)
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
@@ -189,7 +193,7 @@ def _read_table(
 ) -> Batches:
     """Yield what a table of flows raises."""
     raised = reading.raised = RaisedRows()
-    tracker = _tracker(detector, detector.schema)
+    tracker = _tracker(detector, detector.schema, reading.site)
     for rows in read_flow_table(Path(str(given.flows)), detector.schema):
         probabilities = detector.probabilities(rows.features)
         incidents: list[Incident] = []
@@ -222,8 +226,8 @@ def _explained(
     ]
 
 
-def _tracker(detector: Detector, schema: Schema) -> IncidentTracker:
-    return IncidentTracker(schema, detector.card.classes, detector.threshold)
+def _tracker(detector: Detector, schema: Schema, site: Levels) -> IncidentTracker:
+    return IncidentTracker(schema, detector.card.classes, detector.threshold, site)
 
 
 def _origin(flows: FlowReader) -> Origin:

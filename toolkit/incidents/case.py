@@ -25,7 +25,6 @@ from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Incident, State, incident_id
 from idskit.incidents.local_network import address_text, is_local
 from idskit.incidents.sentence import sentence
-from idskit.incidents.sequential_tests import OPENS
 
 HALF_LIFE_US = 900_000_000
 SHOWN_FLOWS = 20
@@ -115,11 +114,6 @@ class Case:
         self.attackers.add(other.attackers.busiest)
         self.targets.add(other.targets.busiest)
         self.services.add(other.services.busiest)
-
-    @property
-    def is_strong(self) -> bool:
-        """Whether its evidence is enough for an incident."""
-        return self.weight >= OPENS
 
     def is_due(self) -> bool:
         """Return whether an update is due; it is not again before ten times as many flows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,16 @@ def address_text(address: int) -> str:
     """Return an address as text: IPv4 where it is mapped into IPv6."""
     found = IPv6Address(address)
     return str(found.ipv4_mapped or found)
+
+
+def address_number(text: str) -> int:
+    """Return what ``address_text`` wrote as a number of 128 bits again.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    address = ip_address(text)
+    return int(address) | (_MAPPED << 32 if address.version == 4 else 0)
 
 
 def _are_local(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -20,7 +20,8 @@ from idskit.flow import VERDICT
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Incident, State
+from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
@@ -45,15 +46,24 @@ class IncidentTracker:
         schema: of the flows' features.
         classes: of the model, the first is the benign one.
         threshold: score at which a flow alone raises an alert.
+        site: what this site changes.
 
     Attributes:
         schema: of the flows' features.
+        site: the levels that it asks; others may take their place between batches.
         evicted: suspected cases that were dropped because there were too many.
     """
 
-    def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        classes: Sequence[str],
+        threshold: float,
+        site: Levels = SHIPPED_LEVELS,
+    ) -> None:
         self.evicted = 0
         self.schema = schema
+        self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
@@ -100,6 +110,20 @@ class IncidentTracker:
         """End every incident, because nothing more will be read."""
         return [self._end(case) for case in list(self._open.values())]
 
+    def judge_by(self, classes: Sequence[str], threshold: float) -> None:
+        """Go on with the probabilities of another model, of the same flows."""
+        self._evidence = EvidenceReader(self.schema, classes, threshold)
+
+    def drop_silent(self) -> None:
+        """Drop the suspected cases that were silent for as long as ends an incident.
+
+        For levels at which nothing opens: what comes then would have been another incident.
+        """
+        suspected = list(self._suspected.values())
+        for case in suspected:
+            if self._now_us - case.updated_us > SILENCE_US:
+                self._drop(case)
+
     def row_of(self, incident_id: str) -> NDArray[np.float32] | None:
         """Return the features (d,) of the strongest flow of an open incident, to explain it."""
         case = self._open.get(incident_id)
@@ -108,7 +132,7 @@ class IncidentTracker:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that have not ended."""
-        return [case.to_incident("update") for case in self._open.values()]
+        return [self._shown(case, "update") for case in self._open.values()]
 
     def to_state(self) -> dict[str, Any]:
         """Return the open incidents as plain types: after a restart they go on."""
@@ -130,14 +154,15 @@ class IncidentTracker:
     # A sign finds its case.
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
+        sign = self.site.weighed(sign, flow)
         case = self._find(sign) or self._suspect(sign)
         before = self._before(sign, case)
         case.add(sign, features, max(0.0, sign.weight - (before or 0.0)))
         if before is None:
             case.count_flow(sign, flow)
         if case.opened and case.is_due():
-            self._found.append(case.to_incident("update"))
-        elif not case.opened and case.is_strong:
+            self._found.append(self._shown(case, "update"))
+        elif not case.opened and self.site.opens(case):
             self._open_case(case)
 
     def _before(self, sign: Sign, case: Case) -> float | None:
@@ -204,7 +229,7 @@ class IncidentTracker:
         case.open()
         self._open[case.opened] = case
         self._enter_target(case, case.targets.busiest)
-        self._found.append(case.to_incident("new"))
+        self._found.append(self._shown(case, "new"))
 
     def _joined(self, case: Case) -> Case | None:
         """Return the incident of the same family on the same, only target, if there is one."""
@@ -227,7 +252,10 @@ class IncidentTracker:
     def _end(self, case: Case) -> Incident:
         del self._open[case.opened]
         self._leave(case)
-        return case.to_incident("end", ended_us=max(self._now_us, case.updated_us))
+        return self._shown(case, "end", ended_us=max(self._now_us, case.updated_us))
+
+    def _shown(self, case: Case, kind: State, ended_us: int | None = None) -> Incident:
+        return self.site.with_usual(case.to_incident(kind, ended_us))
 
     # The indexes.
 

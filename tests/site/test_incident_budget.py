@@ -1,0 +1,150 @@
+"""Budgets: what is read, what is promised, and what is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from idskit.errors import IdskitError
+from idskit.incidents.sequential_tests import OPENS
+from idskit.site.case_peaks import HOUR_US, Peak
+from idskit.site.incident_budget import (
+    LEAST_HOURS,
+    MOST_FACTOR,
+    MOST_RAISED,
+    Budget,
+    BurnRate,
+    openings_for,
+    poisson_interval,
+)
+
+DAY = Budget.parse("1/day")
+
+
+def peak(nats, *, family="web", device=1, hour=0, tested=False):
+    return Peak(family=family, device=device, service=(6, 80), hour=hour, nats=nats, tested=tested)
+
+
+def test_budgets_are_read_as_people_write_them() -> None:
+    read = [Budget.parse(text).per_day for text in ("1/day", "2/week", " 0.1 / day", "1/hour")]
+    assert read == pytest.approx([1, 2 / 7, 0.1, 24])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "day", "-1/day", "0/day", "1e9/day", "1/year", "1/day\n2/day", "nan/day"],
+)
+def test_what_is_no_budget_is_one_sentence(text) -> None:
+    with pytest.raises(IdskitError, match="write how many false incidents"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 17, 100, 1000])
+def test_poisson_intervals_are_garwoods(count) -> None:
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    high = chi2.ppf(0.975, 2 * count + 2) / 2
+    assert poisson_interval(count) == pytest.approx((low, high), rel=1e-6, abs=1e-6)
+
+
+def test_too_few_hours_state_no_threshold_and_say_how_many_are_missing() -> None:
+    openings = openings_for([peak(30.0)], LEAST_HOURS - 3, DAY)
+    assert openings.nats == {}
+    assert "3 more are needed" in openings.notes[0]
+
+
+def test_a_budget_that_so_few_hours_cannot_promise_is_said() -> None:
+    openings = openings_for([peak(30.0)], 48, Budget.parse("1/week"))
+    assert "119 more hours are needed" in openings.notes[0]
+    assert openings.nats["web"] > 30
+
+
+def test_a_quiet_site_has_lower_thresholds_where_its_hours_allow_it() -> None:
+    assert openings_for([], 24, DAY).nats == {}  # none in a day may be 3.7 a day
+    assert set(openings_for([], 24 * 7, DAY).nats.values()) == {OPENS / 2}
+
+
+def test_equal_peaks_are_all_let_through_or_none_is() -> None:
+    hours = 24 * 10
+    equal = [peak(20.0, device=n, hour=n) for n in range(50)]
+    assert openings_for(equal, hours, DAY).opened(equal) == []
+    few = equal[:9]
+    assert len(openings_for(few, hours, DAY).opened(few)) == 9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(6, 47), st.sampled_from(["web", "malware", "scan"])), max_size=60),
+    st.sampled_from(["0.5/day", "1/day", "3/day"]),
+)
+def test_what_was_seen_keeps_the_budget(found, text) -> None:
+    hours, budget = 24 * 8, Budget.parse(text)
+    peaks = [peak(nats, family=family, device=n) for n, (nats, family) in enumerate(found)]
+    opened = openings_for(peaks, hours, budget).opened(peaks)
+    assert len(opened) <= budget.per_day * (hours + 1) / 24
+
+
+def test_the_next_days_keep_the_budget_on_average() -> None:
+    rng = np.random.default_rng(1)
+    hours, budget, rates = 24 * 7, DAY, []
+    for _ in range(40):
+        rows = [
+            [peak(OPENS + rng.exponential(8), device=int(rng.integers(1 << 30)), hour=hour)]
+            for hour in range(2 * hours)
+            if rng.random() < 0.15  # 3.6 a day at OPENS
+        ]
+        seen = [one for (one,) in rows if one.hour < hours]
+        later = [one for (one,) in rows if one.hour >= hours and one.nats < MOST_RAISED]
+        rates.append(len(openings_for(seen, hours, budget).opened(later)) / 7)
+    assert 0.5 < np.mean(rates) < 1.1
+
+
+def test_what_is_like_attacks_raises_nothing() -> None:
+    like = [peak(40.0, device=n, tested=True) for n in range(20)]
+    like += [peak(MOST_RAISED + 1, device=n) for n in range(20)]
+    openings = openings_for(like, 24 * 7, DAY)
+    assert openings.opened(like) == like
+
+
+def test_one_device_does_not_raise_the_level_of_others() -> None:
+    noisy = [peak(30.0 + n, device=7, hour=n) for n in range(20)]
+    openings = openings_for(noisy, 24 * 7, DAY)
+    assert openings.of(peak(20.0, device=8)) == OPENS
+    assert openings.of(peak(20.0, device=7)) > 40  # it has a level of its own
+
+
+def test_a_peak_of_one_hour_is_no_habit() -> None:
+    once = [peak(30.0 + n, device=7, hour=5) for n in range(20)]
+    assert openings_for(once, 24 * 7, DAY).device_nats == {}
+
+
+def test_a_burn_rate_is_a_multiple_of_the_budget() -> None:
+    burn = BurnRate(Budget.parse("2/day"))
+    for hour in (0, 10, 23.5, 23.9):
+        burn.note(int(hour * HOUR_US))
+    assert burn.rates(24 * HOUR_US - 1) == (2 * 24 / 2, 4 / 2)
+    assert burn.rates(30 * HOUR_US) == (0, 3 / 2)
+    assert burn.rates(90 * HOUR_US) == (0, 0)
+
+
+def test_evidence_rises_by_steps_up_to_a_bound_and_is_lowered_by_persons() -> None:
+    burn = BurnRate(DAY)
+    rises = [burn.note(1_000_000 * n) for n in range(3000)]  # one a second
+    assert sum(rises) == 1
+    factors = []
+    for hour in range(1, 10):
+        burn.note(hour * HOUR_US)
+        factors.append(burn.factor)
+    assert factors == sorted(factors)
+    assert burn.factor == MOST_FACTOR
+    burn.rates(10_000 * HOUR_US)
+    assert burn.factor == MOST_FACTOR
+    burn.lower()
+    assert burn.factor == 1
+
+
+def test_one_incident_in_a_while_raises_nothing() -> None:
+    burn = BurnRate(DAY)
+    assert not any(burn.note(24 * n * HOUR_US) for n in range(100))

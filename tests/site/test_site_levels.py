@@ -1,0 +1,113 @@
+"""What the tracker does with the levels of a site."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
+
+from idskit.incidents.evidence import STRONG
+from idskit.incidents.local_network import address_number
+from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels, contacts_of
+from idskit.incidents.tracker import IncidentTracker
+from idskit.schemas.gateway_columns import GATEWAY
+
+DEVICE = address_number("192.168.1.20")
+
+
+def score(nats: float) -> float:
+    """Return the score that weighs so many nats as a flow."""
+    odds = math.log(THRESHOLD / (1 - THRESHOLD)) + nats * STRONG / OPENS
+    return 1 / (1 + math.exp(-odds))
+
+
+def incidents(found, levels=SHIPPED_LEVELS):
+    tracker = IncidentTracker(GATEWAY, CLASSES, THRESHOLD, levels)
+    tracker.observe_flows(*found.parts)
+    return tracker.finish()
+
+
+def known(found) -> SiteLevels:
+    return SiteLevels(contacts={DEVICE: frozenset([contacts_of(found.flows[0])[0][1]])})
+
+
+@pytest.mark.parametrize("nats", [OPENS - 2, OPENS + 2])
+def test_the_nats_of_a_family_decide(nats) -> None:
+    found = traffic(0, 1, score=score(nats))
+    assert len(incidents(found)) == (nats > OPENS)
+    assert len(incidents(found, SiteLevels(nats={"malware": OPENS + 4}))) == 0
+    assert len(incidents(found, SiteLevels(nats={"malware": OPENS / 2}))) == 1
+    assert len(incidents(found, SiteLevels(nats={"web": OPENS / 2}))) == (nats > OPENS)
+
+
+def test_while_a_budget_burns_more_evidence_is_needed() -> None:
+    found = traffic(0, 1, score=score(20))
+    assert len(incidents(found, SiteLevels(factor=1.5))) == 1
+    assert incidents(found, SiteLevels(factor=2.0)) == []
+
+
+def test_a_level_of_a_device_is_for_that_device() -> None:
+    levels = SiteLevels(device_nats={(DEVICE, "malware"): 30.0})
+    assert incidents(traffic(0, 1, score=score(20)), levels) == []
+    assert len(incidents(traffic(0, 1, score=score(20), src="192.168.1.21"), levels)) == 1
+
+
+def test_a_flow_to_a_known_contact_weighs_half() -> None:
+    found = traffic(0, 1, score=score(20))
+    assert len(incidents(found)) == 1
+    assert incidents(found, known(found)) == []
+    elsewhere = traffic(0, 1, score=score(20), dst="93.184.217.34")
+    assert len(incidents(elsewhere, known(found))) == 1
+
+
+def test_a_flow_that_is_much_like_an_attack_weighs_all() -> None:
+    found = traffic(0, 1, score=score(2 * OPENS + 1))
+    assert len(incidents(found, known(found))) == 1
+
+
+def test_what_a_test_counts_weighs_all() -> None:
+    found = traffic(0, 9, port=22, dst="192.168.1.5", login_refusals=1.0)
+    assert len(incidents(found, known(found))) == len(incidents(found)) == 1
+
+
+def test_what_was_said_changes_what_is_alike() -> None:
+    found, service = traffic(0, 1, score=score(20)), (6, 443)
+    for factor, number in ((0.5, 1), (2.0, 0), (math.inf, 0)):
+        levels = SiteLevels(said={("malware", DEVICE, service): factor})
+        assert len(incidents(found, levels)) == number
+        other = SiteLevels(said={("malware", DEVICE, (6, 80)): factor})
+        assert len(incidents(found, other)) == 1
+
+
+def test_evidence_says_what_is_usual_here() -> None:
+    found = traffic(0, 9, port=22, dst="192.168.1.5", login_refusals=1.0, src_10s_flows=40.0)
+    usual = {"flows of the source": 3.0}
+    levels = SiteLevels(usual={"flows of the source": 9.0}, device_usual={DEVICE: usual})
+    (incident,) = incidents(found, levels)
+    said = {item.name: item.usual for item in incident.evidence}
+    assert said["refused logins"] == 0.0  # the test that counts them; nothing it found was learned
+    assert said["flows of the source"] == 9.0  # of the target, which has no level of its own
+    (plain,) = incidents(found)
+    assert {item.usual for item in plain.evidence} == {None}
+
+
+def test_contacts_are_of_local_devices_only() -> None:
+    both = contacts_of(traffic(0, 1, dst="192.168.1.5").flows[0])
+    assert [(device == DEVICE, contact.inbound) for device, contact in both] == [
+        (True, False),
+        (False, True),
+    ]
+    assert contacts_of(traffic(0, 1, src="8.8.8.8").flows[0]) == []
+
+
+def test_networks_are_of_24_and_48_bits() -> None:
+    near = [contacts_of(traffic(0, 1, dst=f"93.184.216.{n}").flows[0]) for n in (1, 200)]
+    assert near[0] == near[1]
+    six = [
+        contacts_of(traffic(0, 1, src="fd00::1", dst=f"2001:db8:1:{n}::1").flows[0]) for n in (1, 2)
+    ]
+    assert six[0] == six[1]
+    far = contacts_of(traffic(0, 1, src="fd00::1", dst="2001:db8:2:1::1").flows[0])
+    assert far != six[0]

@@ -1,0 +1,282 @@
+"""Drift: a device, or those that joined, is no longer as it was when the site was learned.
+
+    an hour of a device ─> p-values against its learned hours ─> martingales ─> an alarm a week
+
+A p-value is the conformal one (Vovk et al., 2005): the rank of an hour among the learned hours of
+the device, which stay fixed, and those of this week. Under exchangeability these are uniform and
+independent, so a betting martingale on them reaches H with a probability of 1 / H at most (Ville,
+1939). It begins again every week: at most ERROR false alarms a week are expected of a whole site.
+Hours are left out by the same rules as in learning, because what looks like an attack is evidence
+of incidents. Devices that were not learned are one stream: the first hour of each, among the first
+hours of the learned devices. Those that join together are alike: they count as one, by their mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.incidents.local_network import address_text
+from idskit.incidents.site_levels import Contact
+from idskit.site.device_normal import (
+    PULSES,
+    DeviceHour,
+    contact_text,
+    pulse_of,
+    rows_of,
+    usual_of,
+)
+from idskit.site.site_learner import QuietHours
+from idskit.site.site_normal import MOST_DEVICES, SiteNormal
+
+ERROR = 0.05  # expected false alarms of a site in a week
+LEAST_HOURS = 24  # learned hours of a device below which nothing is said of it
+LEAST_DEVICES = 20  # hours in which learned devices began; with fewer nothing is said of others
+WEEK_HOURS = 24 * 7
+NEWCOMERS = 0  # the stream of devices that were not learned
+_POWERS = np.linspace(0.05, 1, 20)  # bets of a martingale: power martingales, and their mean
+_LOG_POWERS = np.log(_POWERS)
+_SIDES = (1.0, -1.0)  # higher than it was, lower
+_MOST_NEW = 3  # contacts that an alarm names
+_MEASURES = (
+    "likeness of its flows to attacks (log-odds)",
+    "flows in an hour (logarithm)",
+    "new contacts in an hour (logarithm)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftAlarm:
+    """Something is no longer as it was learned.
+
+    Attributes:
+        device: its address; None for devices that were not learned.
+        hour: of the alarm, in hours since the epoch.
+        measure: that changed most, in words.
+        value, usual: its median since the week began, and when it was learned.
+        contacts: new ones, most flows first.
+        facts: what else changed: name, median value now, usual value.
+        evidence: value of the martingale: odds against chance.
+    """
+
+    device: str | None
+    hour: int
+    measure: str
+    value: float
+    usual: float
+    contacts: tuple[str, ...]
+    facts: tuple[tuple[str, float, float], ...]
+    evidence: float
+
+    def __str__(self) -> str:
+        who = "devices that joined are" if self.device is None else f"{self.device} is"
+        parts = [f"{self.measure} {self.value:.3g}, learned {self.usual:.3g}"]
+        parts += [f"{name} {value:.3g}, learned {usual:.3g}" for name, value, usual in self.facts]
+        if self.contacts:
+            parts.append(f"new: {', '.join(self.contacts)}")
+        return f"{who} not as learned: {'; '.join(parts)}"
+
+
+@dataclass(kw_only=True, eq=False)
+class _Stream:
+    """The hours of one device in this week, and the bets on them."""
+
+    week: int
+    reference: list[list[float]]
+    pulses: list[list[float]] = field(default_factory=list)
+    facts: list[list[float]] = field(default_factory=list)
+    contacts: OrderedDict[Contact, int] = field(default_factory=OrderedDict)
+    alarmed: bool = False
+    logs: NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros((len(PULSES), len(_SIDES), len(_POWERS)))
+    )
+
+    def bet(self, pulse: list[float], seed: tuple[int, int]) -> None:
+        """Add an hour."""
+        earlier = np.array(self.reference + self.pulses)
+        for measure, value in enumerate(pulse):
+            for side, sign in enumerate(_SIDES):
+                p = _p_value(sign * value, sign * earlier[:, measure], (*seed, measure, side))
+                self.logs[measure, side] += _LOG_POWERS + (_POWERS - 1) * math.log(p)
+        self.pulses.append(pulse)
+
+    def count(self, learned: Collection[Contact], found: DeviceHour) -> int:
+        """Count the contacts of an hour that were not learned; return how many are new."""
+        new = [contact for contact in found.contacts if contact not in learned]
+        fresh = sum(contact not in self.contacts for contact in new) if learned else len(new)
+        for contact in new:
+            if contact in self.contacts or len(self.contacts) < MOST_DEVICES:
+                self.contacts[contact] = self.contacts.get(contact, 0) + found.contacts[contact]
+        return fresh
+
+    @property
+    def wealth(self) -> NDArray[np.float64]:
+        """Values of the martingales by measure."""
+        values: NDArray[np.float64] = np.exp(np.minimum(self.logs, 700)).mean(axis=(1, 2))
+        return values
+
+
+class DriftWatch:
+    """Watches a site for drift.
+
+    Args:
+        normal: what was learned.
+        classes: of the model that judges.
+    """
+
+    def __init__(self, normal: SiteNormal, classes: Sequence[str]) -> None:
+        self._normal = normal
+        self._quiet = QuietHours(normal.schema, classes, normal.threshold)
+        self._streams: dict[int, _Stream] = {}
+        self._joined: OrderedDict[int, None] = OrderedDict()  # devices not learned, seen before
+        firsts = _firsts(normal)
+        self._references = {
+            one: device.pulses
+            for one, device in normal.devices.items()
+            if len(device.pulses) >= LEAST_HOURS
+        }
+        if len(firsts) >= LEAST_DEVICES:
+            self._references[NEWCOMERS] = firsts
+        self.opens = max(1, len(self._references)) / ERROR
+
+    def observe(
+        self,
+        flows: NDArray[np.void],
+        features: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+    ) -> list[DriftAlarm]:
+        """Count (n,) FLOW records with their features and probabilities."""
+        hours = list(self._quiet.observe(flows, features, probabilities))
+        return [alarm for hour, found in hours for alarm in self._close(hour, found)]
+
+    def finish(self) -> list[DriftAlarm]:
+        """Count the hour that is not over, because nothing more will be read."""
+        return list(self._close(*self._quiet.finish()))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return this week's hours as plain types; bets follow from them."""
+        streams = {
+            str(one): {
+                "week": stream.week,
+                "pulses": stream.pulses,
+                "alarmed": stream.alarmed,
+                "logs": stream.logs.ravel().tolist(),
+            }
+            for one, stream in self._streams.items()
+        }
+        return {"streams": streams, "joined": [str(device) for device in self._joined]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the week of ``to_state``, with the same learned site.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged; nothing is restored.
+        """
+        streams = {}
+        for key, found in list(state["streams"].items())[: MOST_DEVICES + 1]:
+            if int(key) not in self._references:
+                continue  # it was learned anew meanwhile
+            logs = np.array(found["logs"], np.float64)
+            if logs.size != len(PULSES) * len(_SIDES) * len(_POWERS) or np.isnan(logs).any():
+                raise ValueError("bets of another kind were expected")
+            streams[int(key)] = _Stream(
+                week=int(found["week"]),
+                reference=self._references[int(key)],
+                pulses=rows_of(found["pulses"], len(PULSES)),
+                alarmed=bool(found["alarmed"]),
+                logs=logs.reshape(len(PULSES), len(_SIDES), len(_POWERS)),
+            )
+        joined = [int(device) for device in state["joined"][:MOST_DEVICES]]
+        self._streams, self._joined = streams, OrderedDict.fromkeys(joined)
+
+    def _close(self, hour: int, hours: Mapping[int, DeviceHour]) -> Iterator[DriftAlarm]:
+        joining = []
+        for device, found in hours.items():
+            if device in self._references:
+                yield from self._add(device, hour, [found])
+            elif device not in self._normal.devices and device not in self._joined:
+                self._join(device)
+                joining.append(found)
+        if joining and NEWCOMERS in self._references:
+            yield from self._add(NEWCOMERS, hour, joining)
+
+    def _add(self, device: int, hour: int, found: Sequence[DeviceHour]) -> Iterator[DriftAlarm]:
+        stream = self._stream(device, hour)
+        learned = self._normal.devices.get(device)
+        pulses = [
+            pulse_of(one, stream.count({} if learned is None else learned.contacts, one))
+            for one in found
+        ]
+        stream.bet(np.mean(pulses, axis=0).tolist(), (device, hour))
+        stream.facts.append(np.mean([one.facts for one in found], axis=0).tolist())
+        wealth = float(stream.wealth.mean())
+        if wealth >= self.opens and not stream.alarmed:
+            stream.alarmed = True
+            yield self._alarm(device, stream, hour, wealth)
+
+    def _stream(self, device: int, hour: int) -> _Stream:
+        week = hour // WEEK_HOURS
+        stream = self._streams.get(device)
+        if stream is None or stream.week != week:
+            stream = _Stream(week=week, reference=self._references[device])
+            self._streams[device] = stream
+        return stream
+
+    def _join(self, device: int) -> None:
+        self._joined[device] = None
+        if len(self._joined) > MOST_DEVICES:
+            self._joined.popitem(last=False)
+
+    def _alarm(self, device: int, stream: _Stream, hour: int, wealth: float) -> DriftAlarm:
+        measure = int(stream.wealth.argmax())
+        now, before = np.array(stream.pulses)[:, measure], np.array(stream.reference)[:, measure]
+        ranked = sorted(stream.contacts.items(), key=lambda item: -item[1])
+        return DriftAlarm(
+            device=address_text(device) if device else None,
+            hour=hour,
+            measure=_MEASURES[measure],
+            value=float(np.median(now)),
+            usual=float(np.median(before)),
+            contacts=tuple(contact_text(contact) for contact, _ in ranked[:_MOST_NEW]),
+            facts=tuple(self._changed(device, stream)),
+            evidence=wealth,
+        )
+
+    def _changed(self, device: int, stream: _Stream) -> Iterator[tuple[str, float, float]]:
+        """Yield the facts whose medians are twice, or half, what they were."""
+        learned = self._normal.devices.get(device)
+        rows = [row for one in self._normal.devices.values() for row in one.facts]
+        usual = usual_of(rows if learned is None else learned.facts)
+        for name, value in usual_of(stream.facts).items():
+            before = usual.get(name, 0.0)
+            if abs(math.log((value + 1) / (before + 1))) > math.log(2):
+                yield name, value, before
+
+
+def _p_value(value: float, earlier: NDArray[np.float64], seed: tuple[int, ...]) -> float:
+    """Return the share of values that are as high, ties broken by a number drawn by the seed."""
+    higher, equal = int((earlier > value).sum()), int((earlier == value).sum())
+    drawn = _drawn(*seed)
+    return max(1e-9, (higher + max(drawn, 1e-9) * (equal + 1)) / (len(earlier) + 1))
+
+
+def _drawn(*seed: int) -> float:
+    """Return a number in [0, 1) that follows from a seed: the same hours give the same alarms."""
+    text = ",".join(map(str, seed)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big") / (1 << 48)
+
+
+def _firsts(normal: SiteNormal) -> list[list[float]]:
+    """Return the means of the first hours of devices that began in the same hour."""
+    began: dict[int, list[list[float]]] = {}
+    for device in normal.devices.values():
+        if device.pulses:
+            began.setdefault(device.first, []).append(device.pulses[0])
+    return [np.mean(pulses, axis=0).tolist() for pulses in began.values()]
