@@ -121,7 +121,7 @@ def incidents(
     config: Configuration = None,
 ) -> None:
     """List the incidents that the service found, the latest first."""
-    from idskit.gateway.incident_views import found_since, show_incidents
+    from idskit.cli.incident_views import found_since, show_incidents
 
     found = found_since(_state_folder(config), since)
     if as_json:
@@ -133,7 +133,7 @@ def incidents(
 @verb()
 def explain(incident_id: IncidentId, as_json: AsJson = False, config: Configuration = None) -> None:
     """Show one incident in full: who, whom, since when, on what evidence, and why."""
-    from idskit.gateway.incident_views import found_by, show_incident
+    from idskit.cli.incident_views import found_by, show_incident
 
     found = found_by(_state_folder(config), incident_id)
     if as_json:
@@ -151,7 +151,7 @@ def verdict(
     config: Configuration = None,
 ) -> None:
     """Say of an incident that it is an attack, expected here, or wrong."""
-    from idskit.gateway.incident_views import found_by, say_verdict
+    from idskit.cli.incident_views import found_by, say_verdict
 
     folder = _state_folder(config)
     found: dict[str, Any] = found_by(folder, incident_id)
