@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from idskit.errors import IdskitError
 from idskit.cli.incident_views import found_by, found_since, moment, say_verdict
+from idskit.errors import IdskitError
 from idskit.gateway.journal import Journal, incident_record, read_journal
 from idskit.incidents.incident import Explanation, Incident
 

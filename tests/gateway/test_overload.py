@@ -65,7 +65,8 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     keeper: Any = SimpleNamespace(put=lambda found: None, wants_state=lambda is_urgent: False)
     tracker: Any = Tracker()
     judges = Judges(detector=detector, tracker=tracker)
-    made = PacketLoop(CaptureOptions(memory_mb=8), ("x0",), judges, keeper)
+    site: Any = SimpleNamespace(is_learning=False, usual=lambda row: None)
+    made = PacketLoop(CaptureOptions(memory_mb=8), ("x0",), judges, keeper, site)
     yield made
     made.notifier.close()
 
@@ -101,12 +102,22 @@ def test_the_order_of_the_shedding(loop: PacketLoop) -> None:
     }
 
 
+def test_learning_goes_with_the_first(loop: PacketLoop) -> None:
+    learned: list[int] = []
+    site: Any = loop._site
+    site.is_learning, site.observe = True, lambda batch, _: learned.append(len(batch))
+    source: Any = loop.source
+    for source.lag_us in (0, 600_000):
+        loop._judge(batch((0, 7, 1, IDLE), (1, 8, 1, IDLE)))
+    assert (learned, loop.view.shed()) == ([2], {"flows to learn": 2})
+
+
 def test_an_explanation_by_the_model_goes_first(
     loop: PacketLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[Any] = []
     monkeypatch.setattr(
-        packet_loop, "explained", lambda detector, incident, row: rows.append(row) or incident
+        packet_loop, "explained", lambda _, incident, row, usual: rows.append(row) or incident
     )
     tracker: Any = loop.judges.tracker
     source: Any = loop.source

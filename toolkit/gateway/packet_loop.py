@@ -1,8 +1,9 @@
 """The loop that moves packets: frames to flows, to probabilities, to incidents.
 
 Where packets come faster than it can go, it sheds work in this order, and counts it: explanations
-by the model; the devices of the page; judging a flow again that was judged before; judging flows
-that nobody answered, which the tests over hosts still count. What the kernel then drops is counted.
+by the model, and learning; the devices of the page; judging a flow again that was judged before;
+judging flows that nobody answered, which the tests over hosts still count. What the kernel then
+drops is counted.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.gateway.gateway_view import GatewayView, Totals
 from idskit.gateway.keeper import Keeper
 from idskit.gateway.service_options import CaptureOptions
+from idskit.gateway.service_site import ServiceSite
 from idskit.gateway.steady_source import Interface, SteadySource
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
+from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
 from idskit.incidents.tracker import IncidentTracker
 from idskit.process.notify import Notifier
 from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics
@@ -50,17 +53,17 @@ class Judges:
     tracker: IncidentTracker
 
     @classmethod
-    def of(cls, detector: Detector) -> Judges:
-        """Make the tracker of a detector, without incidents."""
+    def of(cls, detector: Detector, site: Levels = SHIPPED_LEVELS) -> Judges:
+        """Make the tracker of a detector, without incidents, by the levels of a site."""
         card = detector.card
         return cls(
             detector=detector,
-            tracker=IncidentTracker(card.schema, card.classes, detector.threshold),
+            tracker=IncidentTracker(card.schema, card.classes, detector.threshold, site),
         )
 
     def succeeded_by(self, detector: Detector) -> Judges:
         """Return other judges that go on with the open incidents of these."""
-        judges = Judges.of(detector)
+        judges = Judges.of(detector, self.tracker.site)
         judges.tracker.restore(self.tracker.to_state())
         return judges
 
@@ -77,7 +80,12 @@ class PacketLoop:
     """
 
     def __init__(
-        self, capture: CaptureOptions, names: tuple[str, ...], judges: Judges, keeper: Keeper
+        self,
+        capture: CaptureOptions,
+        names: tuple[str, ...],
+        judges: Judges,
+        keeper: Keeper,
+        site: ServiceSite,
     ) -> None:
         """Open the interfaces.
 
@@ -85,7 +93,7 @@ class PacketLoop:
             CaptureError: one that is there cannot be read.
             IdskitError: a setting that the model's flows do not have.
         """
-        self.judges, self._keeper = judges, keeper
+        self.judges, self._keeper, self._site = judges, keeper, site
         self.successor: Detector | None = None
         self.on_tick: Callable[[], object] = lambda: None
         self.notifier = Notifier()
@@ -140,10 +148,18 @@ class PacketLoop:
         judges, lag_us = self.judges, self.source.lag_us
         probabilities = self._probabilities(judges.detector, batch, lag_us)
         self._hand_on(judges.tracker.observe(batch, probabilities))
+        if self._site.is_learning:
+            self._learn(batch, probabilities, lag_us)
         if lag_us < _SHED_DEVICES:
             self.view.add_flows(batch, self.source.now_us())
         else:
             self.view.add_shed("page rows", len(batch))
+
+    def _learn(self, batch: FlowBatch, probabilities: NDArray[np.float32], lag_us: int) -> None:
+        if lag_us < _SHED_EXPLANATIONS:
+            self._site.observe(batch, probabilities)
+        else:
+            self.view.add_shed("flows to learn", len(batch))
 
     def _probabilities(
         self, detector: Detector, batch: FlowBatch, lag_us: int
@@ -188,7 +204,7 @@ class PacketLoop:
             self.view.add_shed("explanations", 1)
             row = None
         try:
-            found = explained(judges.detector, incident, row)
+            found = explained(judges.detector, incident, row, usual=self._site.usual(row))
         except SchemaError:  # nothing is known of what is usual for this model's columns
             found = explained(judges.detector, incident, None)
         if row is None and key in self._why and found.explanation is not None:
@@ -212,6 +228,8 @@ class PacketLoop:
             self.notifier.ready(f"Reading {self.source.name}")
         if self.successor is not None:
             self.judges, self.successor = self.judges.succeeded_by(self.successor), None
+            self._site.judged_by(self.judges.detector)
+        self.judges.tracker.site = self._site.levels
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
         self._watch_interfaces(now_s)
         statistics = self._reader.statistics

@@ -34,6 +34,7 @@ from idskit.gateway.keeper import Keeper
 from idskit.gateway.outlets import Outlets, check_outlets
 from idskit.gateway.packet_loop import Judges, PacketLoop
 from idskit.gateway.service_options import NEEDS_RESTART, DetectionOptions, ServiceOptions
+from idskit.gateway.service_site import ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile, StateLock, make_state_folder, state_folder
 from idskit.gateway.steady_source import SteadySource
 from idskit.incidents.incident import VERDICTS, Incident
@@ -99,11 +100,14 @@ class Gateway:
         self._outlets = Outlets(folder, options, Origin(interfaces=names), self._put_metrics)
         stack.callback(self._outlets.close)
         self._outlets.begin_page()  # it starts while the model is loaded
-        judges = Judges.of(_loaded(options.detection))
+        detector = _loaded(options.detection)
+        self._site = ServiceSite(options.site, folder, detector, say)
+        stack.callback(self._site.close)
+        judges = Judges.of(detector, self._site.levels)
         self._keeper = Keeper(journal, CheckedFile(folder, "tracker"), self._tell)
         stack.callback(self._keeper.close, CLOSE_S)
         self._restore(judges)
-        self.loop = PacketLoop(options.capture, names, judges, self._keeper)
+        self.loop = PacketLoop(options.capture, names, judges, self._keeper, self._site)
         stack.callback(self.loop.close)
         self.loop.on_tick = self._tick
         stack.callback(ControlServer(folder, self.answer).close)
@@ -165,6 +169,7 @@ class Gateway:
         """Change what can be changed while packets are read; say what cannot."""
         check_settings(options)
         self._outlets.reload(options)
+        self._site.reload(options.site)
         before = {one.field: one.value for one in settings_of(self._options)}
         changed = [one.field for one in settings_of(options) if before[one.field] != one.value]
         if options.detection != self._options.detection:
@@ -295,10 +300,10 @@ def check_settings(options: ServiceOptions) -> None:
     """Refuse settings that the service could not use, without opening or connecting anything.
 
     Raises:
-        IdskitError: no such model, sinks or a page that cannot be used.
+        IdskitError: no such model, a site, sinks or a page that cannot be used.
     """
     with model_path(options.detection.model) as path:
-        read_model(path)
+        check_site(options.site, read_model(path).card.schema)
     check_outlets(options)
 
 

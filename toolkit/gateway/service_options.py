@@ -13,6 +13,7 @@ from idskit.sinks.mqtt_broker import MqttOptions
 from idskit.sinks.scrape_server import PrometheusOptions
 from idskit.sinks.syslog_receiver import SyslogOptions
 from idskit.sinks.webhook import WebhookOptions
+from idskit.site.incident_budget import DEFAULT_BUDGET, LEAST_HOURS, Budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,35 @@ class DetectionOptions:
         None, "Score from which a flow is evidence; the model's own if omitted", low=0, high=1
     )
     threads: int = option(1, "Threads of one inference", low=1, high=256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteSection:
+    """What is normal at this site."""
+
+    file: Path | None = option(
+        None, "File of the site, from idskit learn; site.idskit in the state folder if omitted"
+    )
+    budget: str = option(
+        DEFAULT_BUDGET.text,
+        "False incidents to accept, as 1/day, 2/week or 0.1/day: chooses the evidence that opens "
+        "an incident, once the site is learned",
+    )
+    learn_hours: int = option(
+        LEAST_HOURS,
+        f"Hours of traffic to learn while the file does not exist; fewer than {LEAST_HOURS} state "
+        "no threshold, 0 learns nothing",
+        low=0,
+        high=672,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that is none.
+
+        Raises:
+            IdskitError: with what to write.
+        """
+        Budget.parse(self.budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +98,7 @@ class ServiceOptions:
 
     capture: CaptureOptions = field(default_factory=CaptureOptions)
     detection: DetectionOptions = field(default_factory=DetectionOptions)
+    site: SiteSection = field(default_factory=SiteSection)
     state: StateOptions = field(default_factory=StateOptions)
     page: PageSection = field(default_factory=PageSection)
     eve: EveOptions = field(default_factory=EveOptions)
@@ -89,7 +120,14 @@ class ServiceOptions:
 
 # What a reload cannot change: it says so, and goes on with the older value.
 NEEDS_RESTART = frozenset(
-    {"capture.interfaces", "capture.filter", "capture.memory_mb", "state.folder"}
+    {
+        "capture.interfaces",
+        "capture.filter",
+        "capture.memory_mb",
+        "site.file",
+        "site.learn_hours",
+        "state.folder",
+    }
 )
 
 

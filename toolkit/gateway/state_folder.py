@@ -144,6 +144,7 @@ class CheckedFile:
         content = packed(document)
         descriptor = os.open(self._partial, _WRITE, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            give_to_owner(descriptor, self._latest.parent)
             file.write(content)
             file.flush()
             if durable:  # else a power cut may lose it, a kill never does
@@ -152,6 +153,11 @@ class CheckedFile:
             self._latest.replace(self._previous)
         self._partial.replace(self._latest)
         return len(content)
+
+    def remove(self) -> None:
+        """Remove the document and the one before it, because nobody needs them any more."""
+        for path in (self._latest, self._previous):
+            path.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Any] | None:
         """Return the latest whole document; None if there is none. ``problem`` says what was."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -119,6 +119,16 @@ class DeviceNormal:
         self._evict(2 * MOST_CONTACTS)
         _keep(self.facts, found.facts.tolist(), self.hours)
         _keep(self.pulses, pulse, self.hours)
+
+    def copied(self) -> DeviceNormal:
+        """Return a copy that stays as it is when further hours are counted."""
+        return replace(
+            self,
+            by_hour=list(self.by_hour),
+            contacts=self.contacts.copy(),
+            facts=list(self.facts),
+            pulses=list(self.pulses),
+        )
 
     def known_contacts(self) -> frozenset[Contact]:
         """Return the contacts of several hours."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -167,6 +168,11 @@ class QuietHours:
         hours, self._hours.open, self._hours.left_out = self._hours.open, {}, Counter()
         return self._over(self._hours.hour, hours)
 
+    def resume(self, earlier: SiteNormal) -> None:
+        """Go on counting where an earlier learner ended."""
+        self.flows, self.left_out = earlier.flows, Counter(earlier.left_out)
+        self.watcher.peaks, self.watcher.unkept = list(earlier.peaks), earlier.unkept
+
     def leave_out(self, reason: str, number: int = 1) -> None:
         """Count what is not learned."""
         if number > 0:
@@ -224,6 +230,20 @@ class SiteLearner:
         for hour, found in self._quiet.observe(flows, features, probabilities, self._columns):
             self._count(hour, found)
 
+    @property
+    def hours(self) -> int:
+        """Return the hours of traffic that are over."""
+        return self._normal.hours
+
+    def resume(self, earlier: SiteNormal) -> None:
+        """Go on with what an earlier learner of the same model had learned.
+
+        Columns are sampled anew; the earlier quantiles hold where too few rows follow.
+        """
+        self._normal.hours, self._normal.columns = earlier.hours, earlier.columns
+        self._devices = dict(earlier.devices)
+        self._quiet.resume(earlier)
+
     def finish(self) -> SiteNormal:
         """Return what was learned.
 
@@ -231,21 +251,29 @@ class SiteLearner:
             IdskitError: no flow could be learned from.
         """
         self._count(*self._quiet.finish())
-        normal, quiet = self._normal, self._quiet
-        if not normal.hours:
+        quiet = self._quiet
+        if not self._normal.hours:
             raise IdskitError(
                 f"nothing was learned of {quiet.flows + quiet.left_out.total():,} flows: they must "
                 "be of local addresses, dated by a clock that is set, and not all like attacks"
             )
-        quiet.leave_out("more devices than are kept", len(self._devices) - MOST_DEVICES)
+        return self.so_far()
+
+    def so_far(self) -> SiteNormal:
+        """Return what the hours that are over taught; it stays as it is when more is learned."""
+        quiet, left_out = self._quiet, self._quiet.left_out.copy()
+        if len(self._devices) > MOST_DEVICES:
+            left_out["more devices than are kept"] += len(self._devices) - MOST_DEVICES
         ranked = sorted(self._devices.items(), key=lambda item: (-item[1].hours, -item[1].flows))
-        normal.flows = quiet.flows
-        normal.devices = dict(sorted(ranked[:MOST_DEVICES]))
-        normal.peaks = list(quiet.watcher.peaks)
-        normal.unkept = quiet.watcher.unkept
-        normal.columns = self._columns.quantiles()
-        normal.left_out = dict(sorted(quiet.left_out.items()))
-        return normal
+        return replace(
+            self._normal,
+            flows=quiet.flows,
+            devices={one: known.copied() for one, known in sorted(ranked[:MOST_DEVICES])},
+            peaks=list(quiet.watcher.peaks),
+            unkept=quiet.watcher.unkept,
+            columns={**self._normal.columns, **self._columns.quantiles()},
+            left_out=dict(sorted(left_out.items())),
+        )
 
     def _count(self, hour: int, hours: dict[int, DeviceHour]) -> None:
         self._normal.hours += hour > 0

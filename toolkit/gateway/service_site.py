@@ -1,0 +1,334 @@
+"""The site that the service guards: learned here or read from a file, and what persons said of it.
+
+    batches ──> learner, kept every hour ──> site file ──┐
+    a site file that is there ──────────────────────────>├──> levels of the tracker
+    verdicts of persons, kept in the state folder ───────┘
+
+The loop of packets gives batches and reads ``levels`` between two of them; whatever waits for a
+disk is done in threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idskit.alerts.eve import eve_time
+from idskit.detect.detector import Detector
+from idskit.errors import IdskitError
+from idskit.explain.usual import Usual
+from idskit.files.output import reason
+from idskit.gateway.service_options import SiteSection
+from idskit.gateway.state_folder import CheckedFile
+from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
+from idskit.profiles.flow_reader import FlowBatch
+from idskit.schema import Schema
+from idskit.site.case_peaks import HOUR_US
+from idskit.site.incident_budget import Budget
+from idskit.site.learn_site import learner_for
+from idskit.site.site_file import LoadedSite, read_site, write_site
+from idskit.site.site_learner import FIRST_US
+from idskit.site.site_normal import SiteNormal
+
+NAME = "site.idskit"  # in the state folder, unless the user names another file
+_WAIT_S = 20.0  # for a file that is being written when the service ends
+Document = dict[str, Any]
+Say = Callable[[str], object]
+
+
+class HourlyLearner:
+    """A learner that keeps its hours, so that a restart costs the hour that is not over.
+
+    Args:
+        detector: whose probabilities are learned.
+        wanted: hours of traffic after which all is learned.
+        file: where hours are kept.
+        say: called with a sentence for the log.
+
+    Attributes:
+        since_us: when learning began, since the epoch.
+        problem: why hours cannot be kept; empty if they can.
+    """
+
+    def __init__(self, detector: Detector, wanted: int, file: CheckedFile, say: Say) -> None:
+        self.wanted, self.problem = wanted, ""
+        self.since_us = _now_us()
+        self._file = file
+        self._hour = 0  # of the latest flow, since the epoch
+        self._writing: threading.Thread | None = None
+        self._learner = learner_for(detector)
+        self._model = _model_of(detector)
+        self._resume(detector.schema, say)
+
+    @property
+    def hours(self) -> int:
+        """Return the hours of traffic that are learned."""
+        return self._learner.hours
+
+    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> SiteNormal | None:
+        """Learn a batch; return what was learned once the last hour is over, without the batch."""
+        ends_us = batch.flows["end_us"]
+        hour = int(ends_us.max()) // HOUR_US if len(ends_us) else 0
+        is_over = 0 < self._hour < hour
+        if is_over and self.hours + 1 >= self.wanted:
+            return self._learner.finish()
+        self._learner.observe(batch.flows, batch.features, probabilities)
+        if is_over:
+            self._keep()
+        if hour >= FIRST_US // HOUR_US:
+            self._hour = max(self._hour, hour)
+        return None
+
+    def close(self) -> None:
+        """Wait until the file is written."""
+        if self._writing is not None:
+            self._writing.join(_WAIT_S)
+
+    def _resume(self, schema: Schema, say: Say) -> None:
+        found, problem = self._file.read(), self._file.problem
+        if found is None and not problem:
+            return
+        try:
+            if found is None or found["model"] != self._model:
+                raise ValueError(problem or "another model judges now")
+            earlier = SiteNormal.from_json(found["site"], schema)
+            self.since_us = int(found["since_us"])
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            say(f"what was learned of the site cannot be used ({error}): learning begins again")
+            return
+        self._learner.resume(earlier)
+        say(f"learning of the site goes on after {earlier.hours:,} hours of {self.wanted:,}")
+
+    def _keep(self) -> None:
+        document = {
+            "model": self._model,
+            "since_us": self.since_us,
+            "site": self._learner.so_far().to_json(),
+        }
+        self.close()
+        self._writing = threading.Thread(target=self._write, args=(document,), daemon=True)
+        self._writing.start()
+
+    def _write(self, document: Document) -> None:
+        try:
+            self._file.write(document, durable=False)
+        except (OSError, ValueError) as error:
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            self.problem = f"what is learned of the site cannot be kept: {why}"
+        else:
+            self.problem = ""
+
+
+class ServiceSite:
+    """What is known of the site of a service.
+
+    Attributes:
+        levels: that the tracker asks; others take their place as a whole, from any thread.
+        normal: what was learned; None until it is.
+    """
+
+    def __init__(self, options: SiteSection, folder: Path, detector: Detector, say: Say) -> None:
+        """Read the site's file, or begin to learn where there is none.
+
+        Raises:
+            IdskitError: the file that the user named is damaged, or is of another model's flows.
+        """
+        self._options, self._detector, self._say = options, detector, say
+        self._path = options.file or folder / NAME
+        self._learning_file = CheckedFile(folder, "learning")
+        self._completing: threading.Thread | None = None
+        self._learner: HourlyLearner | None = None
+        self._problem = ""
+        self._since_us = 0
+        self.normal: SiteNormal | None = None
+        self.levels: SiteLevels = SHIPPED_LEVELS
+        if _exists(self._path):
+            self._open()
+        if self.normal is None and options.learn_hours:
+            self._learner = HourlyLearner(detector, options.learn_hours, self._learning_file, say)
+
+    @property
+    def budget(self) -> Budget:
+        """Return the false incidents that are put up with."""
+        return Budget.parse(self._options.budget)
+
+    @property
+    def is_learning(self) -> bool:
+        """Return whether batches are learned from."""
+        return self._learner is not None and self._completing is None
+
+    # Called by the loop of packets: nothing here waits for a disk.
+
+    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> None:
+        """Learn a batch, where the site is not learned yet."""
+        if self._learner is None or self._completing is not None:
+            return
+        normal = self._learner.observe(batch, probabilities)
+        if normal is not None:
+            given = normal, self._learner
+            self._completing = threading.Thread(target=self._complete, args=given, daemon=True)
+            self._completing.start()
+
+    def usual(self, row: NDArray[np.float32] | None) -> Usual | None:
+        """Return what is usual here for a flow like a row (d,); None where that is not known."""
+        normal = self.normal
+        return None if normal is None or row is None else normal.usual(row)
+
+    def judged_by(self, detector: Detector) -> None:
+        """Take note that another detector of the same flows judges from now on."""
+        before, self._detector = self._detector, detector
+        learner = self._learner if self.is_learning else None
+        if learner is not None and _model_of(before) != _model_of(detector):
+            learner.close()
+            self._learner = HourlyLearner(detector, learner.wanted, self._learning_file, self._say)
+        self._say_notes()
+
+    # Called by others.
+
+    def reload(self, options: SiteSection) -> None:
+        """Keep another budget from now on; what else changed takes a restart."""
+        is_other = options.budget != self._options.budget
+        self._options = options
+        if is_other:
+            self._set_levels()
+            self._say_notes()
+
+    def health(self) -> list[str]:
+        """Return what keeps the site from being learned or used, in sentences."""
+        learner = self._learner
+        return list(filter(None, (self._problem, learner.problem if learner else "")))
+
+    def learning(self) -> Document:
+        """Return the state of learning, for the snapshot."""
+        learner, normal = self._learner, self.normal
+        if normal is not None:
+            return {"state": "learned", "hours": normal.hours, "since": eve_time(self._since_us)}
+        if learner is not None:
+            return {
+                "state": "learning", "hours": learner.hours, "since": eve_time(learner.since_us)
+            }  # fmt: skip
+        return {"state": "off", "hours": 0, "since": None}
+
+    def progress(self) -> str:
+        """Return how far learning is, in a sentence; empty while nothing is learned."""
+        learner = self._learner
+        if learner is None:
+            return ""
+        return (
+            f"It learns what is normal here: {learner.hours:,} of {learner.wanted:,} hours of "
+            "traffic; until then incidents open as shipped"
+        )
+
+    def close(self) -> None:
+        """Wait until what was learned is written."""
+        if self._learner is not None:
+            self._learner.close()
+        if self._completing is not None:
+            self._completing.join(_WAIT_S)
+
+    # The file.
+
+    def _open(self) -> None:
+        """Use the file; a damaged one of the service's own is learned anew.
+
+        Raises:
+            IdskitError: the file is the user's, and cannot be used.
+        """
+        try:
+            found = read_site(self._path, self._detector.schema)
+        except IdskitError as error:
+            if self._options.file is not None:
+                raise
+            self._problem = f"the site is not used: {error}"
+            self._say(self._problem)
+            return
+        self._use(found, int(self._path.stat().st_mtime * 1e6))
+        self._say(
+            f"the site {self._path} is used: {found.normal.hours:,} hours of "
+            f"{len(found.normal.devices):,} devices"
+        )
+
+    def _complete(self, normal: SiteNormal, learner: HourlyLearner) -> None:
+        """Write what was learned, and let its levels take the place of the shipped ones."""
+        learner.close()
+        if self._options.file is not None and _exists(self._path):
+            self._say(
+                f"{self._path} was written by somebody while the service learned: it is kept, and "
+                "what was learned is used until the service ends"
+            )
+        elif not self._is_written(normal):
+            self._use(LoadedSite(normal=normal), _now_us())
+            return
+        self._learning_file.remove()
+        self._use(LoadedSite(normal=normal), _now_us())
+        self._say(
+            f"the site is learned: {normal.flows:,} flows of {len(normal.devices):,} devices in "
+            f"{normal.hours:,} hours ({self._path}); its levels open incidents from now on"
+        )
+
+    def _is_written(self, normal: SiteNormal) -> bool:
+        try:
+            write_site(normal, self._path)
+        except IdskitError as error:
+            self._problem = f"the learned site is used, but cannot be written: {error}"
+            self._say(self._problem)
+            return False
+        self._problem = ""
+        return True
+
+    def _use(self, found: LoadedSite, since_us: int) -> None:
+        self._since_us, self.normal = since_us, found.normal
+        self._set_levels()
+        self._learner = None
+        for note in found.notes:
+            self._say(note)
+        self._say_notes()
+
+    def _set_levels(self) -> None:
+        if self.normal is not None:
+            self.levels = self.normal.levels(self.budget)
+
+    def _say_notes(self) -> None:
+        """Say what the levels cannot promise."""
+        normal = self.normal
+        if normal is None:
+            return
+        for note in normal.openings(self.budget).notes:
+            self._say(note)
+        if normal.model not in ("", self._detector.sha256):
+            self._say(
+                f"the site was learned with another model ({normal.model[:12]}): its thresholds "
+                f"may not keep the budget; remove {self._path} and restart to learn it again"
+            )
+
+
+def check_site(options: SiteSection, schema: Schema) -> None:
+    """Refuse a site file that could not be used.
+
+    Raises:
+        IdskitError: it is damaged, or of other columns than those of ``schema``.
+    """
+    if options.file is not None and _exists(options.file):
+        read_site(options.file, schema)
+
+
+def _model_of(detector: Detector) -> list[Any]:
+    """Return what two learners must share to go on with each other's hours."""
+    return [detector.sha256, detector.schema.sha256, detector.threshold]
+
+
+def _exists(path: Path) -> bool:
+    with suppress(OSError):  # a folder that this user may not look into
+        return path.exists()
+    return False
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
