@@ -131,7 +131,7 @@ def test_an_interface_that_vanishes_is_an_incident_until_it_returns(
         running.until(of_family("blind", "end"))
         nmap(network)
         running.until(of_family("scan"))
-        assert running.snapshot()["health"]["state"] == "fine"
+        assert running.snapshot()["health"]["state"] == "learning"
 
 
 def test_a_reload_changes_what_it_can_says_what_it_cannot_and_loses_no_packet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from tests.site.made_traffic import CLASSES, THRESHOLD, Traffic, traffic
 from idskit.errors import IdskitError
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
 from idskit.gateway.packet_loop import Judges
+from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.service_site import NAME, ServiceSite, check_site
 from idskit.incidents.local_network import address_number
@@ -215,6 +217,74 @@ def test_another_budget_holds_after_a_reload(start: Start, tmp_path: Path) -> No
     assert site.levels.nats["web"] < OPENS  # eight days without a peak
     site.reload(SiteSection(budget="1/month"))
     assert site.levels.nats.get("web", OPENS) == OPENS
+
+
+def document(age_h: float, verdict: str | None = None, label: str = "scan") -> dict[str, Any]:
+    started = datetime.now(UTC) - timedelta(hours=age_h)
+    return {"started": f"{started:%Y-%m-%dT%H:%M:%S.%f}+0000", "label": label, "verdict": verdict}
+
+
+def test_the_budget_burns_by_the_incidents_of_an_hour_and_a_day(start: Start) -> None:
+    site = start(budget="2/day")
+    incidents = [
+        *(document(age) for age in (0.1, 0.5, 2, 23, 25, -1)),
+        document(0.1, "attack"),
+        document(0.1, label="blind"),
+        document(0.2, "wrong"),
+    ]
+    burn = site.budget_use(incidents)
+    assert burn == {"per_day": 2, "burn_1h": 3 * 24 / 2, "burn_24h": 5 / 2, "threshold": OPENS}
+
+
+def test_the_threshold_of_the_budget_is_that_of_the_learned_site(
+    start: Start, tmp_path: Path
+) -> None:
+    write_site(learned(24 * 8), tmp_path / NAME)
+    site = start()
+    assert site.budget_use([])["threshold"] == max(site.levels.nats.values()) < OPENS
+    assert site.counters()["site_hours"] == 24 * 8
+
+
+def device(address: str, *services: str) -> dict[str, Any]:
+    return {"address": address, "services": list(services), "new": []}
+
+
+def test_devices_say_what_is_usual_and_what_is_new(start: Start, tmp_path: Path) -> None:
+    devices = [
+        device("192.168.1.20", "443/tcp"),
+        device("192.168.1.20", "22/tcp", "443/tcp", "25/tcp", "53/udp", "123/udp"),
+        device("192.168.1.99", "443/tcp"),
+    ]
+    assert start().described(devices) == devices  # nothing is learned yet
+    write_site(learned(4), tmp_path / NAME)
+    same, other, joined = start().described(devices)
+    assert (same["new"], same["usual"]) == ([], ["443/tcp"])
+    assert other["new"] == ["It uses 22/tcp, 25/tcp, 53/udp and 1 more: not learned of it."]
+    assert joined["new"][0].startswith("It was not learned")
+
+
+def gateway(site: Any, **loop: Any) -> Gateway:
+    """Return a service of which only its health can be asked."""
+    made = Gateway.__new__(Gateway)
+    known = {"source": SimpleNamespace(states=[], lag_us=0), "is_overloaded": False} | loop
+    made.loop = SimpleNamespace(**known)  # type: ignore[assignment]
+    made._keeper = SimpleNamespace(problem="", clock=SimpleNamespace(problem=str))  # type: ignore
+    made._outlets = SimpleNamespace(problems=list)  # type: ignore[assignment]
+    made._site = site
+    return made
+
+
+def test_health_is_learning_until_the_site_is_learned_and_nothing_is_worse(start: Start) -> None:
+    site = start(learn_hours=2)
+    watch(site, *hours(0, 2))
+    health = gateway(site).health()
+    assert (health["state"], len(health["reasons"])) == ("learning", 1)
+    assert "1 of 2 hours" in health["reasons"][0]
+    overloaded = gateway(site, is_overloaded=True, view=SimpleNamespace(dropped_lately=3)).health()
+    assert (overloaded["state"], len(overloaded["reasons"])) == ("overloaded", 2)
+    watch(site, traffic(2, 5))
+    health = gateway(site).health()
+    assert (health["state"], health["reasons"]) == ("fine", [])
 
 
 def test_the_section_is_checked_line_by_line() -> None:

@@ -29,7 +29,7 @@ from idskit.detect.detector_options import DetectorOptions
 from idskit.errors import IdskitError
 from idskit.gateway.configuration import settings_of
 from idskit.gateway.control_socket import ControlServer
-from idskit.gateway.journal import Journal
+from idskit.gateway.journal import RECENT, Journal
 from idskit.gateway.keeper import Keeper
 from idskit.gateway.outlets import Outlets, check_outlets
 from idskit.gateway.packet_loop import Judges, PacketLoop
@@ -211,10 +211,12 @@ class Gateway:
                 f"read {loop.source.lag_us / 1e6:.1f} s late"
             )
         reasons += filter(None, (self._keeper.problem, self._keeper.clock.problem()))
-        reasons += self._outlets.problems()
+        reasons += (*self._outlets.problems(), *self._site.health())
+        progress = self._site.progress()
+        quiet = "learning" if progress else "fine"
         return {
-            "state": "blind" if blind else "overloaded" if loop.is_overloaded else "fine",
-            "reasons": reasons,
+            "state": "blind" if blind else "overloaded" if loop.is_overloaded else quiet,
+            "reasons": [*reasons, progress] if progress else reasons,
             "interfaces": [
                 {
                     "name": one.name,
@@ -228,10 +230,10 @@ class Gateway:
 
     def snapshot(self) -> Document:
         """Return what the page shows."""
-        incidents = self._keeper.incidents(SHOWN)
+        known = self._keeper.incidents(RECENT)
+        incidents = known[:SHOWN]
         of_device = Counter(one["device"]["address"] for one in incidents if "device" in one)
         traffic, devices = self.loop.view.hosts(of_device)
-        detector = self.loop.judges.detector
         return {
             "version": __version__,
             "host": socket.gethostname(),
@@ -242,16 +244,17 @@ class Gateway:
             "traffic": {"seconds": 60, "hosts": traffic},
             "counters": self.counters(),
             "sinks": self._outlets.health(),
-            "budget": {"threshold": detector.threshold},
+            "budget": self._site.budget_use(known),
             "incidents": incidents,
-            "devices": devices,
-            "model": asdict(self._model_facts()),
+            "devices": self._site.described(devices),
+            "model": asdict(self._model_facts()) | {"learning": self._site.learning()},
             "settings": [vars(one) for one in settings_of(self._options)],
         }
 
     def counters(self) -> dict[str, int]:
         """Return everything that is counted, by name."""
         found = self.loop.view.counters() | self.loop.skipped() | self._keeper.counters()
+        found |= self._site.counters()
         return found | {"cases_evicted": self.loop.judges.tracker.evicted}
 
     def _stats(self, today: int) -> ServiceStats:
@@ -292,6 +295,9 @@ class Gateway:
             metrics.put("idskit_interface_up", not one.why_blind, interface=one.name)
         metrics.put("idskit_incidents_open", self._keeper.open_incidents)
         metrics.put("idskit_threshold", model.threshold)
+        burn = self._site.budget_use(self._keeper.incidents(RECENT))
+        for window in ("1h", "24h"):
+            metrics.put("idskit_budget_burn_ratio", burn[f"burn_{window}"], window=window)
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,22 @@ from idskit.explain.usual import Usual
 from idskit.files.output import reason
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile
+from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
+from idskit.incidents.local_network import address_number
+from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US
-from idskit.site.incident_budget import Budget
+from idskit.site.device_normal import DeviceNormal, service_text
+from idskit.site.incident_budget import HOURS_A_DAY, Budget
 from idskit.site.learn_site import learner_for
 from idskit.site.site_file import LoadedSite, read_site, write_site
 from idskit.site.site_learner import FIRST_US
 from idskit.site.site_normal import SiteNormal
 
 NAME = "site.idskit"  # in the state folder, unless the user names another file
+_MOST_NEW, _MOST_USUAL = 3, 8  # services that a device of the snapshot names
 _WAIT_S = 20.0  # for a file that is being written when the service ends
 Document = dict[str, Any]
 Say = Callable[[str], object]
@@ -226,6 +233,45 @@ class ServiceSite:
             "traffic; until then incidents open as shipped"
         )
 
+    def budget_use(self, incidents: Iterable[Document]) -> Document:
+        """Return how fast the budget burns: 1 is as fast as it may, over an hour and over a day.
+
+        What a person called an attack is not false, and neither is an interface that was away.
+        """
+        per_day, now_us = self.budget.per_day, _now_us()
+        false = [one for one in incidents if one.get("verdict") != "attack"]
+        started = [_moment_us(one["started"]) for one in false if one["label"] != BLIND]
+        hour = sum(0 <= now_us - one < HOUR_US for one in started)
+        day = sum(0 <= now_us - one < HOURS_A_DAY * HOUR_US for one in started)
+        nats = (self.levels.nats.get(family, OPENS) for family in FAMILY_FACTS)
+        return {
+            "per_day": per_day,
+            "burn_1h": hour * HOURS_A_DAY / per_day,
+            "burn_24h": day / per_day,
+            "threshold": max(nats) * self.levels.factor,
+        }
+
+    def described(self, devices: list[Document]) -> list[Document]:
+        """Return devices with their usual services, and what is new since the site was learned."""
+        normal = self.normal
+        if normal is None:
+            return devices
+        return [
+            one | _news(one, normal.devices.get(address_number(one["address"]))) for one in devices
+        ]
+
+    def counters(self) -> dict[str, int]:
+        """Return what was learned, by name."""
+        learner, normal = self._learner, self.normal
+        if normal is None:
+            return {"site_hours": 0 if learner is None else learner.hours}
+        return {
+            "site_hours": normal.hours,
+            "site_flows": normal.flows,
+            "site_devices": len(normal.devices),
+            "site_flows_left_out": sum(normal.left_out.values()),
+        }
+
     def close(self) -> None:
         """Wait until what was learned is written."""
         if self._learner is not None:
@@ -319,9 +365,27 @@ def check_site(options: SiteSection, schema: Schema) -> None:
         read_site(options.file, schema)
 
 
+def _news(device: Document, known: DeviceNormal | None) -> Document:
+    """Return the parts ``new`` and ``usual`` of a device of the snapshot."""
+    if known is None:
+        return {"new": ["It was not learned: it joined later, or looked like an attacker then."]}
+    hours: Counter[str] = Counter()
+    for contact, (seen, _) in known.contacts.items():
+        if not contact.inbound:
+            hours[service_text(*contact.service)] += seen
+    new = [service for service in device["services"] if service not in hours]
+    more = f" and {len(new) - _MOST_NEW} more" if len(new) > _MOST_NEW else ""
+    news = [f"It uses {', '.join(new[:_MOST_NEW])}{more}: not learned of it."] if new else []
+    return {"new": news, "usual": [service for service, _ in hours.most_common(_MOST_USUAL)]}
+
+
 def _model_of(detector: Detector) -> list[Any]:
     """Return what two learners must share to go on with each other's hours."""
     return [detector.sha256, detector.schema.sha256, detector.threshold]
+
+
+def _moment_us(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1e6)
 
 
 def _exists(path: Path) -> bool:
