@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from idskit.cli.incident_views import found_by, found_since, moment, say_verdict
 from idskit.errors import IdskitError
-from idskit.gateway.journal import Journal, incident_record, read_journal
+from idskit.gateway.journal import Journal, VerdictFile, incident_record, read_journal
 from idskit.incidents.incident import Explanation, Incident
+from idskit.incidents.local_network import address_number
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]x[/red]\u202e<script>"
 NOW = datetime.now(UTC)
@@ -93,6 +95,21 @@ def test_a_verdict_without_a_service_is_kept(folder: Path) -> None:
     assert read_journal(folder).verdicts == {"2026-11": "expected"}
     with pytest.raises(IdskitError, match="attack, expected, wrong, and not maybe"):
         say_verdict(folder, "2026-11", "maybe")
+
+
+def test_what_a_verdict_changes_is_shown_and_kept_without_a_service(folder: Path) -> None:
+    like = replace(incident(13), attacker="192.168.1.7", target="192.0.2.1", services=("22/tcp",))
+    journal = Journal(folder, 4 << 20)
+    journal.append([incident_record(like.to_json())])
+    journal.close()
+    assert "nothing else is like it" in verb(folder, "verdict", "2026-12", "wrong").stderr
+    effect = "2026-13 was said to be wrong: scan of 192.168.1.7 at 22/tcp needs more evidence"
+    assert effect in verb(folder, "verdict", "2026-13", "wrong").stderr
+    assert found_by(folder, "2026-13")["effect"] == effect
+    shown = " ".join(verb(folder, "explain", "2026-13").stderr.split())
+    assert effect in shown
+    (key,) = VerdictFile(folder).verdicts.factors()
+    assert key == ("scan", address_number("192.168.1.7"), (6, 22))
 
 
 def test_without_a_state_it_is_one_sentence(tmp_path: Path) -> None:

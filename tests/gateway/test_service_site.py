@@ -18,6 +18,8 @@ from idskit.gateway.packet_loop import Judges
 from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.service_site import NAME, ServiceSite, check_site
+from idskit.gateway.state_folder import CheckedFile
+from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.site_levels import SHIPPED_LEVELS
@@ -285,6 +287,78 @@ def test_health_is_learning_until_the_site_is_learned_and_nothing_is_worse(start
     watch(site, traffic(2, 5))
     health = gateway(site).health()
     assert (health["state"], health["reasons"]) == ("fine", [])
+
+
+def found(levels: Any, port: int = 25) -> list[Incident]:
+    """Return the incidents that malware to a port opens by some levels."""
+    tracker = Judges.of(detector(), levels).tracker
+    tracker.observe_flows(*traffic(3, 3, score=0.99, port=port).parts)
+    return tracker.finish()
+
+
+def test_a_verdict_changes_what_is_like_it_and_another_replaces_it(
+    start: Start, tmp_path: Path
+) -> None:
+    site = start(learn_hours=2)
+    (one,) = found(site.levels)
+    assert "opens no incident" in site.say(one.to_json(), "expected")
+    assert (found(site.levels), len(found(site.levels, port=26))) == ([], 1)
+    assert found(start().levels) == []  # after a restart
+    watch(site, *hours(0, 3))
+    assert (site.learning()["state"], found(site.levels)) == ("learned", [])
+    assert [entry["verdict"] for entry in site.verdicts()] == ["expected"]
+    assert "half the evidence" in site.say(one.to_json(), "attack")
+    assert len(found(site.levels)) == 1
+    (entry,) = site.verdicts()
+    assert (entry["incident_id"], entry["verdict"]) == (one.incident_id, "attack")
+    assert stat.S_IMODE((tmp_path / "verdicts.state").stat().st_mode) == 0o600
+
+
+def test_a_verdict_that_nothing_is_like_changes_nothing(start: Start) -> None:
+    site = start()
+    (one,) = found(site.levels)
+    hostile = one.to_json() | {"services": ["22/nonsense"]}
+    for incident in ({}, one.to_json() | {"services": []}, hostile):
+        assert site.say(incident, "expected") == ""
+    assert (site.verdicts(), site.levels) == ([], SHIPPED_LEVELS)
+
+
+def test_damaged_verdicts_are_said(start: Start, tmp_path: Path) -> None:
+    site = start()
+    (one,) = found(site.levels)
+    site.say(one.to_json(), "expected")
+    (tmp_path / "verdicts.state").write_bytes(b"x")
+    again = start()
+    assert "verdicts.state is damaged" in again.health()[0]
+    assert len(found(again.levels)) == 1
+
+
+def test_a_full_disk_is_said_and_the_verdict_holds_until_the_end(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = start()
+    (one,) = found(site.levels)
+
+    def write(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckedFile, "write", write)
+    made = gateway(site)
+    made._keeper = SimpleNamespace(say_verdict=lambda *_: one.to_json())  # type: ignore[assignment]
+    asked = {"ask": "verdict", "incident_id": one.incident_id, "verdict": "expected"}
+    assert "No space left" in made.answer(asked)["error"]
+    assert found(site.levels) == []
+
+
+def test_the_control_socket_says_what_a_verdict_changes(start: Start) -> None:
+    site = start()
+    (one,) = found(site.levels)
+    made, known = gateway(site), {one.incident_id: one.to_json()}
+    made._keeper = SimpleNamespace(say_verdict=lambda key, _: known.get(key))  # type: ignore
+    asked = {"ask": "verdict", "incident_id": one.incident_id, "verdict": "wrong"}
+    assert made.answer(asked) == {"ok": True, "effect": site.verdicts()[0]["effect"]}
+    assert "needs more evidence" in site.verdicts()[0]["effect"]
+    assert "no incident" in made.answer(asked | {"incident_id": "x"})["error"]
 
 
 def test_the_section_is_checked_line_by_line() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
-from idskit.gateway.journal import Entries, Journal, read_journal, verdict_record
+from idskit.gateway.journal import Entries, Journal, VerdictFile, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
 from idskit.incidents.incident import VERDICTS, Explanation, Incident
 from idskit.report.text import shown
@@ -59,11 +59,16 @@ def found_by(folder: Path, beginning: str) -> Document:
         raise IdskitError(
             f"{count} an identifier that begins with {beginning}: idskit incidents lists them"
         )
-    return (exact or found)[0]
+    one = (exact or found)[0]
+    effect = VerdictFile(folder).effect(one["incident_id"])
+    return one | {"effect": effect} if effect else one
 
 
-def say_verdict(folder: Path, incident_id: str, verdict: str) -> None:
+def say_verdict(folder: Path, incident_id: str, verdict: str) -> str:
     """Keep a verdict: through the service if one runs, else in its state folder.
+
+    Returns:
+        What it changes, in a sentence; empty where nothing can be like the incident.
 
     Raises:
         IdskitError: there is no such verdict, or it cannot be kept.
@@ -71,16 +76,24 @@ def say_verdict(folder: Path, incident_id: str, verdict: str) -> None:
     if verdict not in VERDICTS:
         raise IdskitError(f"a verdict is one of {', '.join(VERDICTS)}, and not {verdict}")
     if is_locked(folder):
-        ask(folder, {"ask": "verdict", "incident_id": incident_id, "verdict": verdict})
-        return
+        answer = ask(folder, {"ask": "verdict", "incident_id": incident_id, "verdict": verdict})
+        return str(answer.get("effect", ""))
     try:
         lock = StateLock(folder)
         journal = Journal(folder, KEEP_BYTES)
         journal.append([verdict_record(incident_id, verdict)], durable=True)
+        incident = journal.entries.incidents.get(incident_id) or _known(folder, incident_id)
         journal.close()
+        effect = VerdictFile(folder).say(incident, verdict)
         lock.release()
     except OSError as error:
         raise IdskitError(f"the verdict cannot be kept in {folder}: {error.strerror}") from error
+    return effect
+
+
+def _known(folder: Path, incident_id: str) -> Document:
+    """Return an incident of long ago; an empty document if there is none."""
+    return _entries(folder).incidents.get(incident_id, {})
 
 
 def _entries(folder: Path) -> Entries:
@@ -171,6 +184,8 @@ def _facts(one: Document) -> Iterator[str]:
     yield f"{'technique':<12} {shown(one.get('technique', ''))} (MITRE ATT&CK)"
     yield f"{'confidence':<12} {one.get('confidence', 0):.2f}"
     yield f"{'verdict':<12} {shown(one.get('verdict') or 'none yet: idskit verdict ID attack')}"
+    if one.get("effect"):
+        yield f"{'':<12} {shown(one['effect'])}"
 
 
 def _plain(value: object) -> object:

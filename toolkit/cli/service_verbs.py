@@ -155,8 +155,8 @@ def verdict(
 
     folder = _state_folder(config)
     found: dict[str, Any] = found_by(folder, incident_id)
-    say_verdict(folder, found["incident_id"], said)
-    say(f"{found['incident_id']} is {said}")
+    effect = say_verdict(folder, found["incident_id"], said)
+    say(effect or f"{found['incident_id']} is {said}; nothing else is like it")
 
 
 @verb()

@@ -22,7 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from idskit.gateway.state_folder import give_to_owner
+from idskit.errors import IdskitError
+from idskit.gateway.state_folder import CheckedFile, give_to_owner
+from idskit.incidents.incident import Incident
+from idskit.site.person_verdicts import PersonVerdicts
 
 RECENT = 500  # incidents in memory, the latest updated; files have the others
 MOST_VERDICTS = 2_000
@@ -229,6 +232,51 @@ class Journal:
             self.append(
                 [verdict_record(key, self.entries.verdicts[key]) for key in kept], durable=True
             )
+
+
+class VerdictFile:
+    """What verdicts change, in ``verdicts.state``: it outlives the incidents of the journal.
+
+    Attributes:
+        verdicts: those in force.
+        problem: why the latest file could not be used; empty if it could.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = CheckedFile(folder, "verdicts")
+        found, self.problem = self._file.read(), self._file.problem
+        self.verdicts = PersonVerdicts()
+        try:
+            if found is not None:
+                self.verdicts = PersonVerdicts.from_state(found)
+        except (KeyError, TypeError, ValueError) as error:
+            self.problem = f"what persons said is damaged, and changes nothing: {error!r}"
+
+    def say(self, incident: Document, verdict: str) -> str:
+        """Keep what a verdict changes, in place of an earlier one on the same incident.
+
+        Returns:
+            What it changes, in a sentence; empty where nothing can be like the incident.
+
+        Raises:
+            OSError: it holds until the end of this process, but cannot be written.
+        """
+        try:
+            said = self.verdicts.say(Incident.from_json(incident), verdict, time.time_ns() // 1000)
+        except (IdskitError, KeyError, TypeError, ValueError):
+            return ""
+        try:
+            self.verdicts.factors()
+        except (KeyError, ValueError):  # a service that no site knows
+            self.verdicts.revoke(said.incident_id)
+            return ""
+        self._file.write(self.verdicts.to_state())
+        return str(said)
+
+    def effect(self, incident_id: str) -> str:
+        """Return what the verdict on an incident changes, in a sentence; empty if nothing."""
+        listed = self.verdicts.listed()
+        return next((str(one) for one in listed if one.incident_id == incident_id), "")
 
 
 def incident_record(incident: Document) -> Document:

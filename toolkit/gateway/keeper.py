@@ -215,17 +215,17 @@ class Keeper:
         with self._lock:
             return self._journal.entries.shown()[:most]
 
-    def say_verdict(self, incident_id: str, verdict: str) -> bool:
-        """Keep what a person says of an incident; False if there is no such incident.
+    def say_verdict(self, incident_id: str, verdict: str) -> Document | None:
+        """Keep what a person says of an incident, and return it; None if there is no such one.
 
         Raises:
             OSError: it could not be written.
         """
         with self._lock:
-            if incident_id not in self._journal.entries.incidents:
-                return False
-            self._journal.append([verdict_record(incident_id, verdict)], durable=True)
-        return True
+            found = self._journal.entries.incidents.get(incident_id)
+            if found is not None:
+                self._journal.append([verdict_record(incident_id, verdict)], durable=True)
+        return found
 
     def counters(self) -> dict[str, int]:
         """Return what was lost or is waiting, by name."""

@@ -195,10 +195,12 @@ class Gateway:
         if verdict not in VERDICTS:
             return {"error": f"a verdict is one of {', '.join(VERDICTS)}"}
         try:
-            is_known = self._keeper.say_verdict(str(identifier), str(verdict))
+            found = self._keeper.say_verdict(str(identifier), str(verdict))
+            if found is None:
+                return {"error": "there is no incident of that identifier"}
+            return {"ok": True, "effect": self._site.say(found, str(verdict))}
         except OSError as error:
             return {"error": f"the verdict cannot be kept: {error.strerror}"}
-        return {"ok": True} if is_known else {"error": "there is no incident of that identifier"}
 
     def health(self) -> Document:
         """Return whether all is well, and what is not, in sentences."""
@@ -245,6 +247,7 @@ class Gateway:
             "counters": self.counters(),
             "sinks": self._outlets.health(),
             "budget": self._site.budget_use(known),
+            "verdicts": self._site.verdicts(),
             "incidents": incidents,
             "devices": self._site.described(devices),
             "model": asdict(self._model_facts()) | {"learning": self._site.learning()},

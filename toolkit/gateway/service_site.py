@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from idskit.detect.detector import Detector
 from idskit.errors import IdskitError
 from idskit.explain.usual import Usual
 from idskit.files.output import reason
+from idskit.gateway.journal import VerdictFile
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
@@ -45,6 +47,7 @@ from idskit.site.site_normal import SiteNormal
 
 NAME = "site.idskit"  # in the state folder, unless the user names another file
 _MOST_NEW, _MOST_USUAL = 3, 8  # services that a device of the snapshot names
+_MOST_SHOWN = 200  # verdicts of a snapshot
 _WAIT_S = 20.0  # for a file that is being written when the service ends
 Document = dict[str, Any]
 Say = Callable[[str], object]
@@ -154,8 +157,11 @@ class ServiceSite:
         self._learner: HourlyLearner | None = None
         self._problem = ""
         self._since_us = 0
+        self._said = VerdictFile(folder)
+        self._lock = threading.Lock()  # held while verdicts or levels change
         self.normal: SiteNormal | None = None
         self.levels: SiteLevels = SHIPPED_LEVELS
+        self._set_levels()
         if _exists(self._path):
             self._open()
         if self.normal is None and options.learn_hours:
@@ -207,10 +213,32 @@ class ServiceSite:
             self._set_levels()
             self._say_notes()
 
+    def say(self, incident: Document, verdict: str) -> str:
+        """Let a verdict change what is like its incident; return how, see ``VerdictFile.say``.
+
+        Raises:
+            OSError: it holds until the service ends, but cannot be written.
+        """
+        try:
+            with self._lock:
+                return self._said.say(incident, verdict)
+        finally:
+            self._set_levels()
+
+    def verdicts(self) -> list[Document]:
+        """Return the verdicts in force with what they change, the latest first."""
+        with self._lock:
+            listed = self._said.verdicts.listed()[:_MOST_SHOWN]
+        return [
+            {"incident_id": one.incident_id, "verdict": one.verdict, "effect": str(one)}
+            for one in listed
+        ]
+
     def health(self) -> list[str]:
         """Return what keeps the site from being learned or used, in sentences."""
         learner = self._learner
-        return list(filter(None, (self._problem, learner.problem if learner else "")))
+        problems = self._problem, self._said.problem, learner.problem if learner else ""
+        return list(filter(None, problems))
 
     def learning(self) -> Document:
         """Return the state of learning, for the snapshot."""
@@ -338,8 +366,12 @@ class ServiceSite:
         self._say_notes()
 
     def _set_levels(self) -> None:
-        if self.normal is not None:
-            self.levels = self.normal.levels(self.budget)
+        with self._lock:
+            said = self._said.verdicts.factors()
+            if self.normal is None:
+                self.levels = replace(SHIPPED_LEVELS, said=said)
+            else:
+                self.levels = self.normal.levels(self.budget, said)
 
     def _say_notes(self) -> None:
         """Say what the levels cannot promise."""
