@@ -65,7 +65,7 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     keeper: Any = SimpleNamespace(put=lambda found: None, wants_state=lambda is_urgent: False)
     tracker: Any = Tracker()
     judges = Judges(detector=detector, tracker=tracker)
-    site: Any = SimpleNamespace(is_learning=False, usual=lambda row: None)
+    site: Any = SimpleNamespace(wants_flows=False, usual=lambda row: None)
     made = PacketLoop(CaptureOptions(memory_mb=8), ("x0",), judges, keeper, site)
     yield made
     made.notifier.close()
@@ -102,17 +102,17 @@ def test_the_order_of_the_shedding(loop: PacketLoop) -> None:
     }
 
 
-def test_learning_goes_with_the_first(loop: PacketLoop) -> None:
+def test_learning_goes_first(loop: PacketLoop) -> None:
     learned: list[int] = []
     site: Any = loop._site
-    site.is_learning, site.observe = True, lambda batch, _: learned.append(len(batch))
+    site.wants_flows, site.observe = True, lambda batch, _: learned.append(len(batch)) or []
     source: Any = loop.source
-    for source.lag_us in (0, 600_000):
+    for source.lag_us in (0, 300_000):
         loop._judge(batch((0, 7, 1, IDLE), (1, 8, 1, IDLE)))
     assert (learned, loop.view.shed()) == ([2], {"flows to learn": 2})
 
 
-def test_an_explanation_by_the_model_goes_first(
+def test_an_explanation_by_the_model_goes_next(
     loop: PacketLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[Any] = []

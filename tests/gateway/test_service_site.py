@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.site.made_traffic import CLASSES, THRESHOLD, Traffic, traffic
+from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
+from tests.site.test_site_drift import everyday
 
 from idskit.errors import IdskitError
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
@@ -26,6 +28,7 @@ from idskit.incidents.site_levels import SHIPPED_LEVELS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.learn_site import learner_for
+from idskit.site.site_drift import WEEK_HOURS
 from idskit.site.site_file import decoded, previous_path, write_site
 from idskit.site.site_normal import SiteNormal
 
@@ -359,6 +362,60 @@ def test_the_control_socket_says_what_a_verdict_changes(start: Start) -> None:
     assert made.answer(asked) == {"ok": True, "effect": site.verdicts()[0]["effect"]}
     assert "needs more evidence" in site.verdicts()[0]["effect"]
     assert "no incident" in made.answer(asked | {"incident_id": "x"})["error"]
+
+
+def unlike(site: ServiceSite, first: int, last: int) -> list[Incident]:
+    """Return what a site says of hours whose flows look otherwise than those learned."""
+    rng, said = np.random.default_rng(2), []
+    for hour in range(first, last):
+        one = everyday(hour, rng, score=0.3)
+        batch = FlowBatch(schema=GATEWAY, flows=one.flows, features=one.features)
+        said += site.observe(batch, one.probabilities)
+    site.close()
+    return said
+
+
+@pytest.fixture
+def varied(tmp_path: Path) -> None:
+    learner, rng = learner_for(detector()), np.random.default_rng(1)
+    for hour in range(48):
+        learner.observe(*everyday(hour, rng).parts)
+    write_site(learner.finish(), tmp_path / NAME)
+
+
+def test_drift_is_one_incident_a_week_also_over_a_restart(
+    start: Start, varied: None, tmp_path: Path
+) -> None:
+    monday = -FIRST_HOUR % WEEK_HOURS + WEEK_HOURS  # a week of the watch begins
+    new, end = unlike(start(), monday, monday + 24)
+    assert (new.type, end.type, new.incident_id) == ("new", "end", end.incident_id)
+    assert (new.family, new.device, new.target) == ("unknown", "192.168.1.20", "192.168.1.20")
+    assert new.explanation is not None
+    assert "is not as learned: likeness of its flows to attacks" in new.explanation.sentence
+    assert Incident.from_json(end.to_json()).explanation == end.explanation
+    assert unlike(start(), monday + 24, monday + 60) == []
+    (tmp_path / "drift.state").unlink()
+    (tmp_path / "drift.previous").unlink()
+    assert len(unlike(start(), monday + 60, monday + 100)) == 2  # it was kept there alone
+
+
+def test_a_damaged_week_is_said_and_begins_again(
+    start: Start, varied: None, tmp_path: Path, said: list[str]
+) -> None:
+    watch(start(), traffic(50, 5))
+    (tmp_path / "drift.state").write_bytes(b"x")
+    start().close()
+    assert any("this week of the watch for drift is damaged" in one for one in said)
+
+
+def test_another_model_than_the_site_was_learned_with_is_no_drift(
+    start: Start, varied: None, said: list[str]
+) -> None:
+    site = start(detector("b" * 64))
+    assert not site.wants_flows
+    assert any("drift is not watched" in one for one in said)
+    site.judged_by(detector())
+    assert site.wants_flows
 
 
 def test_the_section_is_checked_line_by_line() -> None:

@@ -26,6 +26,7 @@ from idskit.gateway.journal import (
 )
 from idskit.gateway.state_folder import (
     CheckedFile,
+    SlowFile,
     StateLock,
     is_locked,
     make_state_folder,
@@ -257,3 +258,16 @@ def test_killed_at_any_moment_nothing_that_was_said_is_lost(tmp_path: Path) -> N
         assert latest < 40 or (state.read() or {})["number"] > latest - 40
         assert state.problem == ""
     assert json.dumps(found.shown())
+
+
+def test_a_slow_file_has_the_latest_document_and_says_what_fails(tmp_path: Path) -> None:
+    slow = SlowFile(CheckedFile(tmp_path, "week"))
+    for number in range(200):
+        slow.write({"n": number})
+    slow.close()
+    assert (slow.file.read(), slow.problem) == ({"n": 199}, "")
+    (tmp_path / "week.partial").mkdir()
+    slow.write({"n": 200})
+    slow.close()
+    assert slow.problem.startswith("week.state cannot be kept: ")
+    assert slow.file.read() == {"n": 199}

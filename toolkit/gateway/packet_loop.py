@@ -1,9 +1,9 @@
 """The loop that moves packets: frames to flows, to probabilities, to incidents.
 
-Where packets come faster than it can go, it sheds work in this order, and counts it: explanations
-by the model, and learning; the devices of the page; judging a flow again that was judged before;
-judging flows that nobody answered, which the tests over hosts still count. What the kernel then
-drops is counted.
+Where packets come faster than it can go, it sheds work in this order, and counts it: learning and
+the watch for drift; explanations by the model; the devices of the page; judging a flow again that
+was judged before; judging flows that nobody answered, which the tests over hosts still count. What
+the kernel then drops is counted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read
 # How late packets are when work of a kind is shed, in microseconds, in the order of the shedding.
-_SHED_EXPLANATIONS, _SHED_DEVICES = 500_000, 1_000_000
+_SHED_LEARNING, _SHED_EXPLANATIONS, _SHED_DEVICES = 250_000, 500_000, 1_000_000
 _SHED_REPEATED, _SHED_UNANSWERED = 2_000_000, 4_000_000
 
 
@@ -148,7 +148,7 @@ class PacketLoop:
         judges, lag_us = self.judges, self.source.lag_us
         probabilities = self._probabilities(judges.detector, batch, lag_us)
         self._hand_on(judges.tracker.observe(batch, probabilities))
-        if self._site.is_learning:
+        if self._site.wants_flows:
             self._learn(batch, probabilities, lag_us)
         if lag_us < _SHED_DEVICES:
             self.view.add_flows(batch, self.source.now_us())
@@ -156,8 +156,8 @@ class PacketLoop:
             self.view.add_shed("page rows", len(batch))
 
     def _learn(self, batch: FlowBatch, probabilities: NDArray[np.float32], lag_us: int) -> None:
-        if lag_us < _SHED_EXPLANATIONS:
-            self._site.observe(batch, probabilities)
+        if lag_us < _SHED_LEARNING:
+            self._keeper.put(self._site.observe(batch, probabilities))
         else:
             self.view.add_shed("flows to learn", len(batch))
 

@@ -27,11 +27,11 @@ from idskit.alerts.eve import eve_time
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError
 from idskit.explain.usual import Usual
-from idskit.files.output import reason
 from idskit.gateway.journal import VerdictFile
 from idskit.gateway.service_options import SiteSection
-from idskit.gateway.state_folder import CheckedFile
+from idskit.gateway.state_folder import CheckedFile, SlowFile
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
+from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
@@ -41,6 +41,7 @@ from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import DeviceNormal, service_text
 from idskit.site.incident_budget import HOURS_A_DAY, Budget
 from idskit.site.learn_site import learner_for
+from idskit.site.site_drift import DriftWatch
 from idskit.site.site_file import LoadedSite, read_site, write_site
 from idskit.site.site_learner import FIRST_US
 from idskit.site.site_normal import SiteNormal
@@ -64,15 +65,13 @@ class HourlyLearner:
 
     Attributes:
         since_us: when learning began, since the epoch.
-        problem: why hours cannot be kept; empty if they can.
     """
 
     def __init__(self, detector: Detector, wanted: int, file: CheckedFile, say: Say) -> None:
-        self.wanted, self.problem = wanted, ""
+        self.wanted = wanted
         self.since_us = _now_us()
-        self._file = file
+        self._kept = SlowFile(file)
         self._hour = 0  # of the latest flow, since the epoch
-        self._writing: threading.Thread | None = None
         self._learner = learner_for(detector)
         self._model = _model_of(detector)
         self._resume(detector.schema, say)
@@ -96,13 +95,17 @@ class HourlyLearner:
             self._hour = max(self._hour, hour)
         return None
 
+    @property
+    def problem(self) -> str:
+        """Return why hours cannot be kept; empty if they can."""
+        return self._kept.problem
+
     def close(self) -> None:
         """Wait until the file is written."""
-        if self._writing is not None:
-            self._writing.join(_WAIT_S)
+        self._kept.close()
 
     def _resume(self, schema: Schema, say: Say) -> None:
-        found, problem = self._file.read(), self._file.problem
+        found, problem = self._kept.file.read(), self._kept.file.problem
         if found is None and not problem:
             return
         try:
@@ -122,18 +125,50 @@ class HourlyLearner:
             "since_us": self.since_us,
             "site": self._learner.so_far().to_json(),
         }
-        self.close()
-        self._writing = threading.Thread(target=self._write, args=(document,), daemon=True)
-        self._writing.start()
+        self._kept.write(document)
 
-    def _write(self, document: Document) -> None:
+
+class HourlyWatch:
+    """A watch for drift that keeps its week, so that a restart repeats no alarm.
+
+    Args:
+        normal: what was learned.
+        detector: the one that it was learned with.
+        file: where the week is kept.
+        say: called with a sentence for the log.
+    """
+
+    def __init__(self, normal: SiteNormal, detector: Detector, file: CheckedFile, say: Say) -> None:
+        self._watch = DriftWatch(normal, detector.card.classes)
+        self._kept = SlowFile(file)
+        self._site = [normal.model, normal.hours, normal.flows]
+        self._hour = 0
+        found, problem = file.read(), file.problem
         try:
-            self._file.write(document, durable=False)
-        except (OSError, ValueError) as error:
-            why = reason(error) if isinstance(error, OSError) else str(error)
-            self.problem = f"what is learned of the site cannot be kept: {why}"
-        else:
-            self.problem = ""
+            if found is not None and found["site"] == self._site:
+                self._watch.restore(found["week"])
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            problem = problem or repr(error)
+        if problem:
+            say(f"this week of the watch for drift is damaged ({problem}): it begins again")
+
+    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
+        """Count a batch, and return what is no longer as it was learned, each as its incidents."""
+        alarms = self._watch.observe(batch.flows, batch.features, probabilities)
+        hour = int(batch.flows["end_us"].max(initial=0)) // HOUR_US
+        if hour > self._hour:
+            self._hour = hour
+            self._kept.write({"site": self._site, "week": self._watch.to_state()})
+        return [incident for alarm in alarms for incident in alarm.incidents()]
+
+    @property
+    def problem(self) -> str:
+        """Return why the week cannot be kept; empty if it can."""
+        return self._kept.problem
+
+    def close(self) -> None:
+        """Wait until the file is written."""
+        self._kept.close()
 
 
 class ServiceSite:
@@ -153,6 +188,8 @@ class ServiceSite:
         self._options, self._detector, self._say = options, detector, say
         self._path = options.file or folder / NAME
         self._learning_file = CheckedFile(folder, "learning")
+        self._week_file = CheckedFile(folder, "drift")
+        self._watch: HourlyWatch | None = None
         self._completing: threading.Thread | None = None
         self._learner: HourlyLearner | None = None
         self._problem = ""
@@ -177,17 +214,27 @@ class ServiceSite:
         """Return whether batches are learned from."""
         return self._learner is not None and self._completing is None
 
+    @property
+    def wants_flows(self) -> bool:
+        """Return whether ``observe`` does anything."""
+        return self.is_learning or self._watch is not None
+
     # Called by the loop of packets: nothing here waits for a disk.
 
-    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> None:
-        """Learn a batch, where the site is not learned yet."""
-        if self._learner is None or self._completing is not None:
-            return
-        normal = self._learner.observe(batch, probabilities)
+    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
+        """Learn a batch, or return the incidents of what is no longer as it was learned."""
+        watch, learner = self._watch, self._learner
+        if watch is not None:
+            return watch.observe(batch, probabilities)
+        normal = None
+        if learner is not None and self._completing is None:
+            normal = learner.observe(batch, probabilities)
         if normal is not None:
-            given = normal, self._learner
-            self._completing = threading.Thread(target=self._complete, args=given, daemon=True)
+            self._completing = threading.Thread(
+                target=self._complete, args=(normal, learner), daemon=True
+            )
             self._completing.start()
+        return []
 
     def usual(self, row: NDArray[np.float32] | None) -> Usual | None:
         """Return what is usual here for a flow like a row (d,); None where that is not known."""
@@ -201,6 +248,8 @@ class ServiceSite:
         if learner is not None and _model_of(before) != _model_of(detector):
             learner.close()
             self._learner = HourlyLearner(detector, learner.wanted, self._learning_file, self._say)
+        if _model_of(before) != _model_of(detector):
+            self._begin_watch()
         self._say_notes()
 
     # Called by others.
@@ -236,8 +285,8 @@ class ServiceSite:
 
     def health(self) -> list[str]:
         """Return what keeps the site from being learned or used, in sentences."""
-        learner = self._learner
-        problems = self._problem, self._said.problem, learner.problem if learner else ""
+        hourly = self._learner or self._watch
+        problems = self._problem, self._said.problem, hourly.problem if hourly else ""
         return list(filter(None, problems))
 
     def learning(self) -> Document:
@@ -302,8 +351,9 @@ class ServiceSite:
 
     def close(self) -> None:
         """Wait until what was learned is written."""
-        if self._learner is not None:
-            self._learner.close()
+        for hourly in (self._learner, self._watch):
+            if hourly is not None:
+                hourly.close()
         if self._completing is not None:
             self._completing.join(_WAIT_S)
 
@@ -361,6 +411,7 @@ class ServiceSite:
         self._since_us, self.normal = since_us, found.normal
         self._set_levels()
         self._learner = None
+        self._begin_watch()
         for note in found.notes:
             self._say(note)
         self._say_notes()
@@ -373,6 +424,17 @@ class ServiceSite:
             else:
                 self.levels = self.normal.levels(self.budget, said)
 
+    def _begin_watch(self) -> None:
+        """Watch for drift, where the model judges that the site was learned with."""
+        normal, detector = self.normal, self._detector
+        is_same = normal is not None and [normal.model, normal.threshold] == [
+            detector.sha256,
+            detector.threshold,
+        ]
+        self._watch = None
+        if normal is not None and is_same:
+            self._watch = HourlyWatch(normal, detector, self._week_file, self._say)
+
     def _say_notes(self) -> None:
         """Say what the levels cannot promise."""
         normal = self.normal
@@ -383,7 +445,8 @@ class ServiceSite:
         if normal.model not in ("", self._detector.sha256):
             self._say(
                 f"the site was learned with another model ({normal.model[:12]}): its thresholds "
-                f"may not keep the budget; remove {self._path} and restart to learn it again"
+                f"may not keep the budget, and drift is not watched; remove {self._path} and "
+                "restart to learn it again"
             )
 
 

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from typing import Any
 from idskit.errors import IdskitError
 from idskit.files.output import reason
 
+_CLOSE_S = 20.0
 MOST_STATE = 8 << 20  # bytes of one document, and four times as many when it is read
 _MAGIC = b"idskit-state-1"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -123,6 +125,7 @@ class CheckedFile:
     """One JSON document on disk, with its checksum and the document before it.
 
     Attributes:
+        name: of the file.
         problem: why the latest document could not be used, or empty.
     """
 
@@ -130,6 +133,7 @@ class CheckedFile:
         self._latest = folder / f"{name}.state"
         self._previous = folder / f"{name}.previous"
         self._partial = folder / f"{name}.partial"
+        self.name = self._latest.name
         self.problem = ""
 
     def write(self, document: Mapping[str, Any], *, durable: bool = True) -> int:
@@ -170,6 +174,53 @@ class CheckedFile:
             except (OSError, ValueError, zlib.error) as error:
                 self.problem = self.problem or f"{path.name} is damaged ({error})"
         return None
+
+
+class SlowFile:
+    """A checked file that a thread writes now and then: nobody waits for the disk.
+
+    Attributes:
+        file: where documents are.
+        problem: why the latest document could not be written; empty if it could.
+    """
+
+    def __init__(self, file: CheckedFile) -> None:
+        self.file, self.problem = file, ""
+        self._lock = threading.Lock()  # guards what follows
+        self._next: Mapping[str, Any] | None = None
+        self._writing: threading.Thread | None = None
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write a document soon, in place of one that still waits."""
+        with self._lock:
+            self._next = document
+            if self._writing is None:
+                self._writing = threading.Thread(target=self._write_all, daemon=True)
+                self._writing.start()
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        writing = self._writing
+        if writing is not None:
+            writing.join(_CLOSE_S)
+
+    def _write_all(self) -> None:
+        while (document := self._taken()) is not None:
+            try:
+                self.file.write(document, durable=False)
+            except (OSError, ValueError) as error:
+                why = reason(error) if isinstance(error, OSError) else str(error)
+                self.problem = f"{self.file.name} cannot be kept: {why}"
+            else:
+                self.problem = ""
+
+    def _taken(self) -> Mapping[str, Any] | None:
+        """Return the document that waits; None ends the thread."""
+        with self._lock:
+            document, self._next = self._next, None
+            if document is None:
+                self._writing = None
+            return document
 
 
 def _content(path: Path) -> bytes:

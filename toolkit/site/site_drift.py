@@ -23,8 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.attack_families import UNKNOWN
+from idskit.incidents.family_facts import FAMILY_FACTS
+from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.local_network import address_text
 from idskit.incidents.site_levels import Contact
+from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import (
     PULSES,
     DeviceHour,
@@ -82,6 +86,27 @@ class DriftAlarm:
         if self.contacts:
             parts.append(f"new: {', '.join(self.contacts)}")
         return f"{who} not as learned: {'; '.join(parts)}"
+
+    def incidents(self) -> tuple[Incident, Incident]:
+        """Return the alarm as an incident that has ended: it says all that will be known of it."""
+        start_us, end_us = self.hour * HOUR_US, (self.hour + 1) * HOUR_US
+        facts = FAMILY_FACTS[UNKNOWN]
+        new = Incident(
+            incident_id=incident_id(UNKNOWN, None, self.device, start_us),
+            type="new",
+            family=UNKNOWN,
+            technique=facts.technique,
+            severity=facts.severity,
+            confidence=1 - 1 / max(self.evidence, 1.0),
+            started_us=start_us,
+            updated_us=end_us,
+            target=self.device,
+            device=self.device,
+            flows=0,
+            evidence=(Evidence(name=self.measure, value=self.value, unit="", usual=self.usual),),
+            explanation=Explanation(sentence=str(self)),
+        )
+        return new, new.as_type("end", ended_us=end_us)
 
 
 @dataclass(kw_only=True, eq=False)
