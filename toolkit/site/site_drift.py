@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.local_network import address_text
-from idskit.incidents.site_levels import Contact
 from idskit.site.device_normal import (
     PULSES,
     DeviceHour,
@@ -34,6 +33,7 @@ from idskit.site.device_normal import (
     usual_of,
 )
 from idskit.site.site_learner import QuietHours
+from idskit.site.site_levels import Contact
 from idskit.site.site_normal import MOST_DEVICES, SiteNormal
 
 ERROR = 0.05  # expected false alarms of a site in a week
