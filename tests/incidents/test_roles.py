@@ -54,9 +54,25 @@ def test_answers_of_the_target_name_it_although_it_sent_them() -> None:
     assert roles(unreachable)[:2] == (MASTER, VICTIM)
 
 
-def test_nothing_is_amplified_over_an_answered_tcp_connection() -> None:
-    download = Judged(label="amplification", protocol=6, sport=443, dport=50_000)
-    assert incidents_of([download])[-1].family == "flood"
+@pytest.mark.parametrize(
+    ("changed", "family"),
+    [
+        ({"protocol": 6, "sport": 443, "dport": 50_000}, "flood"),  # an answered download
+        ({"protocol": 6, "sport": 443, "dport": 50_000, "answered": False}, "amplification"),
+        ({"protocol": 6, "sport": 50_000, "dport": 80, "answered": False}, "flood"),
+        ({"protocol": 17, "sport": 40_000, "dport": 30_000, "answered": False}, "flood"),
+        ({"protocol": 17, "sport": 123, "dport": 30_000, "answered": False}, "amplification"),
+    ],
+)
+def test_nothing_is_amplified_without_a_service_that_does(
+    changed: dict[str, int], family: str
+) -> None:
+    assert incidents_of([Judged(label="amplification", **changed)])[-1].family == family
+
+
+@pytest.mark.parametrize(("dport", "family"), [(53, "flood"), (161, "guessing")])
+def test_nobody_guesses_passwords_of_a_name_server(dport: int, family: str) -> None:
+    assert incidents_of([Judged(label="guessing", protocol=17, dport=dport)])[-1].family == family
 
 
 def test_a_flow_without_addresses_names_nobody() -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from idskit.attack_families import UNKNOWN
 from idskit.incidents.local_network import are_local
-from idskit.packet import ICMP, ICMPV6, TCP
+from idskit.packet import ICMP, ICMPV6, TCP, UDP
 
 HIGH, MEDIUM = 1, 2
 BLIND = "blind"  # no attack: the sensor sees nothing
 _REGISTERED = 1024  # ports below are those of services (RFC 6335)
+_WITHOUT_LOGIN = (53, 123)
 _ANSWERS = {ICMP: (0, 3, 11), ICMPV6: (1, 3, 129)}  # types that answer somebody else's packet
 # Ports of services that answer many bytes to few (CISA alert TA14-017A, and Memcached's).
 _AMPLIFIERS = frozenset(
@@ -95,12 +96,19 @@ def is_attacked_by_source(family: str, ends: FlowEnds) -> bool:
 
 
 def named_family(family: str, ends: FlowEnds) -> str:
-    """Return the family, or the one that the protocol allows where it contradicts.
+    """Return the family, or ``flood`` where the protocol contradicts it.
 
-    Over TCP only answers to forged SYNs are reflected: they come from a service, and nobody answers
-    them.
+    Nothing is amplified without a service that amplifies; over TCP that is one whose answers to
+    forged SYNs nobody answers. Nobody guesses passwords of name servers, clocks or echo requests.
     """
-    if family == "amplification" and ends.protocol == TCP:
-        is_reflected = ends.src_port < _REGISTERED <= ends.dst_port and not ends.bwd_bytes
-        return family if is_reflected else "flood"
+    if family == "amplification":
+        return family if _may_be_amplified(ends) else "flood"
+    if family == "guessing" and (ends.protocol in _ANSWERS or ends.dst_port in _WITHOUT_LOGIN):
+        return "flood"
     return family
+
+
+def _may_be_amplified(ends: FlowEnds) -> bool:
+    if ends.protocol == TCP:
+        return ends.src_port < _REGISTERED <= ends.dst_port and not ends.bwd_bytes
+    return ends.protocol != UDP or bool({ends.src_port, ends.dst_port} & _AMPLIFIERS)
