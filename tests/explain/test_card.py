@@ -14,8 +14,7 @@ from idskit.explain.explanation_tables import evidence_table, measured
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
 from idskit.explain.terminal import to_text
-from idskit.incidents.explanation import Explanation, FeatureShare, GroupShare
-from idskit.incidents.incident import Evidence, Incident
+from idskit.incidents.incident import Evidence, Explanation, FeatureShare, GroupShare, Incident
 from idskit.schemas.gateway_columns import GATEWAY, GATEWAY_PACKETS, PACKETS
 
 HOSTILE = (

@@ -10,7 +10,7 @@ from tests.explain.fake_judge import FakeJudge, column, row_of, shapley_by_order
 from idskit import Detector, SchemaError
 from idskit.explain.explain_flow import LEADING, explain_flow
 from idskit.explain.usual import shipped_usual
-from idskit.incidents.explanation import Explanation
+from idskit.incidents.incident import Explanation
 from idskit.schema import Feature, Schema
 from idskit.schemas.feature_groups import (
     AMOUNT,

@@ -14,8 +14,7 @@ import pytest
 from idskit.errors import IdskitError
 from idskit.gateway.incident_views import found_by, found_since, moment, say_verdict
 from idskit.gateway.journal import Journal, incident_record, read_journal
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, Incident
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]x[/red]\u202e<script>"
 NOW = datetime.now(UTC)

@@ -12,8 +12,7 @@ import pytest
 from tests.incidents.judged_flows import Judged, incidents_of
 
 from idskit.incidents.attack_ends import AttackEnds
-from idskit.incidents.explanation import Explanation, FeatureShare, GroupShare
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, FeatureShare, GroupShare, Incident
 from idskit.incidents.incident_lines import incident_lines
 
 

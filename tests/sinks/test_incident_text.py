@@ -7,8 +7,7 @@ import json
 import pytest
 from tests.sinks.parts import HOSTILE, incident
 
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Evidence, Incident
+from idskit.incidents.incident import Evidence, Explanation, Incident
 from idskit.sinks.incident_text import (
     MOST_STATE,
     decoded,

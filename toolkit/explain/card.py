@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from idskit.explain.explanation_tables import evidence_table, features_table
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.sentence import sentence
 from idskit.report.html_page import heading, html_page, paragraph, table
 from idskit.report.section import Section

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from idskit.explain.shapley import coalitions, shapley_values
 from idskit.explain.usual import Usual, shipped_usual
-from idskit.incidents.explanation import Explanation, FeatureShare, GroupShare
+from idskit.incidents.incident import Explanation, FeatureShare, GroupShare
 from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
 

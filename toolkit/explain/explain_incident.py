@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from idskit.errors import SchemaError
 from idskit.explain.explain_flow import Judge, explain_flow
 from idskit.explain.usual import Usual
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.sentence import sentence
 from idskit.schema import Schema
 

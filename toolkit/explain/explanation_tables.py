@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from idskit.incidents.explanation import Explanation, FeatureShare
-from idskit.incidents.incident import Evidence, Incident
+from idskit.incidents.incident import Evidence, Explanation, FeatureShare, Incident
 from idskit.report.section import Section
 from idskit.report.text import visible
 from idskit.schemas.column_words import in_words

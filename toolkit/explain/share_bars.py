@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from idskit.explain.explanation_tables import signed
-from idskit.incidents.explanation import Explanation
+from idskit.incidents.incident import Explanation
 from idskit.report.svg import NOTHING, WIDTH, Chart, rule, stroke_of, text_at
 from idskit.report.text import cut
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from idskit.explain.explanation_tables import evidence_table, features_table, groups_table
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.sentence import sentence
 
 

@@ -17,8 +17,7 @@ from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
 from idskit.gateway.journal import Entries, Journal, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import VERDICTS, Incident
+from idskit.incidents.incident import VERDICTS, Explanation, Incident
 from idskit.report.text import shown
 
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from idskit.gateway.gateway_view import GatewayView, Totals
 from idskit.gateway.keeper import Keeper
 from idskit.gateway.service_options import CaptureOptions
 from idskit.gateway.steady_source import Interface, SteadySource
-from idskit.incidents.explanation import Explanation
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
-from idskit.incidents.incident import Evidence, Incident, incident_id
+from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import IncidentTracker
 from idskit.process.notify import Notifier
 from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics

@@ -20,9 +20,8 @@ from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
 from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.evidence import FACTS, SUMS, Sign
-from idskit.incidents.explanation import Explanation
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.incident import Evidence, Incident, State, incident_id
+from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
 from idskit.incidents.local_network import address_text, is_local
 from idskit.incidents.sentence import sentence
 

@@ -174,7 +174,11 @@ class IncidentTracker:
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
         sign = self.site.weighed(sign, flow)
-        case = self._find(sign) or self._suspect(sign)
+        case = self._find(sign)
+        if case is not None and case.opened and sign.end_us - case.updated_us > SILENCE_US:
+            self._found.append(self._end(case))  # whatever else is in the batch
+            case = self._find(sign)
+        case = case or self._suspect(sign)
         before = self._before(sign, case)
         case.add(sign, features, max(0.0, sign.weight - (before or 0.0)))
         if before is None:
@@ -271,7 +275,8 @@ class IncidentTracker:
     def _end(self, case: Case) -> Incident:
         del self._open[case.opened]
         self._leave(case)
-        return self._shown(case, "end", ended_us=max(self._now_us, case.updated_us))
+        latest = max(self._now_us, case.updated_us)
+        return self._shown(case, "end", ended_us=min(latest, case.updated_us + SILENCE_US))
 
     def _shown(self, case: Case, kind: State, ended_us: int | None = None) -> Incident:
         return self.site.with_usual(case.to_incident(kind, ended_us))

@@ -13,8 +13,7 @@ import numpy as np
 
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
-from idskit.incidents.explanation import Explanation
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.local_network import address_number, is_local
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
