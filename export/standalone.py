@@ -5,7 +5,7 @@
 
 Prints row,verdict,score of every flow: the verdict is the first class, or what attack it looks
 like where the score, 1 - P(first class), reaches the threshold. `idskit export --emit python` wrote
-this file beside the model that it names.
+this file next to the model that it names.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 >>> from idskit import Detector, open_flows
 >>> detector = Detector.load("ids.int8.onnx")  # doctest: +SKIP
 >>> with open_flows("capture.pcap", detector.schema) as flows:  # doctest: +SKIP
-...     for batch in flows.batches():
-...         for alert in detector.alerts(batch):
-...             print(alert.to_eve())
+...     for incident in detector.incidents(flows):
+...         print(incident.type, incident.explanation.sentence)
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from idskit.faces import lazy
 if TYPE_CHECKING:
     from idskit.alerts.alert import Alert
     from idskit.detect.detector import Detector
+    from idskit.incidents.incident import Incident
     from idskit.profiles.flow_reader import FlowBatch, open_flows
     from idskit.schema import Schema
 
@@ -45,6 +45,7 @@ __all__ = [
     "FlowBatch",
     "GateRefused",
     "IdskitError",
+    "Incident",
     "MissingExtra",
     "ModelError",
     "RunError",
@@ -59,6 +60,7 @@ _LAZY = {
     "Alert": "idskit.alerts.alert",
     "Detector": "idskit.detect.detector",
     "FlowBatch": "idskit.profiles.flow_reader",
+    "Incident": "idskit.incidents.incident",
     "Schema": "idskit.schema",
     "open_flows": "idskit.profiles.flow_reader",
 }

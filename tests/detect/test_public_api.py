@@ -14,6 +14,7 @@ PUBLIC = {
     "FlowBatch",
     "GateRefused",
     "IdskitError",
+    "Incident",
     "MissingExtra",
     "ModelError",
     "RunError",

@@ -24,12 +24,12 @@ from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
-from idskit.incidents.site_levels import SHIPPED_LEVELS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.learn_site import learner_for
 from idskit.site.site_drift import WEEK_HOURS
 from idskit.site.site_file import decoded, previous_path, write_site
+from idskit.site.site_levels import SiteLevels
 from idskit.site.site_normal import SiteNormal
 
 DEVICE = address_number("192.168.1.20")
@@ -77,7 +77,7 @@ def test_after_its_hours_the_file_is_written_and_its_levels_hold(
 ) -> None:
     site = start(learn_hours=24)
     watch(site, *hours(0, 24))
-    assert (site.levels, site.learning()["state"]) == (SHIPPED_LEVELS, "learning")
+    assert (site.levels, site.learning()["state"]) == (SiteLevels(), "learning")
     assert "23 of 24 hours" in site.progress()
     watch(site, traffic(24, 5))
     file = tmp_path / NAME
@@ -323,7 +323,7 @@ def test_a_verdict_that_nothing_is_like_changes_nothing(start: Start) -> None:
     hostile = one.to_json() | {"services": ["22/nonsense"]}
     for incident in ({}, one.to_json() | {"services": []}, hostile):
         assert site.say(incident, "expected") == ""
-    assert (site.verdicts(), site.levels) == ([], SHIPPED_LEVELS)
+    assert (site.verdicts(), site.levels) == ([], SiteLevels())
 
 
 def test_damaged_verdicts_are_said(start: Start, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
 from idskit.errors import IdskitError
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number
-from idskit.incidents.site_levels import SiteLevels
 from idskit.incidents.tracker import IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.person_verdicts import MOST_VERDICTS, PersonVerdicts
+from idskit.site.site_levels import SiteLevels
 
 KEY = ("malware", address_number("192.168.1.20"), (6, 443))
 

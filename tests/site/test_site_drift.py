@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import kstest, rankdata
 from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
 
-from idskit.incidents.site_levels import Contact
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.device_normal import DeviceHour
 from idskit.site.site_drift import ERROR, DriftWatch, _p_value, _Stream
 from idskit.site.site_learner import SiteLearner
+from idskit.site.site_levels import Contact
 from idskit.site.site_normal import SiteNormal
 
 WEEK = 24 * 7

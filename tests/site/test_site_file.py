@@ -15,6 +15,7 @@ from tests.site.made_traffic import traffic
 from tests.site.test_site_learner import learned
 
 from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.incidents.tracker import SHIPPED_LEVELS
 from idskit.modelfile.signature import Signer
 from idskit.schema import Feature, Schema
 from idskit.schemas.gateway_columns import GATEWAY
@@ -167,7 +168,7 @@ def test_a_signature_of_the_file_before_is_removed(path, tmp_path) -> None:
 
 def test_options_without_a_site_change_nothing() -> None:
     here = SiteOptions().opened()
-    assert (here.levels.nats, here.notes) == ({}, ())
+    assert (here.levels, here.notes) == (SHIPPED_LEVELS, ())
 
 
 def test_a_budget_without_a_site_says_what_it_rests_on() -> None:

@@ -10,9 +10,9 @@ from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
 from idskit.incidents.evidence import STRONG
 from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
-from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels, contacts_of
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY
+from idskit.site.site_levels import SiteLevels, contacts_of
 
 DEVICE = address_number("192.168.1.20")
 

@@ -27,8 +27,7 @@ from idskit.data.families import CLASSES
 from idskit.data.labelled_captures import LabelledFlows, generated_flows, read_capture
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.incident import Incident
-from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.profiles.flow_reader import open_input
 from idskit.schema import Schema
 from idskit.schemas.gateway_columns import GATEWAY

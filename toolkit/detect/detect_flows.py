@@ -27,8 +27,7 @@ from idskit.errors import IdskitError
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.incident import Incident
 from idskit.incidents.incident_lines import incident_lines
-from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
 from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input

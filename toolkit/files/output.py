@@ -20,7 +20,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then give it its final name.
+    """Let ``write`` fill a temporary file next to ``path``, then give it its final name.
 
     What a link points to is replaced, not the link; a pipe or a device is written to as it is.
     ``write`` is called with a name below /proc of the file that is open already: nobody else can

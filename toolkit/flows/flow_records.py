@@ -183,7 +183,7 @@ class Settings:
     """How a flow table is made.
 
     Attributes:
-        memory_bytes: for the table and whatever the profile keeps beside it.
+        memory_bytes: for the table and whatever the profile keeps next to it.
         idle_us: flows without a packet for longer end; 0 keeps them.
         linger_us: closed TCP flows without a packet for longer end, where ``idle_us`` is set.
         verdict_at_us: ages, ascending, at which an open flow is emitted as well as at its end.

@@ -118,7 +118,7 @@ def _put_compared(hosts: Hosts, at: int, peer: int, service: int, port: int) -> 
 def begin(
     hosts: Hosts, context: _Record, windows: _Records, at: int, row: _Record, connection: int
 ) -> None:
-    """Sum up what came before a flow, and remember it.
+    """Sum up what came before a flow, and keep it.
 
     Args:
         hosts: the memory.
@@ -314,7 +314,7 @@ def count_of(window: _Record, which: int) -> int:
 
 @kernel
 def note_answer(hosts: Hosts, context: _Record, connection: int, refused: bool) -> None:
-    """Note that a flow was answered, or refused, while its hosts remember it."""
+    """Note that a flow was answered, or refused, while its hosts keep it."""
     _note_answer(hosts, context["src_host"], context["src_at"], connection, refused)
     _note_answer(hosts, context["dst_host"], context["dst_at"], connection, refused)
 

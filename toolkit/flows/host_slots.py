@@ -215,7 +215,7 @@ def victims(hosts: Hosts) -> int:
 
 @kernel
 def free_slot(hosts: Hosts) -> int:
-    """A slot never used, or that of the host to forget."""
+    """Return a slot that was never used, or that of the host to evict."""
     state = hosts.state[0]
     if state["used"] < state["capacity"]:
         state["used"] += 1

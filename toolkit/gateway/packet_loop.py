@@ -28,8 +28,7 @@ from idskit.gateway.service_site import ServiceSite
 from idskit.gateway.steady_source import Interface, SteadySource
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
-from idskit.incidents.site_levels import SHIPPED_LEVELS, Levels
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.notify import Notifier
 from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics
 from idskit.profiles.flow_settings import settings_for

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
-from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US
@@ -44,6 +42,7 @@ from idskit.site.learn_site import learner_for
 from idskit.site.site_drift import DriftWatch
 from idskit.site.site_file import LoadedSite, read_site, write_site
 from idskit.site.site_learner import FIRST_US
+from idskit.site.site_levels import SiteLevels
 from idskit.site.site_normal import SiteNormal
 
 NAME = "site.idskit"  # in the state folder, unless the user names another file
@@ -197,7 +196,7 @@ class ServiceSite:
         self._said = VerdictFile(folder)
         self._lock = threading.Lock()  # held while verdicts or levels change
         self.normal: SiteNormal | None = None
-        self.levels: SiteLevels = SHIPPED_LEVELS
+        self.levels = SiteLevels()
         self._set_levels()
         if _exists(self._path):
             self._open()
@@ -420,7 +419,7 @@ class ServiceSite:
         with self._lock:
             said = self._said.verdicts.factors()
             if self.normal is None:
-                self.levels = replace(SHIPPED_LEVELS, said=said)
+                self.levels = SiteLevels(said=said)
             else:
                 self.levels = self.normal.levels(self.budget, said)
 

@@ -1,4 +1,4 @@
-"""Front ends beside the MFCC: log power, per-channel energy normalisation, and none."""
+"""Front ends other than the MFCC: log power, per-channel energy normalisation, and none."""
 
 from __future__ import annotations
 

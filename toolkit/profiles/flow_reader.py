@@ -124,7 +124,7 @@ class FlowStatistics:
         if self.fragments:
             yield fragments_line(self.fragments)
         if self.evicted:
-            yield f"{self.evicted:,} flows were given out early: the flow table was full"
+            yield f"{self.evicted:,} flows were emitted early: the flow table was full"
         if self.late:
             yield f"{self.late:,} packets came after their connection had closed: in no flow"
         if self.dropped:

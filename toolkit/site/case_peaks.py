@@ -13,9 +13,9 @@ import numpy as np
 
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
-from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
-from idskit.incidents.site_levels import Service, contacts_of, device_of
+from idskit.incidents.tracker import Levels
+from idskit.site.site_levels import Service, contacts_of, device_of
 
 HOUR_US = 3_600_000_000
 LEAST_NATS = OPENS / 2  # no threshold is lower, so smaller peaks are not kept
@@ -42,7 +42,7 @@ class Peak:
     tested: bool
 
 
-class PeakWatcher:
+class PeakWatcher(Levels):
     """Levels at which nothing opens, which note how high cases get.
 
     Attributes:
@@ -77,10 +77,6 @@ class PeakWatcher:
         if peak.nats >= OPENS:
             self.accused.add((case.updated_us // HOUR_US, peak.device))
         return case.weight >= MOST_NATS
-
-    def with_usual(self, incident: Incident) -> Incident:
-        """Return the incident as it is."""
-        return incident
 
     def _new(self, case: Case) -> Peak:
         peak = self._running[case] = Peak(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from idskit.alerts.protocol_names import protocol_name
 from idskit.incidents.evidence import FACTS, SUMS
 from idskit.incidents.local_network import address_number, address_text
-from idskit.incidents.site_levels import Contact
+from idskit.site.site_levels import Contact
 
 MOST_FLOWS = 2_000  # of a device in an hour; further ones are not counted
 MOST_CONTACTS = 64  # kept of a device; twice as many while it is learned

@@ -19,8 +19,8 @@ from idskit.errors import IdskitError
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import VERDICTS, Incident, Verdict
 from idskit.incidents.local_network import address_number, address_text, is_local
-from idskit.incidents.site_levels import Service
 from idskit.site.device_normal import service_of
+from idskit.site.site_levels import Service
 
 MOST_VERDICTS = 1_000
 _FACTORS: Mapping[Verdict, float] = {"attack": 0.5, "wrong": 2.0, "expected": math.inf}

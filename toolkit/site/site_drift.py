@@ -27,7 +27,6 @@ from idskit.attack_families import UNKNOWN
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.local_network import address_text
-from idskit.incidents.site_levels import Contact
 from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import (
     PULSES,
@@ -38,6 +37,7 @@ from idskit.site.device_normal import (
     usual_of,
 )
 from idskit.site.site_learner import QuietHours
+from idskit.site.site_levels import Contact
 from idskit.site.site_normal import MOST_DEVICES, SiteNormal
 
 ERROR = 0.05  # expected false alarms of a site in a week

@@ -27,13 +27,14 @@ from idskit.explain.explain_incident import explained
 from idskit.files.output import write_whole
 from idskit.files.regular_file import read_regular
 from idskit.incidents.incident import Incident
-from idskit.incidents.site_levels import SHIPPED_LEVELS, SiteLevels
+from idskit.incidents.tracker import SHIPPED_LEVELS, Levels
 from idskit.modelfile.model_file import read_model
 from idskit.modelfile.model_path import model_path
 from idskit.modelfile.signature import Signer, require_signature, signature_path
 from idskit.options import option
 from idskit.schema import Schema
 from idskit.site.incident_budget import DEFAULT_BUDGET, Budget
+from idskit.site.site_levels import SiteLevels
 from idskit.site.site_normal import FORMAT, SiteNormal
 
 _ELSEWHERE = "elsewhere.idskit"
@@ -52,7 +53,7 @@ class SiteInUse:
         normal: what was learned; None without a site.
     """
 
-    levels: SiteLevels = SHIPPED_LEVELS
+    levels: Levels = SHIPPED_LEVELS
     notes: tuple[str, ...] = ()
     normal: SiteNormal | None = None
 

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from idskit.errors import IdskitError
 from idskit.flow import VERDICT
 from idskit.incidents.evidence import FACTS, log_odds
-from idskit.incidents.site_levels import contacts_of
 from idskit.incidents.tracker import SILENCE_US, IncidentTracker
 from idskit.packet import TCP
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US, PeakWatcher
-from idskit.site.column_sample import ColumnSample
 from idskit.site.device_normal import DeviceHour, DeviceNormal
-from idskit.site.site_normal import MOST_DEVICES, SiteNormal
+from idskit.site.site_levels import contacts_of
+from idskit.site.site_normal import MOST_DEVICES, ColumnSample, SiteNormal
 
 FIRST_US = 946_684_800_000_000  # the year 2000: a clock before it was never set
 MOST_OPEN_HOURS = 4 * MOST_DEVICES  # devices with an hour that is not over

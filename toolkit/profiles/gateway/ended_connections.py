@@ -46,7 +46,7 @@ class Ended(NamedTuple):
 
 
 def make_ended(flows: int) -> Ended:
-    """Room for the ended connections beside a table of so many open ones."""
+    """Room for the ended connections next to a table of that many open ones."""
     capacity = max(flows // _FLOWS_EACH, 16)
     hash_index, state = make_index(capacity), np.zeros(1, _STATE)
     state["mask"], state["capacity"] = len(hash_index) - 1, capacity

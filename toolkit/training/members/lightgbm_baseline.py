@@ -1,4 +1,4 @@
-"""The baseline that every run is shown beside: gradient-boosted trees on the same raw rows."""
+"""The baseline next to which every run is shown: gradient-boosted trees on the same raw rows."""
 
 from __future__ import annotations
 

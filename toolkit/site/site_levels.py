@@ -1,6 +1,6 @@
 """What a site changes of incidents: the evidence that opens one, what weighs less, what is usual.
 
-The tracker asks these levels; ``idskit.site`` learns them. Without a site they change nothing.
+The tracker asks these levels. Where nothing was learned they change nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.local_network import address_number, is_local
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
+from idskit.incidents.tracker import Levels
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
 STRONG_SIGN = 2 * OPENS  # a flow that weighs that much is an attack, to whomever it goes
@@ -37,21 +37,8 @@ class Contact:
     network: int  # first address, as a number of 128 bits
 
 
-class Levels(Protocol):
-    """What the tracker asks."""
-
-    def weighed(self, sign: Sign, flow: np.void) -> Sign:
-        """Return a sign with the weight that it has here."""
-
-    def opens(self, case: Case) -> bool:
-        """Return whether the evidence of a case is enough for an incident."""
-
-    def with_usual(self, incident: Incident) -> Incident:
-        """Return an incident whose evidence says what is usual here, where that is known."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class SiteLevels:
+class SiteLevels(Levels):
     """The levels of one site; the defaults are those of idskit.
 
     Attributes:
@@ -110,9 +97,6 @@ class SiteLevels:
         )
         found = replace(incident, evidence=evidence)
         return replace(found, explanation=Explanation(sentence=sentence(found)))
-
-
-SHIPPED_LEVELS = SiteLevels()
 
 
 def device_of(case: Case) -> int:
