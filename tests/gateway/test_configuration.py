@@ -140,5 +140,5 @@ def test_settings_are_listed_with_their_defaults() -> None:
     base = ServiceOptions()
     changed = replace(base, capture=replace(base.capture, memory_mb=7))
     found = {one.field: one for one in settings_of(changed)}
-    assert (found["capture.memory_mb"].value, found["capture.memory_mb"].default) == (7, 96)
+    assert (found["capture.memory_mb"].value, found["capture.memory_mb"].default) == (7, 64)
     assert all(one.help for one in found.values())

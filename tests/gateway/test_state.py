@@ -263,11 +263,11 @@ def test_killed_at_any_moment_nothing_that_was_said_is_lost(tmp_path: Path) -> N
 def test_a_slow_file_has_the_latest_document_and_says_what_fails(tmp_path: Path) -> None:
     slow = SlowFile(CheckedFile(tmp_path, "week"))
     for number in range(200):
-        slow.write({"n": number})
+        slow.write({"n": number}.copy)
     slow.close()
     assert (slow.file.read(), slow.problem) == ({"n": 199}, "")
     (tmp_path / "week.partial").mkdir()
-    slow.write({"n": 200})
+    slow.write({"n": 200}.copy)
     slow.close()
     assert slow.problem.startswith("week.state cannot be kept: ")
     assert slow.file.read() == {"n": 199}

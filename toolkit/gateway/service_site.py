@@ -119,12 +119,9 @@ class HourlyLearner:
         say(f"learning of the site goes on after {earlier.hours:,} hours of {self.wanted:,}")
 
     def _keep(self) -> None:
-        document = {
-            "model": self._model,
-            "since_us": self.since_us,
-            "site": self._learner.so_far().to_json(),
-        }
-        self._kept.write(document)
+        known = {"model": self._model, "since_us": self.since_us}
+        normal = self._learner.so_far()
+        self._kept.write(lambda: known | {"site": normal.to_json()})
 
 
 class HourlyWatch:
@@ -157,7 +154,8 @@ class HourlyWatch:
         hour = int(batch.flows["end_us"].max(initial=0)) // HOUR_US
         if hour > self._hour:
             self._hour = hour
-            self._kept.write({"site": self._site, "week": self._watch.to_state()})
+            state = {"site": self._site, "week": self._watch.to_state()}
+            self._kept.write(lambda: state)
         return [incident for alarm in alarms for incident in alarm.incidents()]
 
     @property
@@ -433,6 +431,8 @@ class ServiceSite:
         self._watch = None
         if normal is not None and is_same:
             self._watch = HourlyWatch(normal, detector, self._week_file, self._say)
+        elif normal is not None:
+            self._say("drift is not watched: the site was learned with another model or threshold")
 
     def _say_notes(self) -> None:
         """Say what the levels cannot promise."""
@@ -444,8 +444,7 @@ class ServiceSite:
         if normal.model not in ("", self._detector.sha256):
             self._say(
                 f"the site was learned with another model ({normal.model[:12]}): its thresholds "
-                f"may not keep the budget, and drift is not watched; remove {self._path} and "
-                "restart to learn it again"
+                f"may not keep the budget; remove {self._path} and restart to learn it again"
             )
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -187,11 +187,11 @@ class SlowFile:
     def __init__(self, file: CheckedFile) -> None:
         self.file, self.problem = file, ""
         self._lock = threading.Lock()  # guards what follows
-        self._next: Mapping[str, Any] | None = None
+        self._next: Callable[[], Mapping[str, Any]] | None = None
         self._writing: threading.Thread | None = None
 
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Write a document soon, in place of one that still waits."""
+    def write(self, document: Callable[[], Mapping[str, Any]]) -> None:
+        """Write what a function returns soon, in place of what still waits; the thread calls it."""
         with self._lock:
             self._next = document
             if self._writing is None:
@@ -207,15 +207,15 @@ class SlowFile:
     def _write_all(self) -> None:
         while (document := self._taken()) is not None:
             try:
-                self.file.write(document, durable=False)
+                self.file.write(document(), durable=False)
             except (OSError, ValueError) as error:
                 why = reason(error) if isinstance(error, OSError) else str(error)
                 self.problem = f"{self.file.name} cannot be kept: {why}"
             else:
                 self.problem = ""
 
-    def _taken(self) -> Mapping[str, Any] | None:
-        """Return the document that waits; None ends the thread."""
+    def _taken(self) -> Callable[[], Mapping[str, Any]] | None:
+        """Return what waits; None ends the thread."""
         with self._lock:
             document, self._next = self._next, None
             if document is None:
