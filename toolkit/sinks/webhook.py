@@ -37,7 +37,7 @@ _AWAY = (408, 425, 429, 502, 503, 504)
 class WebhookOptions:
     """A web server that incidents are posted to."""
 
-    url: str | None = option(None, "Where to, https://HOST/PATH; nothing is sent if omitted")
+    url: str | None = option(None, "Receiver, https://HOST/PATH; nothing is sent if omitted")
     secret_file: Path | None = option(
         None, "File with the secret that bodies are signed with (HMAC-SHA256); unsigned if omitted"
     )

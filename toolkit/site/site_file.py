@@ -76,7 +76,7 @@ class SiteOptions:
     """What is known of the site where flows are judged."""
 
     site: Path | None = option(
-        None, "What is normal at this site, from idskit learn", metavar="FILE"
+        None, "File of this site's normal, as idskit learn wrote it", metavar="FILE"
     )
     site_key: Path | None = option(
         None, "Require that the site is signed (FILE.sig) with this ed25519 public key (PEM)"
