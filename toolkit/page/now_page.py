@@ -291,7 +291,7 @@ def budget_panel(budget: Part) -> Markup:
     return panel(
         "False alarms",
         element("ul", *rows, class_="shares") if rows else None,
-        element("p", f"Threshold now {figure(threshold)}.", class_="small")
+        element("p", f"An incident takes {figure(threshold)} nats of evidence.", class_="small")
         if threshold is not None
         else None,
         about="No budget is learned yet." if per_day is None else about,
