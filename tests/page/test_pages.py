@@ -290,7 +290,8 @@ def test_the_hidden_counts_of_devices_and_settings() -> None:
 def test_what_the_service_has_not_learned_is_not_made_up() -> None:
     found = snapshot() | {"budget": {"threshold": 0.91}}
     found["model"].pop("learning")
-    assert "No budget is learned yet. An incident takes 0.91 nats of evidence." in said("now", found)
+    takes = "An incident takes 0.91 nats of evidence."
+    assert f"No budget is learned yet. {takes}" in said("now", found)
     assert "Learning Nothing is learned here yet." in said("model", found)
 
 
