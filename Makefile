@@ -7,9 +7,9 @@ SAMPLE = toolkit/shipped/sample.pcap
 	test-boundscheck fuzz test-ort118 ship deb clean
 
 demo: install-runtime
-	$(BIN)/idskit detect -r $(SAMPLE) > .venv/alerts.ndjson
-	@echo; echo "Three of the alerts, as your tools will read them (EVE NDJSON, all in .venv/alerts.ndjson):"
-	@head -n 3 .venv/alerts.ndjson
+	$(BIN)/idskit detect -r $(SAMPLE) > .venv/incidents.ndjson
+	@echo; echo "The first two lines, as your tools will read them (EVE NDJSON, all in .venv/incidents.ndjson):"
+	@head -n 2 .venv/incidents.ndjson
 	@echo; $(BIN)/idskit bench --quick
 
 # Two processors: kernels are compiled once, while the other one does lint and types.
