@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ FLOW = np.dtype(
     align=True,
 )
 
+MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2: IPv4 addresses in IPv6
+
 ENDS = ("verdict", "idle", "age", "close", "replaced", "evicted", "capture_end")
 
 VERDICT, IDLE, AGE, CLOSE, REPLACED, EVICTED, CAPTURE_END = range(len(ENDS))
@@ -44,10 +46,22 @@ VERDICT, IDLE, AGE, CLOSE, REPLACED, EVICTED, CAPTURE_END = range(len(ENDS))
 
 def addresses(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[str]:
     """Addresses as text: IPv4 where they are mapped (::ffff:a.b.c.d), else IPv6."""
-    return [_address(*words) for words in zip(high.tolist(), low.tolist(), strict=True)]
+    words = zip(high.tolist(), low.tolist(), strict=True)
+    return [address_text(upper << 64 | lower) for upper, lower in words]
 
 
 @lru_cache(maxsize=1 << 14)
-def _address(high: int, low: int) -> str:
-    address = IPv6Address((high << 64) | low)
-    return str(address.ipv4_mapped or address)
+def address_text(address: int) -> str:
+    """Return an address, a number of 128 bits, as text: IPv4 where it is mapped into IPv6."""
+    found = IPv6Address(address)
+    return str(found.ipv4_mapped or found)
+
+
+def address_number(text: str) -> int:
+    """Return an address as a number of 128 bits: IPv4 mapped into IPv6.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    address = ip_address(text)
+    return int(address) | (MAPPED if address.version == 4 else 0)

@@ -14,9 +14,9 @@ import pytest
 
 from idskit.cli.incident_views import found_by, found_since, moment, say_verdict
 from idskit.errors import IdskitError
+from idskit.flow import address_number
 from idskit.gateway.journal import Journal, VerdictFile, incident_record, read_journal
 from idskit.incidents.incident import Explanation, Incident
-from idskit.incidents.local_network import address_number
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]x[/red]\u202e<script>"
 NOW = datetime.now(UTC)

@@ -15,6 +15,7 @@ from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, tra
 from tests.site.test_site_drift import everyday
 
 from idskit.errors import IdskitError
+from idskit.flow import address_number
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
 from idskit.gateway.packet_loop import Judges
 from idskit.gateway.run_gateway import Gateway
@@ -22,7 +23,6 @@ from idskit.gateway.service_options import SiteSection
 from idskit.gateway.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
-from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schemas.gateway_columns import GATEWAY

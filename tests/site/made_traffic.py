@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flow import FLOW, IDLE
-from idskit.incidents.local_network import address_number
+from idskit.flow import FLOW, IDLE, address_number
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.case_peaks import HOUR_US
 

@@ -9,8 +9,8 @@ import pytest
 from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
 
 from idskit.errors import IdskitError
+from idskit.flow import address_number
 from idskit.incidents.incident import Incident
-from idskit.incidents.local_network import address_number
 from idskit.incidents.tracker import IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.person_verdicts import MOST_VERDICTS, PersonVerdicts

@@ -7,8 +7,7 @@ import pytest
 from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
 
 from idskit.errors import IdskitError
-from idskit.flow import VERDICT
-from idskit.incidents.local_network import address_number
+from idskit.flow import VERDICT, address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.device_normal import MOST_CONTACTS, MOST_FLOWS, contact_text

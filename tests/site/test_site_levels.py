@@ -7,8 +7,8 @@ import math
 import pytest
 from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
 
+from idskit.flow import address_number
 from idskit.incidents.evidence import STRONG
-from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from idskit.data.reviews import Review, find_reviews
 from idskit.errors import DataError
+from idskit.flow import address_number
 from idskit.tables.cell_columns import cell_columns
 from idskit.tables.content import as_text
 
@@ -32,7 +32,6 @@ BENIGN = ("benign", "normal")
 Endpoint = tuple[int, int]  # address as 128 bits, IPv4 mapped; port
 FlowKey = tuple[Endpoint, Endpoint, int]  # the lower endpoint first; IP protocol
 _BATCH = 1024  # rows of a table of labels
-_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,16 +262,11 @@ class FlowLabels:
 
 def _parse(row: dict[str, str], file: Path, number: int) -> tuple[FlowKey, int]:
     try:
-        source = _address(row["src_ip"]), int(row["src_port"])
-        destination = _address(row["dst_ip"]), int(row["dst_port"])
+        source = address_number(row["src_ip"]), int(row["src_port"])
+        destination = address_number(row["dst_ip"]), int(row["dst_port"])
         return _key(source, destination, int(row["protocol"])), int(row["start_us"])
     except ValueError as error:
         raise DataError(f"{file}, row {number} is not a labelled flow: {error}") from error
-
-
-def _address(text: str) -> int:
-    address = ip_address(text)
-    return int(address) | _MAPPED if address.version == 4 else int(address)
 
 
 def _endpoint(record: np.void, side: str) -> Endpoint:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 import numpy as np
 from numpy.typing import NDArray
+
+from idskit.flow import address_number
 
 FALSE, UNCERTAIN, TRUE = 0, 1, 2
 Truth = NDArray[np.int8]  # (flows,) of the three values
@@ -24,7 +25,6 @@ _VERSIONS = {"ip": 4, "ipv6": 6}
 _BELOW_IP = ("arp",)
 _PORTS = {"dns": (53,), "dhcp": (67, 68), "bootp": (67, 68)}  # what they are known by in records
 _COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
-_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LOW = (1 << 64) - 1
 
 
@@ -178,7 +178,7 @@ def _field(name: str, comparison: str, values: list[str]) -> Node:
     """Compare a field with values, any of which may fit."""
     layer, _, which = name.partition(".")
     if layer in _VERSIONS and which in ("addr", "src", "dst"):
-        addresses = [_address(value) for value in _equal(name, comparison, values)]
+        addresses = [address_number(value) for value in _equal(name, comparison, values)]
         return lambda packets: _any(
             packets.address(end, one) for end in packets.ends(which) for one in addresses
         )
@@ -225,11 +225,6 @@ def _port(value: str) -> int:
     return int(value)
 
 
-def _address(value: str) -> int:
-    address = ip_address(value)
-    return int(address) | _MAPPED if address.version == 4 else int(address)
-
-
 def between(
     attackers: list[str], victims: list[str], records: NDArray[np.void]
 ) -> NDArray[np.bool_]:
@@ -250,5 +245,5 @@ def between(
 def _among(packets: _Packets, end: str, addresses: list[str]) -> NDArray[np.bool_]:
     if not addresses:
         return np.ones(len(packets.records), np.bool_)
-    found = _any(packets.address(end, _address(address)) for address in addresses)
+    found = _any(packets.address(end, address_number(address)) for address in addresses)
     return np.asarray(found == TRUE)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from idskit.alerts.alert import FLOW_NUMBERS, UNKNOWN_END
 from idskit.errors import DataError, SchemaError
-from idskit.flow import ENDS, FLOW
+from idskit.flow import ENDS, FLOW, MAPPED, address_number
 from idskit.schema import Feature, Schema
 from idskit.tables.cell_columns import cell_columns
 from idskit.tables.numbers import number
@@ -30,7 +29,6 @@ _ADDRESSES = ("src_ip", "dst_ip")
 IDENTITY = (*_ADDRESSES, *FLOW_NUMBERS)
 _LAST = "end_us"  # alone, it still dates a row
 _END = "end"  # why a flow was emitted, as `extract` writes it; a table may lack it
-_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291, 2.5.5.2
 _LAST_US = 253_402_300_800_000_000  # the year 10000: beyond what EVE can write
 
 
@@ -165,13 +163,12 @@ class _Reader:
 
 def _is_mapped(high: int, low: int) -> bool:
     """Whether these words are an IPv4 address."""
-    return high == 0 and low >> 32 == _MAPPED >> 32
+    return high == 0 and low >> 32 == MAPPED >> 32
 
 
 @lru_cache(maxsize=1 << 14)
 def _address_words(text: str) -> tuple[int, int]:
-    address = ip_address(text)
-    number = int(address) | (_MAPPED if address.version == 4 else 0)
+    number = address_number(text)
     return number >> 64, number & (1 << 64) - 1
 
 

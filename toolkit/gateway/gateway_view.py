@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.eve import eve_time
-from idskit.flow import addresses
+from idskit.flow import address_text
 from idskit.incidents.local_network import are_local
 from idskit.packet import TCP, UDP
 from idskit.profiles.flow_reader import FlowBatch
@@ -168,7 +168,7 @@ class HostTable:
 
 
 def _text(key: tuple[int, int]) -> str:
-    return addresses(np.array([key[0]], np.uint64), np.array([key[1]], np.uint64))[0]
+    return address_text(key[0] << 64 | key[1])
 
 
 def _service(port: int, protocol: int) -> str:

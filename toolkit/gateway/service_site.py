@@ -26,12 +26,12 @@ from idskit.alerts.eve import eve_time
 from idskit.detect.detector import Detector
 from idskit.errors import IdskitError
 from idskit.explain.usual import Usual
+from idskit.flow import address_number
 from idskit.gateway.journal import VerdictFile
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile, SlowFile
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Incident
-from idskit.incidents.local_network import address_number
 from idskit.incidents.sequential_tests import OPENS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema

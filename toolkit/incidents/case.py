@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
+from idskit.flow import address_text
 from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.evidence import FACTS, SUMS, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
-from idskit.incidents.local_network import address_text, is_local
+from idskit.incidents.local_network import is_local
 from idskit.incidents.sentence import sentence
 
 HALF_LIFE_US = 900_000_000

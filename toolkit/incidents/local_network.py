@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
-
 import numpy as np
 from numpy.typing import NDArray
 
-_MAPPED = 0xFFFF  # upper 32 bits of the low word of an IPv4 address that is mapped into IPv6
+from idskit.flow import MAPPED
+
 # IPv4: RFC 1918, RFC 6598, loopback, link-local; network and mask as numbers.
 _IPV4 = (
     (0x0A000000, 0xFF000000),
@@ -31,24 +30,8 @@ def is_local(address: int) -> bool:
     return bool(_are_local(high, low)[0])
 
 
-def address_text(address: int) -> str:
-    """Return an address as text: IPv4 where it is mapped into IPv6."""
-    found = IPv6Address(address)
-    return str(found.ipv4_mapped or found)
-
-
-def address_number(text: str) -> int:
-    """Return what ``address_text`` wrote as a number of 128 bits again.
-
-    Raises:
-        ValueError: it is no address.
-    """
-    address = ip_address(text)
-    return int(address) | (_MAPPED << 32 if address.version == 4 else 0)
-
-
 def _are_local(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    is_ipv4 = (high == 0) & (low >> np.uint64(32) == _MAPPED)
+    is_ipv4 = (high == 0) & (low >> np.uint64(32) == MAPPED >> 32)
     ipv4 = low & np.uint64(0xFFFFFFFF)
     private = np.zeros(len(high), bool)
     for network, mask in _IPV4:

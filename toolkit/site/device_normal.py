@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.protocol_names import protocol_name
+from idskit.flow import address_number, address_text
 from idskit.incidents.evidence import FACTS, SUMS
-from idskit.incidents.local_network import address_number, address_text
 from idskit.site.site_levels import Contact
 
 MOST_FLOWS = 2_000  # of a device in an hour; further ones are not counted

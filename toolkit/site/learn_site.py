@@ -21,8 +21,8 @@ from idskit.capture.capture_files import CaptureFiles, open_captures
 from idskit.detect.detector import Detector
 from idskit.detect.feature_table import read_flow_table
 from idskit.errors import IdskitError
+from idskit.flow import address_text
 from idskit.flow_input import VERDICT_AT_S, FlowInput
-from idskit.incidents.local_network import address_text
 from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.tracker import SILENCE_US
 from idskit.modelfile.signature import Signer

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.attack_families import UNKNOWN
+from idskit.flow import address_text
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
-from idskit.incidents.local_network import address_text
 from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import (
     PULSES,

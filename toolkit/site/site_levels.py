@@ -11,10 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from idskit.flow import address_number
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
 from idskit.incidents.incident import Explanation, Incident
-from idskit.incidents.local_network import address_number, is_local
+from idskit.incidents.local_network import is_local
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
 from idskit.incidents.tracker import Levels

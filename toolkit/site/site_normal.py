@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from idskit.attack_families import UNKNOWN
 from idskit.explain.usual import Usual, protocol_of
+from idskit.flow import address_number, address_text
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.local_network import address_number, address_text
 from idskit.schema import Schema
 from idskit.site.case_peaks import MOST_PEAKS, Peak
 from idskit.site.device_normal import (
