@@ -51,7 +51,6 @@ from tests.flows.packets import words
 from idskit.alerts.alert import Flow
 from idskit.detect.detector import Detector
 from idskit.incidents.incident import Incident
-from idskit.incidents.tracker import IncidentTracker
 from idskit.profiles.flow_reader import FlowBatch, open_flows
 
 SHIPPED = Path(__file__).resolve().parents[2] / "toolkit" / "shipped"
@@ -159,7 +158,7 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
     known, false_alarms = _Known(connections), 0
     found: set[int] = set()
     named: set[int] = set()
-    tracker = IncidentTracker(detector.schema, detector.card.classes, detector.threshold)
+    tracker = detector.tracker(detector.schema)
     incidents: list[Incident] = []
     with open_flows(capture, detector.schema) as flows:
         for batch in flows.batches(size=4096):

@@ -24,6 +24,7 @@ from idskit.gateway.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.tracker import IncidentTracker
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.learn_site import learner_for
@@ -38,7 +39,13 @@ Start = Callable[..., ServiceSite]
 
 def detector(sha256: str = "a" * 64, threshold: float = THRESHOLD) -> Any:
     card = SimpleNamespace(classes=CLASSES, schema=GATEWAY)
-    return SimpleNamespace(schema=GATEWAY, card=card, threshold=threshold, sha256=sha256)
+    return SimpleNamespace(
+        schema=GATEWAY,
+        card=card,
+        threshold=threshold,
+        sha256=sha256,
+        tracker=lambda schema, site: IncidentTracker(schema, CLASSES, threshold, site),
+    )
 
 
 def watch(site: ServiceSite, *found: Traffic) -> None:

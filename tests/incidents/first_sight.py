@@ -28,7 +28,6 @@ from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.flow import CLOSE, IDLE, VERDICT, addresses
 from idskit.flow_input import VERDICT_AT_S
 from idskit.incidents.incident import Incident
-from idskit.incidents.tracker import IncidentTracker
 from idskit.metrics import exact_interval
 
 INSIDE = ("malware", "tunnel")  # families in which the host that is called attacks
@@ -55,7 +54,7 @@ def emitted_us(flows: NDArray[np.void]) -> NDArray[np.int64]:
 
 def seen(detector: Detector, read: LabelledFlows) -> Seen:
     """Return what the tracker says of a capture's flows."""
-    tracker = IncidentTracker(detector.schema, detector.card.classes, detector.threshold)
+    tracker = detector.tracker(detector.schema)
     probabilities = detector.probabilities(read.rows)
     attack = read.attack_flows()
     times, after_us = emitted_us(read.records), np.inf

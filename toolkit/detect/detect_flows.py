@@ -165,7 +165,7 @@ def _read_packets(
 def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
     reading.origin, reading.throttle = _origin(flows), Throttle()
     raised = reading.raised = RaisedFlows(flows.capacity)
-    tracker = _tracker(detector, flows.schema, reading.site)
+    tracker = detector.tracker(flows.schema, reading.site)
     try:
         for batch in flows.batches(BATCH, MAX_WAIT_MS):
             probabilities = detector.flow_probabilities(batch)
@@ -192,7 +192,7 @@ def _read_table(
 ) -> Batches:
     """Yield what a table of flows raises."""
     raised = reading.raised = RaisedRows()
-    tracker = _tracker(detector, detector.schema, reading.site)
+    tracker = detector.tracker(detector.schema, reading.site)
     for rows in read_flow_table(Path(str(given.flows)), detector.schema):
         probabilities = detector.probabilities(rows.features)
         incidents: list[Incident] = []
@@ -223,10 +223,6 @@ def _explained(
         else incident
         for incident in incidents
     ]
-
-
-def _tracker(detector: Detector, schema: Schema, site: Levels) -> IncidentTracker:
-    return IncidentTracker(schema, detector.card.classes, detector.threshold, site)
 
 
 def _origin(flows: FlowReader) -> Origin:

@@ -27,6 +27,7 @@ from idskit.schema import Schema
 
 if TYPE_CHECKING:
     from idskit.incidents.incident import Incident
+    from idskit.incidents.tracker import IncidentTracker, Levels
     from idskit.profiles.flow_reader import FlowBatch, FlowReader
 
 CHUNK = 256  # rows of one inference: their activations stay in the processor's cache
@@ -213,12 +214,21 @@ class Detector:
         Raises:
             SchemaError: the flows are of another schema.
         """
-        from idskit.incidents.tracker import IncidentTracker
-
-        tracker = IncidentTracker(flows.schema, self.card.classes, self.threshold)
+        tracker = self.tracker(flows.schema)
         for batch in flows.batches():
             yield from tracker.observe(batch, self.flow_probabilities(batch))
         yield from tracker.finish()
+
+    def tracker(self, schema: Schema, site: Levels | None = None) -> IncidentTracker:
+        """Return a tracker of what this model judges, without incidents.
+
+        Args:
+            schema: of the flows; it may have more columns than the model reads.
+            site: what a site changes; nothing if None.
+        """
+        from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker
+
+        return IncidentTracker(schema, self.card.classes, self.threshold, site or SHIPPED_LEVELS)
 
     def judge(
         self,

@@ -54,11 +54,7 @@ class Judges:
     @classmethod
     def of(cls, detector: Detector, site: Levels = SHIPPED_LEVELS) -> Judges:
         """Make the tracker of a detector, without incidents, by the levels of a site."""
-        card = detector.card
-        return cls(
-            detector=detector,
-            tracker=IncidentTracker(card.schema, card.classes, detector.threshold, site),
-        )
+        return cls(detector=detector, tracker=detector.tracker(detector.schema, site))
 
     def succeeded_by(self, detector: Detector) -> Judges:
         """Return other judges that go on with the open incidents of these."""

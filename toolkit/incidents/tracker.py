@@ -32,7 +32,8 @@ MOST_SUSPECTED = 4096
 MOST_OPENED = 32  # incidents of one family in an hour; further ones are one incident
 CROWD = 8  # sources from which on an attack on one target is of many
 _HOUR_US = 3_600_000_000
-_ALIKE = (frozenset(("scan", "flood")),)  # families that a flood on many ports is both of
+# Families of incidents that a flow may be of which a test counts: a flood on many ports is a scan.
+_ALIKE = dict.fromkeys(("scan", "flood"), ("scan", "flood"))
 
 Key = tuple[str, int]  # family and address
 _NOTHING = (-1, 0, 0.0)
@@ -85,11 +86,11 @@ class IncidentTracker:
         self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
         self._now_us = 0
-        self._suspected: OrderedDict[int, Case] = OrderedDict()  # by id(), the oldest first
+        self._suspected: OrderedDict[int, Case] = OrderedDict()  # by number, the oldest first
         self._open: dict[str, Case] = {}  # by incident_id
         self._by_attacker: dict[Key, Case] = {}
         self._by_target: dict[Key, Case] = {}  # of families that come from many
-        self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by id()
+        self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by its number
         # By slot of an open flow: its serial, the number of the case, the nats that it gave.
         self._given: dict[int, tuple[int, int, float]] = {}
         self._opened: dict[str, deque[int]] = {}  # times of new incidents by family
@@ -138,8 +139,7 @@ class IncidentTracker:
 
         For levels at which nothing opens: what comes then would have been another incident.
         """
-        suspected = list(self._suspected.values())
-        for case in suspected:
+        for case in list(self._suspected.values()):
             if self._now_us - case.updated_us > SILENCE_US:
                 self._drop(case)
 
@@ -215,9 +215,7 @@ class IncidentTracker:
         attacker. A test counts what it names, so its flows are no variants, except that a flood on
         many ports is a scan as well.
         """
-        for family in FAMILY_FACTS:
-            if sign.test and not any({family, sign.family} <= alike for alike in _ALIKE):
-                continue
+        for family in _ALIKE.get(sign.family, ()) if sign.test else FAMILY_FACTS:
             for attacker, target in ((sign.attacker, sign.target), (sign.target, sign.attacker)):
                 case = self._by_attacker.get((family, attacker))
                 if case is not None and case.opened and target in case.targets:
@@ -229,7 +227,7 @@ class IncidentTracker:
 
     def _suspect(self, sign: Sign) -> Case:
         case = Case(family=sign.family, started_us=sign.start_us, updated_us=sign.end_us)
-        self._suspected[id(case)] = case
+        self._suspected[case.number] = case
         self._enter(case, self._by_attacker, (sign.family, sign.attacker))
         if (sign.family, sign.target) not in self._by_target:
             self._enter_target(case, sign.target)
@@ -242,11 +240,11 @@ class IncidentTracker:
 
     def _open_case(self, case: Case) -> None:
         whole = self._joined(case) or self._storm(case)
-        del self._suspected[id(case)]
+        del self._suspected[case.number]
         if whole is not None:
             self._leave(case)
             whole.absorb(case)
-            if len(self._keys[id(whole)]) < MOST_SUSPECTED:
+            if len(self._keys[whole.number]) < MOST_SUSPECTED:
                 self._enter(whole, self._by_attacker, (case.family, case.attackers.busiest))
             return
         case.open()
@@ -285,17 +283,17 @@ class IncidentTracker:
 
     def _enter(self, case: Case, index: dict[Key, Case], key: Key) -> None:
         index[key] = case
-        self._keys.setdefault(id(case), []).append((index, key))
+        self._keys.setdefault(case.number, []).append((index, key))
 
     def _enter_target(self, case: Case, target: int) -> None:
         if FAMILY_FACTS[case.family].from_many and case.targets.number <= 1:
             self._enter(case, self._by_target, (case.family, target))
 
     def _drop(self, case: Case) -> None:
-        del self._suspected[id(case)]
+        del self._suspected[case.number]
         self._leave(case)
 
     def _leave(self, case: Case) -> None:
-        for index, key in self._keys.pop(id(case), []):
+        for index, key in self._keys.pop(case.number, []):
             if index.get(key) is case:
                 del index[key]

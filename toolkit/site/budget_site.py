@@ -190,9 +190,7 @@ def attack_peaks(detector: Detector, given: FlowInput, so_far: ReadSoFar) -> dic
     trackers: dict[str, IncidentTracker] = {}
     for found in judged_flows(detector, given, so_far, join=True):
         watcher = watchers[found.capture]
-        tracker = trackers.get(found.capture) or IncidentTracker(
-            detector.schema, detector.card.classes, detector.threshold, watcher
-        )
+        tracker = trackers.get(found.capture) or detector.tracker(detector.schema, watcher)
         trackers = {found.capture: tracker}
         watcher.signed.clear()
         tracker.observe_flows(found.flows, found.features, found.probabilities)

@@ -141,9 +141,7 @@ class ModelSwap:
         self._shadow = _Shadow(
             detector=detector,
             version=None if read.signature is None else read.signature.version,
-            tracker=IncidentTracker(
-                self._schema, detector.card.classes, detector.threshold, self._tracker.site
-            ),
+            tracker=detector.tracker(self._schema, self._tracker.site),
         )
         self._seconds, self._pairs = 0.0, set()
 
