@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 from pathlib import Path
+from typing import Any
 
 from idskit.errors import IdskitError
 from idskit.files.output import reason
@@ -82,6 +83,21 @@ def connected(host: str, port: int) -> socket.socket:
     return socket.create_connection((host, port), timeout=TIMEOUT_S)
 
 
+def connected_to(made: socket.socket, target: Any) -> socket.socket:
+    """Connect a new socket, and return it; it is closed where that fails.
+
+    Raises:
+        OSError: there is no connection within TIMEOUT_S.
+    """
+    try:
+        made.settimeout(TIMEOUT_S)
+        made.connect(target)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 def connected_outside(host: str, port: int) -> socket.socket:
     """Return a connection by TCP to an address of the Internet, never to one of this network.
 
@@ -101,15 +117,10 @@ def connected_outside(host: str, port: int) -> socket.socket:
             )
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in found:
-        made = socket.socket(family, kind, protocol)
         try:
-            made.settimeout(TIMEOUT_S)
-            made.connect(address)
+            return connected_to(socket.socket(family, kind, protocol), address)
         except OSError as error:
-            made.close()
             failure = error
-        else:
-            return made
     raise failure
 
 

@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +14,8 @@ from idskit.alerts.eve_file import ROTATE_MB, EveFile
 from idskit.errors import IdskitError
 from idskit.incidents.incident import Incident
 from idskit.options import option
-from idskit.sinks.connections import TIMEOUT_S, require_open
-from idskit.sinks.outbox import Away, Destination, Refused
+from idskit.sinks.connections import connected_to, require_open
+from idskit.sinks.outbox import Away, Destination, Refused, SocketDestination
 
 LinesOf = Callable[[Incident], list[str]]  # an incident as EVE lines
 _ROOM = 20  # a disk with less than 1/_ROOM free is left to others
@@ -111,7 +110,7 @@ class EveOutput(Destination):
             raise Away(f"the disk of {self._path} has less than {100 // _ROOM} % free: make room")
 
 
-class UnixSocket(Destination):
+class UnixSocket(SocketDestination):
     """A Unix socket that somebody else made and reads."""
 
     name = "unix"
@@ -122,7 +121,7 @@ class UnixSocket(Destination):
             raise IdskitError("the Unix socket has no path: set path")
         self._path, self._lines_of = options.path, lines_of
         self._is_stream = options.kind == "stream"
-        self._socket: socket.socket | None = None
+        super().__init__()
 
     def deliver(self, incident: Incident) -> None:
         """Send the lines of an incident."""
@@ -150,26 +149,6 @@ class UnixSocket(Destination):
                 raise Refused("a line is larger than a datagram may be") from error
             raise
 
-    def reopen(self) -> None:
-        """Connect again."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-        self._socket = None
-
-    def _connected(self) -> socket.socket:
-        if self._socket is None:
-            kind = socket.SOCK_STREAM if self._is_stream else socket.SOCK_DGRAM
-            made = socket.socket(socket.AF_UNIX, kind)
-            try:
-                made.settimeout(TIMEOUT_S)
-                made.connect(str(self._path))
-            except OSError:
-                made.close()
-                raise
-            self._socket = made
-        return self._socket
+    def _connect(self) -> socket.socket:
+        kind = socket.SOCK_STREAM if self._is_stream else socket.SOCK_DGRAM
+        return connected_to(socket.socket(socket.AF_UNIX, kind), str(self._path))

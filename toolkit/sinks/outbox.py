@@ -10,6 +10,7 @@ oldest are dropped when there are too many; of a state only the latest value is 
 from __future__ import annotations
 
 import random
+import socket
 import sys
 import threading
 import time
@@ -78,6 +79,33 @@ class Destination(ABC):
 
     def close(self) -> None:  # noqa: B027 - most need nothing
         """Close files and connections."""
+
+
+class SocketDestination(Destination):
+    """A destination behind one socket, which is connected when something is to be sent."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    @abstractmethod
+    def _connect(self) -> socket.socket:
+        """Return a new connection."""
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = self._connect()
+        return self._socket
+
+    def reopen(self) -> None:
+        """Connect again."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.close()
+        self._socket = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ import socket
 import struct
 import termios
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,9 +20,15 @@ from idskit.alerts.eve import eve_time
 from idskit.errors import IdskitError
 from idskit.incidents.incident import Incident
 from idskit.options import option
-from idskit.sinks.connections import TIMEOUT_S, connected, require_open, tls_context
+from idskit.sinks.connections import (
+    TIMEOUT_S,
+    connected,
+    connected_to,
+    require_open,
+    tls_context,
+)
 from idskit.sinks.incident_text import message, summary
-from idskit.sinks.outbox import Away, Destination
+from idskit.sinks.outbox import Away, SocketDestination
 
 MOST_BYTES = 2048  # of a message, RFC 5424 section 6.1
 FACILITIES = ("auth", "authpriv", "daemon", *(f"local{n}" for n in range(8)))
@@ -56,7 +61,7 @@ class SyslogOptions:
         return self.transport is not None
 
 
-class SyslogReceiver(Destination):
+class SyslogReceiver(SocketDestination):
     """A syslog receiver.
 
     A message counts as sent when the receiver's kernel has it (TCP, TLS), or ours (UDP): syslog has
@@ -75,8 +80,8 @@ class SyslogReceiver(Destination):
             raise IdskitError(f"syslog by {options.transport} has no receiver: set host")
         self._options, self._host_name = options, host_name
         self._tls = tls_context(options.ca_file) if options.transport == "tls" else None
-        self._socket: socket.socket | None = None
         self._is_stream = options.transport in ("tcp", "tls")
+        super().__init__()
 
     def deliver(self, incident: Incident) -> None:
         """Send a message.
@@ -97,21 +102,8 @@ class SyslogReceiver(Destination):
             self.close()
             raise
 
-    def reopen(self) -> None:
-        """Connect again."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-        self._socket = None
-
-    def _connected(self) -> socket.socket:
-        if self._socket is None:
-            self._socket = self._stream() if self._is_stream else self._datagrams()
-        return self._socket
+    def _connect(self) -> socket.socket:
+        return self._stream() if self._is_stream else self._datagrams()
 
     def _stream(self) -> socket.socket:
         host = str(self._options.host)
@@ -130,14 +122,7 @@ class SyslogReceiver(Destination):
         else:
             found = socket.getaddrinfo(self._options.host, self._port(), type=socket.SOCK_DGRAM)
             family, _, _, _, target = found[0]  # type: ignore[assignment]
-        made = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            made.settimeout(TIMEOUT_S)
-            made.connect(target)
-        except OSError:
-            made.close()
-            raise
-        return made
+        return connected_to(socket.socket(family, socket.SOCK_DGRAM), target)
 
     def _port(self) -> int:
         return self._options.port or _PORTS[str(self._options.transport)]
