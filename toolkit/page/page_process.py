@@ -1,7 +1,7 @@
 """The page's own process: how the service starts it, and which rights it gives up first.
 
 service                                  page
-start_page: python -m idskit.page  --->  reads its options from standard input
+start_page: python -m ... page_process  ---> reads its options from standard input
                                          reads token and key, opens the port, drops rights
 PageProcess.url                    <---  says its address, or the error, on standard output
 holds the pipe to standard input         ends when that pipe is closed, however the service ended
@@ -74,7 +74,7 @@ def start_page(options: PageOptions, socket: Path) -> PageProcess:
         IdskitError: it cannot be served; the sentence is the page's own.
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "idskit.page"],
+        [sys.executable, "-I", "-m", "idskit.page.page_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
@@ -272,3 +272,7 @@ def _landlock(system_call: Callable[..., int]) -> int:
     _check(system_call(_RESTRICT_SELF, ruleset, 0), "landlock")
     os.close(ruleset)
     return version
+
+
+if __name__ == "__main__":  # the child process of ``start_page``
+    sys.exit(run_child())
