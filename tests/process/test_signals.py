@@ -134,9 +134,14 @@ def test_a_signal_while_it_compiles_ends_it(
 # A pipe that stays open.
 
 
-def _feed(stdin: IO[bytes]) -> None:
-    stdin.write(SAMPLE.read_bytes())
-    stdin.flush()
+@contextmanager
+def drained(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """The lines of a stream, read as they come: a full pipe would stop the program that writes."""
+    lines: list[bytes] = []
+    reader = threading.Thread(target=lines.extend, args=(stream,))
+    reader.start()
+    yield lines
+    reader.join()
 
 
 @pytest.fixture(scope="module")
@@ -157,15 +162,14 @@ def test_a_pipe_gives_its_alerts_while_it_is_open_and_a_summary_at_a_signal(
     with idskit("detect", "--alerts", "-r", "/dev/stdin") as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        feeder = threading.Thread(target=_feed, args=(process.stdin,))
-        feeder.start()  # neither end may wait for the other: the lines fill the pipe
-        early = [process.stdout.readline() for _ in range(500)]
-        feeder.join()
-        process.send_signal(number)
-        late = process.stdout.read()
+        with drained(process.stdout) as lines:
+            process.stdin.write(SAMPLE.read_bytes())
+            process.stdin.flush()
+            until(lambda: len(lines) >= 500, process)
+            process.send_signal(number)
         code, _, err = ended(process)
     assert code == 0
-    assert of_flows(b"".join(early) + late) == alerts_of_the_sample > 100
+    assert of_flows(b"".join(lines)) == alerts_of_the_sample > 100
     assert b"3,600 packets in" in err
 
 
