@@ -10,7 +10,7 @@ sign, and costs a few vector operations.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from idskit.incidents.family_facts import (
     is_attacked_by_source,
     named_family,
 )
+from idskit.incidents.regular_contacts import TEST, Caller
 from idskit.incidents.sequential_tests import OPENS, TESTS, Test
 from idskit.schema import Schema
 
@@ -72,6 +73,7 @@ class Sign(NamedTuple):
     end: int
     start_us: int
     end_us: int
+    flows: int = 1  # that it stands for: earlier calls of a device had no sign of their own
 
 
 class EvidenceReader:
@@ -117,6 +119,23 @@ class EvidenceReader:
             1 - probabilities[chosen, 0],
             self._facts_of(features[chosen]),
         )
+
+    def calls(
+        self, flows: NDArray[np.void], features: Floats, regular: Mapping[int, Caller]
+    ) -> list[Sign]:
+        """Return the signs of new contacts at regular intervals, by the row of their latest flow.
+
+        Each opens an incident: the first one after ten contacts or more.
+        """
+        rows = np.array(sorted(regular))
+        copied = (flows[name][rows].tolist() for name in _COPIED)
+        facts = self._facts_of(features[rows]).tolist()
+        return [
+            _call(ends, row, fact, regular[row], rest)
+            for ends, row, fact, *rest in zip(
+                ends_of(flows[rows]), rows.tolist(), facts, *copied, strict=True
+            )
+        ]
 
     def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
         above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
@@ -194,3 +213,14 @@ def _sign(
         facts,
         *copied,
     )
+
+
+def _call(ends: FlowEnds, row: int, facts: list[float], caller: Caller, copied: list[int]) -> Sign:
+    """Return the sign of a flow by which a device calls somebody again, as a timer makes it."""
+    attacker, target = ends.dst, ends.src
+    service, score, once = (ends.protocol, ends.dst_port), 1 - math.exp(-OPENS), False
+    slot, serial, end, start_us, end_us = copied
+    return Sign(
+        "malware", attacker, target, service, OPENS, score, TEST, once, row, facts,
+        slot, serial, end, min(start_us, caller.times[0]), end_us, caller.take(),
+    )  # fmt: skip
