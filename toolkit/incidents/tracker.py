@@ -155,6 +155,11 @@ class IncidentTracker:
         return None if case is None else case.row
 
     @property
+    def callers_evicted(self) -> int:
+        """Return how many pairs that called several times were dropped for lack of room."""
+        return self._regular.evicted
+
+    @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that have not ended."""
         return [self._shown(case, "update") for case in self._open.values()]
