@@ -17,6 +17,7 @@ from idskit.site.incident_budget import (
     MOST_RAISED,
     Budget,
     BurnRate,
+    burst_interval,
     openings_for,
     poisson_interval,
 )
@@ -165,3 +166,26 @@ def test_one_incident_in_a_while_raises_nothing() -> None:
     for n in range(100):
         times.append(24 * n * HOUR_US)
         assert not burn.watch(times, times[-1], DAY)
+
+
+def test_bursts_make_an_interval_wider_and_lonely_incidents_do_not() -> None:
+    rng, hours = np.random.default_rng(3), 24 * 60
+    lonely = [peak(20.0, hour=int(at)) for at in rng.integers(hours, size=60)]
+    bursts = [peak(20.0, hour=int(at)) for at in rng.integers(hours, size=6) for _ in range(10)]
+    exact = poisson_interval(60)
+    assert burst_interval(lonely, hours) == pytest.approx(exact, rel=0.15)
+    low, high = burst_interval(bursts, hours)
+    assert low < exact[0] - 10
+    assert high > exact[1] + 10
+    assert burst_interval([], hours) == (0, 0)
+
+
+def test_the_interval_of_bursts_covers_their_mean_in_most_draws() -> None:
+    covered, hours = 0, 24 * 30
+    for seed in range(200):  # bursts of four hours that come by chance, 20 a month
+        rng = np.random.default_rng(seed)
+        begin = rng.integers(hours, size=rng.poisson(20))
+        found = [peak(20.0, hour=int(at + hour) % hours) for at in begin for hour in range(4)]
+        low, high = burst_interval(found, hours)
+        covered += low <= 80 <= high
+    assert covered >= 0.85 * 200

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 STRONG = 2.2
 TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: eight tries are enough
 _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
-_EDGE = 1e-7  # probabilities are kept away from 0 and 1 by that much
+_EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
 FACTS = (
@@ -87,7 +87,7 @@ class EvidenceReader:
 
     def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
         self._families = np.array([family_of(name) for name in classes])
-        self._threshold = float(log_odds(np.array([threshold]))[0])
+        self._threshold = float(log_odds(np.array([[1 - threshold, threshold]]))[0])
         position = {name: at for at, name in enumerate(schema.names)}
         self._facts = [position.get(column, -1) for column, *_ in FACTS]
         known = [test for test in TESTS if set(test.columns) <= position.keys()]
@@ -138,7 +138,7 @@ class EvidenceReader:
         ]
 
     def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
-        above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
+        above = log_odds(probabilities) - self._threshold
         weights = np.nan_to_num(above, nan=-1.0) * (OPENS / STRONG)
         tries = np.where(self._named(probabilities) == "guessing", TRY, 0.0)
         return np.where(weights >= 0, np.maximum(weights + tries, _LEAST), 0.0)
@@ -178,10 +178,18 @@ class EvidenceReader:
         return found
 
 
-def log_odds(probabilities: Floats) -> Floats:
-    """Return the log-odds of probabilities, in nats."""
-    kept = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(kept / (1 - kept)))
+def log_odds(probabilities: NDArray[np.floating[Any]], least: float = _EDGE) -> Floats:
+    """Return the log-odds (n,) of an attack of any class, in nats; NaN of what is NaN.
+
+    Both are taken from the small numbers themselves: 1 - P(benign) has lost them in float32.
+
+    Args:
+        probabilities: (n, classes), the first is of benign.
+        least: a probability below it counts as this much.
+    """
+    benign = np.maximum(probabilities[:, 0].astype(np.float64), least)
+    attack = np.maximum(probabilities[:, 1:].sum(axis=1, dtype=np.float64), least)
+    return np.asarray(np.log(attack) - np.log(benign))
 
 
 def _sign(

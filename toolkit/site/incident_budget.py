@@ -3,7 +3,8 @@
 Hours are exchangeable, flows are not: one program makes a burst of them. So incidents are counted
 over hours. Of H hours, the next one exceeds what at most k of them did with a probability of at
 most (k + 1) / (H + 1), which is the conformal bound (Vovk et al., 2005; Angelopoulos et al.,
-"Conformal Risk Control", ICLR 2024). Intervals of rates are exact (F. Garwood, Biometrika 1936).
+"Conformal Risk Control", ICLR 2024). Intervals of rates are exact (F. Garwood, Biometrika 1936),
+and as wide as those of a bootstrap of blocks of hours where incidents come in bursts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _RAISE = 1.25  # at most once an hour
 _BY_CHANCE = 0.025  # probability of a day's incidents, above which they raise nothing
 MOST_OF_DEVICE = 3  # peaks of one device and family that decide on the levels of others
 _HABIT = 4  # hours in which a device has a peak before it gets a level of its own
+_RESAMPLED = 2_000  # times, for a bootstrap
 _PERIODS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0}  # days
 _FORM = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*/\s*(hour|day|week|month)\s*")
 _LOWER = (LEAST_NATS, 8.0, 10.0)  # candidates for a threshold below OPENS
@@ -186,6 +188,23 @@ def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float
     tail = (1 - confidence) / 2
     low = 0.0 if not count else _solved(lambda mean: 1 - _below(count, mean) > tail, count)
     return low, _solved(lambda mean: _below(count + 1, mean) < tail, count)
+
+
+def burst_interval(peaks: Sequence[Peak], hours: int) -> tuple[float, float]:
+    """Bound the number of incidents that so many hours bring, 95 %, although they come in bursts.
+
+    It is a circular bootstrap of blocks of hours (Politis and Romano, 1992); their length is the
+    third root of the hours. Few incidents make it too narrow: use ``poisson_interval`` as well.
+    """
+    at = np.array([peak.hour for peak in peaks], np.int64)
+    counts = np.bincount((at - at.min(initial=0)) % hours, minlength=hours)
+    length = max(1, round(hours ** (1 / 3)))
+    until = np.concatenate([[0], np.cumsum(np.tile(counts, 2))])
+    blocks = math.ceil(hours / length)
+    first = np.random.default_rng(0).integers(hours, size=(_RESAMPLED, blocks))
+    totals = (until[first + length] - until[first]).sum(axis=1) * hours / (blocks * length)
+    low, high = np.percentile(totals, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _solved(is_beyond: Callable[[float], bool], count: int) -> float:
