@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from idskit.flow import VERDICT, address_number
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import are_local
-from idskit.report.svg import NOTHING, WIDTH, Chart, Key, rule, stroke_of, text_at
+from idskit.report.svg import NOTHING, WIDTH, Chart, rule, stroke_of, text_at
 
 HOURS = 24
 MOST_HOSTS = 4_096  # 1 MB; the host that was silent for longest is dropped
@@ -121,7 +121,6 @@ def host_day(day: HostDay) -> Chart:
         body="".join(parts),
         height=_HEIGHT + _FOOT,
         label="Flows of the host in the last 24 hours",
-        keys=(Key(name="flows", color=_OTHER), Key(name="hours of the incident", color=_INCIDENT)),
     )
 
 
