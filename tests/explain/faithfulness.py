@@ -36,6 +36,7 @@ from idskit.explain.explain_flow import LEADING, explain_flow
 from idskit.explain.usual import protocol_of, shipped_usual
 from idskit.flow import FLOW
 from idskit.flow_input import VERDICT_AT_S, FlowInput
+from idskit.incidents.evidence import log_odds
 from idskit.incidents.incident import Incident
 from idskit.profiles.flow_reader import open_input
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
@@ -56,6 +57,16 @@ class Judged(NamedTuple):
 
     flows: NDArray[np.void]
     rows: Rows
+
+
+class Planted(NamedTuple):
+    """How often a group was named first, of how many; and where it raised the score most."""
+
+    group: str
+    named: int
+    count: int
+    named_most: int
+    most: int
 
 
 class Flows(NamedTuple):
@@ -97,12 +108,15 @@ def report(detector: Detector, sample: Rows, flows: Flows, most: int) -> None:
         print(f"  undone by the leading {LEADING} columns            {undone[0]:.1f} %")
         print(f"  undone by {LEADING} random unusual columns         {undone[1]:.1f} %", flush=True)
     for name, low in ((f"score below {LOW:g}", LOW), ("no alert", detector.threshold)):
-        print(f"planted in benign flows, {name}: group, named first of planted")
+        print(f"planted in benign flows, {name}: group, named first of planted; of those in which")
+        print("the plant raised the score more than all that was in the flow before")
         found = list(planted(detector, flows, low, rng))
-        for group, named, count in found:
-            print(f"  {group:42} {named} of {count}")
-        named, count = (sum(column) for column in list(zip(*found, strict=True))[1:])
-        print(f"  {'all':42} {named} of {count} ({100 * named / max(count, 1):.1f} %)", flush=True)
+        whole = Planted("all", *(sum(column) for column in list(zip(*found, strict=True))[1:]))
+        for one in (*found, whole):
+            print(
+                f"  {one.group:42} {one.named} of {one.count}; {one.named_most} of {one.most}",
+                flush=True,
+            )
 
 
 def read_flows(folders: Sequence[Path], detector: Detector) -> Flows:
@@ -218,34 +232,46 @@ def _is_undone(detector: Detector, row: Rows, columns: Sequence[int]) -> bool:
 
 def planted(
     detector: Detector, flows: Flows, low: float, rng: np.random.Generator
-) -> Iterator[tuple[str, int, int]]:
-    """Yield for each group: its name, how often it is named first, and how often it was planted."""
+) -> Iterator[Planted]:
+    """Yield what became of each group that was planted."""
     benign = np.concatenate([_drawn(rows, FLOWS_OF_ONE, rng) for rows in flows.benign])
     attacks = np.concatenate([_drawn(rows, FLOWS_OF_ONE, rng) for rows in flows.attacks])
     scores = 1 - detector.probabilities(benign)[:, 0]
     hosts, donors = benign[scores < low], _alerting(detector, attacks)
     for group in feature_groups(detector.schema):
-        rows = plant(detector, hosts, donors, group, rng)
-        named = [explain_flow(detector, row).groups[0].name == group.name for row in rows]
-        yield group.name, sum(named), len(rows)
+        rows, before = plant(detector, hosts, donors, group, rng)
+        found = [explain_flow(detector, row) for row in rows]
+        named = np.array([one.groups[0].name == group.name for one in found], bool)
+        own = log_odds(detector.probabilities(before), 1e-12).tolist()
+        pairs = zip(found, own, strict=True)
+        most = np.array([one.score - score >= score - one.base for one, score in pairs], bool)
+        yield Planted(
+            group.name, int(named.sum()), len(rows), int(named[most].sum()), int(most.sum())
+        )
 
 
 def plant(
     detector: Detector, hosts: Rows, donors: Rows, group: FeatureGroup, rng: np.random.Generator
-) -> Rows:
-    """Return benign flows that alert with the group's columns of an attack of their protocol."""
+) -> tuple[Rows, Rows]:
+    """Return benign flows that alert with the group's columns of an attack of their protocol.
+
+    The second rows are those flows without these columns.
+    """
     protocol: Callable[[Rows], str] = lambda row: protocol_of(detector.schema, row)  # noqa: E731
     of_hosts, of_donors = np.array([*map(protocol, hosts)]), np.array([*map(protocol, donors)])
-    made = []
+    made, before = [], []
     for kind in np.unique(of_donors):
         guests, places = donors[of_donors == kind], hosts[of_hosts == kind]
         if len(places):
             count = TRIES * len(guests) // len(donors)
-            rows = places[rng.integers(len(places), size=count)].copy()
-            columns = list(group.columns)
+            own = places[rng.integers(len(places), size=count)]
+            rows, columns = own.copy(), list(group.columns)
             rows[:, columns] = guests[rng.integers(len(guests), size=count)][:, columns]
-            made.append(_alerting(detector, rows))
-    return rng.permutation(np.concatenate(made))[:PLANTED]
+            alerting = 1 - detector.probabilities(rows)[:, 0] >= detector.threshold
+            made.append(rows[alerting])
+            before.append(own[alerting])
+    order = rng.permutation(sum(map(len, made)))[:PLANTED]
+    return np.concatenate(made)[order], np.concatenate(before)[order]
 
 
 def _alerting(detector: Detector, rows: Rows) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
 from tests.site.test_site_drift import everyday
+from typer.testing import CliRunner
 
+from idskit.cli.entry import app
 from idskit.errors import IdskitError
 from idskit.flow import address_number
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
+from idskit.gateway.control_socket import ControlServer
 from idskit.gateway.packet_loop import Judges
 from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
@@ -270,6 +274,18 @@ def test_too_many_incidents_raise_the_evidence_until_a_person_lowers_it(
     assert gateway(again).answer({"ask": "lower"}) == {"ok": True}
     assert (again.levels.factor, again.health()) == (1, [])
     assert start(learn_hours=0).levels.factor == 1
+
+
+def test_a_person_lowers_it_on_the_command_line(start: Start, tmp_path: Path) -> None:
+    site = start(learn_hours=0)
+    site.watch_budget([document(0.1)] * 4)
+    file = tmp_path / "idskit.toml"
+    file.write_text(f'[state]\nfolder = "{tmp_path}"\n')
+    words = ["lower", "-c", str(file)]
+    assert CliRunner().invoke(app, words).exit_code == 1  # no service runs
+    with closing(ControlServer(tmp_path, gateway(site).answer)):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert site.levels.factor == 1
 
 
 def test_raised_evidence_opens_no_weak_incident(start: Start) -> None:

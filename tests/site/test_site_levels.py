@@ -139,6 +139,10 @@ def test_a_timer_to_a_new_contact_of_a_steady_device_is_an_incident() -> None:
     (one,) = incidents(beacon(100), learned())
     assert (one.family, one.attacker, one.device) == ("malware", "203.0.113.9", "192.168.1.20")
     assert one.flows == 20
+    assert one.explanation.sentence == (
+        "192.168.1.20 called 203.0.113.9 20 times over 8443/tcp in 19 min, as malware calls its "
+        "controller; usual here: 0."
+    )
     assert incidents(beacon(100)) == []
 
 

@@ -16,13 +16,14 @@ from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
 from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.local_network import is_local
+from idskit.incidents.regular_contacts import TEST as REGULAR
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
 from idskit.incidents.tracker import Levels
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
 STRONG_SIGN = 2 * OPENS  # a flow that weighs that much is an attack, to whomever it goes
-TEST_NAMES = frozenset(test.name for test in TESTS)
+TEST_NAMES = frozenset((*(test.name for test in TESTS), REGULAR))
 _LOW_IPV4, _LOW_IPV6 = 8, 80  # bits of an address within its /24 or /48
 _is_local = lru_cache(maxsize=1 << 14)(is_local)
 
