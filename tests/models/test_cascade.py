@@ -9,7 +9,7 @@ import torch
 from idskit.data.dataset import Dataset, Part
 from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.schema import Schema

@@ -15,9 +15,9 @@ from idskit.data.dataset import Dataset, Part, join
 from idskit.errors import DeviceError, RunError
 from idskit.metrics import area_under, attack_score, roc_curve
 from idskit.training import fit as fit_module
-from idskit.training.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import CHECKPOINT_FILE
 from idskit.training.fit import Fitted, fit, probabilities_of
+from idskit.training.members.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.settings import TrainingSettings
 
 Same = Callable[[object, object], bool]

@@ -16,7 +16,7 @@ from idskit.metrics import area_under, attack_score, roc_curve
 from idskit.models.members.autoencoder import Autoencoder
 from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
 from idskit.training.fit import fit, probabilities_of
-from idskit.training.members.fit_autoencoder import (
+from idskit.training.members.novelty_member import (
     SWAPPED,
     fit_autoencoder,
     fit_most,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from idskit.models.frontend import FrontEnd, LearnableMFCC, MFCCSettings
 from idskit.models.lowering import Size
 from idskit.models.members.autoencoder import Autoencoder, Novelty
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.preparation import Preparation
 from idskit.models.resnet import Attention, ResNet18
 from idskit.models.spectral import PCEN, LogPower, Row

@@ -25,13 +25,12 @@ from idskit.data.dataset import Dataset, Part
 from idskit.errors import DeviceError
 from idskit.metrics import attack_score, choose_threshold
 from idskit.models.frontend import fit_pca
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
 from idskit.models.shuffled_columns import shuffle_columns
 from idskit.report.progress import ProgressBar
 from idskit.training import distributed
-from idskit.training.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import (
     CHECKPOINT_FILE,
     Epoch,
@@ -41,8 +40,9 @@ from idskit.training.checkpoint import (
     save_checkpoint,
 )
 from idskit.training.members.boosted_trees import fit_trees
+from idskit.training.members.calibration import fit_share, fit_temperature, negative_log_likelihood
 from idskit.training.members.choose_derived import pairs_of
-from idskit.training.members.fit_autoencoder import fit_autoencoder, fit_most, fit_offset
+from idskit.training.members.novelty_member import fit_autoencoder, fit_most, fit_offset
 from idskit.training.members.teachers import SWAPPED, Committee, Distillation, Teacher, soft_loss
 from idskit.training.optimise import optimizer_of, set_rate
 from idskit.training.parents import load_teachers
