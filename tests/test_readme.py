@@ -100,6 +100,17 @@ def test_the_lines_of_python_print_incidents(folder):
     assert any("192.0.2.66 probed" in line for line in said)
 
 
+def test_it_is_short_enough_for_a_newcomer():
+    lines = README.splitlines()
+    assert len(lines) <= 95
+    assert [line for line in lines if len(line) > 150] == []
+
+
+def test_the_size_of_the_shipped_model_is_right():
+    said = re.search(r"model of (\d+\.\d) MB", README)
+    assert float(said[1]) == round((SHIPPED / "ids.int8.onnx").stat().st_size / 1e6, 1)
+
+
 def test_links_lead_somewhere():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert links
