@@ -24,8 +24,8 @@ from idskit.bench.views.measured_table import PERCENT, SCORE, Measure, MeasuredT
 from idskit.errors import DataError
 from idskit.machine.machine_facts import machine_facts
 from idskit.metrics import exact_interval
-from idskit.training.views.capture_tables import NAMES
 
+MODELS = {"network": "network and trees", "trees": "trees alone", "lightgbm": "LightGBM"}
 LAB, TOOLS = "lab", "tools"  # repositories that are this project's own
 PARTS: Mapping[str, Callable[[str], bool]] = {
     "public repositories": lambda repository: repository not in (LAB, TOOLS),
@@ -54,7 +54,7 @@ def unseen_tables(result: Found, command: str, revision: str) -> dict[str, Measu
     """
     try:
         left_out = result["repositories"]
-        models = {NAMES[name]: left_out[name] for name in NAMES if name in left_out}
+        models = {MODELS[name]: left_out[name] for name in MODELS if name in left_out}
         first = next(iter(models.values()))
         about = _about(first["judged"], next(iter(models)), len(left_out["folds"]))
         rows = {

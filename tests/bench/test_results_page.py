@@ -16,9 +16,10 @@ from idskit.bench.views.results_page import (
     results_page,
     with_table,
 )
-from idskit.bench.views.unseen_results import unseen_tables
+from idskit.bench.views.unseen_results import MODELS, unseen_tables
 from idskit.errors import DataError
 from idskit.training.evaluation.unseen_captures import Judged, report
+from idskit.training.views.capture_tables import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
@@ -167,6 +168,10 @@ def test_parts_are_counted_apart(left_out):
     rival = incidents["all: attack captures with an incident"].others["LightGBM"]
     assert (rival.hits, rival.of) == (0, 8)
     assert "13 captures (5 benign, 8 attacks) of 2 public" in tables["flows_unseen"].about
+
+
+def test_models_have_the_names_that_training_gives_them():
+    assert MODELS == NAMES
 
 
 def test_a_result_of_another_kind_is_refused():
