@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from idskit.metrics import FALSE_POSITIVE_RATES
+from idskit.report.section import Section, markdown_section, show_sections
+from idskit.report.text import visible
 
 COLUMNS = (
     "model",
     "front end",
     "macro F1",
     "AUC",
-    *(f"TPR {100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
+    *(f"TPR\n{100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
     "flows/s",
     "bytes",
     "parameters",
@@ -86,27 +85,21 @@ class Comparison:
         """Plain JSON values."""
         return {**asdict(self), "method": METHOD}
 
+    def section(self, columns: int = len(COLUMNS)) -> Section:
+        """Return the table of the models, with the first of the columns."""
+        rows = tuple(member.row()[:columns] for member in self.members)
+        return Section(title=self.title, columns=COLUMNS[:columns], rows=rows, words=2)
+
     def to_markdown(self) -> str:
-        """The table, the failures and the notes."""
-        table = [COLUMNS, ["---", "---", *["---:"] * (len(COLUMNS) - 2)]]
-        table += [member.row() for member in self.members]
-        lines = [f"# {self.title}", "", *("| " + " | ".join(row) + " |" for row in table), ""]
-        lines += [f"- {line}" for line in self._remarks()]
-        return "\n".join(lines) + "\n"
+        """Return the table, the failures and the notes."""
+        remarks = "".join(f"- {line}\n" for line in self._remarks())
+        return f"{markdown_section(self.section())}\n\n{remarks}"
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, padding=0)
-        table.show_edge = False
-        rows = [member.row()[:SHOWN] for member in self.members]
-        for index, name in enumerate(COLUMNS[:SHOWN]):
-            whole = len(name) <= max(len(row[index]) for row in rows)  # long headings may wrap
-            table.add_column(name, justify="left" if index < 2 else "right", no_wrap=whole)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        show_sections([self.section(SHOWN)], console)
         for line in self._remarks():
-            console.print(escape(line), highlight=False)
+            console.print(visible(line), highlight=False, markup=False)
 
     def _remarks(self) -> list[str]:
         failures = [f"{name} failed: {reason}" for name, reason in self.failed.items()]
