@@ -179,7 +179,8 @@ def _facts(one: Document) -> Iterator[str]:
     for name in ("incident_id", "attacker", "attackers", "target", "targets", "services", "flows"):
         if one.get(name) not in (None, []):
             yield f"{name:<12} {shown(_plain(one[name]))}"
-    yield f"{'seen':<12} {shown(_time(one.get('started')))} to {shown(_time(one.get('updated')))} UTC"
+    started, updated = (shown(_time(one.get(name))) for name in ("started", "updated"))
+    yield f"{'seen':<12} {started} to {updated} UTC"
     if one.get("ended"):
         yield f"{'ended':<12} {shown(_time(one['ended']))} UTC"
     yield f"{'technique':<12} {shown(one.get('technique', ''))} (MITRE ATT&CK)"
