@@ -1,6 +1,6 @@
 """A benchmark's result: one JSON file, from which every view is made.
 
-The file's JSON Schema is ``result.schema.json`` beside this module; ``SCHEMA_VERSION`` grows with
+The file's JSON Schema is ``result.schema.json`` next to this module; ``SCHEMA_VERSION`` grows with
 every change that a reader must know of.
 """
 

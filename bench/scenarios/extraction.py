@@ -1,4 +1,4 @@
-"""Packets to flow records, idskit beside its peers: each a process of its own, in turn.
+"""Packets to flow records, idskit and its peers: each a process of its own, in turn.
 
 Every turn reads two captures, one of START_PACKETS and the one in question. The whole of the second
 is what a user pays for one file; the difference, over the packets between them, is what one more

@@ -19,7 +19,7 @@ from idskit.models.members.tree_member import LEAST_PROBABILITY, Trees
 
 
 def average(graph: Graph, trees: Trees, logits: str) -> str:
-    """Add the trees beside ``logits``; the logarithm of the averaged probabilities."""
+    """Add the trees next to ``logits``; return the logarithm of the averaged probabilities."""
     raw = graph.node(
         "TreeEnsembleRegressor",
         [_derived(graph, trees.derived)],

@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 class Epoch:
     """What one epoch gave."""
 
-    train_loss: float  # made-up attacks included
+    train_loss: float  # synthetic negatives included
     validation_loss: float  # at its best temperature, as the finished network will have it
     seconds: float
     records_per_second: float  # training rows over the time of the training steps

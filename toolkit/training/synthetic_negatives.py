@@ -1,8 +1,8 @@
-"""Made-up attacks: benign rows some of whose columns come from other rows.
+"""Synthetic negatives: benign rows of which some columns come from other rows.
 
 Each column of such a row is plausible and the whole is not, so a network that tells them from
-benign rows has to learn how the columns of benign traffic hang together, and then also notices
-attacks that no training row shows. The columns are drawn anew for every batch.
+benign rows has to learn how the columns of benign traffic depend on each other, and then also
+notices attacks that no training row shows. The columns are drawn anew for every batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FEWEST, MOST = 0.1, 0.9
 
 
 class Contrast:
-    """Draws made-up attacks from the prepared training rows."""
+    """Draws synthetic negatives from the prepared training rows."""
 
     def __init__(self, signals: Tensor, labels: Tensor, weights: Tensor, columns: Tensor) -> None:
         """Prepare to draw.
@@ -32,7 +32,7 @@ class Contrast:
         _, self._column = torch.unique(columns, return_inverse=True)
 
     def draw(self, count: int) -> Tensor:
-        """Signals (count, length) of made-up attacks."""
+        """Return signals (count, length) of synthetic negatives."""
         device = self._signals.device
         columns = int(self._column.max()) + 1
         base = self._pick(self._benign, (count, 1))

@@ -25,12 +25,13 @@ COLUMNS = (
 )
 SHOWN = len(COLUMNS) - 2  # in a terminal, which may be eighty characters wide
 METHOD = (
-    "macro-F1: of the most probable class. TPR: attacks found at that false-positive rate. Made-up "
-    "attacks (--set contrast) and the novelty member are the networks' only. flows/s: after each "
-    "training, the median of 30 calls with 256 flows on one thread, raw rows to probabilities, in "
-    "the library that trained the model (torch, LightGBM, scikit-learn); what else ran then slowed "
-    "it: see idskit bench for times to rely on. parameters: trained numbers, of trees splits and "
-    "leaves. bytes: of the file that holds the model. seconds: of training and measuring"
+    "macro-F1: of the most probable class. TPR: share of attacks found at that false-positive "
+    "rate. Only networks learn from synthetic negatives (--set contrast) and have the novelty "
+    "member. flows/s: median of 30 calls with 256 flows on one thread after each training, from "
+    "raw rows to probabilities, in the library that trained the model (torch, LightGBM, "
+    "scikit-learn); other load on the machine slows it: idskit bench gives times to rely on. "
+    "parameters: trained numbers; of trees, splits and leaves. bytes: of the file that holds the "
+    "model. seconds: of training and measuring"
 )
 
 
