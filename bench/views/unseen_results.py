@@ -143,9 +143,9 @@ def _rows(models: Mapping[str, Found], readers: Mapping[str, Reader]) -> list[Me
 
 
 def _row(name: str, unit: str, numbers: Mapping[str, Number]) -> Measure:
-    """Return a row in which the first model's number is ours."""
+    """Return a row in which the first model's number is ours, and LightGBM's is the first other."""
     (_, ours), *others = numbers.items()
-    return Measure(measure=name, unit=unit, idskit=ours, others=dict(others))
+    return Measure(measure=name, unit=unit, idskit=ours, others=dict(reversed(others)))
 
 
 def _areas(models: Mapping[str, Found]) -> Measure:
