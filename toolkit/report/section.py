@@ -57,16 +57,17 @@ def facts_section(title: str, facts: Iterable[tuple[str, str]]) -> Section:
 
 
 def show_sections(shown: Iterable[Section], console: Console) -> None:
-    """Print tables."""
+    """Print tables, each between blank lines."""
     from rich.markup import escape
 
     for section in shown:
         about = f": {escape(section.about)}" if section.about else ""
-        if section.title:
-            console.print(f"[bold]{escape(section.title)}[/bold]{about}", highlight=False)
+        title = f"[bold]{escape(section.title)}[/bold]{about}" if section.title else ""
+        console.print(title, highlight=False)
         console.print(_terminal_table(section))
         if section.caption:
             console.print(f"[dim]{escape(section.caption)}[/dim]", highlight=False)
+        console.print()
 
 
 def _terminal_table(section: Section) -> Table:
@@ -77,6 +78,8 @@ def _terminal_table(section: Section) -> Table:
     lines = any("\n" in cell for row in section.rows for cell in row)
     table = Table(
         box=SIMPLE,
+        show_edge=False,
+        pad_edge=False,
         padding=(0, 0, 0, 1),
         show_header=any(section.columns),
         show_lines=lines or bool(section.severities),

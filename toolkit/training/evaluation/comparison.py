@@ -14,12 +14,12 @@ from idskit.report.text import visible
 
 COLUMNS = (
     "model",
-    "front end",
-    "macro F1",
+    "front\nend",
+    "macro\nF1",
     "AUC",
     *(f"TPR\n{100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
     "flows/s",
-    "bytes",
+    "MB",
     "parameters",
     "seconds",
 )
@@ -30,7 +30,7 @@ METHOD = (
     "member. flows/s: median of 30 calls with 256 flows on one thread after each training, from "
     "raw rows to probabilities, in the library that trained the model (torch, LightGBM, "
     "scikit-learn); other load on the machine slows it: idskit bench gives times to rely on. "
-    "parameters: trained numbers; of trees, splits and leaves. bytes: of the file that holds the "
+    "parameters: trained numbers; of trees, splits and leaves. MB: of the file that holds the "
     "model. seconds: of training and measuring"
 )
 
@@ -58,7 +58,7 @@ class Member:
             _share(self.roc_auc),
             *(_share(self.tpr_at_fpr[f"{rate:g}"]) for rate in FALSE_POSITIVE_RATES),
             f"{self.flows_per_second:,.0f}",
-            f"{self.bytes:,}",
+            f"{self.bytes / 1e6:.2f}",
             f"{self.parameters:,}",
             f"{self.seconds:,.0f}",
         )
