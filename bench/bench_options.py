@@ -58,7 +58,7 @@ class BenchOptions:
 
     @property
     def duration_min(self) -> float:
-        """Minutes of the sustained scenario."""
+        """Return the minutes of the sustained scenario."""
         return MINUTES if self.minutes is None else self.minutes
 
     def scenarios(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether this machine answers as the exporter's did."""
+        """Return whether this machine answers as the exporter's did."""
         return self.max_difference <= self.tolerance
 
 
@@ -53,7 +53,7 @@ class Inspection:
     verification: Verification | None
 
     def to_json(self) -> str:
-        """All of it as JSON, golden vectors counted and not listed."""
+        """Return all of it as JSON, golden vectors counted and not listed."""
         checked = self.verification
         document: dict[str, Any] = {
             "path": self.path,
@@ -189,7 +189,7 @@ def _counts(kinds: Counter[str]) -> str:
 
 
 def _heaviest(graph: GraphFacts) -> str:
-    """The products that cost most; JSON lists them all."""
+    """Return the products that cost most; JSON lists them all."""
     falling = sorted(graph.products, key=lambda product: -product.multiply_adds)
     shown = [
         f"{product.name} {product.multiply_adds / graph.multiply_adds:.0%}"
@@ -205,7 +205,7 @@ def _cut(text: str) -> str:
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Facts as (dotted name, value) lines."""
+    """Return facts as (dotted name, value) lines."""
     lines: list[tuple[str, str]] = []
     for name, value in facts.items():
         if isinstance(value, Mapping):

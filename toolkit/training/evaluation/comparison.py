@@ -50,7 +50,7 @@ class Member:
     tpr_at_fpr: Mapping[str, float | None]
 
     def row(self) -> tuple[str, ...]:
-        """What ``COLUMNS`` name, for people."""
+        """Return what ``COLUMNS`` name, for people."""
         return (
             self.name,
             self.frontend or "-",
@@ -78,7 +78,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What was compared on what."""
+        """Return what was compared on what."""
         rows = f"{self.rows['test']:,} test rows"
         return f"{self.dataset}, protocol {self.protocol}, seed {self.seed}: {rows}"
 
