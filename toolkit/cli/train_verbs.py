@@ -157,7 +157,7 @@ def train(  # noqa: PLR0913 - one parameter per flag
     json_file: Json = None,
     html: Html = None,
 ) -> None:
-    """Train a model, compare it with LightGBM, and write a run folder.
+    """Train a model, measure it next to LightGBM, and write a run folder.
 
     DATASET is a data set by name, whose folder --data names, or a table of your own.
     """
