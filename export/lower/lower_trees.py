@@ -19,7 +19,7 @@ from idskit.models.members.trees import LEAST_PROBABILITY, Trees
 
 
 def join_trees(graph: Graph, trees: Trees, logits: str) -> str:
-    """Add the trees to ``logits`` (n, classes): the logarithm of the averaged probabilities."""
+    """Add the trees next to ``logits``; return the logarithm of the averaged probabilities."""
     raw = graph.node(
         "TreeEnsembleRegressor",
         [_derived(graph, trees.derived)],

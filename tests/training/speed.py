@@ -2,9 +2,9 @@
 
     python -m tests.training.speed --data ../shared/data/nsl-kdd --width 64 --threads 2
 
-Steps as ``idskit train nsl-kdd`` makes them, made-up attacks included (``--contrast``): of three
-passes after the first the median, by the clock and by the time of the CPU, which says what the
-machine could do were it alone.
+Steps as ``idskit train nsl-kdd`` makes them, synthetic negatives included (``--set contrast``). It
+prints the median of three passes after the first, by the clock and by processor time; the latter
+says what an idle machine could do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Synthetic negatives: benign rows some of whose columns come from other rows.
+"""Synthetic negatives: benign rows of which some columns come from other rows.
 
 Each column of such a row is plausible and the whole is not, so a network that tells them from
-benign rows has to learn how the columns of benign traffic hang together, and then also notices
-attacks that no training row shows. The columns are drawn anew for every batch.
+benign rows has to learn how the columns of benign traffic depend on each other, and then also
+notices attacks that no training row shows. The columns are drawn anew for every batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Contrast:
         _, self._column = torch.unique(columns, return_inverse=True)
 
     def draw(self, count: int) -> Tensor:
-        """Signals (count, length) of synthetic negatives."""
+        """Return signals (count, length) of synthetic negatives."""
         device = self._signals.device
         columns = int(self._column.max()) + 1
         base = self._pick(self._benign, (count, 1))
