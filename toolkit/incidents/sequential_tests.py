@@ -12,13 +12,15 @@ against those who mix in known contacts (Mell and Harang, CNS 2013).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP
+from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES, schema_named
 
 Floats = NDArray[np.float64]
 
@@ -180,6 +182,19 @@ TESTS = (
         weigh=_each(5),
     ),
     Test(
+        # EternalBlue (CVE-2017-0144) and DoublePulsar send them, no client does ([MS-CIFS]).
+        name="SMB calls that are reserved",
+        family="lateral",
+        columns=("smb_reserved_calls",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="injections in web requests",
+        family="web",
+        columns=("http_injections",),
+        weigh=_each(1),
+    ),
+    Test(
         name="failed web requests",
         family="web",
         columns=("http_errors",),
@@ -229,3 +244,15 @@ TESTS = (
         weigh=_data_in_names,
     ),
 )
+
+
+def with_tested_columns(schema: Schema) -> Schema:
+    """Return a model's schema with the columns behind it that only tests of the same profile read.
+
+    A test is of the toolkit, not of the model: one that was added later works with every model.
+    """
+    if schema.name not in NAMES:
+        return schema
+    tested = {name for test in TESTS for name in test.columns} - set(schema.names)
+    behind = (feature for feature in schema_named(schema.name).features if feature.name in tested)
+    return replace(schema, features=(*schema.features, *behind))
