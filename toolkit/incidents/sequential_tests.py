@@ -106,6 +106,16 @@ def _echo_sweep(flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where(swept, OPENS / _of(8), 0.0)
 
 
+def _odd_icmp_requests(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh what only who wants to know the system behind an address asks by ICMP.
+
+    These are the time, the network and its mask (RFC 792, RFC 950), and an echo with a code.
+    """
+    kind = flows["icmp_type"]
+    asked = np.isin(kind, (13, 15, 17)) | ((kind == 8) & (columns[:, 0] > 0))
+    return np.where((flows["protocol"] == ICMP) & asked, OPENS / _of(2), 0.0)
+
+
 def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh what a Telnet server says of a wrong password, which it says in words."""
     return np.where(np.isin(flows["dst_port"], _TELNET), columns[:, 0] * OPENS / _of(8), 0.0)
@@ -230,6 +240,19 @@ TESTS = (
         columns=("src_10s_peers",),
         weigh=_echo_sweep,
         once=True,
+    ),
+    Test(
+        name="odd ICMP requests",
+        family="scan",
+        columns=("icmp_code",),
+        weigh=_odd_icmp_requests,
+    ),
+    Test(
+        # No system sends them: they hide what they carry, or crash who takes them (RFC 1858).
+        name="overlapping fragments",
+        family="unknown",
+        columns=("overlapping_fragments",),
+        weigh=_each(1),
     ),
     Test(
         name="floods of echo requests",
