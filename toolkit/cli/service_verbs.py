@@ -160,6 +160,15 @@ def verdict(
 
 
 @verb()
+def lower(config: Configuration = None) -> None:
+    """Let incidents open with the evidence of the budget again, after the service raised it."""
+    from idskit.gateway.control_socket import ask
+
+    ask(_state_folder(config), {"ask": "lower"})
+    say("incidents open with the evidence of the budget again")
+
+
+@verb()
 def drill(
     interface: Annotated[
         str | None,

@@ -19,12 +19,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from idskit.errors import IdskitError
+from idskit.files.output import reason
 from idskit.gateway.state_folder import CheckedFile, give_to_owner
+from idskit.incidents.family_facts import BLIND
 from idskit.incidents.incident import Incident
+from idskit.site.incident_budget import Budget, BurnRate
 from idskit.site.person_verdicts import PersonVerdicts
 
 RECENT = 500  # incidents in memory, the latest updated; files have the others
@@ -277,6 +281,60 @@ class VerdictFile:
         """Return what the verdict on an incident changes, in a sentence; empty if nothing."""
         listed = self.verdicts.listed()
         return next((str(one) for one in listed if one.incident_id == incident_id), "")
+
+
+class BurnFile:
+    """What a burning budget raised, in ``burn.state``: a restart does not lower it.
+
+    Attributes:
+        burn: the factor of all evidence.
+        problem: why the latest file could not be used or written; empty if it could.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = CheckedFile(folder, "burn")
+        found, self.problem = self._file.read(), self._file.problem
+        self.burn = BurnRate()
+        try:
+            if found is not None:
+                self.burn = BurnRate(float(found["factor"]), int(found["raised_us"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.problem = f"what a burning budget raised is damaged, and is 1 again: {error!r}"
+
+    def watch(self, times_us: list[int], budget: Budget) -> bool:
+        """Return whether the factor rises because incidents opened at some times, and keep it."""
+        is_raised = self.burn.watch(times_us, time.time_ns() // 1000, budget)
+        if is_raised:
+            self._write()
+        return is_raised
+
+    def said(self, budget: Budget) -> str:
+        """Return that more evidence is asked for, in a sentence; empty if it is not."""
+        factor = self.burn.factor
+        raised = f"more incidents opened than {budget.text}: each needs {factor:.3g} times the "
+        return "" if factor == 1 else f"{raised}evidence, until a person runs idskit lower"
+
+    def lower(self) -> None:
+        """Let the factor be 1 again, and keep it."""
+        self.burn.lower()
+        self._write()
+
+    def _write(self) -> None:
+        self.problem = ""
+        try:
+            self._file.write(self.burn.to_state())
+        except OSError as error:
+            self.problem = f"what a burning budget raised cannot be kept: {reason(error)}"
+
+
+def opened_us(incidents: Iterable[Document]) -> list[int]:
+    """Return when incidents began that may be false.
+
+    What a person called an attack is not, and neither is an interface that was away.
+    """
+    false = (one for one in incidents if one.get("verdict") != "attack" and one["label"] != BLIND)
+    times = (datetime.fromisoformat(one["started"]) for one in false)
+    return [int(time.timestamp() * 1e6) for time in times]
 
 
 def incident_record(incident: Document) -> Document:

@@ -123,6 +123,8 @@ class Gateway:
     def _tell(self, incident: Incident) -> None:
         """Hand an incident to the log and to every sink; the keeper calls this."""
         self._outlets.tell(incident)
+        if incident.type == "new" and self._is_open:
+            self._site.watch_budget(self._keeper.incidents(RECENT))
         if incident.type != "update":
             self._say(incident_sentence(incident))
 
@@ -189,7 +191,10 @@ class Gateway:
             return self.snapshot()
         if asked.get("ask") == "verdict":
             return self._take_verdict(asked.get("incident_id"), asked.get("verdict"))
-        return {"error": "ask is one of snapshot and verdict"}
+        if asked.get("ask") == "lower":
+            self._site.lower()
+            return {"ok": True}
+        return {"error": "ask is one of snapshot, verdict and lower"}
 
     def _take_verdict(self, identifier: object, verdict: object) -> Document:
         if verdict not in VERDICTS:
@@ -258,7 +263,11 @@ class Gateway:
         """Return everything that is counted, by name."""
         found = self.loop.view.counters() | self.loop.skipped() | self._keeper.counters()
         found |= self._site.counters()
-        return found | {"cases_evicted": self.loop.judges.tracker.evicted}
+        tracker = self.loop.judges.tracker
+        return found | {
+            "cases_evicted": tracker.evicted,
+            "callers_evicted": tracker.callers_evicted,
+        }
 
     def _stats(self, today: int) -> ServiceStats:
         rates, counters = self.loop.view.rates(), self.loop.view.counters()
@@ -301,6 +310,7 @@ class Gateway:
         burn = self._site.budget_use(self._keeper.incidents(RECENT))
         for window in ("1h", "24h"):
             metrics.put("idskit_budget_burn_ratio", burn[f"burn_{window}"], window=window)
+        metrics.put("idskit_evidence_factor", burn["factor"])
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
 

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,17 @@ from idskit.detect.detector import Detector
 from idskit.errors import IdskitError
 from idskit.explain.usual import Usual
 from idskit.flow import address_number
-from idskit.gateway.journal import VerdictFile
+from idskit.gateway.journal import BurnFile, VerdictFile, opened_us
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile, SlowFile
-from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
+from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import DeviceNormal, service_text
-from idskit.site.incident_budget import HOURS_A_DAY, Budget
+from idskit.site.incident_budget import Budget, BurnRate
 from idskit.site.learn_site import learner_for
 from idskit.site.site_drift import DriftWatch
 from idskit.site.site_file import LoadedSite, read_site, write_site
@@ -191,7 +191,7 @@ class ServiceSite:
         self._learner: HourlyLearner | None = None
         self._problem = ""
         self._since_us = 0
-        self._said = VerdictFile(folder)
+        self._said, self._burn = VerdictFile(folder), BurnFile(folder)
         self._lock = threading.Lock()  # held while verdicts or levels change
         self.normal: SiteNormal | None = None
         self.levels = SiteLevels()
@@ -283,8 +283,8 @@ class ServiceSite:
     def health(self) -> list[str]:
         """Return what keeps the site from being learned or used, in sentences."""
         hourly = self._learner or self._watch
-        problems = self._problem, self._said.problem, hourly.problem if hourly else ""
-        return list(filter(None, problems))
+        kept = (self._problem, self._said.problem, hourly.problem if hourly else "")
+        return list(filter(None, (*kept, self._burn.problem, self._burn.said(self.budget))))
 
     def learning(self) -> Document:
         """Return the state of learning, for the snapshot."""
@@ -308,22 +308,28 @@ class ServiceSite:
         )
 
     def budget_use(self, incidents: Iterable[Document]) -> Document:
-        """Return how fast the budget burns: 1 is as fast as it may, over an hour and over a day.
-
-        What a person called an attack is not false, and neither is an interface that was away.
-        """
-        per_day, now_us = self.budget.per_day, _now_us()
-        false = [one for one in incidents if one.get("verdict") != "attack"]
-        started = [_moment_us(one["started"]) for one in false if one["label"] != BLIND]
-        hour = sum(0 <= now_us - one < HOUR_US for one in started)
-        day = sum(0 <= now_us - one < HOURS_A_DAY * HOUR_US for one in started)
+        """Return how fast the budget burns: 1 is as fast as it may, over an hour and over a day."""
+        hour, day = BurnRate.rates(opened_us(incidents), _now_us(), self.budget)
         nats = (self.levels.nats.get(family, OPENS) for family in FAMILY_FACTS)
         return {
-            "per_day": per_day,
-            "burn_1h": hour * HOURS_A_DAY / per_day,
-            "burn_24h": day / per_day,
+            "per_day": self.budget.per_day,
+            "burn_1h": hour,
+            "burn_24h": day,
             "threshold": max(nats) * self.levels.factor,
+            "factor": self.levels.factor,
         }
+
+    def watch_budget(self, incidents: Iterable[Document]) -> None:
+        """Ask for more evidence while more incidents open than the budget allows."""
+        if self._burn.watch(opened_us(incidents), self.budget):
+            self._set_levels()
+            self._say(self._burn.said(self.budget))
+
+    def lower(self) -> None:
+        """Ask for as much evidence as the budget needs, because a person wants it."""
+        self._burn.lower()
+        self._set_levels()
+        self._say("a person lowered the evidence that an incident needs to that of the budget")
 
     def described(self, devices: list[Document]) -> list[Document]:
         """Return devices with their usual services, and what is new since the site was learned."""
@@ -416,10 +422,9 @@ class ServiceSite:
     def _set_levels(self) -> None:
         with self._lock:
             said = self._said.verdicts.factors()
-            if self.normal is None:
-                self.levels = SiteLevels(said=said)
-            else:
-                self.levels = self.normal.levels(self.budget, said)
+            normal = self.normal
+            levels = normal.levels(self.budget, said) if normal else SiteLevels(said=said)
+            self.levels = replace(levels, factor=self._burn.burn.factor)
 
     def _begin_watch(self) -> None:
         """Watch for drift, where the model judges that the site was learned with."""
@@ -475,10 +480,6 @@ def _news(device: Document, known: DeviceNormal | None) -> Document:
 def _model_of(detector: Detector) -> list[Any]:
     """Return what two learners must share to go on with each other's hours."""
     return [detector.sha256, detector.schema.sha256, detector.threshold]
-
-
-def _moment_us(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1e6)
 
 
 def _exists(path: Path) -> bool:
