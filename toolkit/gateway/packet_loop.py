@@ -35,7 +35,7 @@ from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.registry import profile_named
 
 BATCH = 1024
-MAX_WAIT_MS = 50.0
+MAX_WAIT_MS = 250.0  # that a flow waits for others: each batch costs some milliseconds
 BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read

@@ -158,11 +158,12 @@ def _watched(made: Service, player: subprocess.Popen[str], every_s: float) -> It
 def start(bench: Bench, times: int) -> list[Row]:
     """Measure from the start of the process to the first round of its loop, all compiled."""
     bench.config = ""
-    took = []
+    took, used = [], []
     for _ in range(times + 1):
         begin = time.monotonic()
         with bench.running("start") as made:
             took.append(time.monotonic() - begin)
+            used.append(cpu_s(made.process.pid))
             made.end()
     warm = took[1:]
     return [
@@ -170,7 +171,8 @@ def start(bench: Bench, times: int) -> list[Row]:
             "start to reading packets, warm",
             f"{statistics.median(warm):.2f} s (at most {max(warm):.2f} s)",
             "<= 2 s",
-            f"exec to READY=1, {times} starts; the page, too",
+            f"exec to READY=1, {times} starts; the page, too; {statistics.median(used):.2f} s of "
+            "processor, so long where nobody else computes",
         )
     ]
 
