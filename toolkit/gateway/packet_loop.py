@@ -23,8 +23,8 @@ from idskit.flow import VERDICT
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.gateway.gateway_view import GatewayView, Totals
 from idskit.gateway.keeper import Keeper
+from idskit.gateway.learned.service_site import ServiceSite
 from idskit.gateway.service_options import CaptureOptions
-from idskit.gateway.service_site import ServiceSite
 from idskit.gateway.steady_source import Interface, SteadySource
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
