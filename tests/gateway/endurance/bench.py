@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -165,6 +166,6 @@ class Lines:
 
 
 def part(values: Iterable[float], share: float) -> float:
-    """Return the value that a share of them does not exceed (nearest rank)."""
+    """Return the value that a share of them does not exceed (nearest rank); NaN of nothing."""
     ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else math.nan
