@@ -120,13 +120,18 @@ def processes(pid: int) -> list[int]:
 
 
 def rss_mb(pid: int) -> float:
-    """Return the resident memory of a process and of those that it started."""
-    return sum(_kilobytes(one) for one in processes(pid)) / 1024
+    """Return the resident memory of a process, and what those that it started add to it.
+
+    Pages that these share with it, such as libraries, count once.
+    """
+    first, *others = processes(pid)
+    own = sum(_kilobytes(one, "Private_Clean:", "Private_Dirty:") for one in others)
+    return (_kilobytes(first, "Rss:") + own) / 1024
 
 
-def _kilobytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
+def _kilobytes(pid: int, *names: str) -> int:
+    rows = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
+    return sum(int(row[1]) for row in rows if row[0] in names)
 
 
 def cpu_s(pid: int) -> float:
