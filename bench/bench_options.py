@@ -24,7 +24,9 @@ class BenchOptions:
         (), "Scenario to measure: single-stream, offline, server, pipeline or sustained; "
         "repeatable; all but sustained if omitted"
     )  # fmt: skip
-    device: str = option("cpu", "Device to run on: cpu, cuda or tensorrt; no other is used instead")
+    device: str = option(
+        "cpu", "Device to run on, an error if it is missing: cpu, cuda or tensorrt"
+    )
     threads: tuple[int, ...] = option(
         (), "Threads of one inference; repeatable to compare counts; as many as this process has "
         "processors if omitted", low=1
@@ -56,7 +58,7 @@ class BenchOptions:
 
     @property
     def duration_min(self) -> float:
-        """Minutes of the sustained scenario."""
+        """Return the minutes of the sustained scenario."""
         return MINUTES if self.minutes is None else self.minutes
 
     def scenarios(self) -> tuple[str, ...]:

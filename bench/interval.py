@@ -25,7 +25,7 @@ def ratio_interval(
 
 
 def _cut(n: int, m: int, confidence: float) -> int:
-    """How many of the n * m ratios lie outside the interval at each end, plus one; 0: no interval.
+    """Return how many of the n * m ratios lie beyond each end of the interval, plus one; 0: none.
 
     U counts the pairs in which the second sample is smaller; its exact distribution without a
     difference says how far the ranks may be cut.

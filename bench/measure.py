@@ -101,15 +101,15 @@ class Timing:
 
     @property
     def calls(self) -> NDArray[np.int64]:
-        """Durations of all rounds in one array."""
+        """Return the durations of all rounds in one array."""
         return np.concatenate(self.rounds)
 
     def per_second(self, items: int) -> Spread:
-        """Items a second, round by round, when each call handles ``items``."""
+        """Return items a second, round by round, when each call handles ``items``."""
         return Spread.of([items * len(calls) / (float(calls.sum()) / 1e9) for calls in self.rounds])
 
     def percentile_ms(self, name: str) -> Spread | None:
-        """A percentile of latency round by round; None where one had too few calls for it."""
+        """Return a percentile of latency round by round; None where one had too few calls."""
         values = [percentile_ms(calls, PERCENTILES[name]) for calls in self.rounds]
         known = [value for value in values if value is not None]
         return Spread.of(known) if len(known) == len(values) else None
@@ -131,7 +131,7 @@ def measure(subjects: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
 
 
 def waited_ns() -> int | None:
-    """How long this thread has been ready to run while others had the processor (sched-stats)."""
+    """Return how long this thread was ready while others had the processor (sched-stats)."""
     try:
         return int(_SCHEDSTAT.read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -177,18 +177,18 @@ class Meter:
 
     @property
     def power_w(self) -> float | None:
-        """Watts of the machine; None without a sensor."""
+        """Return the watts of the machine; None without a sensor."""
         if self._energy_j:
             return sum(self._energy_j) / sum(self._energy_s)
         return statistics.fmean(self._gauge_w) if self._gauge_w else None
 
     @property
     def waited(self) -> float | None:
-        """Share of the time spent ready to run, without a processor; None where nobody counts."""
+        """Return the share of time ready to run without a processor; None if not counted."""
         return sum(self._waits_s) / self._spent_s if self._waits_s else None
 
     def timing(self, rounds: Sequence[NDArray[np.int64]]) -> Timing:
-        """Durations that were taken during the stretches, with what else was measured."""
+        """Return the durations taken during the stretches, with what else was measured."""
         return Timing(rounds=tuple(rounds), power_w=self.power_w, waited=self.waited)
 
 
@@ -211,13 +211,13 @@ def latency_ms(durations_ns: NDArray[np.int64]) -> dict[str, float | int | None]
 
 
 def percentile_ms(durations_ns: NDArray[np.int64], percent: float) -> float | None:
-    """Nearest-rank percentile in milliseconds; None where too few calls were made for it."""
+    """Return the nearest-rank percentile in milliseconds; None after too few calls."""
     enough = len(durations_ns) * (100 - percent) >= 100 - 1e-6
     return nearest_rank(durations_ns, percent) / 1e6 if enough else None
 
 
 def nearest_rank(values: NDArray[np.int64], percent: float) -> float:
-    """The smallest value that ``percent`` of all do not exceed.
+    """Return the smallest value that ``percent`` of all do not exceed.
 
     Not numpy's ``inverted_cdf``, which takes the 1000th of 1000 values for 99.9 per cent.
     """
@@ -226,13 +226,13 @@ def nearest_rank(values: NDArray[np.int64], percent: float) -> float:
 
 
 def quantiles_ms(durations_ns: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
-    """The whole distribution as (per cent of calls, milliseconds at most), as far as it goes."""
+    """Return the distribution as (per cent of calls, milliseconds at most), as far as it goes."""
     points = ((percent, percentile_ms(durations_ns, percent)) for percent in CURVE)
     return tuple((percent, ms) for percent, ms in points if ms is not None)
 
 
 def doubts(timing: Timing, *, tail: bool = False) -> list[str]:
-    """Reasons to call a measurement unstable; ``tail`` when its percentiles matter."""
+    """Return the reasons to call a measurement unstable; ``tail`` when its percentiles matter."""
     spread = timing.per_second(1)
     reasons = [*crowded(timing), *unstable(spread, "rounds")]
     trend = _trend(spread.values)
@@ -282,7 +282,7 @@ def _trend(values: Sequence[float]) -> float | None:
 
 
 def run_round(call: Call, seconds: float) -> NDArray[np.int64]:
-    """Durations in nanoseconds of the calls that begin within so many seconds, at least one."""
+    """Return nanoseconds of the calls that begin within so many seconds, at least one."""
     clock = time.perf_counter_ns
     durations = []
     stop = clock() + int(seconds * 1e9)

@@ -1,6 +1,6 @@
 """A benchmark's result: one JSON file, from which every view is made.
 
-The file's JSON Schema is ``result.schema.json`` beside this module; ``SCHEMA_VERSION`` grows with
+The file's JSON Schema is ``result.schema.json`` next to this module; ``SCHEMA_VERSION`` grows with
 every change that a reader must know of.
 """
 
@@ -57,7 +57,7 @@ class Split:
     post: float  # probabilities to alert lines
 
     def shares(self) -> dict[str, float]:
-        """Share of each step in the whole."""
+        """Return the share of each step in the whole."""
         parts = asdict(self)
         whole = sum(parts.values())
         return {step: part / whole for step, part in parts.items()}
@@ -193,7 +193,7 @@ class Report:
     extraction: tuple[Extraction, ...] = ()
 
     def to_json(self) -> str:
-        """The result file's text."""
+        """Return the result file's text."""
         document = {
             "schema_version": SCHEMA_VERSION,
             "created": self.created.astimezone(UTC).isoformat(timespec="seconds"),
@@ -256,7 +256,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Arguments of the dataclass ``kind`` out of a JSON object that has exactly its fields."""
+    """Return the arguments of dataclass ``kind`` from a JSON object that has exactly its fields."""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name not in skip]
     odd = set(names) ^ (set(document) - {*_RETIRED, *_DROPPED})
@@ -266,7 +266,7 @@ def _members(kind: Any, document: Mapping[str, Any], skip: tuple[str, ...] = ())
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:
-    """A JSON value as the annotation ``kind`` says."""
+    """Return a JSON value as the annotation ``kind`` says."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         if value is None and type(None) in arguments:

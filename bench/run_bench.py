@@ -185,7 +185,7 @@ def _able(subjects: Sequence[Subject], options: BenchOptions) -> tuple[list[Subj
 
 
 def _compiles_first(able: Sequence[Subject], options: BenchOptions) -> bool:
-    """Whether a run that asks for nothing special would have to compile the flow engine first."""
+    """Return whether a run without special wishes would have to compile the flow engine."""
     if options.quick or options.scenario or options.minutes is not None:
         return False
     return any(needs_compiling(name) for name in {subject.schema.name for subject in able})

@@ -26,7 +26,7 @@ class ExportOptions:
     target: str = option("auto", "Machine to export for", choices=("auto", *TARGETS))
     max_drop: float = option(
         0.5,
-        "Macro-F1 that a smaller precision may lose on held rows; exit 3 beyond it",
+        "Macro-F1 that a smaller precision may lose on held-out rows; exit 3 beyond it",
         low=0,
         high=100,
         metavar="POINTS",

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from idskit.errors import IdskitError, RunError
 from idskit.export.emit import emit
@@ -28,7 +27,8 @@ from idskit.modelfile.graph_facts import graph_facts
 from idskit.modelfile.model_file import ModelCard, check_model
 from idskit.modelfile.signature import Signer
 from idskit.models.saved_run import Run, load_run
-from idskit.report.text import shown
+from idskit.report.section import facts_section, show_sections
+from idskit.report.text import shown, visible
 
 Probabilities = NDArray[np.float32]  # (n, classes) of the held rows, in fp32
 
@@ -61,10 +61,8 @@ class ExportReport:
 
     def show(self, console: Console) -> None:
         """Print the report for people."""
-        table = Table(show_header=False, title=f"export of {shown(self.output)}")
-        for name, value in self._lines():
-            table.add_row(name, shown(value))
-        console.print(table)
+        lines = ((name, visible(value)) for name, value in self._lines())
+        show_sections([facts_section(f"export of {visible(self.output)}", lines)], console)
         words = "written" if self.written else "not written (dry run)"
         names = ", ".join((self.output, *self.extra_files))
         console.print(f"{words}: {shown(names)}", highlight=False)

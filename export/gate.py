@@ -33,7 +33,7 @@ class Fall:
 
 
 def falls(agreement: Agreement, max_drop: float) -> tuple[Fall, ...]:
-    """What fell by more than ``max_drop`` points of macro-F1 and its like allow.
+    """Return what fell by more than ``max_drop`` points of macro-F1 and its like allow.
 
     A measure that is no number has fallen too.
     """

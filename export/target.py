@@ -21,7 +21,7 @@ class Target:
     name: str
     signed_activations: bool  # S8S8 (ARM's kernels) instead of U8S8 (x86's)
     reduce_range: bool  # 7-bit weights: U8S8 pairs saturate 16 bits on x86 without VNNI
-    precisions: tuple[str, ...] = ("int8",)  # beside fp32, those that are faster there
+    precisions: tuple[str, ...] = ("int8",)  # those that are faster there than fp32
 
 
 TARGETS = {

@@ -46,19 +46,19 @@ class Agreement:
 
     @property
     def drop_points(self) -> float:
-        """Macro-F1 lost, in points of a hundred."""
+        """Return the macro-F1 lost, in points of a hundred."""
         return 100 * (self.macro_f1_before - self.macro_f1_after)
 
 
 def run_torch(network: Network, flows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of raw rows (n, features) in torch."""
+    """Return probabilities (n, classes) of raw rows (n, features) in torch."""
     with torch.inference_mode():
         parts = [network(torch.from_numpy(part)).numpy() for part in _batches(flows)]
     return np.concatenate(parts)
 
 
 def run_onnx(model: onnx.ModelProto, flows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of raw rows (n, features) in onnxruntime on the CPU."""
+    """Return probabilities (n, classes) of raw rows (n, features) in onnxruntime on the CPU."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

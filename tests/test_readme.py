@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,11 +35,11 @@ BLOCKS = [lines for lines in map(lines_of, blocks("sh")) if lines]
 
 @pytest.fixture
 def folder(tmp_path):
-    """A working folder with what the README's lines name: model, capture, table, ../shared."""
+    """A working folder with what the README's lines name: sample, table, ../shared."""
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(SHIPPED / "ids.int8.onnx", work / "ids.int8.onnx")
-    shutil.copy(SHIPPED / "sample.pcap", work / "capture.pcap")
+    (work / "toolkit").mkdir()
+    (work / "toolkit" / "shipped").symlink_to(SHIPPED)
     rows = (f"{10 + i % 7},{i % 50 * (i % 2)},{'scan' if i % 2 else 'benign'}" for i in range(600))
     (work / "flows.csv").write_text("duration,packets,label\n" + "\n".join(rows) + "\n")
     if SHARED.is_dir():
@@ -98,6 +97,26 @@ def test_the_lines_of_python_print_incidents(folder):
     said = out.stdout.splitlines()
     assert {line.split()[0] for line in said} == {"new", "update", "end"}
     assert any("192.0.2.66 probed" in line for line in said)
+
+
+def test_the_output_that_is_shown_is_real(folder):
+    """Its words, in their order: how wide a terminal is decides where lines end."""
+    command = next(command for lines in BLOCKS for command, _ in lines if "detect" in command)
+    shown = blocks("text")[0].split("─")[-1].partition("\n ...")[0]
+    real = run(command, folder).stderr
+    assert len(shown.split()) > 20
+    assert [word for word in shown.split() if word not in real.split()] == []
+
+
+def test_it_is_short_enough_for_a_newcomer():
+    lines = README.splitlines()
+    assert len(lines) <= 95
+    assert [line for line in lines if len(line) > 150] == []
+
+
+def test_the_size_of_the_shipped_model_is_right():
+    said = re.search(r"model of (\d+\.\d) MB", README)
+    assert float(said[1]) == round((SHIPPED / "ids.int8.onnx").stat().st_size / 1e6, 1)
 
 
 def test_links_lead_somewhere():

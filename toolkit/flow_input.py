@@ -52,7 +52,7 @@ class FlowInput:
     )
     verdict_at_s: tuple[float, ...] | None = option(
         None,
-        "Judge a flow at this age in seconds while it is open, too; repeatable; 0: only at its end",
+        "Age at which an open flow is judged as well; repeatable; 0: flows are judged at their end",
         low=0,
         high=119,
         flag="--verdict-at",

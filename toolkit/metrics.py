@@ -48,7 +48,7 @@ def attack_score(probabilities: NDArray[np.floating]) -> Floats:
 
 
 def named_alerts(probabilities: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
-    """What a detector says of each row: below the threshold benign, else the likeliest attack.
+    """Return the verdict on each row: benign below the threshold, else the likeliest attack.
 
     Args:
         probabilities: (n, classes), the benign class first.
@@ -59,20 +59,20 @@ def named_alerts(probabilities: NDArray[np.floating], threshold: float) -> NDArr
 
 
 def accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """Share of rows predicted right."""
+    """Return the share of rows predicted right."""
     return float((labels == predicted).mean())
 
 
 def confusion_matrix(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
-    """Counts (classes, classes): row the true class, column the predicted one."""
+    """Return counts (classes, classes): row the true class, column the predicted one."""
     counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return counts.astype(np.int64).reshape(classes, classes)
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> Floats:
-    """F1 of each class (classes,); NaN for a class neither present nor predicted."""
+    """Return the F1 of each class (classes,); NaN for a class neither present nor predicted."""
     right = np.diag(confusion).astype(np.float64)
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
     scores: Floats = np.divide(2 * right, total, out=np.full(len(right), np.nan), where=total > 0)
@@ -120,7 +120,7 @@ class Reliability:
 def reliability(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = CALIBRATION_BINS
 ) -> Reliability:
-    """How often predictions of a confidence are right."""
+    """Return how often predictions of a confidence are right."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
@@ -141,7 +141,7 @@ def calibration_error(
 
 
 def false_alerts_per_hour(false_positive_rate: float) -> dict[str, float]:
-    """Alerts an hour of benign flows alone, by flows a second."""
+    """Return alerts an hour of benign flows alone, by flows a second."""
     return {
         f"{flows}": false_positive_rate * flows * SECONDS_PER_HOUR for flows in FLOWS_PER_SECOND
     }
@@ -177,7 +177,7 @@ def summary(
     classes: tuple[str, ...],
     threshold: float,
 ) -> dict[str, object]:
-    """Every measure of (n,) labels and (n, classes) probabilities, ready for JSON.
+    """Return every measure of (n,) labels and (n, classes) probabilities, ready for JSON.
 
     Keys: rows, benign_rows, accuracy and macro_f1 (most probable class), f1 by class, confusion
     (row true, column predicted), threshold, at_threshold (accuracy, macro_f1, false_positive_rate,

@@ -92,7 +92,7 @@ class Schema:
             ) from error
 
     def columns_in(self, wider: Schema) -> NDArray[np.intp] | slice | None:
-        """Where the columns stand among those of a schema of the same name that may have more.
+        """Return where the columns stand in a schema of the same name that may have more.
 
         Returns:
             An index for each column; all of them as a slice, which copies nothing, where both are

@@ -171,7 +171,7 @@ def _idskit_csv(capture: Path, _folder: Path) -> list[str]:
 
 
 def _in_python(python: str, program: str, module: str, capture: Path, _folder: Path) -> list[str]:
-    """An interpreter that lacks the module is found out before anything is timed."""
+    """Return the command for an interpreter, after a check that it has the module."""
     probe = "import importlib.util, sys; sys.exit(3 * (not importlib.util.find_spec(sys.argv[1])))"
     path = _program(python, f"name a Python by {PEER_PYTHON}")
     command = [path, "-c", probe, module]

@@ -144,7 +144,7 @@ def plain_int8(fp32: bytes, run: Any, *, front_end: bool = True) -> bytes:
 
 
 def _saturates() -> bool:
-    """Whether this processor adds 8-bit products in 16 bits: x86 without VNNI."""
+    """Return whether this processor adds 8-bit products in 16 bits: x86 without VNNI."""
     return cpu_features(read_text(ROOT / "proc/cpuinfo") or "")["vnni"] is False
 
 
@@ -190,7 +190,7 @@ def _in_openvino(model: bytes, threads: int | None) -> Infer:
 
 
 def _in_ncnn(run: Any, threads: int | None) -> Infer:
-    """The body alone, on images that are there already; ncnn takes one at a time."""
+    """Return the body alone, on images that are there already; ncnn takes one at a time."""
     try:
         import ncnn
         import pnnx

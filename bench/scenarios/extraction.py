@@ -1,4 +1,4 @@
-"""Packets to flow records, idskit beside its peers: each a process of its own, in turn.
+"""Packets to flow records, idskit and its peers: each a process of its own, in turn.
 
 Every turn reads two captures, one of START_PACKETS and the one in question. The whole of the second
 is what a user pays for one file; the difference, over the packets between them, is what one more
@@ -177,7 +177,7 @@ class _Turns:
         self._run(load.start)  # from now on its files are in memory
 
     def take(self) -> None:
-        """One turn, unless one failed or its time is spent."""
+        """Run one turn, unless one failed or its time is spent."""
         spent_s = sum(small.wall_s + large.wall_s for small, large in self._pairs)
         if self._reason is None and spent_s <= self._plan.limit_s:
             small, large = self._run(self._load.start), self._run(self._load.path)
@@ -205,7 +205,7 @@ class _Turns:
             raise ChildFailed(f"what it wrote cannot be read: {error}") from error
 
     def result(self) -> Extraction:
-        """What all turns say; no numbers where one failed."""
+        """Return what all turns say; no numbers where one failed."""
         pairs = () if self._reason else self._pairs
         more = self._load.packets - START_PACKETS
         return Extraction(

@@ -118,12 +118,12 @@ def require_memory(subject: Subject, batch: int, seed: int = SEED) -> None:
 
 
 def input_rows(subject: Subject, count: int, seed: int) -> Rows:
-    """Rows (count, features) float32 for a subject."""
+    """Return rows (count, features) float32 for a subject."""
     return realistic_rows(subject.sample, subject.schema, count, seed=seed)
 
 
 def cycle_rows(subject: Subject, batch: int, seed: int) -> Callable[[], object]:
-    """One inference of ``batch`` rows, other rows each time."""
+    """Return what infers ``batch`` rows at each call, other rows each time."""
     count = max(POOL // batch, 1)
     rows = input_rows(subject, count * batch, seed)
     parts = itertools.cycle(rows.reshape(count, batch, -1))
@@ -143,7 +143,7 @@ def build_result(  # noqa: PLR0913 - one argument a fact that the scenarios do n
     server: Server | None = None,
     sustained: Sustained | None = None,
 ) -> Result:
-    """A result out of the durations of all calls; ``flows_per_s`` where these do not tell it."""
+    """Return a result of the durations of all calls; ``flows_per_s`` if these do not tell it."""
     speed = flows_per_s or timing.per_second(batch)
     calls = timing.calls
     return Result(
@@ -211,5 +211,5 @@ def _inference(
 
 
 def energy_mj(power_w: float | None, flows_per_s: float) -> float | None:
-    """Millijoules a flow; None without a sensor of power."""
+    """Return the millijoules a flow; None without a sensor of power."""
     return None if power_w is None or not flows_per_s else 1e3 * power_w / flows_per_s

@@ -69,7 +69,7 @@ class _Pass:
 
 
 def obstacle(subject: Subject) -> str | None:
-    """Why a subject cannot take part, or None."""
+    """Return why a subject cannot take part, or None."""
     if subject.detector is None:
         return f"{subject.name} only infers: a pipeline needs an exported .onnx file"
     if subject.schema.name not in NAMES:
@@ -83,7 +83,7 @@ def obstacle(subject: Subject) -> str | None:
 def pipeline(
     subjects: Sequence[Subject], settings: Settings, capture: Path | None, passes: Passes
 ) -> list[Result]:
-    """Packets a second of every subject, one pass of each in turn.
+    """Return packets a second of every subject, one pass of each in turn.
 
     Args:
         subjects: without an ``obstacle``.
@@ -115,7 +115,7 @@ def paced_pipeline(
     passes: Passes,
     rate_per_s: float,
 ) -> list[Result]:
-    """How long verdicts of every subject take at a packet rate, one pass of each in turn.
+    """Return how long verdicts of every subject take at a packet rate, one pass of each in turn.
 
     Args:
         subjects: without an ``obstacle``.
@@ -160,7 +160,7 @@ def _turns(reads: Sequence[Callable[[], T]], count: int) -> tuple[list[list[T]],
 
 @contextmanager
 def _capture(given: Path | None, passes: Passes, settings: Settings) -> Iterator[tuple[Path, str]]:
-    """The capture to read, and what it is in words."""
+    """Yield the capture to read, and what it is in words."""
     if given is not None:
         yield given, f"capture {given.name}"
         return

@@ -164,7 +164,7 @@ class _Places:
         self._sorted = capture.times_us[self._order]
 
     def due_ns(self, batch: FlowBatch) -> NDArray[np.int64]:
-        """When the packets that called for a verdict were due; of simultaneous ones, the first."""
+        """Return when the packets that called for a verdict were due; the first of several."""
         called = batch.flows["start_us"][batch.flows["end"] == VERDICT] + VERDICT_AT_US
         places = np.searchsorted(self._sorted, called)
         return self._capture.due_ns(self._order[np.minimum(places, len(self._order) - 1)])

@@ -136,7 +136,7 @@ class _Search:
         self.meter = Meter()
 
     def repeat(self) -> None:
-        """One more search; later ones begin near what the first one found."""
+        """Search once more; later searches begin near what the first one found."""
         held: dict[float, NDArray[np.int64]] = {}
         tried: dict[float, NDArray[np.int64]] = {}
 
@@ -155,7 +155,7 @@ class _Search:
         self.waits.append(held[best] if best else tried[min(tried)])
 
     def _first_rate(self) -> float:
-        """A fraction of what one flow at a time would allow."""
+        """Return a fraction of what one flow at a time would allow."""
         calls = []
         for row in range(9):
             start = time.perf_counter()
@@ -179,7 +179,7 @@ class _Search:
         return waits.ns
 
     def result(self) -> Result:
-        """The scenario's result, and what casts doubt on it."""
+        """Return the scenario's result, and what casts doubt on it."""
         flows_per_s = Spread.of(self.rates)
         timing = self.meter.timing(self.waits)
         return build_result(

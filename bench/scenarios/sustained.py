@@ -50,13 +50,13 @@ def sustained(subjects: Sequence[Subject], settings: Settings, minutes: float) -
 
 
 def drift(flows_per_s: Sequence[float]) -> float:
-    """Median of the last quarter over that of the first, minus 1."""
+    """Return the median of the last quarter over that of the first, minus 1."""
     quarters = _quarters(flows_per_s)
     return quarters[-1] / quarters[0] - 1
 
 
 def unsteady(flows_per_s: Sequence[float], minutes: float) -> list[str]:
-    """Why the end of the curve is not yet how the machine goes on, if so."""
+    """Return why the end of the curve does not show how the machine goes on, if it does not."""
     if len(flows_per_s) < MIN_SAMPLES:
         return [
             f"no steady state: only {len(flows_per_s)} samples within {minutes:g} minutes, "

@@ -26,7 +26,7 @@ from idskit.report.section import Section
 
 
 def sections(report: Report) -> list[Section]:
-    """Every table that the results of a report fill."""
+    """Return every table that the results of a report fill."""
     names = subject_names(report.results)
     made = [_models(report.results, names)]
     for scenario, make in _TABLES.items():
@@ -179,7 +179,7 @@ _TABLES: dict[str, Callable[[Sequence[Result], Names], Section]] = {
 
 
 def _share_of_machine(report: Report, names: Names) -> list[Section]:
-    """What part of the fastest int8 product each file reaches at its best batch."""
+    """Return what part of the fastest int8 product each file reaches at its best batch."""
     if report.int8_rate is None:
         return []
     rate = report.int8_rate
@@ -234,7 +234,7 @@ def _times(speed: float | None, other: float) -> str:
 
 
 def _named(result: Result, names: Names) -> str:
-    """The subject's name, with a mark where its numbers are in doubt."""
+    """Return the subject's name, with a mark where its numbers are in doubt."""
     return names[subject_of(result)] + (" (!)" if result.warnings else "")
 
 

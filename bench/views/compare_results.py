@@ -49,7 +49,7 @@ class Change:
 
     @property
     def says(self) -> str:
-        """What the interval shows: faster, slower, alike, or too few rounds."""
+        """Return what the interval shows: faster, slower, alike, or too few rounds."""
         if self.low is None or self.high is None:
             return "too few rounds"
         if self.high < 1 - MIN_CHANGE:
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def regressions(self) -> tuple[Change, ...]:
-        """Changes that are slower beyond noise."""
+        """Return the changes that are slower beyond noise."""
         return tuple(change for change in self.changes if change.says == "slower")
 
     def to_json(self) -> str:

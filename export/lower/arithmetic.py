@@ -83,7 +83,7 @@ class Floats:
         return self._made(name, (-1, shape[2 - axis]), ranged=False)
 
     def join(self, maps: str, peak: str, name: str) -> str:
-        """Maps and a maximum of them side by side."""
+        """Return maps and a maximum of them side by side."""
         tensors = [self.floats(maps), self.floats(peak)]
         parts = [self.view(tensor, (-1, self._values(tensor))) for tensor in tensors]
         self.graph.node("Concat", parts, name, axis=1)
@@ -91,13 +91,13 @@ class Floats:
         return self._made(name, (-1, width))
 
     def gate(self, logits: str, name: str) -> str:
-        """Weights between 0 and 1: sigmoid."""
+        """Return weights between 0 and 1: sigmoid."""
         self.graph.layers.append(name)
         self.graph.node("Sigmoid", [self.floats(logits)], name)
         return self._made(name, self._shapes[logits])
 
     def scale(self, maps: str, weights: str, shape: Maps, axis: Literal[1, 2], name: str) -> str:
-        """Maps of ``shape`` (pixels, channels) by weights that are the same along ``axis``."""
+        """Return maps of ``shape`` (pixels, channels) times weights, equal along ``axis``."""
         self.graph.layers.append(name)
         shaped = scaled(maps, weights, shape, axis)
         inputs = [self.view(self.floats(value), seen) for value, seen in shaped]
@@ -113,7 +113,7 @@ class Floats:
         return self._made(self.graph.node("Relu", [name], f"{name}.relu"), shape)
 
     def head(self, source: str, count: int, name: str) -> str:
-        """The first ``count`` values: with channels last, those of the first pixels."""
+        """Return the first ``count`` values: with channels last, those of the first pixels."""
         values = self.floats(source)
         flat = self.view(values, (-1, self._values(values)))
         made = self.graph.cut(flat, count, axis=1, output=name)
@@ -124,11 +124,11 @@ class Floats:
         return self._made(name, (-1, width))
 
     def floats(self, name: str) -> str:
-        """The value as float32."""
+        """Return the value as float32."""
         return name
 
     def view(self, tensor: str, shape: Shape) -> str:
-        """A tensor in another shape."""
+        """Return a tensor in another shape."""
         if self._shapes[tensor] == shape:
             return tensor
         if (tensor, shape) not in self._views:
@@ -145,7 +145,7 @@ class Floats:
         return self.graph.gemm(self._row(self.floats(source), matrix), matrix, bias, name)
 
     def _row(self, tensor: str, matrix: Matrix) -> str:
-        """A tensor as ``matrix`` takes it."""
+        """Return a tensor as ``matrix`` takes it."""
         return self.view(tensor, (-1, len(matrix)))
 
     def _limited(self, name: str, limit: Limit) -> str:
@@ -177,7 +177,7 @@ def pooled_size(size: Size) -> Size:
 def scaled(
     maps: str, weights: str, shape: Maps, axis: Literal[1, 2]
 ) -> tuple[tuple[str, Shape], tuple[str, Shape]]:
-    """Shapes in which weights are broadcast along ``axis``."""
+    """Return the shapes in which weights are broadcast along ``axis``."""
     pixels, channels = shape
     spread = (-1, 1, channels) if axis == 1 else (-1, pixels, 1)
     return (maps, (-1, *shape)), (weights, spread)

@@ -23,12 +23,12 @@ IMAGE_COLUMNS = 4
 
 
 def padded_columns(width: int) -> int:
-    """How many columns the image of a body has: a multiple of ``IMAGE_COLUMNS``."""
+    """Return how many columns the image of a body has: a multiple of ``IMAGE_COLUMNS``."""
     return -(-width // IMAGE_COLUMNS) * IMAGE_COLUMNS
 
 
 def lower_resnet(ops: Floats, body: ResNet18, temperature: Tensor, image: str) -> str:
-    """Logits of an image (rows, height * width), divided by the temperature."""
+    """Return logits of an image (rows, height * width), divided by the temperature."""
     maps = _stages(ops, body, image)
     return _classifier(ops, body, temperature, maps)
 
@@ -58,7 +58,7 @@ def _block(ops: Floats, name: str, block: BasicBlock, maps: str) -> str:
 
 
 def _shortcut(ops: Floats, name: str, shortcut: Shortcut, maps: str) -> str:
-    """A 1x1 convolution with stride; where one pixel is left, it reads the first one only."""
+    """Return a 1x1 convolution with stride; if one pixel is left, it reads only the first."""
     affine = convolution_of(shortcut.conv, shortcut.bn)
     channels = shortcut.conv.in_channels
     if shortcut.conv.out_size == (1, 1) and shortcut.conv.size != (1, 1):

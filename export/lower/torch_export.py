@@ -21,7 +21,7 @@ _PREFIX = "body."
 
 
 def torch_body(ops: Floats, body: nn.Module, temperature: Tensor, image: str, size: Size) -> str:
-    """Logits of an image (rows, height * padded width), divided by the temperature."""
+    """Return logits of an image (rows, height * padded width), divided by the temperature."""
     graph = ops.graph
     height, width = size
     wide = ops.view(ops.floats(image), (-1, height, padded_columns(width)))

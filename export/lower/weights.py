@@ -19,7 +19,7 @@ MOST_ROWS = 0.8
 
 
 def numpy_of(tensor: Tensor) -> Matrix:
-    """A tensor in float64."""
+    """Return a tensor in float64."""
     return tensor.detach().double().numpy()
 
 
@@ -36,7 +36,7 @@ def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Matrix, Matr
 def convolution_of(
     convolution: SmallConv2d, norm: nn.BatchNorm2d, *, columns: int | None = None
 ) -> Affine:
-    """A convolution followed by its batch norm, by rows where that leaves out enough padding.
+    """Return a convolution and its batch norm, by rows where that leaves out enough padding.
 
     ``columns`` is the width of the map where unused ones were added at its right.
     """
@@ -56,7 +56,7 @@ def convolution_of(
 
 
 def _widened(matrix: Matrix, convolution: SmallConv2d, more: int, axis: int) -> Matrix:
-    """Zeros for ``more`` columns at the right of every row of the map along ``axis``."""
+    """Return zeros for ``more`` columns at the right of every row of the map along ``axis``."""
     row = convolution.size[1] * convolution.in_channels
     split = matrix.reshape(*matrix.shape[:axis], -1, row, *matrix.shape[axis + 1 :])
     pads = [(0, 0)] * split.ndim
@@ -65,7 +65,7 @@ def _widened(matrix: Matrix, convolution: SmallConv2d, more: int, axis: int) -> 
 
 
 def _channels_last(convolution: SmallConv2d) -> Matrix:
-    """The dense matrix of a convolution on maps flattened channels last."""
+    """Return the dense matrix of a convolution on maps flattened channels last."""
     ins, outs = convolution.in_channels, convolution.out_channels
     matrix = numpy_of(dense_of(convolution)).reshape(ins, -1, outs, pixels_of(convolution.out_size))
     return matrix.transpose(1, 0, 3, 2).reshape(matrix.shape[0] * matrix.shape[1], -1)
@@ -86,11 +86,11 @@ def _row_kernel(weight: Matrix, convolution: SmallConv2d) -> Matrix:
 
 
 def dense_of(convolution: SmallConv2d) -> Tensor:
-    """The dense matrix of a convolution on maps flattened channels first."""
+    """Return the dense matrix of a convolution on maps flattened channels first."""
     stride, padding = int(convolution.stride[0]), int(convolution.padding[0])
     return dense_matrix(convolution.weight.double(), convolution.size, stride, padding)
 
 
 def pixels_of(size: Size) -> int:
-    """How many pixels a map has."""
+    """Return how many pixels a map has."""
     return size[0] * size[1]

@@ -15,7 +15,7 @@ from idskit.modelfile.model_file import OUTPUT
 
 
 def halve(graph: Graph) -> Graph:
-    """The same graph with its layers, and what reads nothing but theirs, in fp16."""
+    """Return the same graph with its layers, and what reads nothing but theirs, in fp16."""
     halved = Graph(graph.columns, graph.classes)
     halved.constants = dict(graph.constants)
     halved.layers, halved.taken_over = graph.layers, graph.taken_over
@@ -48,7 +48,7 @@ def _halve_constants(graph: Graph, node: NodeProto) -> None:
 
 
 def _reading(node: NodeProto, renamed: dict[str, str]) -> NodeProto:
-    """The node with some of its inputs renamed."""
+    """Return the node with some of its inputs renamed."""
     changed = NodeProto()
     changed.CopyFrom(node)
     changed.ClearField("input")

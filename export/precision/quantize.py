@@ -77,7 +77,7 @@ def quantize(
     *,
     qdq: bool = False,
 ) -> Graph:
-    """The graph of a network with these layers in int8; all when None.
+    """Return the graph of a network with these layers in int8; all when None.
 
     ``qdq`` chooses pairs of QuantizeLinear and DequantizeLinear instead of onnxruntime's operators.
     """
@@ -125,7 +125,7 @@ def calibrate(graph: Graph, flows: NDArray[np.float32]) -> dict[str, Range]:
 def _trimmed(
     counts: NDArray[np.int64], low: float, high: float, mean: NDArray[np.float64]
 ) -> Range:
-    """The range between the two tails of a histogram over [low, high]."""
+    """Return the range between the two tails of a histogram over [low, high]."""
     cumulative = np.cumsum(counts) / max(int(counts.sum()), 1)
     edges = np.linspace(low, high, len(counts) + 1)
     first = int(np.searchsorted(cumulative, TAIL, side="right"))
@@ -151,7 +151,7 @@ class Quantized(Floats):
         self._floats: dict[str, str] = {}  # float tensors of values in bytes
 
     def bytes(self, name: str) -> Bytes:
-        """The value as bytes, converted once."""
+        """Return the value as bytes, converted once."""
         if name not in self._bytes:
             out = self._ranged(name)
             self.graph.node("QuantizeLinear", [name, out.scale, out.zero], out.tensor)
@@ -159,7 +159,7 @@ class Quantized(Floats):
         return self._bytes[name]
 
     def _dequantized(self, name: str) -> str:
-        """The value, which is in bytes, as float32, converted once."""
+        """Return the value, which is in bytes, as float32, converted once."""
         if name not in self._floats:
             values = self._bytes[name]
             made = self.graph.node("DequantizeLinear", values.inputs, f"{name}.dequantized")
@@ -175,7 +175,7 @@ class Quantized(Floats):
     def _weights(
         self, source: str, matrix: Matrix, bias: Matrix, name: str, rows: Rows | None = None
     ) -> list[str]:
-        """Integers, scale and zero of a matrix's columns, and the bias in the product's scale."""
+        """Return integers, scale and zero of a matrix's columns, and the bias in their scale."""
         limit = 63 if self._target.reduce_range else 127
         scale = np.abs(matrix).max(axis=0) / limit
         scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
@@ -253,7 +253,7 @@ class Integers(Quantized):
         return self._by_rows(source, affine, rows, (name, made))
 
     def pooled_product(self, source: str, affine: Affine, size: Size, name: str) -> str:
-        """A product with Relu, and its 3x3 max-pool with stride 2, channels last."""
+        """Return a product with Relu, and its 3x3 max-pool with stride 2, channels last."""
         if not self._takes(name):
             return super().pooled_product(source, affine, size, name)
         made, last = f"{name}.relu", f"{name}.last"
@@ -278,7 +278,7 @@ class Integers(Quantized):
         return self._move("ReduceMax", source, name, values, made, axes=[3], keepdims=1)
 
     def join(self, maps: str, peak: str, name: str) -> str:
-        """Bytes of one scale side by side."""
+        """Return the bytes of one scale side by side."""
         if maps not in self._bytes:
             return super().join(maps, peak, name)
         parts = [self._flat(self._bytes[value].tensor) for value in (maps, peak)]
@@ -318,7 +318,7 @@ class Integers(Quantized):
         return self._emit("QLinearAdd", [*inputs, out.scale, out.zero], made, out, shape)
 
     def head(self, source: str, count: int, name: str) -> str:
-        """The first bytes."""
+        """Return the first bytes."""
         if source not in self._bytes:
             return super().head(source, count, name)
         values = self._bytes[source]
@@ -327,11 +327,11 @@ class Integers(Quantized):
         return self._kept(name, made, values, (-1, count))
 
     def floats(self, name: str) -> str:
-        """The value as float32."""
+        """Return the value as float32."""
         return self._dequantized(name) if name in self._bytes else name
 
     def _by_rows(self, source: str, affine: Affine, rows: Rows, names: tuple[str, str]) -> str:
-        """All rows of all maps of a batch as one image, whose height is the batch."""
+        """Return all rows of all maps of a batch as one image, whose height is the batch."""
         name, made = names
         taps, ins, outs = rows.kernel.shape
         height = (rows.height + 2 * rows.padding - taps) // rows.stride + 1
@@ -383,13 +383,13 @@ class Integers(Quantized):
         domain: str = "",
         **attributes: object,
     ) -> str:
-        """An operation whose bytes mean what those of ``values`` mean."""
+        """Return an operation whose bytes mean what those of ``values`` mean."""
         made = self.graph.node(operator, inputs, self._tensor(name), domain=domain, **attributes)
         return self._kept(name, made, values, shape)
 
 
 def _mean_added(mean: Matrix, rounding: Matrix, rows: Rows | None) -> Matrix:
-    """What rounding of weights adds to the mean output: (columns,), over all rows of a map."""
+    """Return what rounded weights add to the mean output: (columns,), over all rows of a map."""
     if rows is None:
         added: Matrix = mean @ rounding
         return added

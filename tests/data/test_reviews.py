@@ -158,9 +158,9 @@ def test_reviews_lie_next_to_the_labels_or_above(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("a.pcap,attack,odd,,,,,", r"line 2 has the verdict 'odd': write one of attack, benign"),
-        ("a.pcap,attack,attack,,,tcp &&,,", r"line 2 cannot be used: 'tcp &&' has 'its end'"),
-        ("a.pcap,attack,attack,10.0.0,,,,", r"line 2 cannot be used: '10.0.0' does not appear"),
+        ("a.pcap,attack,odd,,,,,", r"row 1 has the verdict 'odd': write one of attack, benign"),
+        ("a.pcap,attack,attack,,,tcp &&,,", r"row 1 cannot be used: 'tcp &&' has 'its end'"),
+        ("a.pcap,attack,attack,10.0.0,,,,", r"row 1 cannot be used: '10.0.0' does not appear"),
     ],
 )
 def test_a_review_that_cannot_be_used_is_named(tmp_path: Path, line: str, sentence: str):
@@ -170,7 +170,7 @@ def test_a_review_that_cannot_be_used_is_named(tmp_path: Path, line: str, senten
 
 def test_a_capture_that_is_reviewed_twice_is_named(tmp_path: Path):
     line = "a.pcap,attack,attack,,,,,"
-    with pytest.raises(DataError, match=r"line 3 lists a\.pcap again"):
+    with pytest.raises(DataError, match=r"row 2 lists a\.pcap again"):
         find_reviews(write_reviews(tmp_path, line, line))
 
 
@@ -187,7 +187,7 @@ def test_the_overlay_replaces_a_line_and_gives_a_reason(
         "b.pcap": "benign",
     }
     overlay.write_text(columns + "a.pcap,benign,,,,,,\n")
-    with pytest.raises(DataError, match="line 2 gives no reason"):
+    with pytest.raises(DataError, match="row 1 gives no reason"):
         find_reviews(labels)
 
 

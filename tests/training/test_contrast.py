@@ -1,4 +1,4 @@
-"""Made-up attacks: where their columns come from, and what they cost."""
+"""Synthetic negatives: where their columns come from, and what they cost."""
 
 from __future__ import annotations
 

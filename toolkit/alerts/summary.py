@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rich.box import SIMPLE
-from rich.table import Table
-
 from idskit.alerts.alert import Alert
 from idskit.alerts.eve import eve_time
-from idskit.report.text import shown
+from idskit.report.section import Section
+from idskit.report.text import visible
 
 MAX_ROUTES = 4096  # pairs of addresses kept per attack: a flood forges any number of sources
 SHOWN_ENDS = 3
 _SEVERITIES = {1: "high", 2: "medium", 3: "low"}
+_TONES = {1: "error", 2: "warning", 3: "note"}  # of a table's row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,23 +106,26 @@ class Tallies:
         return tuple(sorted(made, key=lambda attack: (attack.severity, -attack.alerts)))
 
 
-def table_of(attacks: Sequence[AttackSummary]) -> Table:
+def attacks_section(attacks: Sequence[AttackSummary]) -> Section:
     """Return the attacks as a table for people."""
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("attack", overflow="fold")
-    table.add_column("alerts", justify="right")
-    table.add_column("from → to (alerts)", overflow="fold", ratio=1)
-    table.add_column("seen (UTC)")
-    table.add_column("score", justify="right")
-    for attack in attacks:
-        table.add_row(
-            f"{shown(attack.label)}\n[dim]{_SEVERITIES[attack.severity]} severity[/dim]",
-            f"{attack.alerts:,}",
-            _routes(attack),
-            _period(attack),
-            f"{attack.max_score:.2f}",
-        )
-    return table
+    return Section(
+        title="",
+        columns=("attack", "from → to (alerts)", "seen (UTC)", "alerts", "score"),
+        rows=tuple(map(_row, attacks)),
+        caption="score: the highest 1 - P(benign) of these alerts",
+        words=3,
+        severities=tuple(_TONES[attack.severity] for attack in attacks),
+    )
+
+
+def _row(attack: AttackSummary) -> tuple[str, ...]:
+    return (
+        f"{visible(attack.label)}\n{_SEVERITIES[attack.severity]} severity",
+        _routes(attack),
+        _period(attack),
+        f"{attack.alerts:,}",
+        f"{attack.max_score:.2f}",
+    )
 
 
 def _routes(attack: AttackSummary) -> str:

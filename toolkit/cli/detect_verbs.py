@@ -85,7 +85,7 @@ def detect(
     options: DetectorOptions,
     known: SiteOptions,
 ) -> None:
-    """Write the incidents in captures, on interfaces or in tables, as EVE (one JSON per line)."""
+    """Find incidents in captures, live traffic or tables, and write them as EVE (JSON lines)."""
     from idskit.detect.detect_flows import detect as detect_flows
 
     here = known.opened(model)

@@ -77,7 +77,7 @@ Data = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="Device to run on: cpu, cuda or tensorrt; no other is used instead"
+        metavar="NAME", help="Device to run on, an error if it is missing: cpu, cuda or tensorrt"
     ),
 ]
 Threads = Annotated[

@@ -41,7 +41,7 @@ def extract(
     ] = "gateway",
     json_file: Json = None,
 ) -> None:
-    """Turn captures, or what passes an interface until Ctrl-C, into a table of flow features."""
+    """Turn captures or live traffic into a table of flow features."""
     if str(json_file) == "-" and str(output or "-") == "-":
         raise typer.BadParameter("--json - and the table both want stdout: name an output (-o)")
     from idskit.extract.extract import extract as extract_flows
@@ -125,7 +125,7 @@ def lab(
         typer.Option("--list", help="List the activities and what they need, and run none"),
     ] = False,
 ) -> None:
-    """Record real programs between network namespaces, with the label of every flow (as root)."""
+    """Record real programs in network namespaces, with a label for every flow (as root)."""
     from idskit.lab.run_lab import run_lab
     from idskit.lab.show_lab import show_activities, show_report
     from idskit.lab.soak import run_soak

@@ -18,13 +18,14 @@ from idskit.gateway.control_socket import ask
 from idskit.gateway.journal import Entries, Journal, VerdictFile, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
 from idskit.incidents.incident import VERDICTS, Explanation, Incident
-from idskit.report.text import shown
+from idskit.incidents.incident_table import SEVERITIES, TONES
+from idskit.report.section import COLOURS, Section, show_sections
+from idskit.report.text import shown, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 KEEP_BYTES = 16 << 20  # of the journal, when a verdict is added without a service
-_SEVERITIES = {1: "[red]high[/red]", 2: "[yellow]medium[/yellow]"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 Document = dict[str, Any]
 
@@ -129,36 +130,35 @@ def moment(text: str, now: datetime | None = None) -> datetime:
 
 def show_incidents(found: list[Document], console: Console) -> None:
     """Print a table of incidents."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     if not found:
         console.print("no incidents")
         return
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    for name in ("incident", "attack", "what happened", "flows", "seen (UTC)", "state"):
-        table.add_column(name, overflow="fold", justify="right" if name == "flows" else "left")
-    for one in found:
-        table.add_row(*_row(one))
-    console.print(table)
+    section = Section(
+        title="",
+        columns=("incident", "attack", "what happened", "seen (UTC)", "state", "flows"),
+        rows=tuple(map(_row, found)),
+        words=5,
+        severities=tuple(TONES.get(one.get("severity", 0), "") for one in found),
+    )
+    show_sections([section], console)
 
 
 def _row(one: Document) -> tuple[str, ...]:
-    severity = _SEVERITIES.get(one.get("severity", 0), "")
+    severity = SEVERITIES.get(one.get("severity", 0), "")
     state = "ended" if one.get("type") == "end" else "open"
     said = (one.get("explanation") or {}).get("sentence")
     return (
-        shown(one["incident_id"]),
-        f"{shown(one.get('label', ''))}\n{severity}",
-        shown(said or f"{one.get('attacker') or ''} to {one.get('target') or ''}"),
-        f"{one.get('flows', 0):,}",
+        visible(one["incident_id"]),
+        f"{visible(one.get('label', ''))}\n{severity}",
+        visible(said or f"{one.get('attacker') or ''} to {one.get('target') or ''}"),
         f"{_time(one.get('started'))}\n{_time(one.get('updated'))}",
-        "\n".join(filter(None, (state, shown(one.get("verdict") or "")))),
+        "\n".join(filter(None, (state, visible(one.get("verdict") or "")))),
+        f"{one.get('flows', 0):,}",
     )
 
 
 def _time(text: object) -> str:
-    return shown(str(text)[:19].replace("T", " "))
+    return visible(str(text)[:19].replace("T", " "))
 
 
 def show_incident(one: Document, console: Console) -> None:
@@ -173,14 +173,16 @@ def show_incident(one: Document, console: Console) -> None:
 
 
 def _facts(one: Document) -> Iterator[str]:
-    severity = _SEVERITIES.get(one.get("severity", 0), "")
-    yield f"[bold]{shown(one.get('label', ''))}[/bold] {severity}"
+    number = one.get("severity", 0)
+    colour = COLOURS.get(TONES.get(number, ""), "default")
+    yield f"[bold]{shown(one.get('label', ''))}[/bold] [{colour}]{SEVERITIES.get(number, '')}[/]"
     for name in ("incident_id", "attacker", "attackers", "target", "targets", "services", "flows"):
         if one.get(name) not in (None, []):
             yield f"{name:<12} {shown(_plain(one[name]))}"
-    yield f"{'seen':<12} {_time(one.get('started'))} to {_time(one.get('updated'))} UTC"
+    started, updated = (shown(_time(one.get(name))) for name in ("started", "updated"))
+    yield f"{'seen':<12} {started} to {updated} UTC"
     if one.get("ended"):
-        yield f"{'ended':<12} {_time(one['ended'])} UTC"
+        yield f"{'ended':<12} {shown(_time(one['ended']))} UTC"
     yield f"{'technique':<12} {shown(one.get('technique', ''))} (MITRE ATT&CK)"
     yield f"{'confidence':<12} {one.get('confidence', 0):.2f}"
     yield f"{'verdict':<12} {shown(one.get('verdict') or 'none yet: idskit verdict ID attack')}"

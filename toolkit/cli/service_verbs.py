@@ -22,7 +22,7 @@ Configuration = Annotated[
     typer.Option("-c", "--config", metavar="FILE", help="Configuration of the service, in TOML"),
 ]
 IncidentId = Annotated[
-    str, typer.Argument(metavar="ID", help="Identifier of an incident, or how it begins")
+    str, typer.Argument(metavar="ID", help="Identifier of an incident, or its first characters")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout")]
 
@@ -46,7 +46,7 @@ def run(
         bool, typer.Option("--print-config", help="Print the configuration with comments, and exit")
     ] = False,
 ) -> None:
-    """Watch interfaces for attacks until SIGTERM: incidents to sinks, a page, SIGHUP reloads."""
+    """Run as a service: watch interfaces, send incidents to sinks, serve a page."""
     from idskit.gateway.configuration import commented_configuration
 
     options = _options(config, interface)
@@ -94,7 +94,7 @@ def service(
         bool, typer.Option("--print", help="Print the unit on stdout, and write nothing")
     ] = False,
 ) -> None:
-    """Write the systemd unit that runs the service, with no right but to read packets."""
+    """Install the service as a systemd unit that may do nothing but capture packets."""
     from idskit.machine.service_unit import UNIT, install, installed_command, unit_text
 
     if action != "install":
@@ -114,7 +114,7 @@ def incidents(
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Only those updated since: 2h, 3d, or a time as 2026-11-30T08:00"
+            metavar="TIME", help="Only incidents updated since then: 2h, 3d or 2026-11-30T08:00"
         ),
     ] = None,
     as_json: AsJson = False,
@@ -150,7 +150,7 @@ def verdict(
     ],
     config: Configuration = None,
 ) -> None:
-    """Say of an incident that it is an attack, expected here, or wrong."""
+    """Record a verdict on an incident: an attack, expected here, or wrong."""
     from idskit.cli.incident_views import found_by, say_verdict
 
     folder = _state_folder(config)

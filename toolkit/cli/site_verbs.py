@@ -29,7 +29,7 @@ def learn(
     options: LearnOptions,
     json_file: Json = None,
 ) -> None:
-    """Learn what is normal at a site from its everyday traffic: counts, no packets."""
+    """Learn what is normal at a site from its everyday traffic; counts are kept, no packets."""
     from idskit.files.output import require_place
     from idskit.site.learn_site import learn as learn_site
 
@@ -48,7 +48,7 @@ def budget(
     options: BudgetOptions,
     json_file: Json = None,
 ) -> None:
-    """Count the false incidents of benign traffic, and what other budgets would find."""
+    """Estimate, for several budgets, false incidents a day and how many attacks are found."""
     from idskit.site.budget_site import measure_budget
 
     with announcing_compilation():

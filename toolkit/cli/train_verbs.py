@@ -51,7 +51,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter per flag
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="Division of a named data set: official, honest or paper"),
+        typer.Option(help="How a named data set is divided: official, honest or paper"),
     ] = None,
     labels: Annotated[
         str, typer.Option(help="Labels of a named data set: binary or family")
@@ -66,7 +66,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter per flag
     json_file: Json = None,
     html: Html = None,
 ) -> None:
-    """Look for leaks in labelled tables; exit 3 when there is one."""
+    """Look for data leakage in labelled tables; exit 3 if there is any."""
     require_all("train", "pandas", "sklearn")
     from idskit.audit.run_audit import audit_dataset, audit_tables, require_clean
     from idskit.data.datasets import located
@@ -103,11 +103,12 @@ class LeaveOut:
 
     leave_out: Sequence[Literal["repositories", "groups", "categories"]] = option(
         (),
-        "Instead of a run, train without parts of captures in turn and judge them: repositories "
-        "(labs), groups (scenarios) or categories (families of attacks); repeatable",
+        "Leave parts of the captures out of training in turn and measure on them, instead of "
+        "writing a run: repositories (labs), groups (scenarios) or categories (families of "
+        "attacks); repeatable",
     )
     folds: int = option(
-        8, "Most parts that repositories or groups are put into", low=3, high=1000, advanced=True
+        8, "Maximum number of folds of repositories or groups", low=3, high=1000, advanced=True
     )
 
 
@@ -156,7 +157,7 @@ def train(  # noqa: PLR0913 - one parameter per flag
     json_file: Json = None,
     html: Html = None,
 ) -> None:
-    """Train, measure next to LightGBM, and write a run folder.
+    """Train a model, measure it next to LightGBM, and write a run folder.
 
     DATASET is a data set by name, whose folder --data names, or a table of your own.
     """
@@ -259,7 +260,7 @@ def evaluate(
     threads: Threads = None,
     json_file: Json = None,
 ) -> None:
-    """Score a run or an exported file on held-out test rows, or on another data set."""
+    """Measure a trained or exported model on held-out test rows, or on another data set."""
     _require_train()
     from idskit.data.datasets import located
     from idskit.training.evaluation.evaluate import evaluate as evaluate_model
@@ -289,7 +290,7 @@ def export(
     options: ExportOptions,
     json_file: Json = None,
 ) -> None:
-    """Fold, lower, quantise and verify a run: one .onnx file that needs only onnxruntime."""
+    """Turn a training run into one verified .onnx file that needs only onnxruntime."""
     require_all("export", "torch", "onnx", "safetensors")
     from idskit.export import export as export_run
 

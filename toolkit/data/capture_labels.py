@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 from idskit.data.reviews import Review, find_reviews
 from idskit.errors import DataError
 from idskit.flow import address_number
-from idskit.tables.cell_columns import cell_columns
-from idskit.tables.content import as_text
+from idskit.tables.cell_columns import named_rows
 
 SUFFIXES = tuple(kind + zipped for kind in (".pcap", ".pcapng", ".cap") for zipped in ("", ".gz"))
 LABELS_FILE, FLOW_LABELS = "labels.csv", ".labels.csv"
@@ -31,7 +29,6 @@ BENIGN = ("benign", "normal")
 
 Endpoint = tuple[int, int]  # address as 128 bits, IPv4 mapped; port
 FlowKey = tuple[Endpoint, Endpoint, int]  # the lower endpoint first; IP protocol
-_BATCH = 1024  # rows of a table of labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +146,7 @@ def _labels_file(data: Path) -> Path | None:
 def _from_table(table: Path, data: Path) -> Iterator[Capture]:
     """Yield the captures of ``data`` that labels.csv lists; it names files below its own folder."""
     inside, reviews = data.resolve(), find_reviews(table)
-    for number, row in _rows(table, COLUMNS):
+    for number, row in named_rows(table, COLUMNS, (REPOSITORY, GROUP)):
         path = table.parent.resolve() / row["file"]
         if not path.is_relative_to(inside):
             continue
@@ -201,25 +198,6 @@ def _category(row: dict[str, str]) -> str:
     return (row["category"] or row["label"]).lower()
 
 
-def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield numbers and rows of a table that has ``columns``."""
-    number = 0
-    for cells in cell_columns(file, partial(_places, file, columns), _BATCH):
-        for row in zip(*cells.columns.values(), strict=True):
-            number += 1
-            texts = ("" if value is None else as_text(value) for value in row)
-            yield number, dict(zip(cells.columns, texts, strict=True))
-
-
-def _places(file: Path, columns: tuple[str, ...], header: Sequence[str]) -> dict[str, int]:
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise DataError(
-            f"{file} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
-        )
-    return {name: header.index(name) for name in (*columns, REPOSITORY, GROUP) if name in header}
-
-
 @dataclass(frozen=True, kw_only=True)
 class FlowLabels:
     """True categories of the flows of a capture."""
@@ -236,7 +214,7 @@ class FlowLabels:
         if file is None:
             raise DataError("a capture has neither a category nor a file of flow labels")
         entries: dict[FlowKey, list[tuple[int, str]]] = {}
-        for number, row in _rows(file, FLOW_COLUMNS):
+        for number, row in named_rows(file, FLOW_COLUMNS):
             key, start = _parse(row, file, number)
             entries.setdefault(key, []).append((start, _category(row)))
         begun = {}

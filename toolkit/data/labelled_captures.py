@@ -65,7 +65,7 @@ class LabelledFlows:
 
     @property
     def is_attack(self) -> bool:
-        """Whether an attack is in the capture, though perhaps in none of its flows."""
+        """Return whether an attack is in the capture, though perhaps in none of its flows."""
         if self.capture.review is not None:
             return self.capture.review.verdict == reviews.ATTACK
         if self.capture.category is not None:
@@ -74,7 +74,7 @@ class LabelledFlows:
 
     @property
     def is_probe(self) -> bool:
-        """Whether nobody can say that a verdict on the capture is right, or wrong."""
+        """Return whether nobody can say that a verdict on the capture is right, or wrong."""
         return self.labelled_by in (*reviews.PROBES, reviews.NOT_LOCATED)
 
     def attack_flows(self) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ RESAMPLES: tuple[Resample, ...] = ("none", "over", "under")
 
 
 def resample(dataset: Dataset, how: Resample, seed: int) -> Dataset:
-    """The data set with training classes as large as the largest, or as small as the smallest.
+    """Return the data with training classes as large as the largest, or as the smallest.
 
     Over-sampling repeats every row of a class equally often, give or take one; under-sampling draws
     rows without repeating any. Validation and test rows stay as they are.

@@ -6,7 +6,6 @@ labels_overlay.csv here ───┘    (the project's own line replaces one of 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from idskit.data.display_filter import TRUE, UNCERTAIN, between, flows_selected, parse
 from idskit.errors import DataError
 from idskit.flow import FLOW
+from idskit.tables.cell_columns import named_rows
 
 REVIEWS_FILE = "reviewed.csv"
 OVERLAY = Path(__file__).with_name("labels_overlay.csv")
@@ -85,32 +85,22 @@ def find_reviews(labels: Path) -> dict[Path, Review]:
 def _read(table: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, Review]]:
     """Yield each file and its review."""
     seen: set[str] = set()
-    try:
-        with table.open(newline="", encoding="utf-8") as opened:
-            reader = csv.DictReader(opened)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(
-                    f"{table} has no column {', '.join(missing)}: {', '.join(columns)} are needed"
-                )
-            for row in reader:
-                name = row["file"]
-                if name in seen:
-                    raise DataError(f"{table}, line {reader.line_num} lists {name} again")
-                seen.add(name)
-                yield name, _review({k: row[k] or "" for k in columns}, table, reader.line_num)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no table of reviews: {error}") from error
+    for number, row in named_rows(table, columns):
+        name = row["file"]
+        if name in seen:
+            raise DataError(f"{table}, row {number} lists {name} again")
+        seen.add(name)
+        yield name, _review(row, table, number)
 
 
-def _review(row: dict[str, str], table: Path, line: int) -> Review:
+def _review(row: dict[str, str], table: Path, number: int) -> Review:
     if row["verdict"] not in VERDICTS:
         raise DataError(
-            f"{table}, line {line} has the verdict {row['verdict']!r}: write one of "
+            f"{table}, row {number} has the verdict {row['verdict']!r}: write one of "
             f"{', '.join(VERDICTS)}"
         )
     if REASON in row and not row[REASON]:
-        raise DataError(f"{table}, line {line} gives no reason: say why the label is replaced")
+        raise DataError(f"{table}, row {number} gives no reason: say why the label is replaced")
     review = Review(
         verdict=row["verdict"],
         kind=row["kind"].lower(),
@@ -124,7 +114,7 @@ def _review(row: dict[str, str], table: Path, line: int) -> Review:
             parse(review.attack_filter)
         between(_addresses(review.attackers), _addresses(review.victims), _NO_RECORDS)
     except ValueError as error:
-        raise DataError(f"{table}, line {line} cannot be used: {error}") from error
+        raise DataError(f"{table}, row {number} cannot be used: {error}") from error
     return review
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from idskit.alerts.summary import AttackSummary, table_of
+from idskit.alerts.summary import AttackSummary, attacks_section
 from idskit.alerts.throttle import BURST, PER_SECOND
 from idskit.incidents.incident import Incident
-from idskit.incidents.incident_table import counted, table_of_incidents
+from idskit.incidents.incident_table import counted, incidents_section
+from idskit.report.section import show_sections
 from idskit.report.text import shown
 
 
@@ -49,10 +50,9 @@ class DetectionSummary:
         """Print the summary."""
         console.print(self._headline(), highlight=False)
         if self.incidents:
-            console.print(table_of_incidents(self.incidents))
+            show_sections([incidents_section(self.incidents)], console)
         if self.attacks:
-            console.print(table_of(self.attacks))
-            console.print("[dim]score: the highest 1 - P(benign) of these alerts[/dim]")
+            show_sections([attacks_section(self.attacks)], console)
         for line in self._notes():
             console.print(line, highlight=False)
 

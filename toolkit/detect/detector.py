@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,17 +128,17 @@ class Detector:
 
     @property
     def schema(self) -> Schema:
-        """What the columns of a feature matrix are."""
+        """Return what the columns of a feature matrix are."""
         return self.card.schema
 
     @property
     def provider(self) -> str:
-        """The execution provider in use."""
+        """Return the execution provider in use."""
         return str(self.session.get_providers()[0])
 
     @property
     def threads(self) -> int:
-        """Threads of one inference."""
+        """Return the threads of one inference."""
         return int(self.session.get_session_options().intra_op_num_threads)
 
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
@@ -156,7 +157,7 @@ class Detector:
         return out
 
     def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of at most CHUNK rows; what is no answer is neither broadcast nor used."""
+        """Return probabilities of at most CHUNK rows; whatever else comes back is an error."""
         try:
             found = self.session.run([OUTPUT], {INPUT: rows})[0]
         except Exception as error:  # onnxruntime's errors share no base class
@@ -174,7 +175,7 @@ class Detector:
         return np.asarray(found)
 
     def flow_probabilities(self, batch: FlowBatch) -> NDArray[np.float32]:
-        """Probabilities (n, classes) of a batch of flows; NaN for those that cannot be judged.
+        """Return probabilities (n, classes) of flows; NaN for those that cannot be judged.
 
         These are flows whose features the tool of their schema leaves infinite or undefined
         (``cic-original`` divides by a duration of 0).
@@ -196,7 +197,7 @@ class Detector:
         return out
 
     def alerts(self, batch: FlowBatch) -> list[Alert]:
-        """Alerts of a batch of flows, in the order of the flows; see ``flow_probabilities``.
+        """Return alerts of a batch of flows, in the order of the flows; see ``flow_probabilities``.
 
         Raises:
             SchemaError: the batch was made for another schema.
@@ -204,11 +205,18 @@ class Detector:
         probabilities = self.flow_probabilities(batch)
         return self.judge(probabilities, batch.flows, first_row=batch.first_row)
 
+    @cached_property
+    def flow_schema(self) -> Schema:
+        """Columns to open flows with: the model's, then those that only tests of incidents read."""
+        from idskit.incidents.sequential_tests import with_tested_columns
+
+        return with_tested_columns(self.schema)
+
     def incidents(self, flows: FlowReader) -> Iterator[Incident]:
         """Yield incidents as they begin, grow and end, until the flows do.
 
         Args:
-            flows: as ``open_flows`` opened them, with ``detector.schema`` and best with ages at
+            flows: as ``open_flows`` opened them, with ``detector.flow_schema`` and with ages at
                 which open flows are judged: ``verdict_at_s=(1, 5, 30)``.
 
         Raises:
@@ -282,7 +290,7 @@ class Detector:
 
 
 def _sums(found: NDArray[Any]) -> str:
-    """The least and the largest sum of a row; NaN where there is one."""
+    """Return the least and the largest sum of a row; NaN where there is one."""
     sums = np.atleast_1d(found.sum(axis=-1, dtype=np.float64))
     return f"{sums.min():.3g} to {sums.max():.3g}" if sums.size else "of nothing"
 

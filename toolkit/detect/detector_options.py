@@ -16,7 +16,7 @@ class ModelOptions:
     """What a model runs on, and who must have signed it; loading refuses what cannot be had."""
 
     device: str = option(
-        "cpu", "Device to run on, or exit with an error: cpu, cuda or tensorrt", choices=DEVICES
+        "cpu", "Device to run on, an error if it is missing: cpu, cuda or tensorrt", choices=DEVICES
     )
     threads: int | None = option(
         None,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from idskit.detect.detector import Detector
 from idskit.detect.detector_options import ModelOptions
@@ -19,7 +18,8 @@ from idskit.modelfile.graph_facts import GraphFacts, graph_facts
 from idskit.modelfile.model_file import ModelCard, read_model
 from idskit.modelfile.model_path import model_path
 from idskit.modelfile.signature import Signature
-from idskit.report.text import shown
+from idskit.report.section import facts_section, show_sections
+from idskit.report.text import visible
 
 HEAVIEST = 8  # products listed for people
 MAX_SHOWN = 8192  # characters of a fact; the names of a schema are among them
@@ -35,7 +35,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether this machine answers as the exporter's did."""
+        """Return whether this machine answers as the exporter's did."""
         return self.max_difference <= self.tolerance
 
 
@@ -53,7 +53,7 @@ class Inspection:
     verification: Verification | None
 
     def to_json(self) -> str:
-        """All of it as JSON, golden vectors counted and not listed."""
+        """Return all of it as JSON, golden vectors counted and not listed."""
         checked = self.verification
         document: dict[str, Any] = {
             "path": self.path,
@@ -89,12 +89,8 @@ class Inspection:
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(show_header=False, title=shown(self.path), title_justify="left")
-        table.add_column(style="bold")
-        table.add_column(overflow="fold")
-        for name, value in self._lines():
-            table.add_row(shown(_cut(name)), shown(_cut(value)))
-        console.print(table)
+        lines = ((_cut(name), _cut(value)) for name, value in self._lines())
+        show_sections([facts_section(visible(self.path), lines)], console)
         if self.verification is not None:
             console.print(_verdict(self.verification), highlight=False)
 
@@ -193,7 +189,7 @@ def _counts(kinds: Counter[str]) -> str:
 
 
 def _heaviest(graph: GraphFacts) -> str:
-    """The products that cost most; JSON lists them all."""
+    """Return the products that cost most; JSON lists them all."""
     falling = sorted(graph.products, key=lambda product: -product.multiply_adds)
     shown = [
         f"{product.name} {product.multiply_adds / graph.multiply_adds:.0%}"
@@ -204,12 +200,12 @@ def _heaviest(graph: GraphFacts) -> str:
 
 
 def _cut(text: str) -> str:
-    """A text of any length as people read it; JSON has all of it."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ..."
+    """Return a text of any length as people read it; JSON has all of it."""
+    return visible(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ...")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Facts as (dotted name, value) lines."""
+    """Return facts as (dotted name, value) lines."""
     lines: list[tuple[str, str]] = []
     for name, value in facts.items():
         if isinstance(value, Mapping):

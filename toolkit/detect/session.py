@@ -102,12 +102,12 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
 
 
 def usable_processors() -> int:
-    """How many processors this process may run on."""
+    """Return how many processors this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def thread_count(threads: int | None) -> int:
-    """How many threads to start: as many as asked for, else one for each usable processor.
+    """Return how many threads to start: as many as asked for, else one for each usable processor.
 
     Raises:
         DeviceError: more than MAX_THREADS, which no processor here could run and which may take
@@ -124,7 +124,7 @@ def thread_count(threads: int | None) -> int:
 
 
 def require_provider(device: str) -> str:
-    """Name of the execution provider of ``device``.
+    """Return the name of the execution provider of ``device``.
 
     Raises:
         DeviceError: unknown device, or a provider that the installed onnxruntime lacks.

@@ -31,7 +31,7 @@ _MOST_LINKS = 40  # path_resolution(7)
 
 
 def cache_home() -> Path:
-    """The folder below which idskit keeps what it can make again."""
+    """Return the folder below which idskit keeps what it can make again."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():  # the XDG specification: a relative one is ignored
         base = Path(os.path.expanduser("~"), ".cache")  # noqa: PTH111 - Path's raises without home
@@ -87,7 +87,7 @@ def _refuse_shared(folder: Path, setting: str) -> None:
 
 
 def _problems(folder: Path) -> Iterator[str]:
-    """Who else could have written to ``folder``, as far as it is there."""
+    """Yield who else could have written to ``folder``, as far as it is there."""
     for step in steps_to(folder):
         with suppress(FileNotFoundError):
             found = step.lstat()
@@ -104,23 +104,23 @@ def _problems(folder: Path) -> Iterator[str]:
 
 
 def _root() -> int:
-    """The number of root: another one where a container does not map it."""
+    """Return the number of root: another one where a container does not map it."""
     return Path("/").stat().st_uid
 
 
 def is_shared(found: os.stat_result) -> bool:
-    """Whether somebody else than the owner and root may write there."""
+    """Return whether somebody else than the owner and root may write there."""
     mode = found.st_mode
     return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _is_alone(found.st_gid)))
 
 
 def is_sticky(found: os.stat_result) -> bool:
-    """Whether only the owner of an entry of that folder can rename or replace it."""
+    """Return whether only the owner of an entry of that folder can rename or replace it."""
     return bool(found.st_mode & stat.S_ISVTX)
 
 
 def _is_alone(group: int) -> bool:
-    """Whether a group has this user as its only member, as Debian and Fedora make one a user."""
+    """Return whether this user is a group's only member, as Debian and Fedora arrange it."""
     try:
         user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
     except KeyError:
@@ -129,7 +129,7 @@ def _is_alone(group: int) -> bool:
 
 
 def steps_to(path: Path) -> Iterator[Path]:
-    """Every folder and link that the system passes to find ``path``, and ``path`` itself.
+    """Yield every folder and link that the system passes to find ``path``, and ``path`` itself.
 
     Raises:
         OSError: more links than the system follows.

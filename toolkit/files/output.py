@@ -129,7 +129,7 @@ def require_place(path: Path) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether there is a pipe or a device under that name: it has no end, and is never replaced."""
+    """Return whether a name is of a pipe or device: it has no end, and is never replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -178,5 +178,5 @@ def _sentence(name: str, error: OSError, left: str = "") -> str:
 
 
 def reason(error: OSError) -> str:
-    """What the system says; other libraries put text of their own around it."""
+    """Return what the system says; other libraries put text of their own around it."""
     return os.strerror(error.errno) if error.errno else str(error)

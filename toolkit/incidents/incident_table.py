@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE
-from rich.table import Table
-
 from idskit.alerts.eve import eve_time
 from idskit.incidents.incident import Incident
-from idskit.report.text import shown
+from idskit.report.section import Section
+from idskit.report.text import visible
 
 MOST_SHOWN = 50
-_SEVERITIES = {1: "[red]high[/red]", 2: "medium"}
+SEVERITIES = {1: "high", 2: "medium"}
+TONES = {1: "error", 2: "warning"}  # of a table's row, by the severity of an incident
 
 
-def table_of_incidents(incidents: Sequence[Incident]) -> Table:
+def incidents_section(incidents: Sequence[Incident]) -> Section:
     """Return incidents as a table, the most severe first, at most MOST_SHOWN of them."""
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("incident", overflow="fold")
-    table.add_column("seen (UTC)")
-    table.add_column("flows", justify="right")
-    table.add_column("what happened", overflow="fold", ratio=1)
     ranked = sorted(incidents, key=lambda found: (found.severity, found.started_us))
-    for found in ranked[:MOST_SHOWN]:
-        table.add_row(
-            f"{shown(found.family)}\n[dim]{_SEVERITIES[found.severity]}[/dim]",
-            _period(found),
-            f"{found.flows:,}",
-            "" if found.explanation is None else shown(found.explanation.sentence),
-        )
-    if len(ranked) > MOST_SHOWN:
-        table.add_row(f"and {len(ranked) - MOST_SHOWN:,} more", "", "", "")
-    return table
+    more = len(ranked) - MOST_SHOWN
+    return Section(
+        title="",
+        columns=("incident", "seen (UTC)", "what happened", "flows"),
+        rows=tuple(map(_row, ranked[:MOST_SHOWN])),
+        caption=f"and {more:,} more" if more > 0 else "",
+        words=3,
+        severities=tuple(TONES[found.severity] for found in ranked[:MOST_SHOWN]),
+    )
+
+
+def _row(found: Incident) -> tuple[str, str, str, str]:
+    return (
+        f"{visible(found.family)}\n{SEVERITIES[found.severity]}",
+        _period(found),
+        "" if found.explanation is None else visible(found.explanation.sentence),
+        f"{found.flows:,}",
+    )
 
 
 def counted(number: int, noun: str) -> str:

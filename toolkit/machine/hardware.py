@@ -130,7 +130,7 @@ def _throttling(reading: Reading, bits: Mapping[str, bool] | None) -> Finding:
 
 
 def _power_sensor(reading: Reading, root: Path) -> Finding:
-    """A benchmark works without one, but then cannot state the energy per flow."""
+    """Return whether power can be read: without it, benchmarks lack the energy per flow."""
     sensors = {"energy of the processors": reading.energy_j, "power of the board": reading.power_w}
     sensor = next((name for name, value in sensors.items() if value is not None), None)
     hidden = sensor is None and (root / "sys/class/powercap/intel-rapl:0/energy_uj").exists()

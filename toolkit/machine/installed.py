@@ -50,7 +50,7 @@ def broken_package(check: str, package: str, error: Exception) -> Finding:
 
 
 def _telemetry() -> Finding:
-    """Whether onnxruntime 1.29 and later send data; older ones never do on Linux."""
+    """Return whether onnxruntime 1.29 and later send data; older ones never do on Linux."""
     off = telemetry.is_off()
     return Finding(
         check="telemetry",

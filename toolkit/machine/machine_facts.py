@@ -74,7 +74,7 @@ def sensors(root: Path = ROOT) -> dict[str, Any]:
 
 
 def machine_model(root: Path = ROOT) -> str | None:
-    """Name of the board (device tree) or of the computer (DMI)."""
+    """Return the name of the board (device tree) or of the computer (DMI)."""
     board = read_text(root / "proc/device-tree/model")
     vendor = read_text(root / "sys/class/dmi/id/sys_vendor")
     product = read_text(root / "sys/class/dmi/id/product_name")
@@ -87,7 +87,7 @@ def cpu_model(cpuinfo: str) -> str | None:
 
 
 def power_mode(root: Path = ROOT) -> str | None:
-    """The power mode of a Jetson, such as 15W, which limits its clocks and cores (nvpmodel)."""
+    """Return the power mode of a Jetson, such as 15W: it limits clocks and cores (nvpmodel)."""
     chosen = re.fullmatch(r"pmode:(\d+)", read_text(root / "var/lib/nvpmodel/status") or "")
     modes = read_text(root / "etc/nvpmodel.conf") or ""
     names = dict(re.findall(r"^< POWER_MODEL ID=(\d+) NAME=(\S+) >", modes, re.MULTILINE))
@@ -95,7 +95,7 @@ def power_mode(root: Path = ROOT) -> str | None:
 
 
 def cpu_features(cpuinfo: str) -> dict[str, bool | None]:
-    """Which int8 instructions the processor has; None for those of another architecture.
+    """Return which int8 instructions the processor has; None for those of another architecture.
 
     ``dotprod`` and ``i8mm`` are ARM's, ``vnni`` and ``amx`` x86's (with AVX2 or AVX-512, and
     with 8-bit tiles).
@@ -120,7 +120,7 @@ def memory_mib(root: Path = ROOT) -> int | None:
 
 
 def cgroup_limits(root: Path = ROOT) -> dict[str, float | int | None]:
-    """Limits that a container or service sets on this process: processors and memory."""
+    """Return the limits that a container or service sets on this process: processors and memory."""
     return {"cpus": _cgroup_cpus(root), "memory_mib": _cgroup_memory_mib(root)}
 
 
@@ -130,7 +130,7 @@ def rss_mib() -> float | None:
 
 
 def peak_rss_mib() -> float:
-    """Most memory that this process has held since it started or since ``reset_peak_rss``."""
+    """Return the most memory that this process held since its start or ``reset_peak_rss``."""
     peak = _status_mib("VmHWM")
     return peak if peak is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -148,7 +148,7 @@ def _status_mib(name: str) -> float | None:
 
 
 def _cgroup_cpus(root: Path) -> float | None:
-    """The least of all quotas; version 2 writes "quota period" or "max period", version 1 -1."""
+    """Return the least quota; version 2 writes "quota period" or "max period", version 1 -1."""
     pairs = [tuple(text.split()) for text in _controls(root, "", "cpu.max")]
     pairs += zip(
         _controls(root, "cpu", "cpu.cfs_quota_us"),
@@ -169,7 +169,7 @@ def _cgroup_memory_mib(root: Path) -> int | None:
 
 
 def _controls(root: Path, controller: str, name: str) -> list[str]:
-    """A control file of this process's group and of every group above it, all of which limit it.
+    """Return a control file's text in this process's group and in all groups above it.
 
     Version 1 has a tree for each controller, version 2 one for all, whose name is empty. Inside a
     container the path may be the host's, and the top of the tree is the container's own group.

@@ -74,14 +74,14 @@ def _hottest_c(files: Iterable[Path]) -> float | None:
 
 
 def _processor_inputs(root: Path) -> Iterator[Path]:
-    """Temperatures of the hwmon devices that are processors, not disks or network cards."""
+    """Yield temperatures of hwmon devices that are processors, not disks or network cards."""
     for device in (root / "sys/class/hwmon").glob("hwmon*"):
         if read_text(device / "name") in _PROCESSORS:
             yield from device.glob("temp*_input")
 
 
 def throttled_bits(root: Path = ROOT) -> dict[str, bool] | None:
-    """Whether a Raspberry Pi slows down ``now`` or it ``occurred`` since its start; None elsewhere.
+    """Return whether a Raspberry Pi is slowed ``now``, or it ``occurred``; None elsewhere.
 
     Bits 0-3 of the firmware's number are about now (low voltage, capped, throttled, soft limit of
     temperature), bits 16-19 about the time since the start.
@@ -112,7 +112,7 @@ class EnergyCounter:
         self._total_uj = 0
 
     def read_j(self) -> float | None:
-        """Joules since the first call; None where a package cannot be read."""
+        """Return the joules since the first call; None where a package cannot be read."""
         for zone in self._packages:
             now, last = (read_integer(zone / name) for name in ("energy_uj", "max_energy_range_uj"))
             if now is None or last is None:
@@ -135,7 +135,7 @@ def pmic_power_w(reply: str) -> float | None:
 
 
 def read_text(path: Path) -> str | None:
-    """A file of /proc or /sys without what pads it; None where it is empty or not to be read."""
+    """Return the text of a file of /proc or /sys; None if it is empty or unreadable."""
     try:
         return path.read_text(errors="replace").strip("\0\n\t ") or None
     except OSError:
@@ -143,7 +143,7 @@ def read_text(path: Path) -> str | None:
 
 
 def read_integer(path: Path) -> int | None:
-    """A file that holds one decimal number; None where it holds anything else."""
+    """Return the decimal number that a file holds; None where it holds anything else."""
     text = read_text(path)
     return int(text) if text and re.fullmatch(r"-?\d+", text) else None
 
@@ -155,7 +155,7 @@ def _clock_hz(root: Path) -> float | None:
 
 
 def _is_slowed(root: Path) -> bool | None:
-    """Whether a cooling device holds a processor's clock down (thermal sysfs API)."""
+    """Return whether a cooling device holds a processor's clock down (thermal sysfs API)."""
     devices = (root / "sys/class/thermal").glob("cooling_device*")
     slowing = [device for device in devices if _SLOWING.match(read_text(device / "type") or "")]
     states = [read_integer(device / "cur_state") for device in slowing]
@@ -164,7 +164,7 @@ def _is_slowed(root: Path) -> bool | None:
 
 
 def _jetson_power_w(root: Path) -> float | None:
-    """Millivolts times milliamperes of the rail that feeds the module (ina3221.rst of Linux)."""
+    """Return millivolts times milliamperes of the rail of the module (Linux, ina3221.rst)."""
     labels = root.glob("sys/bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in[1-3]_label")
     for label in labels:
         if read_text(label) == _JETSON_INPUT:
@@ -180,7 +180,7 @@ def _pi_power_w(root: Path) -> float | None:
 
 
 def _vcgencmd(root: Path, word: str) -> str | None:
-    """What a Raspberry Pi's firmware answers; None on other machines and from older firmware."""
+    """Return what a Raspberry Pi's firmware answers; None elsewhere and on older firmware."""
     program = root / "usr/bin/vcgencmd"
     try:
         return subprocess.run(

@@ -18,13 +18,13 @@ def end_quietly() -> None:
 
 
 def answered() -> list[int]:
-    """The signals that are answered: not SIGHUP where it was given as ignored (``nohup``)."""
+    """Return the signals that are answered: not SIGHUP where it is ignored (``nohup``)."""
     ignored = _signal.getsignal(_signal.SIGHUP) == _signal.SIG_IGN
     return [number for number in SIGNALS if number != _signal.SIGHUP or not ignored]
 
 
 def _is_program() -> bool:
-    """Whether Python was started as ``idskit``, or with ``-m idskit...``."""
+    """Return whether Python was started as ``idskit``, or with ``-m idskit...``."""
     script = (sys.argv or [""])[0]
     if script == "-m":  # so it stays until the module is found
         pairs = zip(sys.orig_argv, sys.orig_argv[1:], strict=False)

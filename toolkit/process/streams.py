@@ -44,7 +44,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def standard_output() -> TextIO:
-    """Where data goes.
+    """Return the stream that data goes to.
 
     Raises:
         IdskitError: it is closed.

@@ -17,5 +17,5 @@ if not os.environ.get(VARIABLE):
 
 
 def is_off() -> bool:
-    """Whether telemetry is off; False where the user's own setting lets onnxruntime connect."""
+    """Return whether telemetry is off; False where the user lets onnxruntime connect."""
     return os.environ.get(VARIABLE, "").lower() in _YES

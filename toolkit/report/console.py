@@ -72,7 +72,7 @@ class PeopleConsole(Console):
         return spare >= 0
 
     def _widths(self, column: Column) -> tuple[int, int]:
-        """Columns of the terminal without breaking words, and without wrapping."""
+        """Return the columns of the terminal without breaking words, and without wrapping."""
         found = [self.measure(cell) for cell in (column.header, *column.cells)]
         whole = max(cell.maximum for cell in found)
         word = max(cell.minimum for cell in found)

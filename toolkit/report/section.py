@@ -1,4 +1,7 @@
-"""A table as text, and how it is shown on a terminal and in Markdown."""
+"""A table as text, and how it is shown on a terminal and in Markdown.
+
+Every table that idskit prints is a ``Section``: no other module makes a table of rich.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class Section:
         columns: headings; all empty for a table without them.
         rows: cells; a cell may have several lines.
         caption: what the headings mean; may be empty.
-        words: number of leading columns that hold words; the others hold numbers.
+        words: number of leading columns that hold words; the others hold numbers. A heading of
+            numbers may have several lines.
         severities: one of each row, which colours its first cell; empty for none.
     """
 
@@ -47,25 +51,39 @@ class Section:
         return self.severities[row] if self.severities else ""
 
 
+def facts_section(title: str, facts: Iterable[tuple[str, str]]) -> Section:
+    """Return a table of names and what they are, without headings."""
+    return Section(title=title, columns=("", ""), rows=tuple(facts), words=2)
+
+
 def show_sections(shown: Iterable[Section], console: Console) -> None:
-    """Print tables."""
+    """Print tables, each between blank lines."""
     from rich.markup import escape
 
     for section in shown:
         about = f": {escape(section.about)}" if section.about else ""
-        if section.title:
-            console.print(f"[bold]{escape(section.title)}[/bold]{about}", highlight=False)
+        title = f"[bold]{escape(section.title)}[/bold]{about}" if section.title else ""
+        console.print(title, highlight=False)
         console.print(_terminal_table(section))
         if section.caption:
             console.print(f"[dim]{escape(section.caption)}[/dim]", highlight=False)
+        console.print()
 
 
 def _terminal_table(section: Section) -> Table:
+    from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
 
     lines = any("\n" in cell for row in section.rows for cell in row)
-    table = Table(show_header=any(section.columns), show_lines=lines or bool(section.severities))
+    table = Table(
+        box=SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+        show_header=any(section.columns),
+        show_lines=lines or bool(section.severities),
+    )
     for column, name in enumerate(section.columns):
         if column < section.words:
             longest = max((len(word) for word in _words(section, column)), default=0)

@@ -47,7 +47,7 @@ class Chart:
     keys: tuple[Key, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything is drawn."""
+        """Return whether anything is drawn."""
         return bool(self.body)
 
     def svg(self) -> str:
@@ -78,7 +78,7 @@ class Scale:
     whole: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether the axis has a position for a value."""
+        """Return whether the axis has a position for a value."""
         return math.isfinite(value) and (self.kind != "log" or value > 0)
 
     def position(self, value: float) -> float:
@@ -126,7 +126,7 @@ def stroke_of(color: int | None) -> str:
 
 
 def is_repeated(color: int | None) -> bool:
-    """Whether another series has this colour: then its line is dashed."""
+    """Return whether another series has this colour: then its line is dashed."""
     return color is not None and color >= len(COLORS)
 
 

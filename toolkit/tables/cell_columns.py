@@ -1,15 +1,22 @@
-"""Named columns of a table as Python values: for detection, which reads CSV without pyarrow."""
+"""Named columns of a table as Python values: CSV is read without pyarrow.
+
+Detection reads flows by columns; tables of labels and of reviews are read row by row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from idskit.tables.content import decoded
+from idskit.errors import DataError
+from idskit.tables.content import as_text, decoded
 from idskit.tables.lines import open_lines
 from idskit.tables.stored_columns import is_stored, open_stored
+
+_BATCH = 4096  # rows read at once where they are yielded one by one
 
 Choice = Callable[[Sequence[str]], Mapping[str, int]]  # of a header: names, and where they are
 
@@ -30,6 +37,38 @@ def cell_columns(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:
         MissingExtra: Parquet or Arrow, and pyarrow is not installed.
     """
     return _of_stored(path, choose, rows) if is_stored(path) else _of_lines(path, choose, rows)
+
+
+def named_rows(
+    path: Path, needed: Sequence[str], wanted: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table as texts by column, each with its number, which begins at 1.
+
+    Args:
+        path: of the table.
+        needed: columns that it must have.
+        wanted: columns that are read as well if it has them.
+
+    Raises:
+        DataError: a column is missing, the file cannot be read, or a row has another width.
+    """
+    number = 0
+    for cells in cell_columns(path, partial(_places, path, needed, wanted), _BATCH):
+        for row in zip(*cells.columns.values(), strict=True):
+            number += 1
+            texts = ("" if value is None else as_text(value) for value in row)
+            yield number, dict(zip(cells.columns, texts, strict=True))
+
+
+def _places(
+    path: Path, needed: Sequence[str], wanted: Sequence[str], header: Sequence[str]
+) -> dict[str, int]:
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}: {', '.join(needed)} are needed"
+        )
+    return {name: header.index(name) for name in (*needed, *wanted) if name in header}
 
 
 def _of_lines(path: Path, choose: Choice, rows: int) -> Iterator[Cells]:

@@ -107,12 +107,12 @@ def _first(path: Path, header: Sequence[str], seen: Mapping[str, _Seen]) -> Iter
 
 
 def too_various(texts: int, rows: int) -> bool:
-    """Whether so many different texts in so many rows are no categories."""
+    """Return whether so many different texts in so many rows are no categories."""
     return texts > max(FEW_TEXTS, rows // ROWS_PER_TEXT)
 
 
 def is_index_name(name: str) -> bool:
-    """Whether pandas gives that name to the index of a frame, or to a column without one."""
+    """Return whether pandas gives that name to the index of a frame, or to a column without one."""
     return bool(_INDEX.fullmatch(name))
 
 
@@ -131,5 +131,5 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def is_empty(text: str) -> bool:
-    """Whether a cell of a text column holds nothing."""
+    """Return whether a cell of a text column holds nothing."""
     return text.lower() in EMPTY

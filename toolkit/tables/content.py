@@ -191,7 +191,7 @@ class Text:
 
     @property
     def share(self) -> float:
-        """How much of the file has been read, 0 to 1."""
+        """Return how much of the file has been read, 0 to 1."""
         return self._raw.tell() / max(self._size, 1)
 
     def read(self, size: int) -> bytes:
@@ -216,7 +216,7 @@ class Text:
 
 
 def _encoding(path: Path, head: bytes) -> tuple[str, int]:
-    """The encoding, and the length of its mark."""
+    """Return the encoding, and the length of its mark."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding, len(mark)
@@ -279,7 +279,7 @@ def as_text(value: object) -> str:
 
 
 def decoded(stored: bytes) -> str:
-    """Text; bytes that are no UTF-8 are taken for Windows-1252, as publishers have it."""
+    """Return the text; bytes that are no UTF-8 are Windows-1252, as publishers have it."""
     try:
         return stored.decode()
     except UnicodeDecodeError:

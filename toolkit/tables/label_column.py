@@ -40,7 +40,7 @@ _TRUE, _FALSE = frozenset(("1", "true", "yes")), frozenset(("0", "false", "no"))
 
 
 def label_key(text: str) -> str:
-    """Letters and digits of a label, whatever dash is between them: "Web Attack - XSS"."""
+    """Return letters and digits of a label, whatever dash is between: "Web Attack - XSS"."""
     return re.sub(r"[^a-z0-9]+", "", re.sub(r"\.0+$", "", text).casefold())
 
 
@@ -128,7 +128,7 @@ def _asked(where: str, name: str, counts: Mapping[str, int]) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    """The name that is meant, perhaps."""
+    """Return the name that was probably meant."""
     folded = {other.casefold(): other for other in names}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
     return f" (is it {folded[near[0]]!r}?)" if near else ""

@@ -71,7 +71,7 @@ class Lines:
 
     @property
     def share(self) -> float:
-        """How much of the file has been read, 0 to 1."""
+        """Return how much of the file has been read, 0 to 1."""
         return self._text.share
 
     def pieces(self, size: int | None = None) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ class Lines:
                 yield rows
 
     def _first_line(self) -> bytes:
-        """The first line that is neither blank nor a comment, or the last comment before data."""
+        """Return the first line that is no blank or comment, or the last comment before data."""
         self._fill()
         comment, start = b"", 0
         while start < min(len(self._rest), PREAMBLE_BYTES):
@@ -149,7 +149,7 @@ class Lines:
         return b"".join(kept)
 
     def _without_equal(self, piece: bytes) -> bytes:
-        """The same without lines that are the header byte for byte, however many."""
+        """Return the same without lines that are the header byte for byte, however many."""
         found, before = b"\n" + piece, 0
         again = b"\n" + self._line + b"\n"
         while len(found) != before:  # of two behind each other one is found at a time
@@ -182,7 +182,7 @@ def too_many_columns(path: Path, count: int) -> DataError:
 
 
 def _is_data_of(comment: bytes, line: bytes) -> bool:
-    """Whether a comment is the header of a line of numbers, as numpy.savetxt writes one."""
+    """Return whether a comment is the header of a line of numbers, as numpy.savetxt writes one."""
     if not comment or comment.count(b",") != line.count(b","):
         return False
     fields = line.split(b",")
@@ -190,7 +190,7 @@ def _is_data_of(comment: bytes, line: bytes) -> bool:
 
 
 def _end_of_row(text: bytes, start: int) -> int:
-    """Where a row ends, 0 if it does not: a line end within quotes is none."""
+    """Return where a row ends, 0 if it does not: a line end within quotes is none."""
     end, quotes = start, 0
     while after := text.find(b"\n", end) + 1:
         quotes += text.count(b'"', end, after)
@@ -201,7 +201,7 @@ def _end_of_row(text: bytes, start: int) -> int:
 
 
 def _end_of_rows(text: bytes) -> int:
-    """Where the last whole row ends; where quotes never close, the last line."""
+    """Return where the last whole row ends; where quotes never close, the last line."""
     last = end = text.rfind(b"\n") + 1
     quotes = text.count(b'"', 0, end)
     while quotes % 2:

@@ -52,18 +52,18 @@ class Source:
     undefined: Mapping[int, float] = field(default_factory=dict)
 
     def name(self, column: int) -> str:
-        """Name in the file of a column of the matrix."""
+        """Return the name in the file of a column of the matrix."""
         position = self.positions[column]
         return "" if position is None else self.header[position]
 
     def numbers(self) -> Iterator[int]:
-        """Places in the file that have to hold numbers."""
+        """Yield the places in the file that have to hold numbers."""
         for column, position in enumerate(self.positions):
             if position is not None and column not in self.texts:
                 yield position
 
     def words(self) -> Iterator[int]:
-        """Places in the file that are read as text."""
+        """Yield the places in the file that are read as text."""
         yield from (p for c in self.texts if (p := self.positions[c]) is not None)
         yield from (p for p in (self.label, self.moment) if p is not None)
 
@@ -87,7 +87,7 @@ class Table:
 
 
 def table_files(data: Path) -> list[Path]:
-    """The tables in folder ``data``, by name, or the one file that it is.
+    """Return the tables in folder ``data``, by name, or the one file that it is.
 
     Raises:
         DataError: there is none.
@@ -132,7 +132,7 @@ def read_tables(sources: Sequence[Source], *, finite: bool, most: int = 0, seed:
 
 
 def words_of(path: Path, header: Sequence[str], place: int) -> list[str]:
-    """The different texts of a column, but the empty one, in the order they first appear.
+    """Return the different texts of a column, but the empty one, in the order they first appear.
 
     Raises:
         DataError: the file cannot be read.
@@ -284,7 +284,7 @@ class _Reading:
     def _cells(
         self, source: Source, column: int, position: int, piece: Piece
     ) -> Codes | NDArray[np.float64]:
-        """Codes of a column of text, or numbers."""
+        """Return the codes of a column of text, or numbers."""
         values, name = piece.columns[position], source.header[position]
         if column in source.texts:
             return self._texts[column].encode(values)
@@ -293,7 +293,7 @@ class _Reading:
         )
 
     def _complete(self, block: Matrix, labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which rows to keep of the labelled ones; NaN and infinity in those are counted."""
+        """Return which rows to keep of the labelled ones; NaN and infinity in those are counted."""
         bad = ~np.isfinite(block) & labelled[:, None]
         by_column = bad.sum(axis=0)
         self._nonfinite.update({int(c): int(by_column[c]) for c in np.flatnonzero(by_column)})
@@ -305,7 +305,7 @@ class _Reading:
         return complete
 
     def table(self) -> Table:
-        """What was read."""
+        """Return what was read."""
         self._rows.finish()
         files = [source.path for source in self._sources]
         if not len(self._rows.matrix):
@@ -336,7 +336,7 @@ class _Reading:
         )
 
     def _notes(self) -> tuple[str, ...]:
-        """How the text of the files was read, where that is not plain."""
+        """Return how the text of the files was read, where that is not plain."""
         headers = [f"left out: {self._repeated} repeated header lines"] * bool(self._repeated)
         return (*headers, *remark_notes(self._remarks))
 
@@ -359,6 +359,6 @@ def _listed(files: list[Path]) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as stored, in hexadecimal."""
+    """Return the SHA-256 of a file as stored, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

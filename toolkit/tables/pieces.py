@@ -40,7 +40,7 @@ class Piece:
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """Names of the columns.
+    """Return the names of the columns.
 
     Raises:
         DataError: the file cannot be read, or has no header.
@@ -217,7 +217,7 @@ def _stored_pieces(path: Path, wanted: Collection[int] | None) -> Iterator[Piece
 
 
 def is_text(column: Any) -> bool:
-    """Whether the cells are texts, which may still be numbers."""
+    """Return whether the cells are texts, which may still be numbers."""
     from pyarrow import types
 
     return not (types.is_floating(column.type) or types.is_integer(column.type))

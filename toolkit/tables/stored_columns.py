@@ -40,7 +40,7 @@ class StoredTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns, without the spaces around them."""
+        """Return the names of the columns, without the spaces around them."""
         return tuple(name.strip() for name in self.schema.names)
 
     def columns(self, places: Collection[int], rows: int) -> Iterator[Mapping[int, Any]]:
@@ -76,7 +76,7 @@ class StoredTable:
 
 
 def is_stored(path: Path) -> bool:
-    """Whether a table is a Parquet or Arrow file, by its content.
+    """Return whether a table is a Parquet or Arrow file, by its content.
 
     Raises:
         DataError: it is neither that nor CSV, or its name says that it should be.

@@ -23,7 +23,7 @@ from idskit.detect.detector_options import MAX_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.members.autoencoder import NOVELTIES, Novelty
-from idskit.models.members.tree_member import TREE_MEMBERS, TreeMember
+from idskit.models.members.trees import TREE_MEMBERS, TreeMember
 from idskit.models.network import (
     FRONTENDS,
     MFCC_FRONTENDS,
@@ -113,7 +113,9 @@ class TrainingSettings:
         "Classes to learn: binary, family, family10 (ciciot2023 only) or attack",
         choices=LABELS,
     )
-    schema: str = option(OWN, "Columns: own (the data set's), or those of a profile, as cic-fixed")
+    schema: str = option(
+        OWN, "Columns: own (the data set's), or those of a profile such as cic-fixed"
+    )
     label_column: str | None = option(
         None, "Label column of your own table; found by its usual name if none"
     )
@@ -139,7 +141,7 @@ class TrainingSettings:
         None, "Synthetic captures added to captures", low=0, high=1000, advanced=True
     )
     split_seed: int | None = option(
-        None, "Seed of the division of the data", low=0, high=LARGEST_SEED, advanced=True
+        None, "Seed by which the data is divided", low=0, high=LARGEST_SEED, advanced=True
     )
 
     # The network.
@@ -158,7 +160,7 @@ class TrainingSettings:
     )
     signal: Signal | None = option(
         None,
-        "What the front end sees: features (the record) or packets (its series)",
+        "Input of the front end: features (of the flow) or packets (its series)",
         choices=SIGNALS,
         advanced=True,
     )
@@ -198,8 +200,8 @@ class TrainingSettings:
     # The other members of the ensemble, and what the network learns besides labels.
     trees: TreeMember | None = option(
         None,
-        "Boosted trees averaged with the network: none, lightgbm, or committee (two kinds of "
-        "trees, with the products and quotients of columns known for the schema)",
+        "Boosted trees averaged with the network; committee: two kinds of trees, on products "
+        "and quotients of known columns too; cascade: attack or not, then which family",
         choices=TREE_MEMBERS,
     )
     novelty: Novelty | None = option(
@@ -210,8 +212,8 @@ class TrainingSettings:
     )
     teacher: Sequence[str] | None = option(
         None,
-        "Probabilities that the network learns next to labels: none, lightgbm, or folders of "
-        "earlier runs; repeatable",
+        "Model whose probabilities the network learns as well as the labels: none, lightgbm, "
+        "or the folder of an earlier run; repeatable",
     )
     contrast: float | None = option(
         None, "Synthetic negatives per training row (0 = none)", low=0, high=4, advanced=True
@@ -224,7 +226,10 @@ class TrainingSettings:
 
     # The optimisation.
     epochs: int | None = option(
-        None, "Most epochs; the learning rate falls to zero over them", low=1, high=10_000
+        None,
+        "Maximum number of epochs; the learning rate falls to zero over them",
+        low=1,
+        high=10_000,
     )
     patience: int = option(
         10,
@@ -233,7 +238,7 @@ class TrainingSettings:
         high=10_000,
         advanced=True,
     )
-    batch: int | None = option(None, "Rows of a step", low=2, high=1 << 20, advanced=True)
+    batch: int | None = option(None, "Rows per training step", low=2, high=1 << 20, advanced=True)
     learning_rate: float = option(2e-3, "Highest learning rate", low=1e-8, high=1.0, advanced=True)
     weight_decay: float = option(
         0.05, "Weight decay of the network's matrices", low=0, high=10, advanced=True
@@ -249,10 +254,10 @@ class TrainingSettings:
     )
 
     # The machine.
-    device: Device = option("cpu", "Device to train on: that one, or an error", choices=DEVICES)
+    device: Device = option("cpu", "Device to train on; an error if it is missing", choices=DEVICES)
     precision: Precision = option(
         "fp32",
-        "Precision of training: fp32, or bf16 or fp16 mixed with it",
+        "Precision of training: fp32, or mixed precision with bf16 or fp16",
         choices=PRECISIONS,
         advanced=True,
     )

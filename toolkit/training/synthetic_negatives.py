@@ -1,8 +1,8 @@
-"""Made-up attacks: benign rows some of whose columns come from other rows.
+"""Synthetic negatives: benign rows of which some columns come from other rows.
 
 Each column of such a row is plausible and the whole is not, so a network that tells them from
-benign rows has to learn how the columns of benign traffic hang together, and then also notices
-attacks that no training row shows. The columns are drawn anew for every batch.
+benign rows has to learn how the columns of benign traffic depend on each other, and then also
+notices attacks that no training row shows. The columns are drawn anew for every batch.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from idskit.data.dataset import Part
+
 # The share of columns swapped in a row is drawn evenly from this range.
 FEWEST, MOST = 0.1, 0.9
 
 
 class Contrast:
-    """Draws made-up attacks from the prepared training rows."""
+    """Draws synthetic negatives from the prepared training rows."""
 
     def __init__(self, signals: Tensor, labels: Tensor, weights: Tensor, columns: Tensor) -> None:
         """Prepare to draw.
@@ -32,7 +34,7 @@ class Contrast:
         _, self._column = torch.unique(columns, return_inverse=True)
 
     def draw(self, count: int) -> Tensor:
-        """Signals (count, length) of made-up attacks."""
+        """Return signals (count, length) of synthetic negatives."""
         device = self._signals.device
         columns = int(self._column.max()) + 1
         base = self._pick(self._benign, (count, 1))
@@ -47,6 +49,16 @@ class Contrast:
         """Row numbers of ``shape``, each drawn in proportion to its weight."""
         point = torch.rand(shape, device=cumulated.device, dtype=torch.float64) * cumulated[-1]
         return torch.searchsorted(cumulated, point, right=True).clamp(max=len(cumulated) - 1)
+
+
+def swapped_columns(train: Part) -> Contrast:
+    """Return what draws raw benign rows some of whose columns come from other rows."""
+    return Contrast(
+        torch.from_numpy(train.rows),
+        torch.from_numpy(train.labels),
+        torch.from_numpy(train.weights),
+        torch.arange(train.rows.shape[1]),
+    )
 
 
 def attack_loss(logits: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class _Flows:
 
     @property
     def count(self) -> int:
-        """How many repositories there are."""
+        """Return how many repositories there are."""
         return len(np.unique(self.repositories))
 
 

@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from idskit.metrics import FALSE_POSITIVE_RATES
+from idskit.report.section import Section, markdown_section, show_sections
+from idskit.report.text import visible
 
 COLUMNS = (
     "model",
-    "front end",
-    "macro F1",
+    "front\nend",
+    "macro\nF1",
     "AUC",
-    *(f"TPR {100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
+    *(f"TPR\n{100 * rate:g} %" for rate in FALSE_POSITIVE_RATES),
     "flows/s",
-    "bytes",
+    "MB",
     "parameters",
     "seconds",
 )
 SHOWN = len(COLUMNS) - 2  # in a terminal, which may be eighty characters wide
 METHOD = (
-    "macro-F1: of the most probable class. TPR: attacks found at that false-positive rate. Made-up "
-    "attacks (--set contrast) and the novelty member are the networks' only. flows/s: after each "
-    "training, the median of 30 calls with 256 flows on one thread, raw rows to probabilities, in "
-    "the library that trained the model (torch, LightGBM, scikit-learn); what else ran then slowed "
-    "it: see idskit bench for times to rely on. parameters: trained numbers, of trees splits and "
-    "leaves. bytes: of the file that holds the model. seconds: of training and measuring"
+    "macro-F1: of the most probable class. TPR: share of attacks found at that false-positive "
+    "rate. Only networks learn from synthetic negatives (--set contrast) and have the novelty "
+    "member. flows/s: median of 30 calls with 256 flows on one thread after each training, from "
+    "raw rows to probabilities, in the library that trained the model (torch, LightGBM, "
+    "scikit-learn); other load on the machine slows it: idskit bench gives times to rely on. "
+    "parameters: trained numbers; of trees, splits and leaves. MB: of the file that holds the "
+    "model. seconds: of training and measuring"
 )
 
 
@@ -50,7 +50,7 @@ class Member:
     tpr_at_fpr: Mapping[str, float | None]
 
     def row(self) -> tuple[str, ...]:
-        """What ``COLUMNS`` name, for people."""
+        """Return what ``COLUMNS`` name, for people."""
         return (
             self.name,
             self.frontend or "-",
@@ -58,7 +58,7 @@ class Member:
             _share(self.roc_auc),
             *(_share(self.tpr_at_fpr[f"{rate:g}"]) for rate in FALSE_POSITIVE_RATES),
             f"{self.flows_per_second:,.0f}",
-            f"{self.bytes:,}",
+            f"{self.bytes / 1e6:.2f}",
             f"{self.parameters:,}",
             f"{self.seconds:,.0f}",
         )
@@ -78,7 +78,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What was compared on what."""
+        """Return what was compared on what."""
         rows = f"{self.rows['test']:,} test rows"
         return f"{self.dataset}, protocol {self.protocol}, seed {self.seed}: {rows}"
 
@@ -86,27 +86,21 @@ class Comparison:
         """Plain JSON values."""
         return {**asdict(self), "method": METHOD}
 
+    def section(self, columns: int = len(COLUMNS)) -> Section:
+        """Return the table of the models, with the first of the columns."""
+        rows = tuple(member.row()[:columns] for member in self.members)
+        return Section(title=self.title, columns=COLUMNS[:columns], rows=rows, words=2)
+
     def to_markdown(self) -> str:
-        """The table, the failures and the notes."""
-        table = [COLUMNS, ["---", "---", *["---:"] * (len(COLUMNS) - 2)]]
-        table += [member.row() for member in self.members]
-        lines = [f"# {self.title}", "", *("| " + " | ".join(row) + " |" for row in table), ""]
-        lines += [f"- {line}" for line in self._remarks()]
-        return "\n".join(lines) + "\n"
+        """Return the table, the failures and the notes."""
+        remarks = "".join(f"- {line}\n" for line in self._remarks())
+        return f"{markdown_section(self.section())}\n\n{remarks}"
 
     def show(self, console: Console) -> None:
         """Print for people."""
-        table = Table(title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, padding=0)
-        table.show_edge = False
-        rows = [member.row()[:SHOWN] for member in self.members]
-        for index, name in enumerate(COLUMNS[:SHOWN]):
-            whole = len(name) <= max(len(row[index]) for row in rows)  # long headings may wrap
-            table.add_column(name, justify="left" if index < 2 else "right", no_wrap=whole)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        show_sections([self.section(SHOWN)], console)
         for line in self._remarks():
-            console.print(escape(line), highlight=False)
+            console.print(visible(line), highlight=False, markup=False)
 
     def _remarks(self) -> list[str]:
         failures = [f"{name} failed: {reason}" for name, reason in self.failed.items()]
