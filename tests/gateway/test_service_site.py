@@ -41,6 +41,7 @@ def detector(sha256: str = "a" * 64, threshold: float = THRESHOLD) -> Any:
     card = SimpleNamespace(classes=CLASSES, schema=GATEWAY)
     return SimpleNamespace(
         schema=GATEWAY,
+        flow_schema=GATEWAY,
         card=card,
         threshold=threshold,
         sha256=sha256,
