@@ -8,7 +8,6 @@ the kernel then drops is counted.
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -39,7 +38,6 @@ BATCH = 1024
 MAX_WAIT_MS = 250.0  # that a flow waits for others: each batch costs some milliseconds
 BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
-GIVE_BACK_S = 60.0  # between two times at which memory that is free is given back to the system
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read
 # How late packets are when work of a kind is shed, in microseconds, in the order of the shedding.
 _SHED_LEARNING, _SHED_EXPLANATIONS, _SHED_DEVICES = 250_000, 500_000, 1_000_000
@@ -100,7 +98,7 @@ class PacketLoop:
         self._judged = np.full(self._reader.capacity, -1, np.int64)  # by slot: serial of the flow
         self._blind: dict[str, Incident] = {}
         self._why: dict[str, Explanation] = {}  # of open incidents
-        self._next_s = self._give_back_s = 0.0
+        self._next_s = 0.0
         self._is_ready = False
 
     def run(self) -> None:
@@ -242,9 +240,6 @@ class PacketLoop:
             )
         )
         self.on_tick()
-        if now_s >= self._give_back_s:
-            self._give_back_s = now_s + GIVE_BACK_S
-            give_back_memory()
 
     def _watch_interfaces(self, now_s: float) -> None:
         """Open an incident for an interface that is not seen, and end it when it is again."""
@@ -264,13 +259,6 @@ class PacketLoop:
         for name in list(names):
             incident = self._blind.pop(name)
             self._keeper.put([incident.as_type("end", updated_us=now_us, ended_us=now_us)])
-
-
-def give_back_memory() -> None:
-    """Give memory that is free back to the system: glibc keeps what a flood or the start took."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:  # other libraries of C do it by themselves
-        trim(0)
 
 
 def blind_incident(interface: Interface, now_us: int, now_s: float) -> Incident:
