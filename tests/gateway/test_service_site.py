@@ -21,10 +21,10 @@ from idskit.errors import IdskitError
 from idskit.flow import address_number
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
 from idskit.gateway.control_socket import ControlServer
+from idskit.gateway.learned.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.packet_loop import Judges
 from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
-from idskit.gateway.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
@@ -452,7 +452,10 @@ def test_drift_is_one_incident_a_week_also_over_a_restart(
     start: Start, varied: None, tmp_path: Path
 ) -> None:
     monday = -FIRST_HOUR % WEEK_HOURS + WEEK_HOURS  # a week of the watch begins
-    new, end = unlike(start(), monday, monday + 24)
+    site = start()
+    assert site.drift_ratio == 0
+    new, end = unlike(site, monday, monday + 24)
+    assert site.drift_ratio == start().drift_ratio == 1  # of one device
     assert (new.type, end.type, new.incident_id) == ("new", "end", end.incident_id)
     assert (new.family, new.device, new.target) == ("unknown", "192.168.1.20", "192.168.1.20")
     assert new.explanation is not None
@@ -478,6 +481,7 @@ def test_another_model_than_the_site_was_learned_with_is_no_drift(
 ) -> None:
     site = start(detector("b" * 64))
     assert not site.wants_flows
+    assert site.drift_ratio is None
     assert any("drift is not watched" in one for one in said)
     site.judged_by(detector())
     assert site.wants_flows

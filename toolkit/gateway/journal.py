@@ -37,7 +37,7 @@ MOST_PENDING = 200  # incidents that sinks may not have got before a kill
 MOST_LINE = 64 << 10  # bytes
 FILES = 8  # that the bytes to keep are divided into
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Document = dict[str, Any]
 
 
@@ -131,13 +131,14 @@ class Journal:
     """An open journal, which one process appends to.
 
     Attributes:
+        folder: where its files are.
         entries: what it says.
         refused: records that were not written, because the day's bytes were spent.
         unsynced: bytes written since the last fsync.
     """
 
     def __init__(self, folder: Path, keep_bytes: int, budget: ByteBudget | None = None) -> None:
-        self._folder, self._each = folder, max(keep_bytes // FILES, MOST_LINE)
+        self.folder, self._each = folder, max(keep_bytes // FILES, MOST_LINE)
         self._budget = ByteBudget() if budget is None else budget
         self.entries = read_journal(folder)
         self.refused = 0
@@ -148,7 +149,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Return the size of all files."""
-        return sum(path.stat().st_size for path in files_of(self._folder))
+        return sum(path.stat().st_size for path in files_of(self.folder))
 
     def append(self, records: Iterable[Document], *, durable: bool = False) -> None:
         """Append records, which get their numbers here; with one fsync if they must be durable.
@@ -191,10 +192,10 @@ class Journal:
 
     def _open(self) -> None:
         """Open the latest file, and end a line that was cut in its middle."""
-        files = files_of(self._folder)
-        path = files[-1] if files else self._folder / "journal-000001"
+        files = files_of(self.folder)
+        path = files[-1] if files else self.folder / "journal-000001"
         self._fd = os.open(path, _APPEND, 0o600)
-        give_to_owner(self._fd, self._folder)
+        give_to_owner(self._fd, self.folder)
         self._size = os.fstat(self._fd).st_size
         if self._size and not _ends_line(path):
             with suppress(OSError):
@@ -216,11 +217,11 @@ class Journal:
 
     def _next_file(self) -> None:
         """Begin a file, delete the oldest ones, and keep their verdicts."""
-        files = files_of(self._folder)
+        files = files_of(self.folder)
         number = int(files[-1].name[-6:]) + 1
         os.close(self._fd)  # without a sync: what had to be durable is
-        self._fd = os.open(self._folder / f"journal-{number:06d}", _APPEND, 0o600)
-        give_to_owner(self._fd, self._folder)
+        self._fd = os.open(self.folder / f"journal-{number:06d}", _APPEND, 0o600)
+        give_to_owner(self._fd, self.folder)
         self._size = 0
         for path in files[: max(len(files) - FILES + 2, 0)]:
             self._keep_verdicts(path)
@@ -381,10 +382,10 @@ def read_journal(folder: Path, most: int | None = RECENT) -> Entries:
 
 
 def _read_file(path: Path, found: Entries) -> None:
-    with os.fdopen(os.open(path, _READ), "rb") as file:
+    with os.fdopen(os.open(path, READ), "rb") as file:
         for line in _lines(file):
             try:
-                found.add(_record(line))
+                found.add(record_of(line))
             except (ValueError, KeyError, TypeError, RecursionError):
                 found.damaged += 1
 
@@ -395,7 +396,12 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield line
 
 
-def _record(line: bytes) -> Document:
+def record_of(line: bytes) -> Document:
+    """Return the record of a line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or int(checksum, 16) != zlib.crc32(text):
         raise ValueError
