@@ -130,7 +130,7 @@ class FlowStatistics:
         if self.dropped:
             yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
         if self.not_read:
-            yield f"not read, because they are no captures that can be: {self.not_read}"
+            yield f"not read, as they are no readable captures: {self.not_read}"
         if self.truncated:
             yield f"reading ended early: {self.truncated}; the flows before that are valid"
 
