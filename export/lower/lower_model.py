@@ -21,20 +21,22 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from idskit.errors import RunError
 from idskit.export.lower.arithmetic import Floats
 from idskit.export.lower.graph_parts import Graph
+from idskit.export.lower.lower_novelty import join_novelty
 from idskit.export.lower.lower_resnet import lower_resnet, padded_columns
-from idskit.export.lower.lower_trees import average
+from idskit.export.lower.lower_trees import join_trees
 from idskit.export.lower.torch_export import torch_body
 from idskit.export.lower.weights import numpy_of as _numpy
 from idskit.export.lower.weights import scale_and_shift as _affine
 from idskit.modelfile.model_file import INPUT, OUTPUT
 from idskit.models.frontend import POWER_FLOOR, LearnableMFCC, Spectrogram
 from idskit.models.lowering import Size
-from idskit.models.members.autoencoder import ERROR_FLOOR, Autoencoder
+from idskit.models.members.autoencoder import Autoencoder
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network
 from idskit.models.preparation import Preparation
 from idskit.models.resnet import ResNet18
@@ -65,12 +67,17 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
         logits = lower_resnet(ops, body, network.temperature, image)
     else:
         logits = torch_body(ops, body, network.temperature, image, network.frontend.size)
-    if network.trees is not None:
-        logits = average(graph, network.trees, logits)
-    if network.novelty is not None:
-        logits = _novelty(graph, network.novelty, signals, logits)
+    for member in network.others():
+        logits = _joined(graph, member, logits, signals)
     graph.node("Softmax", [logits], OUTPUT, axis=1)
     return graph
+
+
+def _joined(graph: Graph, member: Trees | Autoencoder, logits: str, signals: str) -> str:
+    """Log-odds of the members before and of this one."""
+    if isinstance(member, Trees):
+        return join_trees(graph, member, logits)
+    return join_novelty(graph, member, logits, signals)
 
 
 def _preparation(graph: Graph, preparation: Preparation) -> str:
@@ -271,31 +278,3 @@ def _filled(graph: Graph, signals: str, size: Size) -> str:
     pads = graph.constant("image.pads", np.array([0, 0, 0, 0, 0, more], np.int64))
     wide = graph.node("Pad", [graph.reshape(signals, size, "image.lines"), pads], "image.wide")
     return graph.reshape(wide, (height * (width + more),), "image")
-
-
-def _novelty(graph: Graph, novelty: Autoencoder, signals: str, logits: str) -> str:
-    """Add the logarithm of the autoencoder's error to the logit of every attack.
-
-    Its standardisation goes into the first layer, out of the last and into the mean of the squares.
-    """
-    scale, center = _numpy(novelty.scale), _numpy(novelty.center)
-    rebuilt = signals
-    for layer in ("encoder", "code", "decoder", "output"):
-        linear: nn.Linear = getattr(novelty, layer)
-        weight, shift = _numpy(linear.weight).T, _numpy(linear.bias)
-        if layer == "encoder":
-            weight, shift = weight * scale[:, None], shift - (center * scale) @ weight
-        if layer == "output":
-            weight, shift = weight / scale, shift / scale + center
-        rebuilt = graph.gemm(rebuilt, weight, shift, f"novelty.{layer}")
-        rebuilt = rebuilt if layer == "output" else graph.node("Relu", [rebuilt], f"{rebuilt}.relu")
-    difference = graph.node("Sub", [rebuilt, signals], "novelty.difference")
-    squares = graph.node("Mul", [difference, difference], "novelty.squares")
-    mean = (scale**2 / len(scale))[:, None]
-    mean_square = graph.gemm(squares, mean, np.full(1, ERROR_FLOOR), "novelty.mean")
-    most = graph.constant("novelty.most", np.full(1, float(novelty.most)))
-    error = graph.node("Min", [mean_square, most], "novelty.error")
-    attack = np.arange(graph.classes) > 0
-    spread, offset = attack[None].astype(np.float64), attack * float(novelty.offset)
-    log_odds = graph.gemm(graph.node("Log", [error], "novelty.log"), spread, offset, "novelty.odds")
-    return graph.node("Add", [logits, log_odds], "logits_with_novelty")

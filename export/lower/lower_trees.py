@@ -15,10 +15,10 @@ from torch import Tensor
 from idskit.export.lower.graph_parts import ML, Graph
 from idskit.modelfile.model_file import INPUT
 from idskit.models.members.derived_columns import Derived
-from idskit.models.members.tree_member import LEAST_PROBABILITY, Trees
+from idskit.models.members.trees import LEAST_PROBABILITY, Trees
 
 
-def average(graph: Graph, trees: Trees, logits: str) -> str:
+def join_trees(graph: Graph, trees: Trees, logits: str) -> str:
     """Add the trees next to ``logits``; return the logarithm of the averaged probabilities."""
     raw = graph.node(
         "TreeEnsembleRegressor",

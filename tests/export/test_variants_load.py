@@ -23,7 +23,7 @@ from idskit.export.target import target_named
 from idskit.modelfile.graph_check import check_graph
 from idskit.modelfile.onnx_file import read_onnx
 from idskit.modelfile.operators import OPERATORS
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Signal, channels_of, fit_preparation
 from idskit.training.members.boosted_trees import average_of, tree_arrays

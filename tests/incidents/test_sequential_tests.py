@@ -111,6 +111,11 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
     [
         ({"tls_heartbeats": 1.0}, {}, 1, "lateral"),
         ({"rpc_admin_binds": 1.0}, {}, 1, "lateral"),
+        ({"smb_reserved_calls": 1.0}, {}, 1, "lateral"),
+        ({"http_injections": 1.0}, {}, 1, "web"),
+        ({"overlapping_fragments": 1.0}, {}, 1, "unknown"),
+        ({"icmp_code": 9.0}, {"protocol": 1, "icmp_type": 8}, 2, "scan"),
+        ({}, {"protocol": 1, "icmp_type": 13}, 2, "scan"),
         ({"industrial_exceptions": 1.0}, {}, 5, "lateral"),
         ({"http_errors": 1.0}, {}, 5, "web"),
         ({"http_not_found": 30.0}, {}, 2, "web"),

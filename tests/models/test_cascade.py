@@ -9,7 +9,7 @@ import torch
 from idskit.data.dataset import Dataset, Part
 from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.schema import Schema
@@ -58,7 +58,7 @@ def test_probabilities_are_those_of_attack_and_of_family_given_attack(classes: i
     if classes > 2:
         families = fit_families(dataset, seed=3, threads=1).predict_proba(rows)
     expected = np.column_stack([1 - attack, attack[:, None] * families])
-    found = trees(torch.from_numpy(rows)).softmax(dim=1).numpy()
+    found = trees.log_odds(torch.from_numpy(rows)).softmax(dim=1).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

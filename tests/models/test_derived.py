@@ -14,7 +14,7 @@ import torch
 from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
 from idskit.models.members.derived_columns import NO_PAIRS, Derived, Pairs
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.models.saved_run import RUN_FILE, LabelledRows, Run, load_run, save_run

@@ -53,7 +53,9 @@ def test_the_log_error_is_that_of_numpy():
     network = make_network("autoencoder")
     signals = network.preparation(torch.from_numpy(ROWS))
     expected = of_numpy(network.novelty, signals.double().numpy())
-    np.testing.assert_allclose(network.novelty(signals).numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        network.novelty.log_odds(signals).numpy(), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 @torch.no_grad()
@@ -61,7 +63,7 @@ def test_novelty_is_added_to_the_log_odds_of_attack_and_leaves_the_families_prop
     plain, novel = make_network("none"), make_network("autoencoder")
     rows = torch.from_numpy(ROWS)
     before, after = plain(rows).double(), novel(rows).double()
-    added = novel.novelty(novel.preparation(rows)).double()
+    added = novel.novelty.log_odds(novel.preparation(rows)).double()
     assert torch.allclose(log_odds(after), log_odds(before) + added, atol=1e-3)
     assert torch.allclose(after[:, 1] / after[:, 2], before[:, 1] / before[:, 2], rtol=1e-4)
 

@@ -11,12 +11,12 @@ from sklearn.metrics import log_loss
 
 from idskit.export.lower.lower_model import lower
 from idskit.export.verify import run_onnx, run_torch
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import fit_preparation
 from idskit.schema import Feature, Schema
-from idskit.training.calibration import fit_share
 from idskit.training.members.boosted_trees import tree_arrays
+from idskit.training.members.calibration import fit_share
 
 SCHEMA = Schema(name="toy", features=tuple(Feature(name=f"n{i}", unit="count") for i in range(12)))
 

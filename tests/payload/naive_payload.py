@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from tests.payload.naive_devices import Devices
 from tests.payload.naive_windows import Windows
 
+from idskit.payload.injections import ANYWHERE, IN_TARGETS
 from idskit.payload.words import WORDS
 from idskit.schemas.payload_columns import PAYLOAD, WORD_GROUPS
 
@@ -47,6 +48,16 @@ def payload_columns(
     if protocol not in ICMP and dst_port:
         notes.values["dst_port_class"] = 1 + (dst_port >= 1024) + (dst_port >= 49152)
     return [float(notes.values[feature.name]) for feature in PAYLOAD]
+
+
+def injected(text: bytes, forms: tuple[str, ...]) -> bool:
+    """Whether one of the forms is in the text that escapes of escapes stand for."""
+    plain = re.sub(
+        rb"(?s)%(?:25)?([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), text
+    ).lower()
+    blanks = rb"(?:[\x00-\x20+\xa0]|/\*.*?(?:\*/|\Z))+"
+    found = (blanks.join(map(re.escape, form.encode().split(b" "))) for form in forms)
+    return any(re.search(b"(?s)" + form, plain) for form in found)
 
 
 class Notes(Windows, Devices):
@@ -175,6 +186,8 @@ class Notes(Windows, Devices):
         self.add({b"GET": "http_gets", b"POST": "http_posts"}.get(method, "http_other_methods"))
         self.target(target)
         self.head(rest[:1024])
+        if injected(target, ANYWHERE + IN_TARGETS) or injected(rest[:1024], ANYWHERE):
+            self.add("http_injections")
         return True
 
     def target(self, target: bytes) -> None:

@@ -38,6 +38,10 @@ class Windows(Tally):
             self.add("smb1_messages")
             command, status = struct.unpack_from("<BI", message, 4)
             name = SMB1.get(command)
+            if not message[9] & 0x80 and (
+                command == 0x33 or (command == 0x32 and message[61:63] == b"\x0e\0")
+            ):
+                self.add("smb_reserved_calls")
         else:
             self.add("smb2_messages")
             status, command, _, flags = struct.unpack_from("<IHHI", message, 8)

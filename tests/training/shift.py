@@ -22,9 +22,10 @@ from sklearn.cluster import MiniBatchKMeans
 from idskit.data.dataset import Dataset, Part, join
 from idskit.data.datasets import load
 from idskit.metrics import area_under, detection_rate, roc_curve
-from idskit.models.network import Network
+from idskit.models.members.prepared_rows import PreparedRows
+from idskit.models.network import CHUNK, Network
 from idskit.models.preparation import fit_preparation
-from idskit.training.fit import CHUNK, fit
+from idskit.training.fit import fit
 from idskit.training.settings import TrainingSettings
 
 CLUSTERS, ROWS, BENIGN, ATTACKS = 24, 20_000, 4_000, 8_000
@@ -104,14 +105,15 @@ def scores(network: Network, part: Part) -> Scores:
     signals = torch.cat([network.preparation(chunk) for chunk in torch.split(rows, CHUNK)])
     logits = torch.cat([network.logits(chunk) for chunk in torch.split(signals, CHUNK)])
     logits = logits / network.temperature
+    both = PreparedRows(flows=rows, signals=signals)
     members = {
         "network": logits,
-        "trees": network.trees(rows),
-        "network and trees": network.trees.beside(logits, rows),
-        "both, mean of log-odds": (logits + network.trees(rows)) / 2,
+        "trees": network.trees.log_odds(rows),
+        "network and trees": network.trees.join(logits, both),
+        "both, mean of log-odds": (logits + network.trees.log_odds(rows)) / 2,
     }
     odds = {name: (each[:, 1] - each[:, 0]).double().numpy() for name, each in members.items()}
-    limited = network.novelty(signals).double().numpy()
+    limited = network.novelty.log_odds(signals).double().numpy()
     without = (network.novelty.error(signals).log() + network.novelty.offset).double().numpy()
     return (
         odds

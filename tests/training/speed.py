@@ -13,6 +13,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ PASSES = 3
 def main() -> None:
     """Measure and print."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch
-    from idskit.training import fit
+    from idskit.training.device import find_device, seeded
+    from idskit.training.fit import build_network
+    from idskit.training.members.network_member import NetworkMember
     from idskit.training.settings import TrainingSettings
     from idskit.training.train import load_data
 
@@ -35,12 +38,12 @@ def main() -> None:
         device=asked.device,
         novelty="none",
     ).resolved()
-    device = fit.find_device(settings)
+    device = find_device(settings)
     dataset = load_data(settings, asked.data)
     dataset = replace(dataset, train=dataset.train.take(slice(asked.rows)))
-    with fit._machine(settings, device):
-        loop = fit._Loop(fit.build_network(dataset, settings).to(device), dataset, settings)
-        passes = [_timed(loop, epoch) for epoch in range(PASSES + 1)][1:]
+    with seeded(settings, device):
+        member = NetworkMember(build_network(dataset, settings).to(device), dataset, settings)
+        passes = [_timed(member.step_through, epoch) for epoch in range(PASSES + 1)][1:]
     wall, cpu = (asked.rows / statistics.median(of) for of in zip(*passes, strict=True))
     print(
         f"width {asked.width}, {asked.threads} threads, {asked.precision} on {asked.device}, "
@@ -48,9 +51,9 @@ def main() -> None:
     )
 
 
-def _timed(loop: object, epoch: int) -> tuple[float, float]:
+def _timed(step_through: Callable[[int], float], epoch: int) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
-    loop._train(epoch)  # type: ignore[attr-defined]
+    step_through(epoch)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 

@@ -20,7 +20,6 @@ from idskit.data.published import nsl_kdd
 from idskit.errors import DataError, RunError
 from idskit.models.network import count_parameters
 from idskit.models.saved_run import load_run
-from idskit.training import fit as fit_module
 from idskit.training import train as train_module
 from idskit.training.evaluation import compare_models as compare_module
 from idskit.training.evaluation.compare_models import (
@@ -37,6 +36,7 @@ from idskit.training.evaluation.comparison_forest import (
     TreeModel,
     fit_trees,
 )
+from idskit.training.members.network_member import NetworkMember
 from idskit.training.settings import TrainingSettings
 
 TINY = TrainingSettings(width=8, epochs=1, batch=64, threads=1)
@@ -183,7 +183,7 @@ def test_a_killed_network_goes_on_from_its_checkpoint(
         with pytest.raises(KeyboardInterrupt):
             compare(TINY, ("gru",), data=nsl_folder, output=tmp_path)
     assert {path.name for path in (tmp_path / "gru").iterdir()} == {"checkpoint.safetensors"}
-    monkeypatch.setattr(fit_module._Loop, "run", pytest.fail)  # its only epoch is done
+    monkeypatch.setattr(NetworkMember, "run", pytest.fail)  # its only epoch is done
     compare(TINY, ("gru",), data=nsl_folder, output=tmp_path, resume=True)
     same = [folder / "gru" / "model.safetensors" for folder in (tmp_path, output)]
     assert same[0].read_bytes() == same[1].read_bytes()

@@ -11,9 +11,10 @@ import torch
 
 from idskit.data.dataset import Dataset, Part
 from idskit.errors import RunError
-from idskit.training import fit as fit_module
-from idskit.training.fit import fit, probabilities_of
-from idskit.training.members.teachers import TEACHER, Distillation, Teacher, soft_loss
+from idskit.training.fit import fit
+from idskit.training.members import lessons
+from idskit.training.members.lessons import Distillation, soft_loss
+from idskit.training.members.teachers import TEACHER, TreesTeacher
 from idskit.training.settings import TrainingSettings
 from idskit.training.synthetic_negatives import attack_loss
 
@@ -23,8 +24,8 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def teach(train: Part, contrast: float = 0.5) -> Teacher:
-    return Teacher(train, 2, contrast=contrast, seed=0, threads=1)
+def teach(train: Part, contrast: float = 0.5) -> TreesTeacher:
+    return TreesTeacher(train, 2, contrast=contrast, seed=0, threads=1)
 
 
 def test_without_made_up_attacks_the_teacher_is_plain_lightgbm(toy: Dataset):
@@ -44,7 +45,7 @@ def test_a_row_like_no_other_is_some_attack(toy: Dataset):
 
 
 def test_a_class_without_a_training_row_is_never_taught(toy: Dataset):
-    teacher = Teacher(toy.train, 4, contrast=0, seed=0, threads=1)
+    teacher = TreesTeacher(toy.train, 4, contrast=0, seed=0, threads=1)
     assert not teacher.probabilities(toy.test.rows)[:, 2:].any()
 
 
@@ -73,8 +74,8 @@ def test_the_network_comes_to_say_what_the_teacher_says(
     toy: Dataset, tiny: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ):
     settings = replace(tiny, epochs=4, batch=32, teacher=["lightgbm"])
-    monkeypatch.setattr(fit_module, "TEACHER_WEIGHT", 1.0)
-    probabilities = probabilities_of(fit(toy, settings).network, toy.test.rows)
+    monkeypatch.setattr(lessons, "TEACHER_WEIGHT", 1.0)
+    probabilities = fit(toy, settings).network.probabilities(toy.test.rows)
     taught = teach(toy.train).probabilities(toy.test.rows)
     assert np.corrcoef(probabilities[:, 0], taught[:, 0])[0, 1] > 0.8
 

@@ -18,10 +18,11 @@ from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.models.saved_run import load_run, members_of
 from idskit.schema import Schema
-from idskit.training import fit as fit_module
 from idskit.training.evaluation.leave_attack_out import leave_each_out
-from idskit.training.fit import fit, probabilities_of
-from idskit.training.members.teachers import Committee, Distillation
+from idskit.training.fit import fit
+from idskit.training.members import lessons
+from idskit.training.members.lessons import Distillation
+from idskit.training.members.teachers import RunsTeacher
 from idskit.training.parents import load_teachers
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train_on
@@ -52,8 +53,8 @@ def test_targets_are_the_mean_of_whole_models(toy: Dataset, seeds: Path):
     with torch.inference_mode():
         rows = torch.from_numpy(toy.train.rows)
         expected = (first(rows) + second(rows)).numpy() / 2
-    committee = Committee([lambda x, r=r: probabilities_of(r.network, x) for r in runs], 2)
-    targets = Distillation(toy.train, committee, weight=1.0).targets.numpy()
+    teacher = RunsTeacher([run.network for run in runs])
+    targets = Distillation(toy.train, teacher, weight=1.0).targets.numpy()
     assert np.allclose(targets[:, :2], expected, atol=1e-6)
     assert not targets[:, 2].any()
 
@@ -63,10 +64,10 @@ def test_the_student_comes_to_say_what_the_teacher_says(
 ):
     """The labels say the opposite and have no weight: what is learned is the teacher's."""
     opposite = replace(toy, train=replace(toy.train, labels=1 - toy.train.labels))
-    monkeypatch.setattr(fit_module, "TEACHER_WEIGHT", 1.0)
+    monkeypatch.setattr(lessons, "TEACHER_WEIGHT", 1.0)
     student = fit(opposite, replace(SETTINGS, teacher=[str(run)])).network
-    taught = probabilities_of(load_run(run).network, toy.test.rows)[:, 0]
-    assert np.corrcoef(probabilities_of(student, toy.test.rows)[:, 0], taught)[0, 1] > 0.8
+    taught = load_run(run).network.probabilities(toy.test.rows)[:, 0]
+    assert np.corrcoef(student.probabilities(toy.test.rows)[:, 0], taught)[0, 1] > 0.8
 
 
 def test_a_run_names_its_teachers_by_their_weights(toy: Dataset, seeds: Path, tmp_path: Path):

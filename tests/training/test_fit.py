@@ -14,17 +14,17 @@ from torch.nn import functional
 from idskit.data.dataset import Dataset, Part, join
 from idskit.errors import DeviceError, RunError
 from idskit.metrics import area_under, attack_score, roc_curve
-from idskit.training import fit as fit_module
-from idskit.training.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.checkpoint import CHECKPOINT_FILE
-from idskit.training.fit import Fitted, fit, probabilities_of
+from idskit.training.fit import Fitted, build_network, fit
+from idskit.training.members import network_member
+from idskit.training.members.calibration import fit_temperature, negative_log_likelihood
 from idskit.training.settings import TrainingSettings
 
 Same = Callable[[object, object], bool]
 
 
 def roc_auc(fitted: Fitted, part: Part) -> float:
-    score = attack_score(probabilities_of(fitted.network, part.rows))
+    score = attack_score(fitted.network.probabilities(part.rows))
     return area_under(roc_curve(part.labels > 0, score))
 
 
@@ -38,7 +38,7 @@ class Killed(Exception):
 
 def killed_after(epochs: int) -> Callable[..., None]:
     """A ``save_checkpoint`` after which the process dies."""
-    save, done = fit_module.save_checkpoint, []
+    save, done = network_member.save_checkpoint, []
 
     def save_and_die(*arguments: object) -> None:
         save(*arguments)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     settings = replace(tiny, epochs=3)
     whole = fit(toy, settings)
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "save_checkpoint", killed_after(1))
+        patch.setattr(network_member, "save_checkpoint", killed_after(1))
         with pytest.raises(Killed):
             fit(toy, settings, folder=tmp_path)
     resumed = fit(toy, settings, folder=tmp_path, resume=True)
@@ -159,13 +159,13 @@ def test_threshold_keeps_the_false_positive_rate_on_validation_rows(
 ):
     fitted = fit(toy, replace(tiny, false_positive_rate=0.1))
     benign = toy.validation.rows[toy.validation.labels == 0]
-    alerts = attack_score(probabilities_of(fitted.network, benign)) >= fitted.threshold
+    alerts = attack_score(fitted.network.probabilities(benign)) >= fitted.threshold
     assert 0.05 < alerts.mean() <= 0.1
 
 
 def test_fixed_stages_do_not_move(toy: Dataset, tiny: TrainingSettings):
     fixed = replace(tiny, epochs=1, frontend="mfcc-fixed")
-    before = fit_module.build_network(toy, fixed.resolved()).frontend
+    before = build_network(toy, fixed.resolved()).frontend
     after = fit(toy, fixed).network.frontend
     for stage in ("window", "cosine", "sine", "mel", "dct"):
         assert getattr(before, stage).equal(getattr(after, stage))

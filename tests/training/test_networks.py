@@ -16,7 +16,7 @@ from idskit.errors import RunError
 from idskit.models import frontend as frontend_module
 from idskit.models.network import MODELS, Model
 from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
-from idskit.training.fit import build_network, fit, probabilities_of
+from idskit.training.fit import build_network, fit
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import train
 
@@ -27,7 +27,7 @@ TINY = TrainingSettings(width=8, epochs=6, batch=64, threads=1)
 def test_every_network_learns_what_can_be_learned(toy: Dataset, model: Model):
     epochs = 6 if model == "swin" else 15  # it takes ten times as long
     fitted = fit(toy, replace(TINY, model=model, epochs=epochs))
-    score = metrics.attack_score(probabilities_of(fitted.network, toy.test.rows))
+    score = metrics.attack_score(fitted.network.probabilities(toy.test.rows))
     assert metrics.area_under(metrics.roc_curve(toy.test.labels > 0, score)) > 0.75
 
 
@@ -50,7 +50,7 @@ def test_every_network_is_the_same_after_saving(toy: Dataset, tmp_path: Path, mo
     save_run(run, tmp_path)
     loaded = load_run(tmp_path)
     assert loaded.network.settings == network.settings
-    found, expected = (probabilities_of(n, toy.test.rows) for n in (loaded.network, network))
+    found, expected = (n.probabilities(toy.test.rows) for n in (loaded.network, network))
     assert np.array_equal(found, expected)
 
 

@@ -15,8 +15,8 @@ from idskit.errors import RunError
 from idskit.metrics import area_under, attack_score, roc_curve
 from idskit.models.members.autoencoder import Autoencoder
 from idskit.models.saved_run import LabelledRows, Run, load_run, save_run
-from idskit.training.fit import fit, probabilities_of
-from idskit.training.members.fit_autoencoder import (
+from idskit.training.fit import fit
+from idskit.training.members.novelty_member import (
     SWAPPED,
     fit_autoencoder,
     fit_most,
@@ -45,7 +45,7 @@ def fitted() -> Autoencoder:
 def test_rows_whose_places_do_not_belong_together_stand_out(fitted: Autoencoder):
     known = benign_signals(500, 2)
     strange = known[:, torch.randperm(10, generator=torch.Generator().manual_seed(1))]
-    score = torch.cat([fitted(known), fitted(strange)]).double().numpy()
+    score = torch.cat([fitted.log_odds(known), fitted.log_odds(strange)]).double().numpy()
     assert area_under(roc_curve(np.arange(1000) >= 500, score)) > 0.9
 
 
@@ -56,7 +56,7 @@ def test_rows_without_weight_are_not_learned():
     autoencoder = Autoencoder(10)
     fit_autoencoder(autoencoder, torch.cat([rows, strange]), weights, seed=0)
     with torch.no_grad():
-        assert autoencoder(strange).mean() > autoencoder(rows).mean() + 2
+        assert autoencoder.log_odds(strange).mean() > autoencoder.log_odds(rows).mean() + 2
 
 
 def test_a_share_of_the_places_comes_from_other_rows():
@@ -83,9 +83,9 @@ def test_the_offset_has_the_least_negative_log_likelihood():
 def test_beyond_the_most_that_counts_errors_are_alike(fitted: Autoencoder):
     autoencoder = copy.deepcopy(fitted)
     rows = torch.cat([benign_signals(500, 2), 100 * torch.ones(2, 10), 1e4 * torch.ones(2, 10)])
-    free = autoencoder(rows)
+    free = autoencoder.log_odds(rows)
     autoencoder.most.fill_(float(free.exp().median()))
-    held = autoencoder(rows)
+    held = autoencoder.log_odds(rows)
     assert len(held[-4:].unique()) == 1
     torch.testing.assert_close(held, free.clamp(max=float(free.median())))
 
@@ -100,7 +100,7 @@ def test_one_benign_row_in_a_hundred_exceeds_what_counts():
 def test_the_threshold_is_that_of_both_members(toy: Dataset, tiny: TrainingSettings):
     settings = replace(tiny, novelty="autoencoder", false_positive_rate=0.1)
     found = fit(toy, settings)
-    score = attack_score(probabilities_of(found.network, toy.validation.rows))
+    score = attack_score(found.network.probabilities(toy.validation.rows))
     assert (score[toy.validation.labels == 0] >= found.threshold).mean() == pytest.approx(
         0.1, abs=0.02
     )
@@ -120,8 +120,8 @@ def test_a_run_with_novelty_survives_the_disk(toy: Dataset, tiny: TrainingSettin
         held=rows,
     )
     save_run(run, tmp_path)
-    again = probabilities_of(load_run(tmp_path).network, toy.test.rows)
-    assert (again == probabilities_of(found.network, toy.test.rows)).all()
+    again = load_run(tmp_path).network.probabilities(toy.test.rows)
+    assert (again == found.network.probabilities(toy.test.rows)).all()
 
 
 def test_an_unknown_novelty_is_refused(toy: Dataset, tiny: TrainingSettings):

@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 from idskit.data.dataset import Dataset
 from idskit.errors import RunError
-from idskit.training import fit as fit_module
-from idskit.training.fit import fit
+from idskit.training.fit import build_network, fit
+from idskit.training.members.network_member import NetworkMember
+from idskit.training.members.novelty_member import NoveltyMember
 from idskit.training.settings import TrainingSettings
 
 Same = Callable[[object, object], bool]
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def loop_of(toy: Dataset, settings: TrainingSettings) -> fit_module._Loop:
+def loop_of(toy: Dataset, settings: TrainingSettings) -> NetworkMember:
     whole = settings.resolved()
     torch.manual_seed(0)
-    return fit_module._Loop(fit_module.build_network(toy, whole), toy, whole)
+    return NetworkMember(build_network(toy, whole), toy, whole)
 
 
 def types_seen(network: nn.Module, run: Callable[[], object]) -> dict[str, torch.dtype]:
@@ -45,7 +46,7 @@ def test_the_body_computes_in_sixteen_bits_and_the_front_end_in_thirty_two(
     toy: Dataset, tiny: TrainingSettings, precision: str
 ):
     loop = loop_of(toy, replace(tiny, precision=precision))  # type: ignore[arg-type]
-    seen = types_seen(loop.network, lambda: loop.logits(loop.train.signals[:64]))
+    seen = types_seen(loop.network, lambda: loop.logits(loop.train.rows.signals[:64]))
     assert seen.pop("frontend.standardise") == torch.float32
     assert set(seen.values()) == {HALVES[precision]}
     assert {p.dtype for p in loop.network.parameters()} == {torch.float32}
@@ -59,7 +60,7 @@ def test_a_step_is_nearly_that_of_thirty_two_bits(
     mixed = loop_of(toy, replace(tiny, precision=precision))  # type: ignore[arg-type]
     for loop in (plain, mixed):
         loop.network.train()
-        loss = loop.logits(loop.train.signals[:256]).logsumexp(dim=1).mean()
+        loss = loop.logits(loop.train.rows.signals[:256]).logsumexp(dim=1).mean()
         loop.scaler.scale(loss).backward()
         loop.scaler.unscale_(loop.optimizer)
     first, second = (
@@ -83,7 +84,7 @@ def test_a_killed_run_of_mixed_precision_resumes_to_the_same_weights(
     settings = replace(tiny, precision=precision)  # type: ignore[arg-type]
     whole = fit(toy, settings)
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module._Loop, "fit_novelty", _stop)
+        patch.setattr(NoveltyMember, "fit", _stop)
         with pytest.raises(KeyboardInterrupt):
             fit(toy, settings, folder=tmp_path)
     assert same_state(whole.network, fit(toy, settings, folder=tmp_path, resume=True).network)

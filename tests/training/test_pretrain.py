@@ -15,7 +15,8 @@ from idskit.data.published import nsl_kdd
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run
 from idskit.report.progress import ProgressBar
-from idskit.training.fit import _Loop, build_network, fit, probabilities_of
+from idskit.training.fit import build_network, fit
+from idskit.training.members.network_member import NetworkMember
 from idskit.training.pretrain import PRETRAIN_EPOCHS, pretrain
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import train
@@ -93,7 +94,7 @@ def test_every_network_can_be_pre_trained(toy: Dataset, model: str):
     whole = replace(SETTINGS, model=model, epochs=1).resolved()
     network = build_network(toy, whole)
     pretrain(network, network.preparation(torch.from_numpy(toy.train.rows)).detach(), whole)
-    assert np.isfinite(probabilities_of(network.eval(), toy.test.rows)).all()
+    assert np.isfinite(network.eval().probabilities(toy.test.rows)).all()
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(
@@ -104,12 +105,12 @@ def test_a_stopped_run_goes_on_to_the_same_result(
     settings = replace(SETTINGS, teacher=["lightgbm"], contrast=0.5, unlabelled=unlabelled)
     whole = fit(toy, settings)
     with monkeypatch.context() as patch:
-        patch.setattr(_Loop, "epochs", lambda loop: range(1))
+        patch.setattr(NetworkMember, "epochs", lambda loop: range(1))
         fit(toy, settings, folder=tmp_path)
     resumed = fit(toy, settings, folder=tmp_path, resume=True)
     assert [e.train_loss for e in whole.history] == [e.train_loss for e in resumed.history]
-    expected = probabilities_of(whole.network, toy.test.rows)
-    assert (probabilities_of(resumed.network, toy.test.rows) == expected).all()
+    expected = whole.network.probabilities(toy.test.rows)
+    assert (resumed.network.probabilities(toy.test.rows) == expected).all()
 
 
 def test_rows_without_labels_are_rebuilt_too(toy: Dataset, table_without_labels: Path):

@@ -22,7 +22,7 @@ from idskit.models.frontend import LearnableMFCC
 from idskit.models.saved_run import load_run
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows
-from idskit.training.fit import build_network, fit, probabilities_of
+from idskit.training.fit import build_network, fit
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import load_data, train
 
@@ -75,7 +75,7 @@ def test_the_exported_file_is_exact_and_alerts_on_what_torch_would(
     alerts = [event for event in events if "flow" in event]
     with open_flows(capture, "packets") as flows:
         rows = np.concatenate([batch.features for batch in flows.batches()]).astype(np.float32)
-    score = metrics.attack_score(probabilities_of(load_run(run).network, rows))
+    score = metrics.attack_score(load_run(run).network.probabilities(rows))
     assert 0.2 < (score >= 0.5).mean() < 0.9
     assert len(alerts) == (score >= 0.5).sum()
 
@@ -135,7 +135,7 @@ def test_hinge_loss_is_that_of_a_support_vector_machine(toy: Dataset):
         train_map, test_map = (network.body.features(network.frontend(s).flatten(1)) for s in parts)
     oracle = LinearSVC(C=10).fit(train_map.numpy(), toy.train.labels)
     expected = oracle.predict(test_map.numpy())
-    found = probabilities_of(network, toy.test.rows).argmax(axis=1)
+    found = network.probabilities(toy.test.rows).argmax(axis=1)
     assert (found == toy.test.labels).mean() > 0.85
     assert (found == expected).mean() > 0.85
 

@@ -155,7 +155,7 @@ def _read_packets(
     notice: Callable[[str], object] | None,
 ) -> Batches:
     """Yield what captures or interfaces raise."""
-    with open_input(given, detector.schema, verdict_at_s=VERDICT_AT_S) as flows:
+    with open_input(given, detector.flow_schema, verdict_at_s=VERDICT_AT_S) as flows:
         if notice is not None:
             flows.on_drops = DropNotices(notice)
         with finish_on_signals(flows.stop) if flows.is_live else nullcontext():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,11 +205,18 @@ class Detector:
         probabilities = self.flow_probabilities(batch)
         return self.judge(probabilities, batch.flows, first_row=batch.first_row)
 
+    @cached_property
+    def flow_schema(self) -> Schema:
+        """Columns to open flows with: the model's, then those that only tests of incidents read."""
+        from idskit.incidents.sequential_tests import with_tested_columns
+
+        return with_tested_columns(self.schema)
+
     def incidents(self, flows: FlowReader) -> Iterator[Incident]:
         """Yield incidents as they begin, grow and end, until the flows do.
 
         Args:
-            flows: as ``open_flows`` opened them, with ``detector.schema`` and best with ages at
+            flows: as ``open_flows`` opened them, with ``detector.flow_schema`` and with ages at
                 which open flows are judged: ``verdict_at_s=(1, 5, 30)``.
 
         Raises:

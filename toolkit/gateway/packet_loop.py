@@ -54,7 +54,7 @@ class Judges:
     @classmethod
     def of(cls, detector: Detector, site: Levels = SHIPPED_LEVELS) -> Judges:
         """Make the tracker of a detector, without incidents, by the levels of a site."""
-        return cls(detector=detector, tracker=detector.tracker(detector.schema, site))
+        return cls(detector=detector, tracker=detector.tracker(detector.flow_schema, site))
 
     def succeeded_by(self, detector: Detector) -> Judges:
         """Return other judges that go on with the open incidents of these."""
@@ -152,7 +152,8 @@ class PacketLoop:
 
     def _learn(self, batch: FlowBatch, probabilities: NDArray[np.float32], lag_us: int) -> None:
         if lag_us < _SHED_LEARNING:
-            self._keeper.put(self._site.observe(batch, probabilities))
+            own = batch.with_columns_of(self.judges.detector.schema)
+            self._keeper.put(self._site.observe(own, probabilities))
         else:
             self.view.add_shed("flows to learn", len(batch))
 
@@ -198,6 +199,8 @@ class PacketLoop:
         if row is not None and self.source.lag_us >= _SHED_EXPLANATIONS:
             self.view.add_shed("explanations", 1)
             row = None
+        if row is not None:
+            row = row[: len(judges.detector.schema)]  # the model's columns, which come first
         try:
             found = explained(judges.detector, incident, row, usual=self._site.usual(row))
         except SchemaError:  # nothing is known of what is usual for this model's columns
@@ -280,7 +283,8 @@ def blind_incident(interface: Interface, now_us: int, now_s: float) -> Incident:
 
 
 def _reader(source: SteadySource, capture: CaptureOptions, detector: Detector) -> FlowReader:
-    """Return what makes flows of the frames of a source, as the model's schema has them."""
+    """Return what makes flows of the frames of a source, as the model and the tests read them."""
     profile = profile_named(detector.schema.name)
     given: Any = FlowInput(interface=source.interfaces, memory_mb=capture.memory_mb)
-    return FlowReader(source, profile, settings_for(profile, given, VERDICT_AT_S), detector.schema)
+    settings = settings_for(profile, given, VERDICT_AT_S)
+    return FlowReader(source, profile, settings, detector.flow_schema)

@@ -12,13 +12,15 @@ against those who mix in known contacts (Mell and Harang, CNS 2013).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP
+from idskit.schema import Schema
+from idskit.schemas.catalog import NAMES, schema_named
 
 Floats = NDArray[np.float64]
 
@@ -104,6 +106,16 @@ def _echo_sweep(flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where(swept, OPENS / _of(8), 0.0)
 
 
+def _odd_icmp_requests(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh what only who wants to know the system behind an address asks by ICMP.
+
+    These are the time, the network and its mask (RFC 792, RFC 950), and an echo with a code.
+    """
+    kind = flows["icmp_type"]
+    asked = np.isin(kind, (13, 15, 17)) | ((kind == 8) & (columns[:, 0] > 0))
+    return np.where((flows["protocol"] == ICMP) & asked, OPENS / _of(2), 0.0)
+
+
 def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh what a Telnet server says of a wrong password, which it says in words."""
     return np.where(np.isin(flows["dst_port"], _TELNET), columns[:, 0] * OPENS / _of(8), 0.0)
@@ -180,6 +192,19 @@ TESTS = (
         weigh=_each(5),
     ),
     Test(
+        # EternalBlue (CVE-2017-0144) and DoublePulsar send them, no client does ([MS-CIFS]).
+        name="SMB calls that are reserved",
+        family="lateral",
+        columns=("smb_reserved_calls",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="injections in web requests",
+        family="web",
+        columns=("http_injections",),
+        weigh=_each(1),
+    ),
+    Test(
         name="failed web requests",
         family="web",
         columns=("http_errors",),
@@ -217,6 +242,19 @@ TESTS = (
         once=True,
     ),
     Test(
+        name="odd ICMP requests",
+        family="scan",
+        columns=("icmp_code",),
+        weigh=_odd_icmp_requests,
+    ),
+    Test(
+        # No system sends them: they hide what they carry, or crash who takes them (RFC 1858).
+        name="overlapping fragments",
+        family="unknown",
+        columns=("overlapping_fragments",),
+        weigh=_each(1),
+    ),
+    Test(
         name="floods of echo requests",
         family="flood",
         columns=("fwd_packet_rate",),
@@ -229,3 +267,15 @@ TESTS = (
         weigh=_data_in_names,
     ),
 )
+
+
+def with_tested_columns(schema: Schema) -> Schema:
+    """Return a model's schema with the columns behind it that only tests of the same profile read.
+
+    A test is of the toolkit, not of the model: one that was added later works with every model.
+    """
+    if schema.name not in NAMES:
+        return schema
+    tested = {name for test in TESTS for name in test.columns} - set(schema.names)
+    behind = (feature for feature in schema_named(schema.name).features if feature.name in tested)
+    return replace(schema, features=(*schema.features, *behind))

@@ -1,17 +1,26 @@
-"""The whole network: raw features in, calibrated probabilities out."""
+"""The whole model, an ensemble: raw features in, calibrated probabilities out.
+
+    raw rows ─ preparation ─ network ─ log-odds ─ trees ─ novelty ─ softmax
+
+The network says first; every other member joins its log-odds, each in the same form: a module in
+``members`` with ``log_odds`` of its own and ``join``, which says how they join those before it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from idskit.models.frontend import FrontEnd, LearnableMFCC, MFCCSettings
 from idskit.models.lowering import Size
 from idskit.models.members.autoencoder import Autoencoder, Novelty
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.prepared_rows import PreparedRows
+from idskit.models.members.trees import Trees
 from idskit.models.preparation import Preparation
 from idskit.models.resnet import Attention, ResNet18
 from idskit.models.spectral import PCEN, LogPower, Row
@@ -37,6 +46,7 @@ OWN_FRONTENDS: dict[Model, FrontEndName] = {
     "mlp": "none",
 }
 MODELS: tuple[Model, ...] = tuple(OWN_FRONTENDS)
+CHUNK = 8192  # rows of a forward pass without gradients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +63,7 @@ class NetworkSettings:
 
 
 class Network(nn.Module):
-    """preparation -> front end -> body -> temperature -> softmax, trees and novelty beside them."""
+    """A preparation, the network (front end, body, temperature), and the members that join it."""
 
     # Which classes these are is for the exporter to ask: it lowers some and not others.
     frontend: Any  # a FrontEnd
@@ -75,16 +85,30 @@ class Network(nn.Module):
         """Logits (n, classes), before the temperature, of prepared signals (n, length)."""
         return self.body(self.frontend(signal))
 
+    def log_odds(self, signals: Tensor) -> Tensor:
+        """Calibrated logits (n, classes) of the network alone, of prepared signals (n, length)."""
+        return self.logits(signals) / self.temperature
+
+    def others(self) -> list[Trees | Autoencoder]:
+        """Return the members that join the network, in the order in which they do."""
+        return [member for member in (self.trees, self.novelty) if member is not None]
+
     def forward(self, flows: Tensor) -> Tensor:
         """Calibrated probabilities (n, classes) of raw rows (n, features)."""
-        signals = self.preparation(flows)
-        logits = self.logits(signals) / self.temperature
-        if self.trees is not None:
-            logits = self.trees.beside(logits, flows)
-        if self.novelty is not None:  # more log-odds for every attack class alike
-            attack = logits[:, 1:] + self.novelty(signals)[:, None]
-            logits = torch.cat([logits[:, :1], attack], dim=1)
-        return logits.softmax(dim=1)
+        rows = PreparedRows(flows=flows, signals=self.preparation(flows))
+        log_odds = self.log_odds(rows.signals)
+        for member in self.others():
+            log_odds = member.join(log_odds, rows)
+        return log_odds.softmax(dim=1)
+
+    def probabilities(self, flows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (n, classes) of raw rows (n, features), in chunks, where the model lies."""
+        where = self.temperature.device
+        with torch.inference_mode():
+            chunks = torch.split(torch.from_numpy(np.ascontiguousarray(flows)), CHUNK)
+            found = torch.cat([self(chunk.to(where)).cpu() for chunk in chunks])
+        probabilities: NDArray[np.float32] = found.numpy()
+        return probabilities
 
 
 def build_frontend(length: int, settings: NetworkSettings, channels: int = 1) -> FrontEnd:

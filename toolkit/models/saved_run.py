@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save
 from idskit.errors import DeviceError, RunError
 from idskit.files.output import write_whole
 from idskit.models.frontend import MFCCSettings
-from idskit.models.members.tree_member import Trees
+from idskit.models.members.trees import Trees
 from idskit.models.network import Network, NetworkSettings
 from idskit.models.preparation import Preparation
 from idskit.schema import Schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
+from idskit.payload.injections import has_injection
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
 from idskit.schemas.payload_columns import COLUMN
 
@@ -19,6 +20,7 @@ _DEPTH, _PARAMETERS, _PARENTS = (
 _LINES, _ADDRESS_HOSTS, _NO_AGENT = (
     COLUMN[f"http_{name}"] for name in ("lines", "address_hosts", "without_agent")
 )
+_INJECTIONS = COLUMN["http_injections"]
 _SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
 _REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
@@ -122,6 +124,8 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
         count(counts, row + _OTHERS)
     _note_target(counts, row, data, target, at)
     _note_head(counts, row, data, at, end)
+    if has_injection(data, target, at, end):
+        count(counts, row + _INJECTIONS)
     return True
 
 

@@ -27,6 +27,7 @@ _SMB1, _SMB2, _SESSIONS, _TREES, _OPENS, _READS, _WRITES, _CALLS = (
     )
 )
 _FAILURES, _LOGON_FAILURES = COLUMN["smb_failures"], COLUMN["smb_logon_failures"]
+_RESERVED = COLUMN["smb_reserved_calls"]
 _NTLM = COLUMN["ntlm_messages"]
 _BINDS, _REQUESTS, _FAULTS, _ADMIN, _DIRECTORY = (
     COLUMN[f"rpc_{name}"]
@@ -58,7 +59,7 @@ def note_smb(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         return False
     kind, at = byte_at(data, at + 4), at + 4
     if kind == 0xFF:
-        _note_smb1(counts, row, data, at)
+        _note_smb1(counts, row, data, at, end)
     elif kind == 0xFE:
         _note_smb2(counts, row, data, at)
     else:
@@ -68,7 +69,7 @@ def note_smb(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 
 
 @kernel
-def _note_smb1(counts: Counts, row: int, data: Bytes, at: int) -> None:
+def _note_smb1(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     command = byte_at(data, at + 4)
     count(counts, row + _SMB1)
     if command == 0x73:
@@ -83,7 +84,24 @@ def _note_smb1(counts: Counts, row: int, data: Bytes, at: int) -> None:
         count(counts, row + _WRITES)
     elif command in (0x25, 0x26, 0x32, 0x33, 0xA0, 0xA1):
         count(counts, row + _CALLS)
+    if _is_reserved(data, at, end):
+        count(counts, row + _RESERVED)
     _note_status(counts, row, little32(data, at + 5))
+
+
+@kernel
+def _is_reserved(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a request is one that no client sends: EternalBlue and DoublePulsar do.
+
+    That is TRANS2_SESSION_SETUP, which is reserved ([MS-CIFS], 2.2.6.15), and the continuation of a
+    TRANSACTION2 (2.2.4.47), for which requests of clients have always been too small.
+    """
+    if byte_at(data, at + 9) & 0x80:  # a response
+        return False
+    command = byte_at(data, at + 4)
+    if command == 0x33:
+        return True
+    return command == 0x32 and at + 63 <= end and little16(data, at + 61) == 0x0E
 
 
 @kernel

@@ -57,6 +57,20 @@ class FlowBatch:
     def __len__(self) -> int:
         return len(self.flows)
 
+    def with_columns_of(self, schema: Schema) -> FlowBatch:
+        """Return the same flows with the columns of ``schema`` alone, which are among these.
+
+        Raises:
+            SchemaError: one is missing.
+        """
+        columns = schema.columns_in(self.schema)
+        if columns is None:
+            raise SchemaError(
+                f"columns of {schema.name} ({schema.sha256[:12]}) were asked for, but these flows "
+                f"are of {self.schema.name} ({self.schema.sha256[:12]}): open them with that schema"
+            )
+        return replace(self, schema=schema, features=self.features[:, columns])
+
     def sources(self) -> list[str]:
         """Source addresses as text, one a flow."""
         return addresses(self.flows["src_high"], self.flows["src_low"])

@@ -79,6 +79,8 @@ PAYLOAD = (
     *_counts("messages", "mqtt_connects", "mqtt_refusals", "mqtt_publishes"),
     *_counts("messages", "snmp_messages", "ntp_messages", "ntp_controls"),
     *_counts("messages", "dhcp_requests", "dhcp_replies"),
+    # Requests that no honest client makes: see ``payload.injections`` and [MS-CIFS], 2.2.6.15.
+    *_counts("messages", "http_injections", "smb_reserved_calls"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
 # More of these is never less suspicious, in any network.
@@ -99,6 +101,6 @@ SUSPICIOUS_PAYLOAD = frozenset(
         *("smb_calls", "smb_failures", "smb_logon_failures", "rpc_faults", "rpc_admin_binds"),
         *("rpc_directory_binds", "kerberos_errors", "kerberos_logon_errors", "kerberos_rc4"),
         *("ldap_failures", "industrial_writes", "industrial_controls", "industrial_exceptions"),
-        *("mqtt_refusals", "ntp_controls"),
+        *("mqtt_refusals", "ntp_controls", "http_injections", "smb_reserved_calls"),
     )
 )

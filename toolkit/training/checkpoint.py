@@ -18,8 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.files.output import write_whole
+from idskit.training import distributed
+from idskit.training.settings import ResolvedSettings
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 State = dict[str, Tensor]
@@ -47,6 +50,15 @@ class Progress:
         """Position of the lowest validation loss; the first of equals."""
         losses = [epoch.validation_loss for epoch in self.history]
         return losses.index(min(losses))
+
+
+def identity_of(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:
+    """What a resumed run must share: every setting, the data and the number of processes."""
+    return {
+        **settings.recorded(),
+        "data": dict(dataset.sha256),
+        "processes": distributed.processes(),
+    }
 
 
 def save_checkpoint(

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from idskit.models.network import Network
 from idskit.report.progress import ProgressBar
-from idskit.training.members.fit_autoencoder import LEAST_SPREAD, with_swapped
+from idskit.training.members.novelty_member import LEAST_SPREAD, with_swapped
 from idskit.training.optimise import optimizer_of, set_rate
 from idskit.training.settings import ResolvedSettings
 

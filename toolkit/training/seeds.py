@@ -22,7 +22,7 @@ from idskit.files.output import write_json, write_whole
 from idskit.models.saved_run import RUN_FILE, replacing
 from idskit.training import distributed
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
-from idskit.training.fit import find_device
+from idskit.training.device import find_device
 from idskit.training.settings import ResolvedSettings, TrainingSettings, check_settings
 from idskit.training.train import METRICS_FILE, load_data, train_on
 from idskit.training.views import training_plots as report

@@ -23,7 +23,7 @@ from idskit.detect.detector_options import MAX_THREADS
 from idskit.errors import RunError
 from idskit.models.frontend import MFCCSettings
 from idskit.models.members.autoencoder import NOVELTIES, Novelty
-from idskit.models.members.tree_member import TREE_MEMBERS, TreeMember
+from idskit.models.members.trees import TREE_MEMBERS, TreeMember
 from idskit.models.network import (
     FRONTENDS,
     MFCC_FRONTENDS,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from idskit.data.dataset import Part
+
 # The share of columns swapped in a row is drawn evenly from this range.
 FEWEST, MOST = 0.1, 0.9
 
@@ -47,6 +49,16 @@ class Contrast:
         """Row numbers of ``shape``, each drawn in proportion to its weight."""
         point = torch.rand(shape, device=cumulated.device, dtype=torch.float64) * cumulated[-1]
         return torch.searchsorted(cumulated, point, right=True).clamp(max=len(cumulated) - 1)
+
+
+def swapped_columns(train: Part) -> Contrast:
+    """Return what draws raw benign rows some of whose columns come from other rows."""
+    return Contrast(
+        torch.from_numpy(train.rows),
+        torch.from_numpy(train.labels),
+        torch.from_numpy(train.weights),
+        torch.arange(train.rows.shape[1]),
+    )
 
 
 def attack_loss(logits: Tensor) -> Tensor:

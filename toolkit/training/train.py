@@ -25,8 +25,9 @@ from idskit.models.frontend import MelSpectrogram
 from idskit.models.saved_run import LabelledRows, Run, replacing, save_run
 from idskit.training import distributed
 from idskit.training.checkpoint import CHECKPOINT_FILE, Epoch
+from idskit.training.device import find_device
 from idskit.training.evaluation.evaluate import measure
-from idskit.training.fit import Fitted, find_device, fit, probabilities_of
+from idskit.training.fit import Fitted, fit
 from idskit.training.members.lightgbm_baseline import TREES, lightgbm_probabilities
 from idskit.training.pseudo_labels import with_more
 from idskit.training.settings import ResolvedSettings, TrainingSettings
@@ -148,7 +149,7 @@ def _made(output: Path) -> Iterator[None]:
 
 def _predictions(fitted: Fitted, dataset: Dataset) -> Predictions:
     parts = (dataset.validation, dataset.test)
-    validation, test = (probabilities_of(fitted.network, part.rows) for part in parts)
+    validation, test = (fitted.network.probabilities(part.rows) for part in parts)
     return validation, test
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from idskit.models.members.prepared_rows import PreparedRows
+
 Novelty = Literal["none", "autoencoder"]
 NOVELTIES: tuple[Novelty, ...] = ("none", "autoencoder")
 HIDDEN, CODE = 128, 24
@@ -20,7 +22,7 @@ ERROR_FLOOR = 1e-4  # a row rebuilt better than this is rebuilt
 
 
 class Autoencoder(nn.Module):
-    """Log-odds (n,) that the error of rebuilding signals (n, length) adds to those of attack."""
+    """What rebuilds prepared rows of benign traffic, and what its error says of an attack."""
 
     center: Tensor  # (length,), of benign training rows, as is scale
     scale: Tensor
@@ -38,9 +40,14 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Linear(CODE, HIDDEN)
         self.output = nn.Linear(HIDDEN, length)
 
-    def forward(self, signals: Tensor) -> Tensor:
-        """Log-odds (n,) of signals (n, length)."""
+    def log_odds(self, signals: Tensor) -> Tensor:
+        """Log-odds of an attack (n,) that the error of rebuilding signals (n, length) adds."""
         return self.error(signals).clamp(max=self.most).log() + self.offset
+
+    def join(self, log_odds: Tensor, rows: PreparedRows) -> Tensor:
+        """Add its own (n,) to the log-odds (n, classes) of the members before, but of benign."""
+        attack = log_odds[:, 1:] + self.log_odds(rows.signals)[:, None]
+        return torch.cat([log_odds[:, :1], attack], dim=1)
 
     def error(self, signals: Tensor) -> Tensor:
         """How badly signals (n, length) are rebuilt: (n,)."""

@@ -28,6 +28,7 @@ from idskit.models.saved_run import load_run
 from idskit.report.console import PeopleConsole
 from idskit.training import distributed
 from idskit.training.checkpoint import CHECKPOINT_FILE, check_identity
+from idskit.training.device import find_device
 from idskit.training.evaluation.comparison import Comparison, Member
 from idskit.training.evaluation.comparison_forest import (
     TREE_MODELS,
@@ -37,7 +38,6 @@ from idskit.training.evaluation.comparison_forest import (
     fit_trees,
 )
 from idskit.training.evaluation.evaluate import measure
-from idskit.training.fit import find_device, probabilities_of
 from idskit.training.settings import ResolvedSettings, TrainingSettings
 from idskit.training.train import Predictions, baseline_predictions, load_data, train_on
 from idskit.training.views import training_plots as report
@@ -234,7 +234,7 @@ def _train_network(
         frontend=settings.frontend,
         parameters=count_parameters(network),
         size=(folder / "model.safetensors").stat().st_size,
-        speed=flows_per_second(lambda rows: probabilities_of(network, rows), dataset.test.rows),
+        speed=flows_per_second(network.probabilities, dataset.test.rows),
     )
 
 

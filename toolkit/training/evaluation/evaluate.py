@@ -25,7 +25,6 @@ from idskit.models.saved_run import load_run, torch_device
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES as PROFILES
 from idskit.training.evaluation import unseen_captures as wild
-from idskit.training.fit import probabilities_of
 
 Probabilities = NDArray[np.float32]
 
@@ -233,7 +232,7 @@ def _with_threads(count: int, network: Network, rows: NDArray[np.float32]) -> Pr
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        return probabilities_of(network, rows)
+        return network.probabilities(rows)
     finally:
         torch.set_num_threads(before)
 

@@ -22,7 +22,7 @@ from idskit.errors import DataError, RunError
 from idskit.files.output import write_json
 from idskit.report.console import PeopleConsole
 from idskit.training.checkpoint import check_identity
-from idskit.training.fit import fit, probabilities_of
+from idskit.training.fit import fit
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import METRICS_FILE, load_data
 
@@ -134,9 +134,9 @@ def _left_out(dataset: Dataset, settings: TrainingSettings, rows: Masks) -> dict
     never_seen = join(
         [dataset.train.take(train), dataset.validation.take(validation), dataset.test.take(test)]
     )
-    attack = metrics.attack_score(probabilities_of(fitted.network, never_seen.rows))
+    attack = metrics.attack_score(fitted.network.probabilities(never_seen.rows))
     benign_rows = dataset.test.rows[dataset.test.labels == 0]
-    benign = metrics.attack_score(probabilities_of(fitted.network, benign_rows))
+    benign = metrics.attack_score(fitted.network.probabilities(benign_rows))
     curve = metrics.roc_curve(
         np.repeat([True, False], [len(attack), len(benign)]), np.concatenate([attack, benign])
     )

@@ -45,7 +45,7 @@ from idskit.training.evaluation.unseen_captures import (
     judged,
     report,
 )
-from idskit.training.fit import fit, probabilities_of
+from idskit.training.fit import fit
 from idskit.training.members.cautious_trees import fit_cautious, fit_families
 from idskit.training.members.lightgbm_baseline import fit_lightgbm
 from idskit.training.settings import ResolvedSettings, TrainingSettings
@@ -355,7 +355,7 @@ def _by_network(dataset: Dataset, settings: ResolvedSettings) -> Judge:
     return Judge(
         schema=dataset.schema,
         classes=dataset.classes,
-        probabilities=lambda rows: probabilities_of(fitted.network, rows),
+        probabilities=fitted.network.probabilities,
         threshold=fitted.threshold,
     )
 

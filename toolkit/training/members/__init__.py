@@ -1,1 +1,1 @@
-"""Fitting the members of an ensemble, and the teachers they learn from."""
+"""The members of an ensemble while they are trained, and the teachers of the network."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from idskit.data.dataset import Dataset
 from idskit.models.members.derived_columns import Derived, Pairs
-from idskit.models.members.tree_member import TreeArrays
+from idskit.models.members.trees import TreeArrays
 from idskit.training.members.cautious_trees import fit_cautious, fit_families
 from idskit.training.members.lightgbm_baseline import fit_lightgbm
 from idskit.training.settings import ResolvedSettings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from idskit.models.members.derived_columns import NO_PAIRS, Pair, Pairs
-from idskit.models.members.tree_member import TreeMember
+from idskit.models.members.trees import TreeMember
 from idskit.schema import Schema
 from idskit.schemas import ciciot2023_columns as ciciot2023
 

@@ -1,33 +1,29 @@
-"""Distillation: the network learns the probabilities of a teacher, next to the labels.
+"""Teachers of the network: what says, of a row, which classes it could be of.
 
-    training rows, synthetic negatives ──> boosted trees ──> teacher; or earlier runs are it
-    training rows, rows of swapped columns ──> teacher's probabilities ──> network
+    training rows, synthetic negatives ──> boosted trees ──> TreesTeacher
+    earlier runs                       ──────────────────> RunsTeacher
 
-A teacher says almost nothing but the label on rows it was fitted to; on rows with swapped columns
-it shows where its classes end (C. Bucila, R. Caruana, A. Niculescu-Mizil, "Model Compression", KDD
-2006). The trees are fitted to synthetic negatives as well (``synthetic_negatives.py``), as one more
-class, "some attack", so a row that resembles no training row is taught as such. Earlier runs
-(``parents.py``) know the classes only; the label of a row with swapped columns is "some attack"
-there too.
+A teacher is an object with one method, ``probabilities``. The trees are fitted to synthetic
+negatives as well (``synthetic_negatives.py``), as one more class, "some attack", so a row that
+resembles no training row is taught as such. Earlier runs (``parents.py``) know the classes only.
+``lessons.py`` has how the network learns from either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import lightgbm
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from idskit.data.dataset import Part
-from idskit.training.synthetic_negatives import Contrast
+from idskit.data.dataset import Dataset, Part
+from idskit.models.network import Network
+from idskit.training.parents import load_teachers
+from idskit.training.settings import LIGHTGBM_TEACHER, ResolvedSettings
+from idskit.training.synthetic_negatives import swapped_columns
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-SWAPPED = 0.5  # rows of swapped columns per training row
 # Many small, decorrelated trees: of the settings tried the best on captures left out (README.md).
 TEACHER: dict[str, Any] = {
     "n_estimators": 300,
@@ -39,7 +35,32 @@ TEACHER: dict[str, Any] = {
 }
 
 
-class Teacher:
+class Teacher(Protocol):
+    """What the network learns from, next to the labels."""
+
+    def probabilities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of raw rows (n, features): (n, classes + 1), the last of an attack of no known class."""
+
+
+def teacher_of(dataset: Dataset, settings: ResolvedSettings) -> Teacher:
+    """Return the teacher that the settings name, which knows the training rows.
+
+    Raises:
+        RunError: an earlier run that does not exist, or is of other rows.
+    """
+    if LIGHTGBM_TEACHER not in settings.teacher:
+        runs = load_teachers(settings.teacher_runs(), dataset, settings)
+        return RunsTeacher([run.network for run in runs])
+    return TreesTeacher(
+        dataset.train,
+        len(dataset.classes),
+        contrast=settings.contrast,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+
+
+class TreesTeacher:
     """Boosted trees fitted to training rows and to synthetic negatives, as one class more."""
 
     def __init__(
@@ -60,7 +81,7 @@ class Teacher:
             seed: of the trees; the synthetic negatives come from torch's generator.
             threads: of the library.
         """
-        self.classes, self._threads = classes, threads
+        self._classes, self._threads = classes, threads
         made_up = swapped_columns(train).draw(int(contrast * len(train))).numpy()
         rows = np.concatenate([train.rows, made_up])
         labels = np.concatenate([train.labels, np.full(len(made_up), classes)])
@@ -82,66 +103,18 @@ class Teacher:
         found = np.asarray(self._booster.predict(rows, num_threads=self._threads))
         if found.ndim == 1:  # two classes: the library gives the second one's
             found = np.stack([1 - found, found], axis=1)
-        probabilities = np.zeros((len(rows), self.classes + 1), np.float32)
+        probabilities = np.zeros((len(rows), self._classes + 1), np.float32)
         probabilities[:, self._present] = found
         return probabilities
 
 
-class Committee:
+class RunsTeacher:
     """Earlier runs as one teacher: the mean of what they say, whole models each."""
 
-    def __init__(self, members: Sequence[Predict], classes: int) -> None:
-        """Take the members, each from raw rows (n, features) to probabilities (n, classes)."""
-        self.classes, self._members = classes, members
+    def __init__(self, models: Sequence[Network]) -> None:
+        self._models = models
 
     def probabilities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of raw rows (n, features): (n, classes + 1), the last zero: all they know are classes."""
-        mean = np.mean([member(rows) for member in self._members], axis=0)
+        mean = np.mean([model.probabilities(rows) for model in self._models], axis=0)
         return np.pad(mean, ((0, 0), (0, 1)))
-
-
-class Distillation:
-    """The teacher's probabilities of training rows and of rows made of them."""
-
-    def __init__(self, train: Part, teacher: Teacher | Committee, *, weight: float) -> None:
-        """Ask the teacher about every training row.
-
-        Args:
-            train: raw training rows.
-            teacher: fitted to them.
-            weight: of the teacher's probabilities; the labels have the rest.
-        """
-        self._teacher, self._weight, self._swapped = teacher, weight, swapped_columns(train)
-        labels = torch.from_numpy(train.labels)
-        self.targets = self._blended(train.rows, labels)  # (n, classes + 1)
-
-    def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Raw rows (count, features) of swapped columns and their targets (count, classes + 1)."""
-        rows = self._swapped.draw(count)
-        some_attack = torch.full((count,), self._teacher.classes)
-        return rows, self._blended(rows.numpy(), some_attack)
-
-    def _blended(self, rows: NDArray[np.float32], labels: Tensor) -> Tensor:
-        taught = torch.from_numpy(self._teacher.probabilities(rows))
-        known = functional.one_hot(labels, self._teacher.classes + 1).float()
-        return torch.lerp(known, taught, self._weight)
-
-
-def swapped_columns(train: Part) -> Contrast:
-    """Draws raw benign rows some of whose columns come from other rows."""
-    return Contrast(
-        torch.from_numpy(train.rows),
-        torch.from_numpy(train.labels),
-        torch.from_numpy(train.weights),
-        torch.arange(train.rows.shape[1]),
-    )
-
-
-def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy (n,) of (n, classes) logits against (n, classes + 1) probabilities.
-
-    The last target is that of any attack class: its likelihood is P(not benign).
-    """
-    whole = logits.logsumexp(dim=1, keepdim=True)
-    attack = logits[:, 1:].logsumexp(dim=1, keepdim=True)
-    return -(targets * (torch.cat([logits, attack], dim=1) - whole)).sum(dim=1)

@@ -1,4 +1,4 @@
-"""Fit the autoencoder of benign rows, and where its error starts to count.
+"""The autoencoder of the ensemble: fitted to benign rows, its error added to attacks' log-odds.
 
 It is shown rows a tenth of whose places come from another row (P. Vincent et al., "Extracting and
 Composing Robust Features with Denoising Autoencoders", ICML 2008): it then has to know how columns
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from idskit.models.members.autoencoder import Autoencoder
+from idskit.training.members.member import LabelledSignals
 
 EPOCHS, BATCH, LEARNING_RATE = 30, 256, 1e-3
 SWAPPED = 0.1
@@ -20,6 +21,32 @@ SWAPPED = 0.1
 LEAST_SPREAD = 0.05
 EXCEEDING = 0.01  # share of benign validation rows whose error is more than counts
 FURTHEST, HALVINGS = 50.0, 50  # of the offset, in log-odds
+
+
+class NoveltyMember:
+    """An autoencoder of benign rows."""
+
+    def __init__(self, autoencoder: Autoencoder, train: LabelledSignals, *, seed: int) -> None:
+        self._autoencoder, self._train, self._seed = autoencoder, train, seed
+
+    def fit(self) -> None:
+        """Learn to rebuild the benign training rows."""
+        benign = self._train.labels == 0
+        signals, weights = self._train.rows.signals[benign], self._train.weights[benign]
+        fit_autoencoder(self._autoencoder, signals, weights, seed=self._seed)
+
+    def calibrate(self, held: LabelledSignals) -> None:
+        """Choose the most that an error counts, then the offset of its logarithm."""
+        autoencoder, signals, benign = self._autoencoder, held.rows.signals, held.labels == 0
+        errors = autoencoder.error(signals[benign])
+        autoencoder.most.fill_(fit_most(errors, held.weights[benign]))
+        before = held.log_odds[:, 1:].logsumexp(dim=1) - held.log_odds[:, 0]
+        novelty = autoencoder.log_odds(signals)
+        autoencoder.offset.fill_(fit_offset(before, novelty, ~benign, held.weights))
+
+    def log_odds(self, held: LabelledSignals) -> Tensor:
+        """Return the log-odds (n, classes) with its own added to every attack."""
+        return self._autoencoder.join(held.log_odds, held.rows)
 
 
 def fit_autoencoder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from idskit.models.members.tree_member import LEAST_PROBABILITY
+from idskit.models.members.trees import LEAST_PROBABILITY
 
 # Limits of the temperature: validation rows that are all right would drive it to zero.
 LOWEST, HIGHEST = 0.2, 20.0

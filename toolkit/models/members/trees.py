@@ -1,4 +1,4 @@
-"""A member of boosted trees beside the network: their probabilities are averaged.
+"""A member of boosted trees next to the network: their probabilities are averaged.
 
 Trees split raw columns where their classes part and see no signal in them; a network sees little
 else. Where one is wrong the other often is not. Their arrays are part of the network's state, so a
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from idskit.models.members.derived_columns import NO_PAIRS, Derived, Pairs
+from idskit.models.members.prepared_rows import PreparedRows
 
 # The committee is LightGBM twice, the second time with thresholds drawn at random. The cascade
 # first tells attacks from benign rows, then families of attacks from each other.
@@ -104,7 +105,7 @@ class Trees(nn.Module):
             "cascade": int(self.is_cascade),
         }
 
-    def forward(self, flows: Tensor) -> Tensor:
+    def log_odds(self, flows: Tensor) -> Tensor:
         """Calibrated logits (n, classes) of raw rows (n, features)."""
         return self.raw(flows) / self.temperature
 
@@ -117,15 +118,13 @@ class Trees(nn.Module):
         families = (sums[:, 1:].softmax(dim=1) + LEAST_PROBABILITY).log()
         return torch.cat([torch.zeros_like(sums[:, :1]), sums[:, :1] + families], dim=1)
 
-    def beside(self, logits: Tensor, flows: Tensor) -> Tensor:
-        """Logarithm (n, classes) of the average of both members' probabilities.
+    def join(self, log_odds: Tensor, rows: PreparedRows) -> Tensor:
+        """Average probabilities with those of the members before, whose log-odds are (n, classes).
 
-        Args:
-            logits: (n, classes) of the network, calibrated.
-            flows: (n, features) raw rows.
+        Returns the logarithm of the average, (n, classes).
         """
-        mean = torch.lerp(logits.softmax(dim=1), self(flows).softmax(dim=1), self.share)
-        return (mean + LEAST_PROBABILITY).log()
+        before, trees = log_odds.softmax(dim=1), self.log_odds(rows.flows).softmax(dim=1)
+        return (torch.lerp(before, trees, self.share) + LEAST_PROBABILITY).log()
 
     def _sums(self, flows: Tensor) -> Tensor:
         node = self.root.expand(len(flows), -1)  # (n, trees)
