@@ -21,6 +21,7 @@ def injections(target: bytes, rest: bytes = b" HTTP/1.1\r\nUser-Agent: x\r\n\r\n
         b"/item.php?id=-1+UNION/**/ALL%0aSELECT+1,2,3--",
         b"/dvwa/?id=%27%20or%20%271%27=%271&Submit=Submit",
         b"/a?q=1)%20AND%20SLEEP(5)--",
+        b"/a?q=5+and+substring(@@version,1,1)=5",
         b"/search?q=%3Cscript%3Ealert(1)%3C/script%3E",
         b"/cgi-bin/.%2e/.%2e/.%2e/bin/sh",
         b"/..%255c..%255cwindows/win.ini",

@@ -199,7 +199,7 @@ TESTS = (
         weigh=_each(1),
     ),
     Test(
-        name="injections in web requests",
+        name="web injections",
         family="web",
         columns=("http_injections",),
         weigh=_each(1),

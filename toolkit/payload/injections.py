@@ -18,6 +18,7 @@ from idskit.payload.payload_counts import Bytes, byte_at
 # In the target of a request: nothing honest has these there.
 IN_TARGETS: Final = (
     *("' or ", "' and ", "'or'", '" or ', "') or", "sleep(", "benchmark(", "extractvalue("),
+    *(" or 1=1", " and 1=1", " and substring(", " and ascii(", "@@version"),
     *("updatexml(", "load_file(", "group_concat(", "into outfile", "waitfor delay"),
     *("<script", "<svg", "<iframe", "<img ", " onerror=", " onload=", " onmouseover=", "alert("),
     *("document.cookie", "../../", "..\\..\\", "/.env", "/.git/config", "/.htpasswd", "/.aws/"),
