@@ -30,7 +30,8 @@ from idskit.incidents.incident_lines import incident_lines
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
-from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_input
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, open_input
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.schema import Schema
 
 BATCH = 1024

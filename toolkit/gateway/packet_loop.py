@@ -30,8 +30,9 @@ from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.notify import Notifier
-from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics
+from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.flow_settings import settings_for
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import profile_named
 
 BATCH = 1024
