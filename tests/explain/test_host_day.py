@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -39,6 +40,7 @@ def test_flows_are_counted_by_hour_and_older_ones_are_dropped() -> None:
     day = days.of(of_device(28, 29))
     assert day is not None
     assert day.flows == tuple(range(7, 31))
+    assert HostDay.from_json(json.loads(json.dumps(day.to_json()))) == day
     assert (day.last, list(day.incident)) == (FIRST_HOUR + 29, [FIRST_HOUR + 28, FIRST_HOUR + 29])
 
 

@@ -6,7 +6,9 @@ flows ──> HostDays: hours of each local host ──> HostDay of the incident
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,22 @@ class HostDay:
     flows: tuple[int, ...]
     last: int
     incident: range
+
+    def to_json(self) -> dict[str, list[int] | int]:
+        """Return plain types."""
+        hours = [self.incident.start, self.incident.stop]
+        return {"flows": list(self.flows), "last": self.last, "incident": hours}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> HostDay:
+        """Read what ``to_json`` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        start, stop = map(int, found["incident"])
+        flows = tuple(map(int, found["flows"]))
+        return cls(flows=flows, last=int(found["last"]), incident=range(start, stop))
 
 
 class HostDays:

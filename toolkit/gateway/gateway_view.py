@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.eve import eve_time
+from idskit.explain.host_day import HostDay, HostDays
 from idskit.flow import address_text
+from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import are_local
 from idskit.packet import TCP, UDP
 from idskit.profiles.flow_reader import FlowBatch
@@ -215,6 +217,7 @@ class GatewayView:
     def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
         self._hosts = HostTable(slots)
+        self._days = HostDays()
         self._totals = Totals()
         self._rates = {name: RecentSeconds() for name in ("packets", "flows", "bytes")}
         self._dropped = RecentSeconds()
@@ -224,6 +227,12 @@ class GatewayView:
         """Count the flows of a batch."""
         with self._lock:
             self._hosts.add(batch, _second(), now_us)
+            self._days.observe(batch.flows)
+
+    def day_of(self, incident: Incident) -> HostDay | None:
+        """Return the last 24 hours of the device of an incident; None if nothing is known."""
+        with self._lock:
+            return self._days.of(incident)
 
     def add_shed(self, what: str, count: int) -> None:
         """Count what was left out because of overload."""

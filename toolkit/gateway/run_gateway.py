@@ -193,14 +193,20 @@ class Gateway:
         if asked.get("ask") == "older":
             return self._older(asked.get("skip"), asked.get("most"))
         if asked.get("ask") == "incident":
-            found = self._keeper.incident(str(asked.get("incident_id")))
-            return {"incident": found} if found else {"error": _UNKNOWN}
+            return self._incident(str(asked.get("incident_id")))
         if asked.get("ask") == "verdict":
             return self._take_verdict(asked.get("incident_id"), asked.get("verdict"))
         if asked.get("ask") == "lower":
             self._site.lower()
             return {"ok": True}
         return {"error": "ask is one of snapshot, older, incident, verdict and lower"}
+
+    def _incident(self, identifier: str) -> Document:
+        found = self._keeper.incident(identifier)
+        if not found:
+            return {"error": _UNKNOWN}
+        day = self.loop.view.day_of(Incident.from_json(found))
+        return {"incident": found} | ({} if day is None else {"day": day.to_json()})
 
     def _older(self, skip: object, most: object) -> Document:
         if type(skip) is not int or type(most) is not int or skip < 0 or not 0 < most <= SHOWN:
