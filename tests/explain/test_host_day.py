@@ -13,7 +13,6 @@ from tests.site.made_traffic import FIRST_HOUR, traffic
 from idskit.explain import host_day as module
 from idskit.explain.card import MOST_BYTES, card_page
 from idskit.explain.host_day import HOURS, HostDay, HostDays, host_day
-from idskit.flow import VERDICT
 from idskit.site.case_peaks import HOUR_US
 
 DEVICE = "192.168.1.20"
@@ -44,10 +43,8 @@ def test_flows_are_counted_by_hour_and_older_ones_are_dropped() -> None:
     assert (day.last, list(day.incident)) == (FIRST_HOUR + 29, [FIRST_HOUR + 28, FIRST_HOUR + 29])
 
 
-def test_a_flow_counts_once_and_hours_before_the_first_are_not_known() -> None:
-    early = traffic(3, 5)
-    early.flows["end"] = VERDICT
-    day = watched(traffic(1, 2), early, traffic(3, 5)).of(of_device(3, 3))
+def test_hours_before_the_first_are_not_known() -> None:
+    day = watched(traffic(1, 2), traffic(3, 5)).of(of_device(3, 3))
     assert day is not None
     assert day.flows == (2, 0, 5)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.flow import VERDICT, address_number
+from idskit.flow import address_number
 from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import are_local
 from idskit.report.svg import NOTHING, WIDTH, Chart, rule, stroke_of, text_at
@@ -70,8 +70,7 @@ class HostDays:
         self._hosts: OrderedDict[int, dict[int, int]] = OrderedDict()  # flows by hour
 
     def observe(self, flows: NDArray[np.void]) -> None:
-        """Count (n,) FLOW records, each flow once: where it ends."""
-        flows = flows[flows["end"] != VERDICT]
+        """Count (n,) FLOW records, each of another flow."""
         if not len(flows):
             return
         hours = flows["end_us"] // _HOUR_US

@@ -87,6 +87,12 @@ class HostTable:
         self._counted = np.zeros(slots, np.int64)  # its packets
         self.evicted = 0
 
+    def new_flows(self, flows: NDArray[np.void]) -> NDArray[np.void]:
+        """Return one row of each flow of which no row was added yet."""
+        _, first = np.unique(flows[["slot", "serial"]], return_index=True)
+        is_new = self._serials[flows["slot"][first]] != flows["serial"][first]
+        return flows[first[is_new]]
+
     def add(self, batch: FlowBatch, second: int, now_us: int) -> None:
         """Count the packets of flows that were not counted yet, for their ends in this network."""
         flows = batch.flows
@@ -226,8 +232,8 @@ class GatewayView:
     def add_flows(self, batch: FlowBatch, now_us: int) -> None:
         """Count the flows of a batch."""
         with self._lock:
+            self._days.observe(self._hosts.new_flows(batch.flows))
             self._hosts.add(batch, _second(), now_us)
-            self._days.observe(batch.flows)
 
     def day_of(self, incident: Incident) -> HostDay | None:
         """Return the last 24 hours of the device of an incident; None if nothing is known."""
