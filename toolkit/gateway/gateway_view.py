@@ -91,7 +91,8 @@ class HostTable:
         """Return one row of each flow of which no row was added yet."""
         _, first = np.unique(flows[["slot", "serial"]], return_index=True)
         is_new = self._serials[flows["slot"][first]] != flows["serial"][first]
-        return flows[first[is_new]]
+        found: NDArray[np.void] = flows[first[is_new]]
+        return found
 
     def add(self, batch: FlowBatch, second: int, now_us: int) -> None:
         """Count the packets of flows that were not counted yet, for their ends in this network."""
