@@ -186,8 +186,9 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
 
 
 def level_at(benign: NDArray[np.float64], rate: float) -> float:
-    """Return the score above which at most ``rate`` of the benign captures are."""
-    return float(np.sort(benign)[::-1][int(rate * len(benign) + 1e-9)])
+    """Return the score above which at most ``rate`` of the benign captures are, all at 1."""
+    place = int(rate * len(benign) + 1e-9)
+    return float(np.sort(benign)[::-1][place]) if place < len(benign) else -np.inf
 
 
 def share(hits: int, of: int) -> dict[str, Any]:
