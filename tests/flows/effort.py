@@ -1,6 +1,8 @@
 """How much a test tries: less where nothing is compiled, which is a hundred times slower.
 
-``NUMBA_DISABLE_JIT=1`` runs every test, on fewer examples.
+``NUMBA_DISABLE_JIT=1`` runs every test, on fewer examples. With ``NUMBA_BOUNDSCHECK=1`` a kernel
+can fail in every way in which it can without, and in one more: what is tried there in full need not
+be tried in full again.
 """
 
 from __future__ import annotations
@@ -8,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from numba import config
+
 from idskit.kernels.compile import is_compiling
 
 Item = TypeVar("Item")
 
+CHECKS_BOUNDS = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
 _SHARE = 1 if is_compiling() else 20
 
 
