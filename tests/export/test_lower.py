@@ -21,7 +21,7 @@ from idskit.models.preparation import SCALINGS, fit_preparation
 from idskit.models.resnet import ATTENTIONS
 
 # Of what was learned, a graph needs no more than that answers differ.
-make_run = partial(make_longer_run, steps=20)
+make_run = partial(make_longer_run, steps=16)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -82,6 +82,9 @@ def make_run(
     if pca:
         fit_pca(network.frontend, preparation(torch.from_numpy(train.flows)))
     signals, labels = preparation(torch.from_numpy(train.flows)), torch.from_numpy(train.labels)
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 4 / steps  # of few steps, each counts for more
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     for step in range(steps):
         batch = torch.arange(step * 60, step * 60 + 60) % len(labels)

@@ -25,6 +25,11 @@ def examples(count: int) -> int:
     return max(count // _SHARE, 1)
 
 
+def at_least(few: int, count: int) -> int:
+    """``count``, or a twentieth of it, but not fewer than show what is tested."""
+    return max(few, examples(count))
+
+
 def some(items: Sequence[Item]) -> Sequence[Item]:
     """All of them, or every twentieth."""
     return items[::_SHARE]
