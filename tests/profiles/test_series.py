@@ -130,11 +130,11 @@ def test_memory_stays_within_the_budget_and_evictions_are_counted(name: str) -> 
     state = profile_named(name).make(Settings(memory_bytes=budget))
     arrays = [*state.table, *state.hosts, state.contexts, state.windows, state.places]
     assert sum(array.nbytes for array in arrays) < 1.1 * budget
-    flood = [packet(0.001 * i, CLIENT, SERVER, src_port=i, dst_port=80) for i in range(1, 1500)]
+    flood = [packet(0.001 * i, CLIENT, SERVER, src_port=i, dst_port=80) for i in range(1, 2500)]
     result = run(name, to_array(flood), memory_bytes=budget)
-    assert len(result.flows) == 1499
+    assert len(result.flows) == 2499
     evicted = int(result.state.table.state["evicted"][0])
-    assert evicted == (result.flows["end"] == ENDS.index("evicted")).sum() > 900
+    assert evicted == (result.flows["end"] == ENDS.index("evicted")).sum() > 1400
 
 
 def test_every_column_is_documented() -> None:
