@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -35,7 +36,6 @@ PARTS: Mapping[str, Callable[[str], bool]] = {
 SHOWN_IN = {"host": "a host's flows", "payload": "payloads", "none": "nothing that is visible"}
 INCIDENTS, FLOWS = "incidents_unseen", "flows_unseen"  # files
 KINDS = ("attack", "benign")
-_REVISION = ("git", "rev-parse", "--short", "HEAD")
 
 Found = Mapping[str, Any]  # what ``unseen_captures.report`` returns
 Reader = Callable[[Found], Number]
@@ -195,15 +195,33 @@ def _number(hits: int, of: int) -> Number:
     return Number(value=hits / of, low=low, high=high, hits=hits, of=of)
 
 
-def main(result: str, command: str, revision: str = "") -> None:
+def main() -> None:
     """Write the tables of a result into ``bench/results`` of the checkout that this runs in."""
-    revision = revision or run(_REVISION, capture_output=True, text=True, check=True).stdout.strip()
-    document = json.loads(Path(result).read_text(encoding="utf-8"))
-    for name, table in unseen_tables(document, command, revision).items():
-        path = Path("bench/results") / f"{name}.json"
-        table.save(path)
-        sys.stdout.write(f"{path}\n")
+    parser = ArgumentParser("python -m idskit.bench.views.unseen_results", description=__doc__)
+    parser.add_argument("result", type=Path, help="the --json file of idskit train captures")
+    parser.add_argument("command", help="that wrote it, as readers can repeat it")
+    parser.add_argument(
+        "revision", nargs="?", help="that was measured; what is checked out if omitted"
+    )
+    given = parser.parse_args()
+    folder = Path("bench/results")
+    if not folder.is_dir():
+        parser.error(f"{folder} is not here: run this at the top of a checkout")
+    document = json.loads(given.result.read_text(encoding="utf-8"))
+    try:
+        tables = unseen_tables(document, given.command, given.revision or _checked_out())
+    except DataError as error:
+        parser.error(str(error))
+    for name, table in tables.items():
+        table.save(folder / f"{name}.json")
+        sys.stdout.write(f"{folder / name}.json\n")
+
+
+def _checked_out() -> str:
+    """Return the revision that is checked out."""
+    command = ("git", "rev-parse", "--short", "HEAD")
+    return run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

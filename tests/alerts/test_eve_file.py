@@ -11,13 +11,14 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from idskit.alerts.eve_file import OLDER_FILES, EveFile, Sink, open_sink
+from idskit.alerts.eve_file import OLDER_FILES, EveFile, Period, Sink, open_sink
 from idskit.errors import IdskitError
 
 LINE = json.dumps({"event_type": "alert"}).ljust(99)  # 100 bytes with its line feed
@@ -98,6 +99,35 @@ def test_a_file_that_is_over_its_limit_already_is_put_aside_first(path: Path) ->
 def test_no_limit_is_no_limit(path: Path) -> None:
     put(EveFile(path, rotate_mb=0), *[LINE] * (MEGABYTE_LINES + 10))
     assert [path] == list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize(("period", "seconds"), [("hour", 3600), ("day", 86_400)])
+def test_a_file_of_an_earlier_hour_or_day_is_put_aside(
+    path: Path, period: Period, seconds: int
+) -> None:
+    sink = EveFile(path, rotate_mb=0, rotate_every=period, older_files=2)
+    for number in range(4):
+        put(sink, *numbered(number, 1))
+        written_s = time.time() - seconds  # in the period before this one, whenever this is
+        os.utime(path, (written_s, written_s))
+    files = [path, older(path, 1), older(path, 2)]
+    assert sorted(path.parent.iterdir()) == sorted(files)
+    assert [numbers(file) for file in files] == [[3], [2], [1]]
+    sink.close()
+    put(EveFile(path, rotate_every=period, older_files=2), *numbered(4, 1))  # another process
+    assert [numbers(file) for file in files] == [[4], [3], [2]]
+
+
+def test_neither_the_same_day_nor_a_clock_put_back_rotates(path: Path) -> None:
+    sink = EveFile(path, rotate_every="day")
+    put(sink, *numbered(0, 1))
+    put(sink, *numbered(1, 1))
+    later_s = time.time() + 3 * 86_400
+    os.utime(path, (later_s, later_s))
+    put(sink, *numbered(2, 1))
+    assert numbers(path)[-1] == 2
+    rotated = len(list(path.parent.iterdir())) - 1
+    assert rotated == 0 or numbers(path) == [1, 2]  # midnight passed between the first two
 
 
 @pytest.mark.parametrize("moved", [True, False])

@@ -36,7 +36,9 @@ def make_alert(src: str, dst: str, label: str = "port scan", *, at: int = 0, sco
 
 def test_flows_that_would_have_been_alerted_again_are_counted() -> None:
     alert = make_alert("10.0.0.1", "10.0.0.2")
-    assert "7 of these flows went on, and looked like it at their end" in shown(alert, repeated=7)
+    assert "7 flows with an alert still looked like an attack when they ended" in shown(
+        alert, repeated=7
+    )
 
 
 def attacks_of(*alerts: Alert):

@@ -82,9 +82,7 @@ def test_what_is_no_capture_in_a_folder_is_named_and_passed_over(folder: Path) -
     found = statistics_of(folder)
     assert found.packets == 20
     assert found.not_read == f"{folder}/below and {folder}/notes.txt"
-    assert f"not read, because they are no captures that can be: {found.not_read}" in list(
-        found.lines()
-    )
+    assert f"not read, as they are no readable captures: {found.not_read}" in list(found.lines())
 
 
 def test_a_long_list_of_files_is_short_in_the_statistics(tmp_path: Path) -> None:

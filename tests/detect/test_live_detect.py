@@ -139,6 +139,12 @@ def test_what_was_written_before_the_interface_disappeared_stays(
     assert code == 1
     assert err == "idskit: interface veth0 disappeared; the flows before that are valid\n"
     assert packets_in(out) == len(frames)
+    events = [json.loads(line) for line in out.splitlines()]
+    incidents = [event["incident"] for event in events if event["event_type"] == "incident"]
+    begun, ended_ = (
+        {one["incident_id"] for one in incidents if one["type"] == kind} for kind in ("new", "end")
+    )
+    assert begun == ended_ != set()
 
 
 def packets_of(table: Path) -> float:

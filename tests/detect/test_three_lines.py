@@ -1,4 +1,4 @@
-"""The README's three lines with onnxruntime alone, as written, where there is no idskit."""
+"""The three lines with onnxruntime alone, as export/README.md has them, without idskit."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import onnxruntime
 
 from idskit.detect.detector import Detector
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[2] / "export" / "README.md"
 # -S leaves site-packages and editable installs out; only these two packages' folder is put back,
 # through a finder that knows nothing else.
 ISOLATED = """\
@@ -55,7 +55,7 @@ def run_isolated(code: str, rows: np.ndarray, tmp_path: Path) -> np.ndarray:
 
 
 def block(containing: str) -> str:
-    """The README's Python block that contains a word."""
+    """The Python block that contains a word."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     (found,) = (text for text in blocks if containing in text)
     return found

@@ -158,9 +158,9 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
     known, false_alarms = _Known(connections), 0
     found: set[int] = set()
     named: set[int] = set()
-    tracker = detector.tracker(detector.schema)
+    tracker = detector.tracker(detector.flow_schema)
     incidents: list[Incident] = []
-    with open_flows(capture, detector.schema) as flows:
+    with open_flows(capture, detector.flow_schema) as flows:
         for batch in flows.batches(size=4096):
             changed = tracker.observe(batch, detector.flow_probabilities(batch))
             incidents += [incident for incident in changed if incident.type == "end"]

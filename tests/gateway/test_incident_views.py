@@ -85,6 +85,16 @@ def test_a_terminal_obeys_nothing_that_came_from_the_network(folder: Path) -> No
         assert "owned" in shown
 
 
+def test_a_page_of_one_incident_obeys_nothing_either(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "card.html"
+    assert verb(folder, "explain", "2026-12", "--html", str(page)).returncode == 0
+    text = page.read_text()
+    assert len(text) < 20_000
+    assert "owned" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "last 24 hours" not in text  # which only a running service knows
+
+
 def test_json_on_stdout_is_the_whole_record(folder: Path) -> None:
     listed = json.loads(verb(folder, "incidents", "--json").stdout)
     assert Incident.from_json(listed[0]) == incident(12, 0, HOSTILE)

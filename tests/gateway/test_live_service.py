@@ -94,6 +94,9 @@ def test_a_scan_is_one_incident_that_survives_a_kill_and_takes_a_verdict(
         assert [len(row) for row in rates.values()] == [60, 60, 60]
         devices = {one["address"]: one for one in running.snapshot()["devices"]}
         assert devices["10.77.0.1"]["incidents"] == 0 or devices["10.77.0.2"]["flows"] > 900
+        card = state / "card.html"
+        assert verb(network.near, state, "explain", identifier, "--html", str(card)).returncode == 0
+        assert "The last 24 hours of the device" in card.read_text()
         running.end(signal.SIGKILL)
     listed = json.loads(verb(network.near, state, "incidents", "--json").stdout)
     assert [(one["incident_id"], one["verdict"]) for one in listed] == [(identifier, "expected")]

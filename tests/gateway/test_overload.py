@@ -59,6 +59,7 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     card = SimpleNamespace(classes=("benign", "scan"))
     detector: Any = SimpleNamespace(
         schema=SCHEMA,
+        flow_schema=SCHEMA,
         card=card,
         flow_probabilities=lambda batch: np.zeros((len(batch), 2), np.float32),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +14,17 @@ import numpy as np
 import pytest
 from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
 from tests.site.test_site_drift import everyday
+from typer.testing import CliRunner
 
+from idskit.cli.entry import app
 from idskit.errors import IdskitError
 from idskit.flow import address_number
 from idskit.gateway.configuration import ConfigurationError, parse_configuration
+from idskit.gateway.control_socket import ControlServer
+from idskit.gateway.learned.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.packet_loop import Judges
 from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
-from idskit.gateway.service_site import NAME, ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
@@ -41,6 +45,7 @@ def detector(sha256: str = "a" * 64, threshold: float = THRESHOLD) -> Any:
     card = SimpleNamespace(classes=CLASSES, schema=GATEWAY)
     return SimpleNamespace(
         schema=GATEWAY,
+        flow_schema=GATEWAY,
         card=card,
         threshold=threshold,
         sha256=sha256,
@@ -245,7 +250,60 @@ def test_the_budget_burns_by_the_incidents_of_an_hour_and_a_day(start: Start) ->
         document(0.2, "wrong"),
     ]
     burn = site.budget_use(incidents)
-    assert burn == {"per_day": 2, "burn_1h": 3 * 24 / 2, "burn_24h": 5 / 2, "threshold": OPENS}
+    assert burn == {
+        "per_day": 2, "burn_1h": 3 * 24 / 2, "burn_24h": 5 / 2, "threshold": OPENS, "factor": 1
+    }  # fmt: skip
+
+
+def test_too_many_incidents_raise_the_evidence_until_a_person_lowers_it(
+    start: Start, said: list[str]
+) -> None:
+    site = start(budget="1/day", learn_hours=0)
+    few = [document(age) for age in (0.1, 3, 6)]  # three of a mean of one: chance
+    site.watch_budget([*few, document(9, "attack"), document(9, label="blind")])
+    assert (site.levels.factor, said, site.health()) == (1, [], [])
+    site.watch_budget([*few, document(9)])
+    assert site.levels.factor == site.budget_use([])["factor"] == 1.25
+    assert site.budget_use([])["threshold"] == 1.25 * OPENS
+    (reason,) = site.health()
+    assert said == [reason]
+    assert "1/day: each needs 1.25 times the evidence, until a person runs idskit lower" in reason
+    again = start(learn_hours=0)  # a restart lowers nothing
+    assert again.levels.factor == 1.25
+    again.watch_budget([*few, document(9)])
+    assert again.levels.factor == 1.25  # not again within the hour
+    assert gateway(again).answer({"ask": "lower"}) == {"ok": True}
+    assert (again.levels.factor, again.health()) == (1, [])
+    assert start(learn_hours=0).levels.factor == 1
+
+
+def test_a_person_lowers_it_on_the_command_line(start: Start, tmp_path: Path) -> None:
+    site = start(learn_hours=0)
+    site.watch_budget([document(0.1)] * 4)
+    file = tmp_path / "idskit.toml"
+    file.write_text(f'[state]\nfolder = "{tmp_path}"\n')
+    words = ["lower", "-c", str(file)]
+    assert CliRunner().invoke(app, words).exit_code == 1  # no service runs
+    with closing(ControlServer(tmp_path, gateway(site).answer)):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert site.levels.factor == 1
+
+
+def test_raised_evidence_opens_no_weak_incident(start: Start) -> None:
+    site, one = start(learn_hours=0), traffic(3, 1, score=0.99)  # 14.9 nats
+    for opened in (1, 0):
+        tracker = Judges.of(detector(), site.levels).tracker
+        tracker.observe_flows(*one.parts)
+        assert len(tracker.finish()) == opened
+        site.watch_budget([document(0.1)] * 4)
+
+
+def test_damaged_evidence_is_said(start: Start, tmp_path: Path) -> None:
+    CheckedFile(tmp_path, "burn").write({"factor": 99, "raised_us": 0})
+    site = start(learn_hours=0)
+    assert site.levels.factor == 1
+    (reason,) = site.health()
+    assert "is damaged" in reason
 
 
 def test_the_threshold_of_the_budget_is_that_of_the_learned_site(
@@ -394,7 +452,10 @@ def test_drift_is_one_incident_a_week_also_over_a_restart(
     start: Start, varied: None, tmp_path: Path
 ) -> None:
     monday = -FIRST_HOUR % WEEK_HOURS + WEEK_HOURS  # a week of the watch begins
-    new, end = unlike(start(), monday, monday + 24)
+    site = start()
+    assert site.drift_ratio == 0
+    new, end = unlike(site, monday, monday + 24)
+    assert site.drift_ratio == start().drift_ratio == 1  # of one device
     assert (new.type, end.type, new.incident_id) == ("new", "end", end.incident_id)
     assert (new.family, new.device, new.target) == ("unknown", "192.168.1.20", "192.168.1.20")
     assert new.explanation is not None
@@ -420,6 +481,7 @@ def test_another_model_than_the_site_was_learned_with_is_no_drift(
 ) -> None:
     site = start(detector("b" * 64))
     assert not site.wants_flows
+    assert site.drift_ratio is None
     assert any("drift is not watched" in one for one in said)
     site.judged_by(detector())
     assert site.wants_flows

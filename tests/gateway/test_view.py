@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.gateway.test_incident_views import incident
 
 from idskit.flow import FLOW, IDLE, VERDICT
 from idskit.gateway import gateway_view
@@ -63,6 +65,18 @@ def test_packets_of_a_flow_that_is_judged_early_count_once() -> None:
     (device,) = devices
     assert (device["services"], device["peers"], device["incidents"]) == (["443/tcp"], 1, 2)
     assert device["first_seen"].startswith("2027-01-15T08:00:00")
+
+
+def test_a_flow_counts_once_in_its_device_s_day_from_its_first_row_on() -> None:
+    view = GatewayView(8)
+    ends = {"end": VERDICT, "fwd_packets": 3}
+    view.add_flows(batch({"slot": 3, "serial": 7, **ends}, {"slot": 3, "serial": 7}), NOW_US)
+    view.add_flows(batch({"slot": 3, "serial": 7}, {"slot": 3, "serial": 8, **ends}), NOW_US)
+    found = incident(1)
+    day = view.day_of(replace(found, device="192.168.1.5"))
+    assert day is not None
+    assert day.flows == (2,)
+    assert view.day_of(replace(found, device="192.168.1.6")) is None
 
 
 def test_hosts_are_bounded_and_the_latest_stay() -> None:

@@ -54,8 +54,8 @@ def emitted_us(flows: NDArray[np.void]) -> NDArray[np.int64]:
 
 def seen(detector: Detector, read: LabelledFlows) -> Seen:
     """Return what the tracker says of a capture's flows."""
-    tracker = detector.tracker(detector.schema)
-    probabilities = detector.probabilities(read.rows)
+    tracker = detector.tracker(detector.flow_schema)
+    probabilities = detector.probabilities(read.rows[:, : len(detector.schema)])
     attack = read.attack_flows()
     times, after_us = emitted_us(read.records), np.inf
     for row in range(len(read.rows)):
@@ -115,7 +115,7 @@ def main() -> None:
     detector = Detector.load(given.model, threads=1)
     found: dict[str, list[Seen]] = defaultdict(list)
     for capture in find_captures(given.folders):
-        read = read_capture(capture, detector.schema)
+        read = read_capture(capture, detector.flow_schema)
         if (
             len(read.rows)
             and not read.is_probe

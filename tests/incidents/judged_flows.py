@@ -9,7 +9,7 @@ import numpy as np
 
 from idskit.flow import CLOSE, FLOW
 from idskit.incidents.incident import Incident
-from idskit.incidents.tracker import IncidentTracker
+from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.schemas.gateway_columns import GATEWAY
 
 CLASSES = ("benign", "web", "amplification", "guessing", "tunnel", "malware", "flood", "scan")
@@ -79,8 +79,8 @@ def arrays(flows: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return records, features, probabilities
 
 
-def tracker() -> IncidentTracker:
-    return IncidentTracker(GATEWAY, CLASSES, THRESHOLD)
+def tracker(site: Levels = SHIPPED_LEVELS) -> IncidentTracker:
+    return IncidentTracker(GATEWAY, CLASSES, THRESHOLD, site)
 
 
 def observed(made: IncidentTracker, flows: list[Judged], batch: int = 1024) -> list[Incident]:

@@ -62,6 +62,9 @@ def test_answers_of_the_target_name_it_although_it_sent_them() -> None:
         ({"protocol": 6, "sport": 50_000, "dport": 80, "answered": False}, "flood"),
         ({"protocol": 17, "sport": 40_000, "dport": 30_000, "answered": False}, "flood"),
         ({"protocol": 17, "sport": 123, "dport": 30_000, "answered": False}, "amplification"),
+        ({"protocol": 47, "sport": 0, "dport": 0, "answered": False}, "flood"),
+        ({"protocol": 1, "icmp_type": 8, "sport": 0, "dport": 0, "answered": False}, "flood"),
+        ({"protocol": 1, "icmp_type": 0, "sport": 0, "dport": 0}, "amplification"),
     ],
 )
 def test_nothing_is_amplified_without_a_service_that_does(

@@ -32,6 +32,7 @@ def service(shared_service: FakeService) -> FakeService:
     """A service of a quiet home with one open incident, whatever tests before have done to it."""
     shared_service.found = snapshot()
     shared_service.answer = shared_service.usual
+    shared_service.kept = []
     shared_service.verdicts.clear()
     return shared_service
 

@@ -222,6 +222,7 @@ class FakeService:
 
     def __init__(self, path: Path, found: dict[str, Any]) -> None:
         self.found = found
+        self.kept: list[dict[str, Any]] = []  # incidents that the snapshot does not have
         self.verdicts: list[tuple[str, str]] = []
         self.answer: Callable[[bytes], bytes] = self.usual
         self.path = path
@@ -231,6 +232,14 @@ class FakeService:
         asked = json.loads(line)
         if asked["ask"] == "snapshot":
             return json.dumps(self.found).encode() + b"\n"
+        if asked["ask"] == "older":
+            every = [*self.found["incidents"], *self.kept]
+            part = every[asked["skip"] : asked["skip"] + asked["most"]]
+            return json.dumps({"incidents": part}).encode() + b"\n"
+        if asked["ask"] == "incident":
+            known = [one for one in self.kept if one["incident_id"] == asked["incident_id"]]
+            answer = {"incident": known[0]} if known else {"error": "there is no such incident"}
+            return json.dumps(answer).encode() + b"\n"
         self.verdicts.append((asked["incident_id"], asked["verdict"]))
         for one in self.found["incidents"]:
             if one["incident_id"] == asked["incident_id"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.page.fake_service import FakeService, many_incidents
+from tests.page.fake_service import FakeService, incident, many_incidents
 from tests.page.page_client import FORM, WAIT_S, Checked, ask
 
 from idskit.page import web_server
@@ -411,3 +411,31 @@ def test_10_000_incidents_are_served_page_by_page(
         assert oldest in last.links
         assert ask(page.url, oldest).status == 200
         assert len(ask(page.url).body) < 50_000
+
+
+def test_incidents_that_the_snapshot_lacks_are_paged_and_take_a_verdict(
+    service: FakeService, serve_page: Callable[..., PageProcess]
+) -> None:
+    service.found["older"] = True
+    service.kept = [incident(number) for number in range(40, 100)]
+    page = serve_page(service.path)
+    listed = Checked(ask(page.url, "/incidents?page=2").body)
+    assert "/older" in listed.links
+    assert "/older" not in Checked(ask(page.url, "/incidents?page=1").body).links
+    assert "/older" not in Checked(ask(page.url, "/incidents?show=open").body).links
+    found: list[str] = []
+    path = "/older"
+    while path:
+        older = Checked(ask(page.url, path).body)
+        found += [link for link in older.links if link.startswith("/incidents/")]
+        path = next((link for link in older.links if link.endswith(f"={len(found) // 25 + 1}")), "")
+    assert found == [f"/incidents/{one['incident_id']}" for one in service.kept]
+    assert "No older incident is kept" in Checked(ask(page.url, "/older?page=9").body).text
+    shown = Checked(ask(page.url, found[30]).body)
+    form = {"form_token": shown.fields["form_token"], "verdict": "wrong"}
+    assert ask(page.url, f"{found[30]}/verdict", form=form).status == 303
+    assert service.verdicts == [(service.kept[30]["incident_id"], "wrong")]
+
+
+def test_a_list_that_is_whole_links_to_nothing_older(page: PageProcess) -> None:
+    assert "/older" not in Checked(ask(page.url, "/incidents?page=2").body).links

@@ -15,7 +15,7 @@ from tests.flows.frames import frame, questions, udp, write
 
 from idskit.errors import IdskitError, SchemaError
 from idskit.profiles import open_flows, schema_named
-from idskit.profiles.flow_reader import FlowStatistics
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.schema import Feature
 
 

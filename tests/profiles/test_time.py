@@ -13,7 +13,7 @@ from tests.flows.frames import udp
 from tests.flows.fuzz import resident_bytes
 
 from idskit.profiles import NAMES, open_flows
-from idskit.profiles.flow_reader import FlowStatistics
+from idskit.profiles.reading_statistics import FlowStatistics
 
 LAST = 2**64 - 1  # pcapng counts ticks in 64 bits without a sign
 YEAR_2100 = 4_102_444_800 * 10**9

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.sinks.parts import HOSTILE, incident, sink_of, until
@@ -38,7 +39,7 @@ def ids(*numbers: int) -> list[str]:
     return [incident(number).incident_id for number in numbers]
 
 
-def eve(path: Path, **options: int) -> EveOutput:
+def eve(path: Path, **options: Any) -> EveOutput:
     return EveOutput(EveOptions(path=path, **options), incident_lines)
 
 
@@ -74,6 +75,17 @@ def test_it_is_rotated_by_size(tmp_path: Path) -> None:
     assert len(files) > 2
     assert max(file.stat().st_size for file in files) <= 1 << 20
     assert sorted(ids_in("".join(file.read_text() for file in files))) == ids(*range(1200))
+
+
+def test_it_is_rotated_by_time(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    with sink_of(eve(path, rotate_every="day", older_files=1)) as sink:
+        for number in range(3):
+            sink.offer(encoded(incident(number)))
+            until(lambda n=number: path.exists() and ids_in(path.read_text()) == ids(n))
+            os.utime(path, (1e9, 1e9))
+    files = sorted(tmp_path.glob("eve.json*"))
+    assert [ids_in(file.read_text()) for file in files] == [ids(2), ids(1)]
 
 
 def test_it_is_opened_again_when_it_was_moved(tmp_path: Path) -> None:

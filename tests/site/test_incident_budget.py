@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import chi2, poisson
 
 from idskit.errors import IdskitError
 from idskit.incidents.sequential_tests import OPENS
@@ -17,6 +17,7 @@ from idskit.site.incident_budget import (
     MOST_RAISED,
     Budget,
     BurnRate,
+    burst_interval,
     openings_for,
     poisson_interval,
 )
@@ -121,30 +122,70 @@ def test_a_peak_of_one_hour_is_no_habit() -> None:
 
 
 def test_a_burn_rate_is_a_multiple_of_the_budget() -> None:
-    burn = BurnRate(Budget.parse("2/day"))
-    for hour in (0, 10, 23.5, 23.9):
-        burn.note(int(hour * HOUR_US))
-    assert burn.rates(24 * HOUR_US - 1) == (2 * 24 / 2, 4 / 2)
-    assert burn.rates(30 * HOUR_US) == (0, 3 / 2)
-    assert burn.rates(90 * HOUR_US) == (0, 0)
+    budget = Budget.parse("2/day")
+    times = [int(hour * HOUR_US) for hour in (0, 10, 23.5, 23.9)]
+    assert BurnRate.rates(times, 24 * HOUR_US - 1, budget) == (2 * 24 / 2, 4 / 2)
+    assert BurnRate.rates(times, 30 * HOUR_US, budget) == (0, 3 / 2)
+    assert BurnRate.rates(times, 90 * HOUR_US, budget) == (0, 0)
+    assert BurnRate.rates(times, -HOUR_US, budget) == (0, 0)  # a clock that was put back
+
+
+@pytest.mark.parametrize("per_day", ["0.1/day", "1/day", "10/day"])
+def test_what_chance_may_make_of_a_budget_raises_nothing(per_day) -> None:
+    budget, day = Budget.parse(per_day), 24 * HOUR_US
+    burning = [n for n in range(60) if BurnRate.is_burning([day] * n, day, budget)]
+    assert burning == list(range(burning[0], 60))
+    tail = poisson.sf(burning[0] - 1, budget.per_day)
+    assert tail <= 0.025
 
 
 def test_evidence_rises_by_steps_up_to_a_bound_and_is_lowered_by_persons() -> None:
-    burn = BurnRate(DAY)
-    rises = [burn.note(1_000_000 * n) for n in range(3000)]  # one a second
+    burn, times, rises = BurnRate(), [], []
+    for second in range(300):  # one incident a second
+        times.append(10 * HOUR_US + 1_000_000 * second)
+        rises.append(burn.watch(times, times[-1], DAY))
     assert sum(rises) == 1
     factors = []
-    for hour in range(1, 10):
-        burn.note(hour * HOUR_US)
+    for hour in range(11, 20):
+        times.append(hour * HOUR_US)
+        burn.watch(times, times[-1], DAY)
         factors.append(burn.factor)
     assert factors == sorted(factors)
     assert burn.factor == MOST_FACTOR
-    burn.rates(10_000 * HOUR_US)
-    assert burn.factor == MOST_FACTOR
+    again = BurnRate(**burn.to_state())  # a restart lowers nothing
+    assert not again.watch([], 10_000 * HOUR_US, DAY)
+    assert again.factor == MOST_FACTOR
     burn.lower()
     assert burn.factor == 1
+    with pytest.raises(ValueError, match="multiplied"):
+        BurnRate(factor=MOST_FACTOR + 1)
 
 
 def test_one_incident_in_a_while_raises_nothing() -> None:
-    burn = BurnRate(DAY)
-    assert not any(burn.note(24 * n * HOUR_US) for n in range(100))
+    burn, times = BurnRate(), []
+    for n in range(100):
+        times.append(24 * n * HOUR_US)
+        assert not burn.watch(times, times[-1], DAY)
+
+
+def test_bursts_make_an_interval_wider_and_lonely_incidents_do_not() -> None:
+    rng, hours = np.random.default_rng(3), 24 * 60
+    lonely = [peak(20.0, hour=int(at)) for at in rng.integers(hours, size=60)]
+    bursts = [peak(20.0, hour=int(at)) for at in rng.integers(hours, size=6) for _ in range(10)]
+    exact = poisson_interval(60)
+    assert burst_interval(lonely, hours) == pytest.approx(exact, rel=0.15)
+    low, high = burst_interval(bursts, hours)
+    assert low < exact[0] - 10
+    assert high > exact[1] + 10
+    assert burst_interval([], hours) == (0, 0)
+
+
+def test_the_interval_of_bursts_covers_their_mean_in_most_draws() -> None:
+    covered, hours = 0, 24 * 30
+    for seed in range(200):  # bursts of four hours that come by chance, 20 a month
+        rng = np.random.default_rng(seed)
+        begin = rng.integers(hours, size=rng.poisson(20))
+        found = [peak(20.0, hour=int(at + hour) % hours) for at in begin for hour in range(4)]
+        low, high = burst_interval(found, hours)
+        covered += low <= 80 <= high
+    assert covered >= 0.85 * 200

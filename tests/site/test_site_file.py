@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.site.made_traffic import traffic
+from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
 from tests.site.test_site_learner import learned
 
 from idskit.errors import IdskitError, ModelError, SchemaError
 from idskit.incidents.tracker import SHIPPED_LEVELS
+from idskit.modelfile.model_file import read_model
+from idskit.modelfile.model_path import model_path
 from idskit.modelfile.signature import Signer
 from idskit.schema import Feature, Schema
 from idskit.schemas.gateway_columns import GATEWAY
@@ -29,6 +31,7 @@ from idskit.site.site_file import (
     read_site,
     write_site,
 )
+from idskit.site.site_learner import SiteLearner
 
 SITE = learned(
     *(traffic(hour, 5) for hour in range(30)),
@@ -184,6 +187,13 @@ def test_a_key_without_a_site_is_refused() -> None:
 
 
 def test_a_site_of_another_model_is_said(path) -> None:
+    with model_path() as shipped:
+        schema = read_model(shipped).card.schema  # the columns agree, the model does not
+    learner = SiteLearner(schema, CLASSES, THRESHOLD, model="m")
+    for hour in range(30):
+        flows, features, probabilities = traffic(hour, 5).parts
+        learner.observe(flows, features[:, schema.columns_in(GATEWAY)], probabilities)
+    write_site(learner.finish(), path)
     here = SiteOptions(site=path).opened()
     assert any("another model (m)" in note for note in here.notes)
     assert here.levels.contacts

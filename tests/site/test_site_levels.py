@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-from tests.site.made_traffic import CLASSES, THRESHOLD, traffic
+from tests.site.made_traffic import CLASSES, THRESHOLD, Traffic, traffic
 
 from idskit.flow import address_number
 from idskit.incidents.evidence import STRONG
 from idskit.incidents.sequential_tests import OPENS
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY
+from idskit.site.device_normal import STEADY_HOURS
+from idskit.site.incident_budget import DEFAULT_BUDGET
+from idskit.site.site_learner import SiteLearner
 from idskit.site.site_levels import SiteLevels, contacts_of
 
 DEVICE = address_number("192.168.1.20")
@@ -111,3 +115,48 @@ def test_networks_are_of_24_and_48_bits() -> None:
     assert six[0] == six[1]
     far = contacts_of(traffic(0, 1, src="fd00::1", dst="2001:db8:2:1::1").flows[0])
     assert far != six[0]
+
+
+def beacon(hour: float, **changes) -> Traffic:
+    """Return twenty calls, each a minute, of the device to a host that nobody called before."""
+    found = traffic(hour, 20, **({"dst": "203.0.113.9", "port": 8443} | changes))
+    found.flows["start_us"] += np.arange(20) * 59_000_000
+    found.flows["end_us"] = found.flows["start_us"] + 500_000
+    return found
+
+
+def learned(*extra: Traffic, hours: int = STEADY_HOURS) -> SiteLevels:
+    """Return the levels of a site at which the device called one service each hour."""
+    learner = SiteLearner(GATEWAY, CLASSES, THRESHOLD)
+    for hour in range(hours):
+        learner.observe(*traffic(hour).parts)
+    for found in extra:
+        learner.observe(*found.parts)
+    return learner.finish().levels(DEFAULT_BUDGET)
+
+
+def test_a_timer_to_a_new_contact_of_a_steady_device_is_an_incident() -> None:
+    (one,) = incidents(beacon(100), learned())
+    assert (one.family, one.attacker, one.device) == ("malware", "203.0.113.9", "192.168.1.20")
+    assert one.flows == 20
+    assert one.explanation.sentence == (
+        "192.168.1.20 called 203.0.113.9 20 times over 8443/tcp in 19 min, as malware calls its "
+        "controller; usual here: 0."
+    )
+    assert incidents(beacon(100)) == []
+
+
+def test_no_timer_to_a_contact_of_the_house_is_an_incident() -> None:
+    other = beacon(STEADY_HOURS, src="192.168.1.30")  # another device had it, once
+    assert incidents(beacon(100), learned(other)) == []
+    near = beacon(STEADY_HOURS, dst="203.0.113.77")  # the same network
+    assert incidents(beacon(100), learned(near)) == []
+    elsewhere = beacon(STEADY_HOURS, port=9443)
+    assert len(incidents(beacon(100), learned(elsewhere))) == 1
+
+
+def test_nothing_is_new_of_a_device_that_always_has_something_new() -> None:
+    laptop = [traffic(hour, 1, dst=f"93.184.{hour}.9") for hour in range(STEADY_HOURS, 60)]
+    assert incidents(beacon(100), learned(*laptop)) == []
+    assert incidents(beacon(100), learned(hours=STEADY_HOURS - 1)) == []
+    assert incidents(beacon(100, src="192.168.1.99"), learned()) == []

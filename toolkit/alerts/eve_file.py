@@ -1,4 +1,4 @@
-"""Write EVE lines to a stream, or to a file with a size limit. A full disk ends neither.
+"""Write EVE lines to a stream, or to a file that is rotated. A full disk ends neither.
 
 A line that cannot be written is lost and counted, the first loss is reported on stderr, and writing
 goes on as soon as it can: whoever fills the disk must not blind the sensor. Half a line is removed
@@ -13,12 +13,13 @@ import os
 import select
 import stat
 import sys
+import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from io import UnsupportedOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from idskit.errors import IdskitError
 from idskit.files.output import reason
@@ -28,6 +29,8 @@ from idskit.report.text import visible
 
 ROTATE_MB = 100
 OLDER_FILES = 4  # rotated files that are kept; .1 is the latest
+Period = Literal["never", "hour", "day"]
+_SECONDS = {"hour": 3600, "day": 86_400}  # of each, which begin as in UTC, as times in lines are
 MODE = 0o640  # alerts reveal what is attacked here
 _STDOUT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -157,22 +160,34 @@ class StreamSink(_Descriptor):
 class EveFile(_Descriptor):
     """File that lines are appended to, also after a program that ended in the middle of one.
 
-    When it would grow over its limit, it becomes FILE.1, FILE.1 becomes FILE.2 and so on, and
-    OLDER_FILES of them are kept. When somebody moves or deletes it (logrotate), a new one is made.
-    A named pipe or a device is written to as it is. Links are not followed.
+    When it would grow over its limit, or its hour or day is over, it becomes FILE.1, FILE.1 becomes
+    FILE.2 and so on. When somebody moves or deletes it (logrotate), a new one is made. A named pipe
+    or a device is written to as it is. Links are not followed.
 
     Args:
         path: the file.
         rotate_mb: its limit; 0 sets none.
+        rotate_every: what a file holds at most, in UTC. It belongs to the period in which it was
+            last written to, also if another process did, and is rotated at the next line.
+        older_files: how many rotated files are kept.
 
     Raises:
         IdskitError: it cannot be written, holds something else, or another program writes to it.
     """
 
-    def __init__(self, path: Path, *, rotate_mb: int = ROTATE_MB) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rotate_mb: int = ROTATE_MB,
+        rotate_every: Period = "never",
+        older_files: int = OLDER_FILES,
+    ) -> None:
         super().__init__(str(path))
         self._path = path
         self._limit = rotate_mb << 20
+        self._period_s = _SECONDS.get(rotate_every)
+        self._older_files = older_files
         try:
             self._require_rotation()
             self._open()
@@ -196,7 +211,12 @@ class EveFile(_Descriptor):
     def _fitting(self, data: bytes) -> int:
         """Return the end of the lines that the file has room for; rotate it if it has none."""
         found = os.fstat(self._fd)
-        if not self._limit or not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode):
+            return len(data)
+        if found.st_size and self._is_of_earlier_period(found.st_mtime):
+            self._rotate()
+            return self._fitting(data)
+        if not self._limit:
             return len(data)
         room = max(0, self._limit - found.st_size)
         end = data.rfind(b"\n", self._sent, self._sent + room) + 1
@@ -207,8 +227,16 @@ class EveFile(_Descriptor):
             return self._fitting(data)
         return data.index(b"\n", self._sent) + 1
 
+    def _is_of_earlier_period(self, written_s: float) -> bool:
+        """Return whether a file was last written to in an hour or day before this one.
+
+        A clock that was put back changes nothing: the file goes on until the time is its own again.
+        """
+        period_s = self._period_s
+        return period_s is not None and written_s // period_s < time.time() // period_s
+
     def _rotate(self) -> None:
-        older = [Path(f"{self._path}.{number}") for number in range(1, OLDER_FILES + 1)]
+        older = [Path(f"{self._path}.{number}") for number in range(1, self._older_files + 1)]
         for now, then in reversed(list(pairwise([self._path, *older]))):
             with suppress(FileNotFoundError):
                 now.replace(then)
@@ -233,7 +261,8 @@ class EveFile(_Descriptor):
 
     def _require_rotation(self) -> None:
         folder = self._path.parent
-        if self._limit and folder.is_dir() and not os.access(folder, os.W_OK):
+        is_rotated = self._limit or self._period_s
+        if is_rotated and folder.is_dir() and not os.access(folder, os.W_OK):
             raise OSError(
                 f"{folder} may not be written to, so nothing there can be rotated: choose another "
                 "place, or set no limit (--rotate-mb 0)"

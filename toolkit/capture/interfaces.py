@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 from idskit.capture.af_packet import LiveCapture, open_interface
 from idskit.capture.capture_file import WAIT_MS
@@ -35,15 +37,26 @@ def open_interfaces(names: Sequence[str], *, filter: str | None = None) -> LiveC
     return made
 
 
-class Interfaces:
-    """Several open interfaces, whose rings are read in turn.
+class Counted(Protocol):
+    """An interface that counts its frames."""
 
-    Their frames are in order within 25 ms, in which a ring hands its blocks over. A flow belongs to
-    one interface, so no flow sees time go back.
+    @property
+    def seen(self) -> int:
+        """Return the frames yielded so far."""
+
+    @property
+    def dropped(self) -> int:
+        """Return the frames that the kernel dropped because a ring was full."""
+
+    def close(self) -> None:
+        """Stop capturing."""
+
+
+class JoinedInterfaces:
+    """What several interfaces are together, as a source of frames.
 
     Attributes:
         interfaces: their names; ``Frames.interface`` is an index of these.
-        truncated: why frames ended although nobody stopped them, or empty.
         wait_ms: how long ``frames`` sleeps while nothing comes.
     """
 
@@ -51,13 +64,10 @@ class Interfaces:
     is_live = True
     not_read = ""
 
-    def __init__(self, captures: Sequence[LiveCapture]) -> None:
-        self._captures = tuple(captures)
-        self.interfaces = tuple(name for capture in captures for name in capture.interfaces)
-        self.wait_ms = WAIT_MS
-        self._events = select.poll()
-        for capture in captures:
-            self._events.register(capture, select.POLLIN)
+    def __init__(self, names: Sequence[str], parts: Sequence[Counted]) -> None:
+        self.interfaces = tuple(names)
+        self.wait_ms: float = WAIT_MS
+        self._parts = tuple(parts)
 
     @property
     def name(self) -> str:
@@ -67,31 +77,50 @@ class Interfaces:
     @property
     def seen(self) -> int:
         """Return the number of frames yielded so far."""
-        return sum(capture.seen for capture in self._captures)
+        return sum(one.seen for one in self._parts)
 
     @property
     def dropped(self) -> int:
         """Return the number of frames that the kernel dropped because a ring was full."""
-        return sum(capture.dropped for capture in self._captures)
+        return sum(one.dropped for one in self._parts)
+
+    def now_us(self) -> int:
+        """Return the time by the frames' clock, in microseconds since the epoch."""
+        return time.time_ns() // 1000
+
+    def close(self) -> None:
+        """Stop capturing."""
+        for one in self._parts:
+            one.close()
+
+
+class Interfaces(JoinedInterfaces):
+    """Several open interfaces, whose rings are read in turn until one disappears.
+
+    Their frames are in order within 25 ms, in which a ring hands its blocks over. A flow belongs to
+    one interface, so no flow sees time go back.
+
+    Attributes:
+        truncated: why frames ended although nobody stopped them, or empty.
+    """
+
+    def __init__(self, captures: Sequence[LiveCapture]) -> None:
+        names = [name for capture in captures for name in capture.interfaces]
+        super().__init__(names, captures)
+        self._captures = tuple(captures)
+        self._events = select.poll()
+        for capture in captures:
+            self._events.register(capture, select.POLLIN)
 
     @property
     def truncated(self) -> str:
         """Return which interfaces disappeared, or an empty text."""
         return "; ".join(capture.truncated for capture in self._captures if capture.truncated)
 
-    def close(self) -> None:
-        """Stop capturing."""
-        for capture in self._captures:
-            capture.close()
-
     def stop(self) -> None:
         """End ``frames`` after what has come until now; signal handlers may call this."""
         for capture in self._captures:
             capture.stop()
-
-    def now_us(self) -> int:
-        """Return the time by the frames' clock, in microseconds since the epoch."""
-        return self._captures[0].now_us()
 
     def frames(self) -> Iterator[Frames]:
         """Yield frames as they come; see ``LiveCapture.frames``."""

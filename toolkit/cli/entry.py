@@ -18,7 +18,7 @@ import typer
 from idskit.cli.detect_verbs import detect, inspect, sign
 from idskit.cli.flow_verbs import extract, generate, lab
 from idskit.cli.machine_verbs import bench, compare, doctor
-from idskit.cli.service_verbs import drill, explain, incidents, run, service, verdict
+from idskit.cli.service_verbs import drill, explain, incidents, lower, run, service, verdict
 from idskit.cli.site_verbs import budget, learn
 from idskit.cli.train_verbs import audit, evaluate, export, train
 from idskit.cli.verb import PLAIN, Verbs
@@ -31,7 +31,7 @@ VERBS = (
     *(audit, train, evaluate, export),
     *(sign, inspect, detect),
     *(learn, budget),
-    *(run, incidents, explain, verdict, service, drill),
+    *(run, incidents, explain, verdict, lower, service, drill),
     *(bench, compare, doctor),
 )
 

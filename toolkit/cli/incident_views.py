@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idskit.errors import IdskitError
+from idskit.explain.host_day import HostDay
 from idskit.gateway.control_socket import ask
 from idskit.gateway.journal import Entries, Journal, VerdictFile, read_journal, verdict_record
 from idskit.gateway.state_folder import StateLock, is_locked
@@ -170,6 +171,27 @@ def show_incident(one: Document, console: Console) -> None:
     incident = Incident.from_json(one)
     explanation = incident.explanation or Explanation(sentence="")
     console.print(to_text(explanation, incident), highlight=False, markup=False, end="")
+
+
+def card_of(folder: Path, one: Document) -> str:
+    """Return an incident as a page; with the day of its device if the service runs.
+
+    Raises:
+        IdskitError: the service runs and does not answer.
+    """
+    from idskit.explain.card import card_page
+
+    incident = Incident.from_json(one)
+    explanation = incident.explanation or Explanation(sentence="")
+    return card_page(explanation, incident=incident, day=_day(folder, incident.incident_id))
+
+
+def _day(folder: Path, incident_id: str) -> HostDay | None:
+    """Return what the service knows of the last 24 hours of the device of an incident."""
+    if not is_locked(folder):
+        return None
+    day = ask(folder, {"ask": "incident", "incident_id": incident_id}).get("day")
+    return None if day is None else HostDay.from_json(day)
 
 
 def _facts(one: Document) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from idskit.cli.flags import Json
+from idskit.cli.flags import Html, Json
 from idskit.cli.notices import announcing_compilation, console, say, write_document
 from idskit.cli.verb import verb
 from idskit.errors import IdskitError
@@ -131,11 +131,19 @@ def incidents(
 
 
 @verb()
-def explain(incident_id: IncidentId, as_json: AsJson = False, config: Configuration = None) -> None:
+def explain(
+    incident_id: IncidentId,
+    as_json: AsJson = False,
+    html: Html = None,
+    config: Configuration = None,
+) -> None:
     """Show one incident in full: who, whom, since when, on what evidence, and why."""
-    from idskit.cli.incident_views import found_by, show_incident
+    from idskit.cli.incident_views import card_of, found_by, show_incident
 
-    found = found_by(_state_folder(config), incident_id)
+    folder = _state_folder(config)
+    found = found_by(folder, incident_id)
+    if html is not None:
+        write_document(html, card_of(folder, found))
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -157,6 +165,15 @@ def verdict(
     found: dict[str, Any] = found_by(folder, incident_id)
     effect = say_verdict(folder, found["incident_id"], said)
     say(effect or f"{found['incident_id']} is {said}; nothing else is like it")
+
+
+@verb()
+def lower(config: Configuration = None) -> None:
+    """Let incidents open with the evidence of the budget again, after the service raised it."""
+    from idskit.gateway.control_socket import ask
+
+    ask(_state_folder(config), {"ask": "lower"})
+    say("incidents open with the evidence of the budget again")
 
 
 @verb()

@@ -23,14 +23,15 @@ from idskit.detect.detector import Detector
 from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.feature_table import read_flow_table
 from idskit.detect.raised import RaisedFlows, RaisedRows
-from idskit.errors import IdskitError
+from idskit.errors import CaptureError, IdskitError
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.incident import Incident
 from idskit.incidents.incident_lines import incident_lines
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.signals import OutputBlocked, finish_on_signals
 from idskit.process.streams import standard_output
-from idskit.profiles.flow_reader import FlowReader, FlowStatistics, open_input
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, open_input
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.schema import Schema
 
 BATCH = 1024
@@ -166,22 +167,37 @@ def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Ba
     reading.origin, reading.throttle = _origin(flows), Throttle()
     raised = reading.raised = RaisedFlows(flows.capacity)
     tracker = detector.tracker(flows.schema, reading.site)
+    failure: CaptureError | None = None
     try:
-        for batch in flows.batches(BATCH, MAX_WAIT_MS):
-            probabilities = detector.flow_probabilities(batch)
-            reading.rows += len(batch)
-            reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
-            incidents = _explained(
-                tracker.observe(batch, probabilities), tracker, detector, reading
-            )
-            alerts: list[Alert] = []
-            if reading.alerts:
-                alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
-                alerts = raised.only_first(alerts, batch.flows, batch.first_row)
-            yield Found(incidents=incidents, alerts=alerts)
+        try:
+            for batch in flows.batches(BATCH, MAX_WAIT_MS):
+                yield _judged(detector, tracker, batch, reading, raised)
+        except CaptureError as error:  # the interface disappeared: what was open ends with it
+            failure = error
         yield Found(incidents=tracker.finish())
+        if failure is not None:
+            raise failure
     finally:
         reading.statistics = flows.statistics
+
+
+def _judged(
+    detector: Detector,
+    tracker: IncidentTracker,
+    batch: FlowBatch,
+    reading: _Reading,
+    raised: RaisedFlows,
+) -> Found:
+    """Judge a batch, and count it."""
+    probabilities = detector.flow_probabilities(batch)
+    reading.rows += len(batch)
+    reading.unjudged += int(np.isnan(probabilities[:, 0]).sum())
+    incidents = _explained(tracker.observe(batch, probabilities), tracker, detector, reading)
+    alerts: list[Alert] = []
+    if reading.alerts:
+        alerts = detector.judge(probabilities, batch.flows, first_row=batch.first_row)
+        alerts = raised.only_first(alerts, batch.flows, batch.first_row)
+    return Found(incidents=incidents, alerts=alerts)
 
 
 def _read_table(

@@ -72,7 +72,7 @@ class DetectionSummary:
         notes = self._output_notes()
         if self.repeated:
             notes.append(
-                f"{self.repeated:,} of these flows went on, and looked like it at their end"
+                f"{self.repeated:,} flows with an alert still looked like an attack when they ended"
             )
         if self.unjudged:
             notes.append(
@@ -85,7 +85,7 @@ class DetectionSummary:
             notes.append(f"packets not decoded: {reasons}")
         if "reassembled" in self.skipped:
             count = self.skipped["reassembled"]
-            notes.append(f"{count:,} frames are further fragments of packets that count once")
+            notes.append(f"{count:,} frames were later fragments: a fragmented packet counts once")
         if self.dropped:
             notes.append(
                 f"[yellow]{self.dropped:,} frames were dropped by the kernel[/yellow]: they came "
@@ -97,9 +97,7 @@ class DetectionSummary:
                 "the flows before that are judged"
             )
         if self.not_read:
-            notes.append(
-                f"not read, because they are no captures that can be: {shown(self.not_read)}"
-            )
+            notes.append(f"not read, as they are no readable captures: {shown(self.not_read)}")
         return notes
 
     def _output_notes(self) -> list[str]:

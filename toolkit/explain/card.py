@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.explain.explanation_tables import evidence_table, features_table
+from idskit.explain.host_day import HostDay, host_day
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
 from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.sentence import sentence
 from idskit.report.html_page import heading, html_page, paragraph, table
 from idskit.report.section import Section
-from idskit.report.svg import Chart
+from idskit.report.svg import NOTHING, Chart
 from idskit.report.text import cut
 from idskit.schema import Schema
 
@@ -27,6 +28,10 @@ MOST_BYTES = 20_000
 _ROWS = 12  # of a table
 _LETTERS = 80  # of a cell
 _SENTENCE = 600  # letters
+_HOURS = (
+    "Flows in each hour (UTC); the height grows with the root of their number. Orange: hours of "
+    "this incident."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,7 @@ def card_html(
     *,
     incident: Incident | None = None,
     flow: FlowRow | None = None,
+    day: HostDay | None = None,
     threshold: float | None = None,
 ) -> str:
     """Return the card as a part of a page.
@@ -50,19 +56,20 @@ def card_html(
         explanation: what ``explain_flow`` returned, or what an incident carries.
         incident: whose evidence and sentence it shows.
         flow: whose first packets it draws, where its schema has them.
+        day: of the device, as ``HostDays.of`` returns it.
         threshold: score from which on there is an alert.
     """
     said = explanation.sentence or (sentence(incident) if incident else "")
-    train = packet_train(flow.schema, np.asarray(flow.row)) if flow else None
+    train = packet_train(flow.schema, np.asarray(flow.row)) if flow else NOTHING
+    hours = host_day(day) if day else NOTHING
     parts = [
         heading(cut(said, _SENTENCE), 2) if said else "",
         _facts(incident),
         _table(evidence_table(incident)),
         _figure("What raises the score", share_bars(explanation, threshold), explanation.method),
         _table(features_table(explanation)),
-        _figure("First packets", train, "Up: from the side that began. Down: from the other side.")
-        if train
-        else "",
+        _figure("The last 24 hours of the device", hours, _HOURS),
+        _figure("First packets", train, "Up: from the side that began. Down: from the other side."),
     ]
     return f"<article class=why>{''.join(parts)}</article>"
 
@@ -72,10 +79,11 @@ def card_page(
     *,
     incident: Incident | None = None,
     flow: FlowRow | None = None,
+    day: HostDay | None = None,
     threshold: float | None = None,
 ) -> str:
     """Return the card as a page of its own; see ``card_html``."""
-    part = card_html(explanation, incident=incident, flow=flow, threshold=threshold)
+    part = card_html(explanation, incident=incident, flow=flow, day=day, threshold=threshold)
     return html_page(
         "Why" if incident is None else f"Why {cut(incident.incident_id, _LETTERS)}", (part,)
     )

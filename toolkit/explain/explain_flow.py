@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from idskit.explain.shapley import coalitions, shapley_values
 from idskit.explain.usual import Usual, shipped_usual
+from idskit.incidents.evidence import log_odds
 from idskit.incidents.incident import Explanation, FeatureShare, GroupShare
 from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
@@ -40,16 +41,6 @@ class Judge(Protocol):
 
     def probabilities(self, features: NDArray[Any], /) -> NDArray[np.float32]:
         """Return probabilities (n, classes) of raw features (n, features), benign first."""
-
-
-def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the log-odds (n,) of an attack, of probabilities (n, classes) whose first is benign.
-
-    Both are taken from the small numbers themselves: 1 - P(benign) has lost them in float32.
-    """
-    benign = np.maximum(probabilities[:, 0].astype(np.float64), _LEAST)
-    attack = np.maximum(probabilities[:, 1:].sum(axis=1, dtype=np.float64), _LEAST)
-    return np.asarray(np.log(attack) - np.log(benign))
 
 
 def explain_flow(
@@ -74,7 +65,7 @@ def explain_flow(
     usual = shipped_usual(detector.schema, flow) if usual is None else usual
     (instead,) = detector.schema.check(usual.p50[None])
     groups = _unusual(detector.schema, flow, instead)
-    worths = log_odds(detector.probabilities(_mixed(flow, instead, groups)))
+    worths = _log_odds(detector, _mixed(flow, instead, groups))
     shares = shapley_values(worths).tolist()
     ranked = sorted(zip(groups, shares, strict=True), key=lambda pair: -pair[1])
     leading = _leading_columns(detector, flow, instead, _raising(ranked))
@@ -91,6 +82,10 @@ def explain_flow(
             _feature(detector.schema, flow, usual, column, share) for column, share in leading
         ),
     )
+
+
+def _log_odds(detector: Judge, rows: _Row) -> NDArray[np.float64]:
+    return log_odds(detector.probabilities(rows), _LEAST)
 
 
 def _unusual(schema: Schema, flow: _Row, instead: _Row) -> list[FeatureGroup]:
@@ -128,12 +123,12 @@ def _leading_columns(
 ) -> list[tuple[int, float]]:
     """Choose columns one after the other, with what replacing each takes from the score."""
     left = np.array([column for column in columns if flow[column] != instead[column]], np.intp)
-    rest, score = flow.copy(), log_odds(detector.probabilities(flow[None]))[0]
+    rest, score = flow.copy(), _log_odds(detector, flow[None])[0]
     chosen: list[tuple[int, float]] = []
     while len(left) and len(chosen) < LEADING:
         rows = np.tile(rest, (len(left), 1))
         rows[np.arange(len(left)), left] = instead[left]
-        scores = log_odds(detector.probabilities(rows))
+        scores = _log_odds(detector, rows)
         order = np.argsort(scores, kind="stable")
         column = int(left[order[0]])
         chosen.append((column, float(score - scores[order[0]])))

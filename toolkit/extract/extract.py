@@ -25,7 +25,8 @@ from idskit.flow import FLOW
 from idskit.flow_input import FlowInput
 from idskit.process.signals import finish_on_signals
 from idskit.process.streams import standard_output
-from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_input
+from idskit.profiles.flow_reader import FlowBatch, FlowReader, open_input
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.schema import Schema
 
 STDOUT = "-"

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.alerts.eve import eve_time
+from idskit.explain.host_day import HostDay, HostDays
 from idskit.flow import address_text
+from idskit.incidents.incident import Incident
 from idskit.incidents.local_network import are_local
 from idskit.packet import TCP, UDP
 from idskit.profiles.flow_reader import FlowBatch
@@ -84,6 +86,13 @@ class HostTable:
         self._serials = np.full(slots, -1, np.int64)  # by slot: the flow counted last
         self._counted = np.zeros(slots, np.int64)  # its packets
         self.evicted = 0
+
+    def new_flows(self, flows: NDArray[np.void]) -> NDArray[np.void]:
+        """Return one row of each flow of which no row was added yet."""
+        _, first = np.unique(flows[["slot", "serial"]], return_index=True)
+        is_new = self._serials[flows["slot"][first]] != flows["serial"][first]
+        found: NDArray[np.void] = flows[first[is_new]]
+        return found
 
     def add(self, batch: FlowBatch, second: int, now_us: int) -> None:
         """Count the packets of flows that were not counted yet, for their ends in this network."""
@@ -215,6 +224,7 @@ class GatewayView:
     def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
         self._hosts = HostTable(slots)
+        self._days = HostDays()
         self._totals = Totals()
         self._rates = {name: RecentSeconds() for name in ("packets", "flows", "bytes")}
         self._dropped = RecentSeconds()
@@ -223,7 +233,13 @@ class GatewayView:
     def add_flows(self, batch: FlowBatch, now_us: int) -> None:
         """Count the flows of a batch."""
         with self._lock:
+            self._days.observe(self._hosts.new_flows(batch.flows))
             self._hosts.add(batch, _second(), now_us)
+
+    def day_of(self, incident: Incident) -> HostDay | None:
+        """Return the last 24 hours of the device of an incident; None if nothing is known."""
+        with self._lock:
+            return self._days.of(incident)
 
     def add_shed(self, what: str, count: int) -> None:
         """Count what was left out because of overload."""

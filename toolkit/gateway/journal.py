@@ -19,12 +19,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from idskit.errors import IdskitError
+from idskit.files.output import reason
 from idskit.gateway.state_folder import CheckedFile, give_to_owner
+from idskit.incidents.family_facts import BLIND
 from idskit.incidents.incident import Incident
+from idskit.site.incident_budget import Budget, BurnRate
 from idskit.site.person_verdicts import PersonVerdicts
 
 RECENT = 500  # incidents in memory, the latest updated; files have the others
@@ -33,7 +37,7 @@ MOST_PENDING = 200  # incidents that sinks may not have got before a kill
 MOST_LINE = 64 << 10  # bytes
 FILES = 8  # that the bytes to keep are divided into
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Document = dict[str, Any]
 
 
@@ -127,13 +131,14 @@ class Journal:
     """An open journal, which one process appends to.
 
     Attributes:
+        folder: where its files are.
         entries: what it says.
         refused: records that were not written, because the day's bytes were spent.
         unsynced: bytes written since the last fsync.
     """
 
     def __init__(self, folder: Path, keep_bytes: int, budget: ByteBudget | None = None) -> None:
-        self._folder, self._each = folder, max(keep_bytes // FILES, MOST_LINE)
+        self.folder, self._each = folder, max(keep_bytes // FILES, MOST_LINE)
         self._budget = ByteBudget() if budget is None else budget
         self.entries = read_journal(folder)
         self.refused = 0
@@ -144,7 +149,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Return the size of all files."""
-        return sum(path.stat().st_size for path in files_of(self._folder))
+        return sum(path.stat().st_size for path in files_of(self.folder))
 
     def append(self, records: Iterable[Document], *, durable: bool = False) -> None:
         """Append records, which get their numbers here; with one fsync if they must be durable.
@@ -187,10 +192,10 @@ class Journal:
 
     def _open(self) -> None:
         """Open the latest file, and end a line that was cut in its middle."""
-        files = files_of(self._folder)
-        path = files[-1] if files else self._folder / "journal-000001"
+        files = files_of(self.folder)
+        path = files[-1] if files else self.folder / "journal-000001"
         self._fd = os.open(path, _APPEND, 0o600)
-        give_to_owner(self._fd, self._folder)
+        give_to_owner(self._fd, self.folder)
         self._size = os.fstat(self._fd).st_size
         if self._size and not _ends_line(path):
             with suppress(OSError):
@@ -212,11 +217,11 @@ class Journal:
 
     def _next_file(self) -> None:
         """Begin a file, delete the oldest ones, and keep their verdicts."""
-        files = files_of(self._folder)
+        files = files_of(self.folder)
         number = int(files[-1].name[-6:]) + 1
         os.close(self._fd)  # without a sync: what had to be durable is
-        self._fd = os.open(self._folder / f"journal-{number:06d}", _APPEND, 0o600)
-        give_to_owner(self._fd, self._folder)
+        self._fd = os.open(self.folder / f"journal-{number:06d}", _APPEND, 0o600)
+        give_to_owner(self._fd, self.folder)
         self._size = 0
         for path in files[: max(len(files) - FILES + 2, 0)]:
             self._keep_verdicts(path)
@@ -279,6 +284,60 @@ class VerdictFile:
         return next((str(one) for one in listed if one.incident_id == incident_id), "")
 
 
+class BurnFile:
+    """What a burning budget raised, in ``burn.state``: a restart does not lower it.
+
+    Attributes:
+        burn: the factor of all evidence.
+        problem: why the latest file could not be used or written; empty if it could.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = CheckedFile(folder, "burn")
+        found, self.problem = self._file.read(), self._file.problem
+        self.burn = BurnRate()
+        try:
+            if found is not None:
+                self.burn = BurnRate(float(found["factor"]), int(found["raised_us"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.problem = f"what a burning budget raised is damaged, and is 1 again: {error!r}"
+
+    def watch(self, times_us: list[int], budget: Budget) -> bool:
+        """Return whether the factor rises because incidents opened at some times, and keep it."""
+        is_raised = self.burn.watch(times_us, time.time_ns() // 1000, budget)
+        if is_raised:
+            self._write()
+        return is_raised
+
+    def said(self, budget: Budget) -> str:
+        """Return that more evidence is asked for, in a sentence; empty if it is not."""
+        factor = self.burn.factor
+        raised = f"more incidents opened than {budget.text}: each needs {factor:.3g} times the "
+        return "" if factor == 1 else f"{raised}evidence, until a person runs idskit lower"
+
+    def lower(self) -> None:
+        """Let the factor be 1 again, and keep it."""
+        self.burn.lower()
+        self._write()
+
+    def _write(self) -> None:
+        self.problem = ""
+        try:
+            self._file.write(self.burn.to_state())
+        except OSError as error:
+            self.problem = f"what a burning budget raised cannot be kept: {reason(error)}"
+
+
+def opened_us(incidents: Iterable[Document]) -> list[int]:
+    """Return when incidents began that may be false.
+
+    What a person called an attack is not, and neither is an interface that was away.
+    """
+    false = (one for one in incidents if one.get("verdict") != "attack" and one["label"] != BLIND)
+    times = (datetime.fromisoformat(one["started"]) for one in false)
+    return [int(time.timestamp() * 1e6) for time in times]
+
+
 def incident_record(incident: Document) -> Document:
     """Return the record of an incident."""
     return {"incident": incident}
@@ -323,10 +382,10 @@ def read_journal(folder: Path, most: int | None = RECENT) -> Entries:
 
 
 def _read_file(path: Path, found: Entries) -> None:
-    with os.fdopen(os.open(path, _READ), "rb") as file:
+    with os.fdopen(os.open(path, READ), "rb") as file:
         for line in _lines(file):
             try:
-                found.add(_record(line))
+                found.add(record_of(line))
             except (ValueError, KeyError, TypeError, RecursionError):
                 found.damaged += 1
 
@@ -337,7 +396,12 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield line
 
 
-def _record(line: bytes) -> Document:
+def record_of(line: bytes) -> Document:
+    """Return the record of a line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or int(checksum, 16) != zlib.crc32(text):
         raise ValueError

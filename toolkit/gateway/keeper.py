@@ -19,6 +19,7 @@ from typing import Any
 from idskit.alerts.eve import eve_time
 from idskit.files.output import reason
 from idskit.gateway.journal import Document, Journal, incident_record, verdict_record
+from idskit.gateway.older_incidents import OlderIncidents
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Evidence, Incident
 
@@ -146,6 +147,7 @@ class Keeper:
         self.clock = HostClock() if clock is None else clock
         self._changed = threading.Condition()  # guards the queue and the state
         self._lock = threading.Lock()  # guards the journal
+        self._reading = threading.Lock()  # held while its files are read: one reader at a time
         self._queue = IncidentQueue()
         self._state: Mapping[str, Any] | None = None
         self._sync_due_s = time.monotonic() + SYNC_S
@@ -215,15 +217,29 @@ class Keeper:
         with self._lock:
             return self._journal.entries.shown()[:most]
 
+    def older(self, skip: int, most: int) -> list[Document]:
+        """Return incidents of the files, without those that were updated last."""
+        with self._reading:
+            return OlderIncidents(self._journal.folder).latest_first(skip, most)
+
+    def incident(self, incident_id: str) -> Document | None:
+        """Return an incident with its verdict, from the files where it is old; None if unknown."""
+        with self._lock:
+            entries = self._journal.entries
+            if incident_id in entries.incidents:
+                return entries.with_verdict(entries.incidents[incident_id])
+        with self._reading:
+            return OlderIncidents(self._journal.folder).incident(incident_id)
+
     def say_verdict(self, incident_id: str, verdict: str) -> Document | None:
         """Keep what a person says of an incident, and return it; None if there is no such one.
 
         Raises:
             OSError: it could not be written.
         """
-        with self._lock:
-            found = self._journal.entries.incidents.get(incident_id)
-            if found is not None:
+        found = self.incident(incident_id)
+        if found is not None:
+            with self._lock:
                 self._journal.append([verdict_record(incident_id, verdict)], durable=True)
         return found
 

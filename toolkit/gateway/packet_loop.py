@@ -23,19 +23,20 @@ from idskit.flow import VERDICT
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.gateway.gateway_view import GatewayView, Totals
 from idskit.gateway.keeper import Keeper
+from idskit.gateway.learned.service_site import ServiceSite
 from idskit.gateway.service_options import CaptureOptions
-from idskit.gateway.service_site import ServiceSite
 from idskit.gateway.steady_source import Interface, SteadySource
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.process.notify import Notifier
-from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics
+from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.flow_settings import settings_for
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import profile_named
 
 BATCH = 1024
-MAX_WAIT_MS = 50.0
+MAX_WAIT_MS = 250.0  # that a flow waits for others: each batch costs some milliseconds
 BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read

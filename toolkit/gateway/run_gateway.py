@@ -31,10 +31,10 @@ from idskit.gateway.configuration import settings_of
 from idskit.gateway.control_socket import ControlServer
 from idskit.gateway.journal import RECENT, Journal
 from idskit.gateway.keeper import Keeper
+from idskit.gateway.learned.service_site import ServiceSite, check_site
 from idskit.gateway.outlets import Outlets, check_outlets
 from idskit.gateway.packet_loop import Judges, PacketLoop
 from idskit.gateway.service_options import NEEDS_RESTART, DetectionOptions, ServiceOptions
-from idskit.gateway.service_site import ServiceSite, check_site
 from idskit.gateway.state_folder import CheckedFile, StateLock, make_state_folder, state_folder
 from idskit.gateway.steady_source import SteadySource
 from idskit.incidents.incident import VERDICTS, Incident
@@ -49,6 +49,7 @@ from idskit.sinks.prometheus import Metrics
 SHOWN = 200  # incidents of a snapshot
 CLOSE_S = 20.0
 _ROUTES, _ROUTES_6 = Path("/proc/net/route"), Path("/proc/net/ipv6_route")
+_UNKNOWN = "there is no incident of that identifier"
 _COMPILING = "Loading; kernels are compiled where this machine has none yet"
 Document = dict[str, Any]
 Say = Callable[[str], object]
@@ -123,6 +124,8 @@ class Gateway:
     def _tell(self, incident: Incident) -> None:
         """Hand an incident to the log and to every sink; the keeper calls this."""
         self._outlets.tell(incident)
+        if incident.type == "new" and self._is_open:
+            self._site.watch_budget(self._keeper.incidents(RECENT))
         if incident.type != "update":
             self._say(incident_sentence(incident))
 
@@ -187,9 +190,28 @@ class Gateway:
         """Answer a question; see the README of this folder for what can be asked."""
         if asked.get("ask") == "snapshot":
             return self.snapshot()
+        if asked.get("ask") == "older":
+            return self._older(asked.get("skip"), asked.get("most"))
+        if asked.get("ask") == "incident":
+            return self._incident(str(asked.get("incident_id")))
         if asked.get("ask") == "verdict":
             return self._take_verdict(asked.get("incident_id"), asked.get("verdict"))
-        return {"error": "ask is one of snapshot and verdict"}
+        if asked.get("ask") == "lower":
+            self._site.lower()
+            return {"ok": True}
+        return {"error": "ask is one of snapshot, older, incident, verdict and lower"}
+
+    def _incident(self, identifier: str) -> Document:
+        found = self._keeper.incident(identifier)
+        if not found:
+            return {"error": _UNKNOWN}
+        day = self.loop.view.day_of(Incident.from_json(found))
+        return {"incident": found} | ({} if day is None else {"day": day.to_json()})
+
+    def _older(self, skip: object, most: object) -> Document:
+        if type(skip) is not int or type(most) is not int or skip < 0 or not 0 < most <= SHOWN:
+            return {"error": f"skip is a number of incidents, and most is 1 to {SHOWN}"}
+        return {"incidents": self._keeper.older(skip, most)}
 
     def _take_verdict(self, identifier: object, verdict: object) -> Document:
         if verdict not in VERDICTS:
@@ -197,7 +219,7 @@ class Gateway:
         try:
             found = self._keeper.say_verdict(str(identifier), str(verdict))
             if found is None:
-                return {"error": "there is no incident of that identifier"}
+                return {"error": _UNKNOWN}
             return {"ok": True, "effect": self._site.say(found, str(verdict))}
         except OSError as error:
             return {"error": f"the verdict cannot be kept: {error.strerror}"}
@@ -249,6 +271,7 @@ class Gateway:
             "budget": self._site.budget_use(known),
             "verdicts": self._site.verdicts(),
             "incidents": incidents,
+            "older": len(known) > SHOWN,
             "devices": self._site.described(devices),
             "model": asdict(self._model_facts()) | {"learning": self._site.learning()},
             "settings": [vars(one) for one in settings_of(self._options)],
@@ -258,7 +281,11 @@ class Gateway:
         """Return everything that is counted, by name."""
         found = self.loop.view.counters() | self.loop.skipped() | self._keeper.counters()
         found |= self._site.counters()
-        return found | {"cases_evicted": self.loop.judges.tracker.evicted}
+        tracker = self.loop.judges.tracker
+        return found | {
+            "cases_evicted": tracker.evicted,
+            "callers_evicted": tracker.callers_evicted,
+        }
 
     def _stats(self, today: int) -> ServiceStats:
         rates, counters = self.loop.view.rates(), self.loop.view.counters()
@@ -301,6 +328,12 @@ class Gateway:
         burn = self._site.budget_use(self._keeper.incidents(RECENT))
         for window in ("1h", "24h"):
             metrics.put("idskit_budget_burn_ratio", burn[f"burn_{window}"], window=window)
+        metrics.put("idskit_evidence_factor", burn["factor"])
+        drift = self._site.drift_ratio
+        if drift is None:
+            metrics.clear("idskit_drift_ratio")
+        else:
+            metrics.put("idskit_drift_ratio", drift)
         metrics.put("idskit_state_bytes", self._keeper.counters()["state_bytes"])
         metrics.put_only("idskit_model_info", 1, sha256=model.sha256, version=model.version)
 

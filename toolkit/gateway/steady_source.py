@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from idskit.capture.af_packet import LiveCapture, open_interface
-from idskit.capture.capture_file import WAIT_MS
+from idskit.capture.interfaces import JoinedInterfaces
 from idskit.errors import CaptureError
 from idskit.packet import FRAME, MAX_INTERFACES, Frames
 
@@ -116,20 +116,16 @@ class Interface:
         self.why_blind = why
 
 
-class SteadySource:
+class SteadySource(JoinedInterfaces):
     """Interfaces as one source of frames, which ends only when it is stopped.
 
     Attributes:
-        interfaces: their names; ``Frames.interface`` is an index of these.
         states: the interfaces themselves.
         bytes: on the wire, of the frames yielded.
         lag_us: how long the latest frames had waited when they were read.
-        wait_ms: how long ``frames`` sleeps while nothing comes.
     """
 
-    bytes_total = bytes_read = 0
-    is_live = True
-    not_read = truncated = ""
+    truncated = ""
 
     def __init__(
         self, names: Sequence[str], tick: Callable[[], object], *, filter: str | None = None
@@ -144,9 +140,8 @@ class SteadySource:
                 f"the interfaces to read are {', '.join(names) or 'none'}: name 1 to "
                 f"{MAX_INTERFACES}, each once"
             )
-        self.interfaces = tuple(names)
         self.states = tuple(Interface(name=name) for name in names)
-        self.wait_ms: float = WAIT_MS
+        super().__init__(names, self.states)
         self.bytes = self.lag_us = 0
         self._tick, self._filter = tick, filter
         self._is_stopped = False
@@ -157,33 +152,9 @@ class SteadySource:
             self.close()
             raise
 
-    @property
-    def name(self) -> str:
-        """Return what is read, for people."""
-        return ", ".join(self.interfaces)
-
-    @property
-    def seen(self) -> int:
-        """Return the number of frames yielded so far."""
-        return sum(one.seen for one in self.states)
-
-    @property
-    def dropped(self) -> int:
-        """Return the number of frames that the kernel dropped because a ring was full."""
-        return sum(one.dropped for one in self.states)
-
-    def now_us(self) -> int:
-        """Return the time by the frames' clock, in microseconds since the epoch."""
-        return time.time_ns() // 1000
-
     def stop(self) -> None:
         """End ``frames`` after what has come until now; signal handlers may call this."""
         self._is_stopped = True
-
-    def close(self) -> None:
-        """Stop capturing."""
-        for one in self.states:
-            one.close()
 
     def frames(self) -> Iterator[Frames]:
         """Yield frames as they come, and empty chunks in silence, until ``stop``.

@@ -85,13 +85,13 @@ class Case:
             self._strongest, self.row = sign.weight, features.astype(np.float32)
 
     def count_flow(self, sign: Sign, flow: np.void) -> None:
-        """Count a flow that the case did not have."""
-        self.flows += 1
+        """Count a flow that the case did not have, and those that it stands for."""
+        self.flows += sign.flows
         self.attackers.add(sign.attacker)
         self.targets.add(sign.target)
         self.services.add(sign.service)
         if sign.test:
-            self.tests[sign.test] += 1
+            self.tests[sign.test] += sign.flows
         if not sign.test or sign.family == self.family:  # a flood on many ports is no scan
             self.families[sign.family] += 1
         if len(self.flow_ids) < SHOWN_FLOWS:

@@ -10,8 +10,8 @@ sign, and costs a few vector operations.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from idskit.incidents.family_facts import (
     is_attacked_by_source,
     named_family,
 )
+from idskit.incidents.regular_contacts import TEST, Caller
 from idskit.incidents.sequential_tests import OPENS, TESTS, Test
 from idskit.schema import Schema
 
@@ -33,7 +34,7 @@ Floats = NDArray[np.float64]
 STRONG = 2.2
 TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: eight tries are enough
 _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
-_EDGE = 1e-7  # probabilities are kept away from 0 and 1 by that much
+_EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
 FACTS = (
@@ -72,6 +73,7 @@ class Sign(NamedTuple):
     end: int
     start_us: int
     end_us: int
+    flows: int = 1  # that it stands for: earlier calls of a device had no sign of their own
 
 
 class EvidenceReader:
@@ -85,7 +87,7 @@ class EvidenceReader:
 
     def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
         self._families = np.array([family_of(name) for name in classes])
-        self._threshold = float(log_odds(np.array([threshold]))[0])
+        self._threshold = float(log_odds(np.array([[1 - threshold, threshold]]))[0])
         position = {name: at for at, name in enumerate(schema.names)}
         self._facts = [position.get(column, -1) for column, *_ in FACTS]
         known = [test for test in TESTS if set(test.columns) <= position.keys()]
@@ -118,8 +120,25 @@ class EvidenceReader:
             self._facts_of(features[chosen]),
         )
 
+    def calls(
+        self, flows: NDArray[np.void], features: Floats, regular: Mapping[int, Caller]
+    ) -> list[Sign]:
+        """Return the signs of new contacts at regular intervals, by the row of their latest flow.
+
+        Each opens an incident: the first one after ten contacts or more.
+        """
+        rows = np.array(sorted(regular))
+        copied = (flows[name][rows].tolist() for name in _COPIED)
+        facts = self._facts_of(features[rows]).tolist()
+        return [
+            _call(ends, row, fact, regular[row], rest)
+            for ends, row, fact, *rest in zip(
+                ends_of(flows[rows]), rows.tolist(), facts, *copied, strict=True
+            )
+        ]
+
     def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
-        above = log_odds(1 - probabilities[:, 0].astype(np.float64)) - self._threshold
+        above = log_odds(probabilities) - self._threshold
         weights = np.nan_to_num(above, nan=-1.0) * (OPENS / STRONG)
         tries = np.where(self._named(probabilities) == "guessing", TRY, 0.0)
         return np.where(weights >= 0, np.maximum(weights + tries, _LEAST), 0.0)
@@ -159,10 +178,18 @@ class EvidenceReader:
         return found
 
 
-def log_odds(probabilities: Floats) -> Floats:
-    """Return the log-odds of probabilities, in nats."""
-    kept = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(kept / (1 - kept)))
+def log_odds(probabilities: NDArray[np.floating[Any]], least: float = _EDGE) -> Floats:
+    """Return the log-odds (n,) of an attack of any class, in nats; NaN of what is NaN.
+
+    Both are taken from the small numbers themselves: 1 - P(benign) has lost them in float32.
+
+    Args:
+        probabilities: (n, classes), the first is of benign.
+        least: a probability below it counts as this much.
+    """
+    benign = np.maximum(probabilities[:, 0].astype(np.float64), least)
+    attack = np.maximum(probabilities[:, 1:].sum(axis=1, dtype=np.float64), least)
+    return np.asarray(np.log(attack) - np.log(benign))
 
 
 def _sign(
@@ -194,3 +221,14 @@ def _sign(
         facts,
         *copied,
     )
+
+
+def _call(ends: FlowEnds, row: int, facts: list[float], caller: Caller, copied: list[int]) -> Sign:
+    """Return the sign of a flow by which a device calls somebody again, as a timer makes it."""
+    attacker, target = ends.dst, ends.src
+    service, score, once = (ends.protocol, ends.dst_port), 1 - math.exp(-OPENS), False
+    slot, serial, end, start_us, end_us = copied
+    return Sign(
+        "malware", attacker, target, service, OPENS, score, TEST, once, row, facts,
+        slot, serial, end, min(start_us, caller.times[0]), end_us, caller.take(),
+    )  # fmt: skip

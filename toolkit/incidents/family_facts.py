@@ -99,7 +99,8 @@ def named_family(family: str, ends: FlowEnds) -> str:
     """Return the family, or ``flood`` where the protocol contradicts it.
 
     Nothing is amplified without a service that amplifies; over TCP that is one whose answers to
-    forged SYNs nobody answers. Nobody guesses passwords of name servers, clocks or echo requests.
+    forged SYNs nobody answers, over ICMP what answers requests. Nobody guesses passwords of name
+    servers, clocks or echo requests.
     """
     if family == "amplification":
         return family if _may_be_amplified(ends) else "flood"
@@ -111,4 +112,6 @@ def named_family(family: str, ends: FlowEnds) -> str:
 def _may_be_amplified(ends: FlowEnds) -> bool:
     if ends.protocol == TCP:
         return ends.src_port < _REGISTERED <= ends.dst_port and not ends.bwd_bytes
-    return ends.protocol != UDP or bool({ends.src_port, ends.dst_port} & _AMPLIFIERS)
+    if ends.protocol == UDP:
+        return bool({ends.src_port, ends.dst_port} & _AMPLIFIERS)
+    return ends.icmp_type in _ANSWERS.get(ends.protocol, ())

@@ -21,6 +21,7 @@ from idskit.incidents.case import Case
 from idskit.incidents.evidence import EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident, State
+from idskit.incidents.regular_contacts import RegularContacts
 from idskit.incidents.sequential_tests import OPENS
 from idskit.schema import Schema
 
@@ -50,6 +51,10 @@ class Levels:
     def opens(self, case: Case) -> bool:
         """Return whether the evidence of a case is enough for an incident."""
         return case.weight >= OPENS
+
+    def is_new_contact(self, flow: np.void) -> bool:  # noqa: ARG002 - a site asks the flow
+        """Return whether no device here is known to have such a contact; nobody knows unlearned."""
+        return False
 
     def with_usual(self, incident: Incident) -> Incident:
         """Return an incident whose evidence says what is usual here, where that is known."""
@@ -85,6 +90,7 @@ class IncidentTracker:
         self.schema = schema
         self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
+        self._regular = RegularContacts()
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by number, the oldest first
         self._open: dict[str, Case] = {}  # by incident_id
@@ -112,7 +118,7 @@ class IncidentTracker:
         probabilities: NDArray[np.float32],
     ) -> list[Incident]:
         """Count (n,) FLOW records with (n, d) features, as ``observe`` does."""
-        for sign in self._evidence.signs(flows, features, probabilities):
+        for sign in self._signs(flows, features, probabilities):
             self._add(sign, flows[sign.row], features[sign.row])
         found, self._found = self._found, []
         latest = int(flows["end_us"].max()) if len(flows) else 0
@@ -149,6 +155,11 @@ class IncidentTracker:
         return None if case is None else case.row
 
     @property
+    def callers_evicted(self) -> int:
+        """Return how many pairs that called several times were dropped for lack of room."""
+        return self._regular.evicted
+
+    @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that have not ended."""
         return [self._shown(case, "update") for case in self._open.values()]
@@ -171,6 +182,26 @@ class IncidentTracker:
             self._enter_target(case, case.targets.busiest)
 
     # A sign finds its case.
+
+    def _signs(
+        self,
+        flows: NDArray[np.void],
+        features: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+    ) -> list[Sign]:
+        """Return the signs of flows, and of new contacts at regular intervals, by row."""
+        signs = self._evidence.signs(flows, features, probabilities)
+        regular = {
+            row: caller
+            for row, caller in self._regular.observe(flows).items()
+            if self.site.is_new_contact(flows[row])
+        }
+        if not regular:
+            return signs
+        others = [sign for sign in signs if sign.row not in regular]
+        return sorted(
+            [*others, *self._evidence.calls(flows, features, regular)], key=lambda sign: sign.row
+        )
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
         sign = self.site.weighed(sign, flow)

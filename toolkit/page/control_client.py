@@ -144,6 +144,26 @@ class ControlClient:
                 self._until = end + max(_FRESH_S, (end - begin) / _SHARE)
             return self._snapshot
 
+    async def older(self, skip: int, most: int) -> list[Part]:
+        """Return incidents that are not in the snapshot, without the latest ones.
+
+        Raises:
+            ServiceAway: the service did not answer, or said no.
+        """
+        answer = await self._ask({"ask": "older", "skip": skip, "most": most})
+        if answer.has("error"):
+            raise ServiceAway(f"It said: {answer.text('error', 300)}")
+        return answer.parts("incidents", most)
+
+    async def incident(self, incident_id: str) -> Part | None:
+        """Return an incident that is not in the snapshot; None if there is no such one.
+
+        Raises:
+            ServiceAway: the service did not answer.
+        """
+        answer = await self._ask({"ask": "incident", "incident_id": incident_id})
+        return answer.part("incident") or None
+
     async def verdict(self, incident_id: str, verdict: str) -> str:
         """Say what a person says of an incident; return why it was refused, or nothing.
 
@@ -155,7 +175,7 @@ class ControlClient:
         self._until = 0.0
         return "" if answer.has("ok") else answer.text("error", 300) or "The service said no."
 
-    async def _ask(self, asked: Mapping[str, str]) -> Part:
+    async def _ask(self, asked: Mapping[str, str | int]) -> Part:
         try:
             async with asyncio.timeout(ANSWER_S):
                 line = await self._exchange(json.dumps(asked).encode() + b"\n")

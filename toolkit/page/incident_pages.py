@@ -24,10 +24,11 @@ from idskit.page.markup import (
     since,
     span,
 )
-from idskit.page.page_frame import View, facts, on_page, pages_nav, panel
+from idskit.page.page_frame import View, facts, on_page, pages_nav, panel, steps_nav
 
 _HOUR = timedelta(hours=1)
 SIZE = 25  # incidents on a page
+OLDER = "/older"  # path of those that are not in the snapshot
 SHOWS = {"all": "All", "open": "Open", "unjudged": "Without a verdict"}
 VERDICTS = {
     "attack": ("Attack", "Somebody did this on purpose."),
@@ -238,6 +239,25 @@ def incidents_page(view: View) -> Child:
         _choices(show, view.device, {key: len(found) for key, found in shown.items()}),
         incident_list(chosen[part], view) if chosen else _nothing(show),
         pages_nav(path, page, SIZE, len(chosen)),
+        _to_older(view) if show == "all" and page * SIZE >= len(chosen) else None,
+    )
+
+
+def _to_older(view: View) -> Markup | None:
+    if view.snapshot.value("older") is not True:
+        return None
+    return element("p", element("a", "Older incidents \u203a", href=OLDER), class_="back")
+
+
+def older_page(view: View, found: Sequence[Part]) -> Child:
+    """Return incidents that the snapshot does not have; one more than SIZE says that others are."""
+    shown = found[:SIZE]
+    nothing = element("p", icon("well"), "No older incident is kept.", class_="nothing")
+    return (
+        element("p", element("a", "\u2039 The latest incidents", href="/incidents"), class_="back"),
+        element("h1", "Older incidents"),
+        incident_list(shown, view) if shown else nothing,
+        steps_nav(OLDER, view.page, f"page {view.page:,}", has_older=len(found) > SIZE),
     )
 
 

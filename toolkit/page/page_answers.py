@@ -7,10 +7,13 @@ from pathlib import Path
 
 from idskit.page.control_client import ControlClient, Part, ServiceAway
 from idskit.page.incident_pages import (
+    OLDER,
+    SIZE,
     VERDICTS,
     incident_page,
     incidents_page,
     index_of,
+    older_page,
     path_of,
     title_of,
 )
@@ -36,6 +39,7 @@ GUARDS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
 )
+_MOST_IDENTIFIER = 200  # characters
 _PAGES: dict[str, tuple[str, str, Callable[[View], Child]]] = {
     "/": ("Now", "now", now_page),
     "/incidents": ("Incidents", "incidents", incidents_page),
@@ -98,6 +102,8 @@ class PageAnswers:
             view = await self._view(request)
             words = headline(view).words if current == "now" else title
             return _page(view, words, current, make(view))
+        if request.path == OLDER:
+            return await self._older(await self._view(request))
         return await self._with_incident(request, request.path, self._incident)
 
     async def _view(self, request: Request) -> View:
@@ -110,6 +116,12 @@ class PageAnswers:
             device=request.query.get("device", "")[:200],
         )
 
+    async def _older(self, view: View) -> Answer:
+        """Answer with incidents that the snapshot does not have, one page of them."""
+        skip = len(index_of(view.snapshot).every) + (view.page - 1) * SIZE
+        found = await self._service.older(skip, SIZE + 1)
+        return _page(view, "Older incidents", "older", older_page(view, found))
+
     async def _with_incident(
         self,
         request: Request,
@@ -119,6 +131,8 @@ class PageAnswers:
         view = await self._view(request)
         start, _, identifier = path.partition("/incidents/")
         found = None if start else index_of(view.snapshot).by_id.get(identifier)
+        if found is None and not start and 0 < len(identifier) <= _MOST_IDENTIFIER:
+            found = await self._service.incident(identifier)
         if not identifier or found is None:
             return _unknown(view)
         return await answer(request, view, found)
@@ -172,7 +186,7 @@ def _page(view: View, title: str, current: str, body: Child, status: int = 200) 
 def _unknown(view: View) -> Answer:
     body = (
         element("h1", "There is no such page"),
-        element("p", "An incident that is not listed any more is still in the EVE file."),
+        element("p", "An incident that is no longer kept may still be in the EVE file."),
         element("p", element("a", "To the incidents", href="/incidents")),
     )
     return _page(view, "No such page", "", body, status=404)

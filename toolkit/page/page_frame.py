@@ -160,15 +160,21 @@ def pages_nav(path: str, page: int, size: int, total: int) -> Markup | None:
     last = max(-(-total // size), 1)
     if last == 1:
         return None
+    first, end = (page - 1) * size + 1, min(page * size, total)
+    words = f"{first:,} to {end:,} of {total:,}"
+    return steps_nav(path, page, words, has_older=page < last)
+
+
+def steps_nav(path: str, page: int, words: str, *, has_older: bool) -> Markup:
+    """Return links to the pages before and after one of a list."""
     sign = "&" if "?" in path else "?"
     earlier = element("a", _NEWER, href=f"{path}{sign}page={page - 1}", rel="prev")
     later = element("a", _OLDER, href=f"{path}{sign}page={page + 1}", rel="next")
-    first, end = (page - 1) * size + 1, min(page * size, total)
     return element(
         "nav",
         earlier if page > 1 else element("span", _NEWER, class_="off"),
-        element("span", f"{first:,} to {end:,} of {total:,}"),
-        later if page < last else element("span", _OLDER, class_="off"),
+        element("span", words),
+        later if has_older else element("span", _OLDER, class_="off"),
         class_="pages",
         aria_label="More of the list",
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from idskit.faces import lazy
 
 if TYPE_CHECKING:
-    from idskit.profiles.flow_reader import FlowBatch, FlowReader, FlowStatistics, open_flows
+    from idskit.profiles.flow_reader import FlowBatch, FlowReader, open_flows
+    from idskit.profiles.reading_statistics import FlowStatistics
     from idskit.profiles.registry import Profile, profile_named
     from idskit.schemas.catalog import NAMES, schema_named
 
@@ -29,7 +30,7 @@ _LAZY = {
     "profile_named": "idskit.profiles.registry",
     "FlowBatch": "idskit.profiles.flow_reader",
     "FlowReader": "idskit.profiles.flow_reader",
-    "FlowStatistics": "idskit.profiles.flow_reader",
+    "FlowStatistics": "idskit.profiles.reading_statistics",
     "open_flows": "idskit.profiles.flow_reader",
     "schema_named": "idskit.schemas.catalog",
 }

@@ -6,11 +6,11 @@ open_flows ──> FlowReader ──> FlowBatch, FlowBatch, ...
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,17 @@ from idskit.capture.capture_file import CHUNK_FRAMES, WAIT_MS
 from idskit.capture.frame_source import FrameSource, are_interfaces, open_source
 from idskit.decode.datagrams import bytes_of, make_datagrams
 from idskit.decode.layers import SKIP_REASONS, decode
-from idskit.decode.reassembly import fragment_counts, fragments_line, give_up, reassemble
+from idskit.decode.reassembly import fragment_counts, give_up, reassemble
 from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flow import CAPTURE_END, VERDICT, addresses
 from idskit.flow_input import FlowInput
 from idskit.flows.flow_records import Output, Settings, new_output, open_slots
 from idskit.packet import PACKET, Frames
 from idskit.profiles.flow_settings import settings_for
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import Profile, profile_named
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 MAX_WAIT_MS = 1000.0
 RING_US = 100_000  # a packet may lie that long in the ring of an interface before it is read
@@ -78,75 +76,6 @@ class FlowBatch:
     def destinations(self) -> list[str]:
         """Destination addresses as text, one a flow."""
         return addresses(self.flows["dst_high"], self.flows["dst_low"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowStatistics:
-    """What was read and what became of it: ``frames`` = ``packets`` + all of ``skipped``.
-
-    Attributes:
-        source: the capture, captures or interfaces.
-        schema: name of the feature schema.
-        frames: captured frames seen.
-        packets: frames decoded as IP packets.
-        skipped: frames not decoded, by reason; reasons that did not occur are left out. A datagram
-            is one packet: its other fragments are ``reassembled`` frames.
-        flows: flows that ended. One that got nothing more after a verdict has no other row.
-        verdicts: rows emitted while their flows were open, because of ``verdict_at_s``.
-        evicted: of the flows, those emitted early because the memory was full.
-        truncated: why reading ended before the end of the capture, or empty.
-        dropped: frames that the kernel dropped before they could be read, not among ``frames``.
-        not_read: what lies in the folders that were named and is no capture, or empty.
-        lost: why not all rows could be written where they were to go, or empty.
-        fragments: what became of IP fragments, see ``reassembly.fragment_counts``.
-        late: of the packets, those that came after the close of their TCP connection: in no flow.
-    """
-
-    source: str
-    schema: str
-    frames: int
-    packets: int
-    skipped: Mapping[str, int]
-    flows: int
-    verdicts: int
-    evicted: int
-    truncated: str
-    dropped: int
-    not_read: str = ""
-    lost: str = ""
-    fragments: Mapping[str, int] = field(default_factory=dict)
-    late: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain types."""
-        return asdict(self)
-
-    def show(self, console: Console) -> None:
-        """Print for people."""
-        for line in self.lines():
-            console.print(line, highlight=False, markup=False)
-
-    def lines(self) -> Iterator[str]:
-        """The same in sentences."""
-        yield f"{self.flows:,} flows of {self.packets:,} packets in {self.source} ({self.schema})"
-        if self.verdicts:
-            yield f"{self.verdicts:,} rows of flows that were still open"
-        lost = {reason: n for reason, n in self.skipped.items() if reason != "reassembled"}
-        if lost:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
-            yield f"frames not decoded: {reasons}"
-        if self.fragments:
-            yield fragments_line(self.fragments)
-        if self.evicted:
-            yield f"{self.evicted:,} flows were emitted early: the flow table was full"
-        if self.late:
-            yield f"{self.late:,} packets came after their connection had closed: in no flow"
-        if self.dropped:
-            yield f"{self.dropped:,} frames were dropped by the kernel: they came too fast"
-        if self.not_read:
-            yield f"not read, because they are no captures that can be: {self.not_read}"
-        if self.truncated:
-            yield f"reading ended early: {self.truncated}; the flows before that are valid"
 
 
 def open_flows(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from idskit.alerts.eve_file import ROTATE_MB, EveFile
+from idskit.alerts.eve_file import OLDER_FILES, ROTATE_MB, EveFile, Period
 from idskit.errors import IdskitError
 from idskit.incidents.incident import Incident
 from idskit.options import option
@@ -30,6 +30,8 @@ class EveOptions:
         ROTATE_MB, "Size in MB at which it becomes FILE.1, FILE.1 becomes FILE.2 ...; 0: no limit",
         low=0, high=1_000_000,
     )  # fmt: skip
+    rotate_every: Period = option("never", "Time after which it is rotated as well, in UTC")
+    older_files: int = option(OLDER_FILES, "Rotated files that are kept", low=1, high=1000)
 
     @property
     def is_on(self) -> bool:
@@ -51,7 +53,7 @@ class UnixOptions:
 
 
 class EveOutput(Destination):
-    """An EVE file: rotated by size, opened again when it was moved, and never the last of a disk.
+    """An EVE file: rotated, opened again when it was moved, and never the last of a disk.
 
     Raises:
         IdskitError: the file cannot be written now.
@@ -63,8 +65,8 @@ class EveOutput(Destination):
     def __init__(self, options: EveOptions, lines_of: LinesOf) -> None:
         if options.path is None:
             raise IdskitError("the EVE file has no path: set path")
-        self._path, self._rotate_mb, self._lines_of = options.path, options.rotate_mb, lines_of
-        self._file: EveFile | None = EveFile(options.path, rotate_mb=options.rotate_mb)
+        self._path, self._options, self._lines_of = options.path, options, lines_of
+        self._file: EveFile | None = self._made()
 
     def deliver(self, incident: Incident) -> None:
         """Append the lines of an incident."""
@@ -99,10 +101,19 @@ class EveOutput(Destination):
     def _opened(self) -> EveFile:
         if self._file is None:
             try:
-                self._file = EveFile(self._path, rotate_mb=self._rotate_mb)
+                self._file = self._made()
             except IdskitError as error:
                 raise Away(str(error)) from error
         return self._file
+
+    def _made(self) -> EveFile:
+        options = self._options
+        return EveFile(
+            self._path,
+            rotate_mb=options.rotate_mb,
+            rotate_every=options.rotate_every,
+            older_files=options.older_files,
+        )
 
     def _require_room(self) -> None:
         found = os.statvfs(self._path.parent)

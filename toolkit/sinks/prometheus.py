@@ -65,7 +65,10 @@ FAMILIES = (
     _histogram("inference_seconds", "Time of one batch of flows in the model.", _SHORT),
     _gauge("threshold", "Score from which a flow is evidence."),
     _gauge("budget_burn_ratio", "False incidents against the budget; 1 uses it up.", "window"),
-    _gauge("drift_ratio", "Part of benign scores unlike the reference of this site."),
+    _gauge(
+        "evidence_factor", "Evidence an incident needs, by that of the budget; a person lowers."
+    ),
+    _gauge("drift_ratio", "Part of this week's devices that are no longer as learned."),
     _gauge("model_info", "The model in use; the value is 1.", "sha256", "version"),
     _counter("shadow_disagreements", "Flows that the shadow model judges otherwise."),
     _gauge("sink_queue_events", "Incidents and lines that wait for a receiver.", "sink"),

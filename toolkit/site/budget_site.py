@@ -26,6 +26,7 @@ from idskit.site.incident_budget import (
     MOST_RAISED,
     Budget,
     Openings,
+    burst_interval,
     poisson_interval,
 )
 from idskit.site.learn_site import ReadSoFar, capture_paths, judged_flows, learner_for
@@ -69,11 +70,16 @@ class BudgetReport:
     notes: tuple[str, ...] = ()
 
     def rate(self, openings: Openings) -> tuple[int, float, tuple[float, float]]:
-        """Return incidents, incidents a day, and its exact 95 % interval."""
-        count = len(openings.opened(self.normal.peaks))
+        """Return incidents, incidents a day, and its 95 % interval.
+
+        The interval covers the exact one, of incidents that know nothing of each other, and that of
+        a bootstrap of blocks of hours.
+        """
+        opened = openings.opened(self.normal.peaks)
         days = self.normal.hours / HOURS_A_DAY
-        low, high = poisson_interval(count)
-        return count, count / days, (low / days, high / days)
+        exact, burst = poisson_interval(len(opened)), burst_interval(opened, self.normal.hours)
+        low, high = min(exact[0], burst[0]), max(exact[1], burst[1])
+        return len(opened), len(opened) / days, (low / days, high / days)
 
     def found(self, openings: Openings) -> float:
         """Return the share of the attacks that make an incident."""

@@ -26,6 +26,7 @@ MOST_CONTACTS = 64  # kept of a device; twice as many while it is learned
 MOST_KEPT_HOURS = 64  # of a device whose measures are kept
 PULSES = ("score", "flows", "new contacts")  # measures of an hour, for drift
 KNOWN_HOURS, KNOWN_FLOWS = 3, 5  # from which on a contact is known
+STEADY_HOURS, STEADY_NEW = 24, 0.5  # of a steady device: hours learned, new contacts an hour
 _COUNTED = ("flows", "most_flows", "failed", "most_failed", "new", "most_new")
 _IS_SUM = np.arange(len(FACTS)) < SUMS
 
@@ -137,6 +138,15 @@ class DeviceNormal:
             for contact, (hours, flows) in self.contacts.items()
             if hours >= KNOWN_HOURS and flows >= KNOWN_FLOWS
         )
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether a contact that it never had is news: not of laptops, which have some each hour.
+
+        Contacts that were evicted would be news each time, so there must be room for all.
+        """
+        is_known = self.hours >= STEADY_HOURS and len(self.contacts) < MOST_CONTACTS
+        return is_known and self.new <= STEADY_NEW * self.hours
 
     def usual(self) -> dict[str, float]:
         """Return the usual value of evidence by its name: the median of this device's hours."""

@@ -3,14 +3,15 @@
 Hours are exchangeable, flows are not: one program makes a burst of them. So incidents are counted
 over hours. Of H hours, the next one exceeds what at most k of them did with a probability of at
 most (k + 1) / (H + 1), which is the conformal bound (Vovk et al., 2005; Angelopoulos et al.,
-"Conformal Risk Control", ICLR 2024). Intervals of rates are exact (F. Garwood, Biometrika 1936).
+"Conformal Risk Control", ICLR 2024). Intervals of rates are exact (F. Garwood, Biometrika 1936),
+and as wide as those of a bootstrap of blocks of hours where incidents come in bursts.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,9 +28,10 @@ MOST_RAISED = 4 * OPENS  # what looks that much like an attack opens an incident
 RAISES_AT = 2.0  # times the budget, over an hour and over a day
 MOST_FACTOR = 2.0  # of the nats that open an incident
 _RAISE = 1.25  # at most once an hour
-MOST_BURNT = 4_096  # incidents of a day that are counted
+_BY_CHANCE = 0.025  # probability of a day's incidents, above which they raise nothing
 MOST_OF_DEVICE = 3  # peaks of one device and family that decide on the levels of others
 _HABIT = 4  # hours in which a device has a peak before it gets a level of its own
+_RESAMPLED = 2_000  # times, for a bootstrap
 _PERIODS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0}  # days
 _FORM = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*/\s*(hour|day|week|month)\s*")
 _LOWER = (LEAST_NATS, 8.0, 10.0)  # candidates for a threshold below OPENS
@@ -92,42 +94,55 @@ class Openings:
 
 
 class BurnRate:
-    """How fast a budget is used up: a multiple of what it allows, over an hour and over a day.
+    """The evidence that is asked for while more incidents open than a budget allows.
 
     Two windows are watched, as site reliability engineers do (Beyer et al., "The Site Reliability
     Workbook", 2018, chapter 5): the day says that it matters, the hour that it goes on. Where both
-    burn at RAISES_AT or more, evidence is multiplied by up to MOST_FACTOR; only a person lowers it.
+    burn at RAISES_AT or more, and the budget would make the day's number once in forty days at
+    most, evidence is multiplied by up to MOST_FACTOR. Only a person lowers it.
 
     Attributes:
         factor: of the nats that open an incident.
     """
 
-    def __init__(self, budget: Budget) -> None:
-        self.factor = 1.0
-        self._per_day = budget.per_day
-        self._times: deque[int] = deque(maxlen=MOST_BURNT)
-        self._raised_us: int | None = None
+    def __init__(self, factor: float = 1.0, raised_us: int = 0) -> None:
+        if not 1 <= factor <= MOST_FACTOR:
+            raise ValueError(f"evidence cannot be multiplied by {factor}")
+        self.factor = factor
+        self._raised_us = raised_us
 
-    def note(self, opened_us: int) -> bool:
-        """Count an incident that opened; return whether the factor rose because of it."""
-        self._times.append(opened_us)
-        is_burning = min(self.rates(opened_us)) >= RAISES_AT
-        is_soon = self._raised_us is not None and opened_us - self._raised_us < HOUR_US
-        if not is_burning or is_soon or self.factor >= MOST_FACTOR:
+    def watch(self, times_us: Sequence[int], now_us: int, budget: Budget) -> bool:
+        """Return whether the factor rises because of incidents that opened at some times."""
+        if not self.is_burning(times_us, now_us, budget):
             return False
-        self.factor, self._raised_us = min(MOST_FACTOR, self.factor * _RAISE), opened_us
+        if 0 <= now_us - self._raised_us < HOUR_US or self.factor >= MOST_FACTOR:
+            return False
+        self.factor, self._raised_us = min(MOST_FACTOR, self.factor * _RAISE), now_us
         return True
-
-    def rates(self, now_us: int) -> tuple[float, float]:
-        """Return incidents of the last hour and of the last 24 by what the budget allows."""
-        ages = [(now_us - time) / HOUR_US for time in self._times]
-        hour = sum(0 <= age < 1 for age in ages)
-        day = sum(0 <= age < HOURS_A_DAY for age in ages)
-        return hour * HOURS_A_DAY / self._per_day, day / self._per_day
 
     def lower(self) -> None:
         """Use the thresholds of the budget again, because a person asks for it."""
         self.factor = 1.0
+
+    def to_state(self) -> dict[str, float]:
+        """Return what makes it again, as plain types."""
+        return {"factor": self.factor, "raised_us": self._raised_us}
+
+    @staticmethod
+    def rates(times_us: Sequence[int], now_us: int, budget: Budget) -> tuple[float, float]:
+        """Return incidents of the last hour and of the last 24 by what a budget allows."""
+        hour, day = (
+            sum(0 <= now_us - time < hours * HOUR_US for time in times_us)
+            for hours in (1, HOURS_A_DAY)
+        )
+        return hour * HOURS_A_DAY / budget.per_day, day / budget.per_day
+
+    @classmethod
+    def is_burning(cls, times_us: Sequence[int], now_us: int, budget: Budget) -> bool:
+        """Return whether more incidents open than a budget allows, and not by chance."""
+        rates = cls.rates(times_us, now_us, budget)
+        chance = 1 - _below(round(rates[1] * budget.per_day), budget.per_day)
+        return min(rates) >= RAISES_AT and chance <= _BY_CHANCE
 
 
 def openings_for(peaks: Sequence[Peak], hours: int, budget: Budget) -> Openings:
@@ -173,6 +188,23 @@ def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float
     tail = (1 - confidence) / 2
     low = 0.0 if not count else _solved(lambda mean: 1 - _below(count, mean) > tail, count)
     return low, _solved(lambda mean: _below(count + 1, mean) < tail, count)
+
+
+def burst_interval(peaks: Sequence[Peak], hours: int) -> tuple[float, float]:
+    """Bound the number of incidents that so many hours bring, 95 %, although they come in bursts.
+
+    It is a circular bootstrap of blocks of hours (Politis and Romano, 1992); their length is the
+    third root of the hours. Few incidents make it too narrow: use ``poisson_interval`` as well.
+    """
+    at = np.array([peak.hour for peak in peaks], np.int64)
+    counts = np.bincount((at - at.min(initial=0)) % hours, minlength=hours)
+    length = max(1, round(hours ** (1 / 3)))
+    until = np.concatenate([[0], np.cumsum(np.tile(counts, 2))])
+    blocks = math.ceil(hours / length)
+    first = np.random.default_rng(0).integers(hours, size=(_RESAMPLED, blocks))
+    totals = (until[first + length] - until[first]).sum(axis=1) * hours / (blocks * length)
+    low, high = np.percentile(totals, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _solved(is_beyond: Callable[[float], bool], count: int) -> float:

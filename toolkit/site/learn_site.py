@@ -28,7 +28,8 @@ from idskit.incidents.tracker import SILENCE_US
 from idskit.modelfile.signature import Signer
 from idskit.options import option
 from idskit.process.signals import finish_on_signals
-from idskit.profiles.flow_reader import FlowStatistics, open_input
+from idskit.profiles.flow_reader import open_input
+from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.report.text import shown
 from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import service_text

@@ -154,7 +154,7 @@ class QuietHours:
         self._tracker.advance(int(flows["end_us"].min()))
         self._tracker.drop_silent()
         self._tracker.observe_flows(flows, features, probabilities)
-        scores = log_odds(1 - probabilities[:, 0].astype(np.float64))
+        scores = log_odds(probabilities)
         for row, score in enumerate(scores.tolist()):
             if self._hours.is_over(flows[row]):
                 yield self._over(self._hours.hour, self._hours.begin(flows[row]))

@@ -16,13 +16,14 @@ from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
 from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.local_network import is_local
+from idskit.incidents.regular_contacts import TEST as REGULAR
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
 from idskit.incidents.tracker import Levels
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
 STRONG_SIGN = 2 * OPENS  # a flow that weighs that much is an attack, to whomever it goes
-TEST_NAMES = frozenset(test.name for test in TESTS)
+TEST_NAMES = frozenset((*(test.name for test in TESTS), REGULAR))
 _LOW_IPV4, _LOW_IPV6 = 8, 80  # bits of an address within its /24 or /48
 _is_local = lru_cache(maxsize=1 << 14)(is_local)
 
@@ -46,6 +47,8 @@ class SiteLevels(Levels):
         nats: that open an incident, by family; OPENS where a family has none.
         device_nats: the same by device and family, for devices that were learned.
         contacts: known contacts by device.
+        house: every contact that any device was seen to have.
+        steady: devices of which contacts that are not in ``house`` are news.
         usual: values of evidence by its name, of a device of this site that was not learned.
         device_usual: the same by device.
         said: what persons said, as a factor of the nats by family, device and service.
@@ -55,6 +58,8 @@ class SiteLevels(Levels):
     nats: Mapping[str, float] = field(default_factory=dict)
     device_nats: Mapping[tuple[int, str], float] = field(default_factory=dict)
     contacts: Mapping[int, frozenset[Contact]] = field(default_factory=dict)
+    house: frozenset[Contact] = frozenset()
+    steady: frozenset[int] = frozenset()
     usual: Mapping[str, float] = field(default_factory=dict)
     device_usual: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     said: Mapping[tuple[str, int, Service], float] = field(default_factory=dict)
@@ -85,6 +90,13 @@ class SiteLevels(Levels):
         nats = self.device_nats.get((device, case.family), self.nats.get(case.family, OPENS))
         said = self.said.get((case.family, device, case.services.busiest), 1.0)
         return nats * self.factor * said
+
+    def is_new_contact(self, flow: np.void) -> bool:
+        """Return whether a steady device has a contact that no device here had."""
+        return any(
+            device in self.steady and not contact.inbound and contact not in self.house
+            for device, contact in contacts_of(flow)
+        )
 
     def with_usual(self, incident: Incident) -> Incident:
         """Return an incident whose evidence says what is usual here."""

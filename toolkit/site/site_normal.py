@@ -87,6 +87,8 @@ class SiteNormal:
             nats=openings.nats,
             device_nats=openings.device_nats,
             contacts={one: device.known_contacts() for one, device in self.devices.items()},
+            house=frozenset(one for device in self.devices.values() for one in device.contacts),
+            steady=frozenset(one for one, device in self.devices.items() if device.is_steady),
             usual=usual_of(rows),
             device_usual={one: device.usual() for one, device in self.devices.items()},
             said=said or {},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from idskit.data.capture_labels import BENIGN, Capture
 from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.errors import DataError
+from idskit.incidents.sequential_tests import with_tested_columns
 from idskit.incidents.tracker import IncidentTracker
 from idskit.metrics import area_under, attack_score, exact_interval, roc_curve
 from idskit.schema import Schema
@@ -47,6 +49,11 @@ class Judge:
     classes: Sequence[str]
     probabilities: Probabilities
     threshold: float
+
+    @cached_property
+    def flow_schema(self) -> Schema:
+        """Columns of the flows: the model's, then those that only tests of incidents read."""
+        return with_tested_columns(self.schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +87,7 @@ def judge(captures: Iterable[Capture], by: Judge) -> tuple[list[Judged], list[La
         CaptureError: a file is not a capture.
         DataError: a file of flow labels cannot be read.
     """
-    read = [read_capture(capture, by.schema) for capture in captures]
+    read = [read_capture(capture, by.flow_schema) for capture in captures]
     return [judged(flows, by) for flows in read], read
 
 
@@ -90,7 +97,8 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
     if not read.is_probe:
         counted = read.attack_flows() if read.is_attack else read.families == BENIGN[0]
     rows, review = read.rows[counted], read.capture.review
-    probabilities = by.probabilities(rows) if len(rows) else np.empty((0, len(by.classes)), "f4")
+    own = rows[:, : len(by.schema)]
+    probabilities = by.probabilities(own) if len(rows) else np.empty((0, len(by.classes)), "f4")
     found = attack_score(probabilities)
     return Judged(
         capture=read.capture.name,
@@ -112,7 +120,7 @@ def _incidents(
     probabilities: NDArray[np.float32],
     by: Judge,
 ) -> int:
-    tracker = IncidentTracker(by.schema, by.classes, by.threshold)
+    tracker = IncidentTracker(by.flow_schema, by.classes, by.threshold)
     found = tracker.observe_flows(records, rows.astype(np.float64), probabilities)
     return sum(incident.type == "new" for incident in found)
 

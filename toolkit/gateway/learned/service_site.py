@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,18 @@ from idskit.detect.detector import Detector
 from idskit.errors import IdskitError
 from idskit.explain.usual import Usual
 from idskit.flow import address_number
-from idskit.gateway.journal import VerdictFile
+from idskit.gateway.journal import BurnFile, VerdictFile, opened_us
+from idskit.gateway.learned.hourly_site import HourlyLearner, HourlyWatch, model_of
 from idskit.gateway.service_options import SiteSection
-from idskit.gateway.state_folder import CheckedFile, SlowFile
-from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
+from idskit.gateway.state_folder import CheckedFile
+from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident
 from idskit.incidents.sequential_tests import OPENS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
-from idskit.site.case_peaks import HOUR_US
 from idskit.site.device_normal import DeviceNormal, service_text
-from idskit.site.incident_budget import HOURS_A_DAY, Budget
-from idskit.site.learn_site import learner_for
-from idskit.site.site_drift import DriftWatch
+from idskit.site.incident_budget import Budget, BurnRate
 from idskit.site.site_file import LoadedSite, read_site, write_site
-from idskit.site.site_learner import FIRST_US
 from idskit.site.site_levels import SiteLevels
 from idskit.site.site_normal import SiteNormal
 
@@ -51,121 +48,6 @@ _MOST_SHOWN = 200  # verdicts of a snapshot
 _WAIT_S = 20.0  # for a file that is being written when the service ends
 Document = dict[str, Any]
 Say = Callable[[str], object]
-
-
-class HourlyLearner:
-    """A learner that keeps its hours, so that a restart costs the hour that is not over.
-
-    Args:
-        detector: whose probabilities are learned.
-        wanted: hours of traffic after which all is learned.
-        file: where hours are kept.
-        say: called with a sentence for the log.
-
-    Attributes:
-        since_us: when learning began, since the epoch.
-    """
-
-    def __init__(self, detector: Detector, wanted: int, file: CheckedFile, say: Say) -> None:
-        self.wanted = wanted
-        self.since_us = _now_us()
-        self._kept = SlowFile(file)
-        self._hour = 0  # of the latest flow, since the epoch
-        self._learner = learner_for(detector)
-        self._model = _model_of(detector)
-        self._resume(detector.schema, say)
-
-    @property
-    def hours(self) -> int:
-        """Return the hours of traffic that are learned."""
-        return self._learner.hours
-
-    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> SiteNormal | None:
-        """Learn a batch; return what was learned once the last hour is over, without the batch."""
-        ends_us = batch.flows["end_us"]
-        hour = int(ends_us.max()) // HOUR_US if len(ends_us) else 0
-        is_over = 0 < self._hour < hour
-        if is_over and self.hours + 1 >= self.wanted:
-            return self._learner.finish()
-        self._learner.observe(batch.flows, batch.features, probabilities)
-        if is_over:
-            self._keep()
-        if hour >= FIRST_US // HOUR_US:
-            self._hour = max(self._hour, hour)
-        return None
-
-    @property
-    def problem(self) -> str:
-        """Return why hours cannot be kept; empty if they can."""
-        return self._kept.problem
-
-    def close(self) -> None:
-        """Wait until the file is written."""
-        self._kept.close()
-
-    def _resume(self, schema: Schema, say: Say) -> None:
-        found, problem = self._kept.file.read(), self._kept.file.problem
-        if found is None and not problem:
-            return
-        try:
-            if found is None or found["model"] != self._model:
-                raise ValueError(problem or "another model judges now")
-            earlier = SiteNormal.from_json(found["site"], schema)
-            self.since_us = int(found["since_us"])
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            say(f"what was learned of the site cannot be used ({error}): learning begins again")
-            return
-        self._learner.resume(earlier)
-        say(f"learning of the site goes on after {earlier.hours:,} hours of {self.wanted:,}")
-
-    def _keep(self) -> None:
-        known = {"model": self._model, "since_us": self.since_us}
-        normal = self._learner.so_far()
-        self._kept.write(lambda: known | {"site": normal.to_json()})
-
-
-class HourlyWatch:
-    """A watch for drift that keeps its week, so that a restart repeats no alarm.
-
-    Args:
-        normal: what was learned.
-        detector: the one that it was learned with.
-        file: where the week is kept.
-        say: called with a sentence for the log.
-    """
-
-    def __init__(self, normal: SiteNormal, detector: Detector, file: CheckedFile, say: Say) -> None:
-        self._watch = DriftWatch(normal, detector.card.classes)
-        self._kept = SlowFile(file)
-        self._site = [normal.model, normal.hours, normal.flows]
-        self._hour = 0
-        found, problem = file.read(), file.problem
-        try:
-            if found is not None and found["site"] == self._site:
-                self._watch.restore(found["week"])
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            problem = problem or repr(error)
-        if problem:
-            say(f"this week of the watch for drift is damaged ({problem}): it begins again")
-
-    def observe(self, batch: FlowBatch, probabilities: NDArray[np.float32]) -> list[Incident]:
-        """Count a batch, and return what is no longer as it was learned, each as its incidents."""
-        alarms = self._watch.observe(batch.flows, batch.features, probabilities)
-        hour = int(batch.flows["end_us"].max(initial=0)) // HOUR_US
-        if hour > self._hour:
-            self._hour = hour
-            state = {"site": self._site, "week": self._watch.to_state()}
-            self._kept.write(lambda: state)
-        return [incident for alarm in alarms for incident in alarm.incidents()]
-
-    @property
-    def problem(self) -> str:
-        """Return why the week cannot be kept; empty if it can."""
-        return self._kept.problem
-
-    def close(self) -> None:
-        """Wait until the file is written."""
-        self._kept.close()
 
 
 class ServiceSite:
@@ -191,7 +73,7 @@ class ServiceSite:
         self._learner: HourlyLearner | None = None
         self._problem = ""
         self._since_us = 0
-        self._said = VerdictFile(folder)
+        self._said, self._burn = VerdictFile(folder), BurnFile(folder)
         self._lock = threading.Lock()  # held while verdicts or levels change
         self.normal: SiteNormal | None = None
         self.levels = SiteLevels()
@@ -242,10 +124,10 @@ class ServiceSite:
         """Take note that another detector of the same flows judges from now on."""
         before, self._detector = self._detector, detector
         learner = self._learner if self.is_learning else None
-        if learner is not None and _model_of(before) != _model_of(detector):
+        if learner is not None and model_of(before) != model_of(detector):
             learner.close()
             self._learner = HourlyLearner(detector, learner.wanted, self._learning_file, self._say)
-        if _model_of(before) != _model_of(detector):
+        if model_of(before) != model_of(detector):
             self._begin_watch()
         self._say_notes()
 
@@ -283,8 +165,8 @@ class ServiceSite:
     def health(self) -> list[str]:
         """Return what keeps the site from being learned or used, in sentences."""
         hourly = self._learner or self._watch
-        problems = self._problem, self._said.problem, hourly.problem if hourly else ""
-        return list(filter(None, problems))
+        kept = (self._problem, self._said.problem, hourly.problem if hourly else "")
+        return list(filter(None, (*kept, self._burn.problem, self._burn.said(self.budget))))
 
     def learning(self) -> Document:
         """Return the state of learning, for the snapshot."""
@@ -308,22 +190,34 @@ class ServiceSite:
         )
 
     def budget_use(self, incidents: Iterable[Document]) -> Document:
-        """Return how fast the budget burns: 1 is as fast as it may, over an hour and over a day.
-
-        What a person called an attack is not false, and neither is an interface that was away.
-        """
-        per_day, now_us = self.budget.per_day, _now_us()
-        false = [one for one in incidents if one.get("verdict") != "attack"]
-        started = [_moment_us(one["started"]) for one in false if one["label"] != BLIND]
-        hour = sum(0 <= now_us - one < HOUR_US for one in started)
-        day = sum(0 <= now_us - one < HOURS_A_DAY * HOUR_US for one in started)
+        """Return how fast the budget burns: 1 is as fast as it may, over an hour and over a day."""
+        hour, day = BurnRate.rates(opened_us(incidents), _now_us(), self.budget)
         nats = (self.levels.nats.get(family, OPENS) for family in FAMILY_FACTS)
         return {
-            "per_day": per_day,
-            "burn_1h": hour * HOURS_A_DAY / per_day,
-            "burn_24h": day / per_day,
+            "per_day": self.budget.per_day,
+            "burn_1h": hour,
+            "burn_24h": day,
             "threshold": max(nats) * self.levels.factor,
+            "factor": self.levels.factor,
         }
+
+    def watch_budget(self, incidents: Iterable[Document]) -> None:
+        """Ask for more evidence while more incidents open than the budget allows."""
+        if self._burn.watch(opened_us(incidents), self.budget):
+            self._set_levels()
+            self._say(self._burn.said(self.budget))
+
+    def lower(self) -> None:
+        """Ask for as much evidence as the budget needs, because a person wants it."""
+        self._burn.lower()
+        self._set_levels()
+        self._say("a person lowered the evidence that an incident needs to that of the budget")
+
+    @property
+    def drift_ratio(self) -> float | None:
+        """Return the part of this week's devices that are not as learned; None: not watched."""
+        watch = self._watch
+        return None if watch is None else watch.ratio
 
     def described(self, devices: list[Document]) -> list[Document]:
         """Return devices with their usual services, and what is new since the site was learned."""
@@ -416,10 +310,9 @@ class ServiceSite:
     def _set_levels(self) -> None:
         with self._lock:
             said = self._said.verdicts.factors()
-            if self.normal is None:
-                self.levels = SiteLevels(said=said)
-            else:
-                self.levels = self.normal.levels(self.budget, said)
+            normal = self.normal
+            levels = normal.levels(self.budget, said) if normal else SiteLevels(said=said)
+            self.levels = replace(levels, factor=self._burn.burn.factor)
 
     def _begin_watch(self) -> None:
         """Watch for drift, where the model judges that the site was learned with."""
@@ -470,15 +363,6 @@ def _news(device: Document, known: DeviceNormal | None) -> Document:
     more = f" and {len(new) - _MOST_NEW} more" if len(new) > _MOST_NEW else ""
     news = [f"It uses {', '.join(new[:_MOST_NEW])}{more}: not learned of it."] if new else []
     return {"new": news, "usual": [service for service, _ in hours.most_common(_MOST_USUAL)]}
-
-
-def _model_of(detector: Detector) -> list[Any]:
-    """Return what two learners must share to go on with each other's hours."""
-    return [detector.sha256, detector.schema.sha256, detector.threshold]
-
-
-def _moment_us(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1e6)
 
 
 def _exists(path: Path) -> bool:
