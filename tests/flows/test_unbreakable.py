@@ -12,7 +12,7 @@ from tests.flows.effort import CHECKS_BOUNDS, some
 
 from idskit.errors import CaptureError
 from idskit.profiles import open_flows
-from idskit.profiles.flow_reader import FlowStatistics
+from idskit.profiles.reading_statistics import FlowStatistics
 
 PROFILES = ["gateway", "cic-fixed", "cic-original", "ciciot2023", "kdd99"]
 HANG_S = 5.0
@@ -61,7 +61,8 @@ def goldens(shared: Path) -> list[Path]:
 def ends_of(golden: Path) -> list[int]:
     """Where each record of a capture ends."""
     _, records, _ = read(golden)
-    return (records["offset"] + records["captured"]).tolist()
+    ends: list[int] = (records["offset"] + records["captured"]).tolist()
+    return ends
 
 
 def test_golden_captures_cut_at_every_byte(shared: Path, tmp_path: Path) -> None:
