@@ -12,11 +12,11 @@ demo: install-runtime
 	@head -n 2 .venv/incidents.ndjson
 	@echo; $(BIN)/idskit bench --quick
 
-# Two processors: kernels are compiled once, while the other one does lint and types.
+# Two processors: one compiles the kernels, while the other one does what needs none; then what is
+# compiled with checked bounds, one process, takes its turns with the two of the tests.
 test: install-all
-	$(MAKE) -j2 -O compile lint types
-	$(MAKE) tests
-	$(MAKE) -j2 -O test-nojit test-boundscheck TESTS="$(KERNEL_TESTS)"
+	$(MAKE) -j2 -O compile lint types test-nojit TESTS="$(KERNEL_TESTS)"
+	$(MAKE) -j2 -O tests test-boundscheck TESTS="$(KERNEL_TESTS)"
 
 # While working: lint, types, and the tests of what changed since main.
 quick: install-all lint types

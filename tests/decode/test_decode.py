@@ -138,28 +138,21 @@ def captures(folder: Path) -> list[Path]:
 
 
 def test_labelled_captures_decode_as_with_dpkt(shared: Path) -> None:
-    compared = 0
+    compared, arp, reasons = 0, 0, Counter[str]()
     for path in some(captures(shared / "data/pcap/labelled")):
         for frame, link_type, row, reason in each_frame(path):
             ip = dpkt_ip(frame, link_type)
             if row is None:
                 assert ip is None, (path.name, reason)
+                reasons[reason] += 1
+                layer = DPKT_LINKS[link_type](frame) if len(frame) > 14 else None
+                arp += layer is not None and isinstance(layer.data, dpkt.arp.ARP)
                 continue
             expected = dpkt_fields(ip)
             assert row_fields(row, expected) == expected, path.name
             assert row["captured_bytes"] == len(frame)
             compared += 1
     assert compared > examples(150_000) // 2
-
-
-def test_arp_is_counted_as_dpkt_counts_it(shared: Path) -> None:
-    arp, reasons = 0, Counter[str]()
-    for path in some(captures(shared / "data/pcap/labelled")):
-        for frame, link_type, row, reason in each_frame(path):
-            if row is None:
-                reasons[reason] += 1
-                layer = DPKT_LINKS[link_type](frame) if len(frame) > 14 else None
-                arp += layer is not None and isinstance(layer.data, dpkt.arp.ARP)
     assert reasons["arp"] == arp > examples(1000) // 2
     assert set(reasons) <= {"arp", "not_ip", "truncated_link"}
 

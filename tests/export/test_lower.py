@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import copy
+from functools import partial
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from tests.export.toy import SCHEMA, make_rows, make_run
+from tests.export.toy import SCHEMA, make_rows
+from tests.export.toy import make_run as make_longer_run
 
 from idskit.errors import RunError
 from idskit.export.lower.lower_model import lower
@@ -18,9 +20,12 @@ from idskit.models.network import OWN_FRONTENDS, Network
 from idskit.models.preparation import SCALINGS, fit_preparation
 from idskit.models.resnet import ATTENTIONS
 
+# Of what was learned, a graph needs no more than that answers differ.
+make_run = partial(make_longer_run, steps=16)
+
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize(("width", "inner"), [(8, 1.0), (16, 1.0), (16, 0.5)])
+@pytest.mark.parametrize(("width", "inner"), [(8, 1.0), (16, 0.5)])
 def test_graph_gives_torchs_probabilities(width, inner, attention):
     run = make_run(width=width, attention=attention, inner=inner)
     flows = run.held.flows

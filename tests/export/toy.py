@@ -1,4 +1,4 @@
-"""A small trained run, made in a second."""
+"""A small trained run, made in a second or two."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def make_run(
     signal: Signal = "features",
     time_index: bool = False,
     pca: int = 0,
+    steps: int = 40,
     **settings: Any,
 ) -> Run:
     """An unsaved run whose network has seen a few training steps."""
@@ -81,8 +82,11 @@ def make_run(
     if pca:
         fit_pca(network.frontend, preparation(torch.from_numpy(train.flows)))
     signals, labels = preparation(torch.from_numpy(train.flows)), torch.from_numpy(train.labels)
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 4 / steps  # of few steps, each counts for more
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    for step in range(40):
+    for step in range(steps):
         batch = torch.arange(step * 60, step * 60 + 60) % len(labels)
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network.logits(signals[batch]), labels[batch]).backward()

@@ -69,7 +69,8 @@ def test_a_message_cut_off_at_every_byte(message: Message) -> None:
 def test_a_message_with_hostile_numbers(message: Message) -> None:
     data, rng = message.data, random.Random(message.name)
     for at in range(min(len(data), 90)):
-        for number in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\xff", b"\x80", rng.randbytes(3)):
+        other = rng.choice([b"\0\0\0\0", b"\0\xff", b"\x80", rng.randbytes(3)])
+        for number in (b"\xff\xff\xff\xff", other):  # a protocol has several messages
             agree(message, data[:at] + number + data[at + len(number) :])
 
 

@@ -44,7 +44,7 @@ def coded(rows: list[list[Any]]) -> NDArray[np.float64]:
     return np.array(rows, np.float64).reshape(-1, 28)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("name", "window", "inclusive"), PROFILES)
 def test_random_traffic(name: str, window: int, inclusive: bool, seed: int) -> None:
     packets = random_packets(seed, 1500, hosts=4, ports=4)
@@ -56,9 +56,7 @@ def test_random_traffic(name: str, window: int, inclusive: bool, seed: int) -> N
     np.testing.assert_allclose(got.features, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "capture", ["synscan", "ftp-bruteforce", "http_espn", "amp.dns.RRSIG.fragmented"]
-)
+@pytest.mark.parametrize("capture", ["ftp-bruteforce", "http_espn"])  # test_exactness.py: all
 def test_captures_read_by_dpkt(shared: Path, capture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [*SERVICES, *UNLISTED]
     services = {port: names[code] for port, code in enumerate(tcp_services().tolist())}

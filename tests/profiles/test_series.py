@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.flows.effort import at_least, some
 from tests.flows.engine import Result, run
 from tests.flows.packets import packet, to_array
 from tests.flows.traffic import random_packets
@@ -56,7 +57,7 @@ def series_of(result: Result, name: str, row: int = 0) -> list[float]:
     return result.features[row, places].tolist()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", some(range(6)))
 def test_every_series_equals_the_naive_twin(seed: int) -> None:
     packets, twin = twin_of(seed)
     result = run("packets", to_array(packets))
@@ -69,7 +70,7 @@ def test_every_series_equals_the_naive_twin(seed: int) -> None:
 
 
 def test_gateway_packets_are_the_columns_of_both_side_by_side() -> None:
-    packets = to_array(random_packets(3, 1500))
+    packets = to_array(random_packets(3, at_least(300, 1500)))
     both, gateway, alone = (run(n, packets) for n in ("gateway-packets", "gateway", "packets"))
     assert both.flows.tolist() == gateway.flows.tolist() == alone.flows.tolist()
     assert both.features.tobytes() == np.hstack([gateway.features, alone.features]).tobytes()
@@ -129,11 +130,11 @@ def test_memory_stays_within_the_budget_and_evictions_are_counted(name: str) -> 
     state = profile_named(name).make(Settings(memory_bytes=budget))
     arrays = [*state.table, *state.hosts, state.contexts, state.windows, state.places]
     assert sum(array.nbytes for array in arrays) < 1.1 * budget
-    flood = [packet(0.001 * i, CLIENT, SERVER, src_port=i, dst_port=80) for i in range(1, 5000)]
+    flood = [packet(0.001 * i, CLIENT, SERVER, src_port=i, dst_port=80) for i in range(1, 2500)]
     result = run(name, to_array(flood), memory_bytes=budget)
-    assert len(result.flows) == 4999
+    assert len(result.flows) == 2499
     evicted = int(result.state.table.state["evicted"][0])
-    assert evicted == (result.flows["end"] == ENDS.index("evicted")).sum() > 3000
+    assert evicted == (result.flows["end"] == ENDS.index("evicted")).sum() > 1400
 
 
 def test_every_column_is_documented() -> None:
