@@ -13,7 +13,7 @@ demo: install-runtime
 	@echo; $(BIN)/idskit bench --quick
 
 # Two processors: one compiles the kernels, while the other one does what needs none; then what is
-# compiled with checked bounds, one process, takes its turns with the two of the tests.
+# compiled with checked bounds, one process, takes what the two of the tests leave.
 test: install-all
 	$(MAKE) -j2 -O compile lint types test-nojit TESTS="$(KERNEL_TESTS)"
 	$(MAKE) -j2 -O tests test-boundscheck TESTS="$(KERNEL_TESTS)"
@@ -72,7 +72,7 @@ test-nojit:
 
 test-boundscheck:
 	NUMBA_BOUNDSCHECK=1 NUMBA_OPT=1 NUMBA_CACHE_DIR=$(CURDIR)/.venv/boundscheck \
-	$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 $(TESTS)
+	nice $(BIN)/python -m pytest -p no:cacheprovider --timeout 1800 $(TESTS)
 
 # Captures and frames made to break their readers, for as long as one likes.
 MINUTES ?= 10
