@@ -28,6 +28,8 @@ DEVICE, CONTROLLER = "192.168.1.20", "203.0.113.9"
 class AllNew(Levels):
     """Levels of a site at which every contact is new."""
 
+    knows_contacts = True
+
     def is_new_contact(self, flow: np.void) -> bool:
         return True
 

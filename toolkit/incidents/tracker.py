@@ -52,8 +52,13 @@ class Levels:
         """Return whether the evidence of a case is enough for an incident."""
         return case.weight >= OPENS
 
+    @property
+    def knows_contacts(self) -> bool:
+        """Whether a contact can be new here; if not, nobody counts which are regular."""
+        return False
+
     def is_new_contact(self, flow: np.void) -> bool:  # noqa: ARG002 - a site asks the flow
-        """Return whether no device here is known to have such a contact; nobody knows unlearned."""
+        """Return whether no device here is known to have such a contact."""
         return False
 
     def with_usual(self, incident: Incident) -> Incident:
@@ -191,6 +196,8 @@ class IncidentTracker:
     ) -> list[Sign]:
         """Return the signs of flows, and of new contacts at regular intervals, by row."""
         signs = self._evidence.signs(flows, features, probabilities)
+        if not self.site.knows_contacts:
+            return signs
         regular = {
             row: caller
             for row, caller in self._regular.observe(flows).items()

@@ -91,6 +91,11 @@ class SiteLevels(Levels):
         said = self.said.get((case.family, device, case.services.busiest), 1.0)
         return nats * self.factor * said
 
+    @property
+    def knows_contacts(self) -> bool:
+        """Whether there is a device of which all contacts are known."""
+        return bool(self.steady)
+
     def is_new_contact(self, flow: np.void) -> bool:
         """Return whether a steady device has a contact that no device here had."""
         return any(
