@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -118,14 +117,6 @@ def test_every_folder_has_a_face_that_says_what_it_is() -> None:
 def described(path: Path) -> bool:
     """Return whether a file begins with a docstring."""
     return bool(ast.get_docstring(ast.parse(path.read_text())))
-
-
-def test_every_folder_is_in_the_wheel() -> None:
-    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    faces = [name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")]
-    named = set(setup["packages"])
-    assert set(faces) <= named
-    assert named - set(faces) <= setup["package-data"].keys()  # folders of data alone
 
 
 def loaded_by(*modules: str) -> set[str]:

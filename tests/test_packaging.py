@@ -55,12 +55,14 @@ def test_every_room_is_listed():
         for name, home in homes.items()
         for file in home.rglob("__init__.py")
     }
-    assert found == set(PACKAGES)
+    assert found <= set(PACKAGES)
+    assert set(PACKAGES) - found <= TOOL["setuptools"]["package-data"].keys()  # of data alone
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_wheel_has_every_room(wheel, package):
-    assert f"{package.replace('.', '/')}/__init__.py" in wheel.namelist()
+    folder = f"{package.replace('.', '/')}/"
+    assert any(name.startswith(folder) for name in wheel.namelist())
 
 
 @pytest.mark.parametrize("name", ["py.typed", "__main__.py", "cli/entry.py", "options.py"])
