@@ -42,6 +42,8 @@ class Source:
 class Tracker:
     """Takes down what it is asked to observe."""
 
+    schema = SCHEMA
+
     def __init__(self) -> None:
         self.observed: list[Any] = []
 
@@ -118,7 +120,9 @@ def test_an_explanation_by_the_model_goes_next(
 ) -> None:
     rows: list[Any] = []
     monkeypatch.setattr(
-        packet_loop, "explained", lambda _, incident, row, usual: rows.append(row) or incident
+        packet_loop,
+        "explained",
+        lambda _, one, row, schema, usual: rows.append(row) or one,
     )
     tracker: Any = loop.judges.tracker
     source: Any = loop.source

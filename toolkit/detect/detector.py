@@ -14,7 +14,7 @@ from onnxruntime import InferenceSession
 from idskit.alerts.alert import Alert, Flow
 from idskit.detect.detector_options import DetectorOptions
 from idskit.detect.session import open_session
-from idskit.errors import IdskitError, ModelError, SchemaError
+from idskit.errors import IdskitError, ModelError
 from idskit.modelfile.model_file import (
     INPUT,
     OUTPUT,
@@ -183,14 +183,7 @@ class Detector:
         Raises:
             SchemaError: the batch was made for another schema.
         """
-        columns = self.schema.columns_in(batch.schema)
-        if columns is None:
-            raise SchemaError(
-                f"the model reads schema {self.schema.name} ({self.schema.sha256[:12]}), but the "
-                f"flows are of {batch.schema.name} ({batch.schema.sha256[:12]}): open them with "
-                "detector.schema, or use a model of theirs"
-            )
-        rows = self.schema.as_rows(batch.features[:, columns])
+        rows = self.schema.as_rows(batch.with_columns_of(self.schema).features)
         judged = np.isfinite(rows).all(axis=1)
         out = np.full((len(batch), len(self.card.classes)), np.nan, np.float32)
         out[judged] = self._infer(rows[judged])

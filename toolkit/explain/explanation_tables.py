@@ -98,5 +98,5 @@ def _found(item: Evidence) -> tuple[str, str]:
     """Return the value of evidence with its unit, and what is usual."""
     is_feature = item.unit in ("us", "bytes", "share")
     unit = item.unit if is_feature else ""
-    value = measured(item.value, unit) + ("" if is_feature else f" {item.unit}")
+    value = measured(item.value, unit) + ("" if is_feature else f" {item.counted_in}")
     return visible(value), "" if item.usual is None else measured(item.usual, unit)

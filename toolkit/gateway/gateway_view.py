@@ -89,7 +89,8 @@ class HostTable:
 
     def new_flows(self, flows: NDArray[np.void]) -> NDArray[np.void]:
         """Return one row of each flow of which no row was added yet."""
-        _, first = np.unique(flows[["slot", "serial"]], return_index=True)
+        keys = flows["serial"] * len(self._serials) + flows["slot"]
+        _, first = np.unique(keys, return_index=True)
         is_new = self._serials[flows["slot"][first]] != flows["serial"][first]
         found: NDArray[np.void] = flows[first[is_new]]
         return found

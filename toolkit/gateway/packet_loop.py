@@ -200,10 +200,9 @@ class PacketLoop:
         if row is not None and self.source.lag_us >= _SHED_EXPLANATIONS:
             self.view.add_shed("explanations", 1)
             row = None
-        if row is not None:
-            row = row[: len(judges.detector.schema)]  # the model's columns, which come first
         try:
-            found = explained(judges.detector, incident, row, usual=self._site.usual(row))
+            usual, schema = self._site.usual(row), judges.tracker.schema
+            found = explained(judges.detector, incident, row, schema, usual=usual)
         except SchemaError:  # nothing is known of what is usual for this model's columns
             found = explained(judges.detector, incident, None)
         if row is None and key in self._why and found.explanation is not None:

@@ -22,7 +22,7 @@ from idskit.flow import address_text
 from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.evidence import FACTS, SUMS, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
+from idskit.incidents.incident import FLOWS, Evidence, Explanation, Incident, State, incident_id
 from idskit.incidents.local_network import is_local
 from idskit.incidents.sentence import sentence
 
@@ -234,7 +234,7 @@ class Case:
     def _evidence(self) -> tuple[Evidence, ...]:
         """Return what the tests counted and the facts, each name once with its larger number."""
         found = {
-            name: Evidence(name=name, value=flows, unit="flows")
+            name: Evidence(name=name, value=flows, unit=FLOWS)
             for name, flows in self.tests.most_common()
         }
         for value, (_, name, unit) in zip(self.facts, FACTS, strict=True):

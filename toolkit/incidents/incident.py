@@ -17,6 +17,7 @@ from idskit.alerts.eve import eve_time
 State = Literal["new", "update", "end"]
 Verdict = Literal["attack", "expected", "wrong"]
 VERDICTS: tuple[Verdict, ...] = ("attack", "expected", "wrong")
+FLOWS = "flows"  # the unit of what a sequential test counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,14 @@ class Evidence:
     unit: str
     usual: float | None = None  # at this site; None where nothing was learned
 
+    @property
+    def counted_in(self) -> str:
+        """The unit as people write it behind the value: 1 flow, 2 flows."""
+        return self.unit.removesuffix("s") if (self.unit, self.value) == (FLOWS, 1) else self.unit
+
     def __str__(self) -> str:
         usual = "" if self.usual is None else f", usual here {self.usual:,.4g}"
-        return f"{self.name}: {self.value:,.4g} {self.unit}{usual}"
+        return f"{self.name}: {self.value:,.4g} {self.counted_in}{usual}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the same as plain types, without what is not known."""

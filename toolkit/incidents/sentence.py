@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from idskit.incidents.incident import Evidence, Incident
+from idskit.incidents.incident import FLOWS, Evidence, Incident
 from idskit.report.text import cut
 
 _LONGEST = 60  # characters of a name from the network
@@ -28,7 +28,6 @@ _SERVICES = {
 }  # fmt: skip
 _UNITS = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800), ("days", 86_400, float("inf")))
 _HOST_FLOWS = 64  # of a host, in which the engine counts what it did within 10 s
-_TESTED = "flows"  # the unit of what a sequential test counts
 _LEAST_PORTS = 3  # of one host, from which on its ports are what was probed
 _MEASURED = r"/|%|byte|share|rate|nats|^([mu]?s|min|h)$"  # units of what is no count
 
@@ -217,14 +216,12 @@ def _over(services: tuple[str, ...]) -> str:
 
 def _shown(deed: _Deed, found: tuple[Evidence, ...]) -> str:
     """Return evidence as a sentence of its own; nothing where there is none."""
-    known = (one for one in found if one.value > 1 or one.usual is not None or one.unit == _TESTED)
+    known = (one for one in found if one.value > 1 or one.usual is not None or one.unit == FLOWS)
     evidence = next((one for one in known if deed.shows in one.name), None)
     if evidence is None:
         return ""
     is_time = evidence.unit == "us"
-    unit = "" if is_time else f" {evidence.unit}"
-    if evidence.unit == _TESTED and evidence.value == 1:
-        unit = " flow"
+    unit = "" if is_time else f" {evidence.counted_in}"
     value, usual = (
         "" if number is None else _span(number / 1e6) if is_time else _plain(number)
         for number in (evidence.value, evidence.usual)

@@ -56,7 +56,7 @@ class FlowBatch:
         return len(self.flows)
 
     def with_columns_of(self, schema: Schema) -> FlowBatch:
-        """Return the same flows with the columns of ``schema`` alone, which are among these.
+        """Return the same flows with the columns that a model reads, which are among these.
 
         Raises:
             SchemaError: one is missing.
@@ -64,8 +64,9 @@ class FlowBatch:
         columns = schema.columns_in(self.schema)
         if columns is None:
             raise SchemaError(
-                f"columns of {schema.name} ({schema.sha256[:12]}) were asked for, but these flows "
-                f"are of {self.schema.name} ({self.schema.sha256[:12]}): open them with that schema"
+                f"the model reads schema {schema.name} ({schema.sha256[:12]}), but the "
+                f"flows are of {self.schema.name} ({self.schema.sha256[:12]}): open them with "
+                "detector.schema, or use a model of theirs"
             )
         return replace(self, schema=schema, features=self.features[:, columns])
 
