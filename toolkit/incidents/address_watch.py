@@ -22,8 +22,8 @@ from idskit.flow import MAPPED, address_text
 from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.family_facts import FAMILY_FACTS, SPOOFING
 from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
-from idskit.incidents.local_network import is_local
 from idskit.incidents.sentence import sentence
+from idskit.local_network import is_local
 
 MOST = 4096  # addresses, questions and devices of each kind; the oldest are dropped
 HELD_US = 600_000_000  # after its latest claim, for which an address is a device's own

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.attack_families import UNKNOWN
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP, UDP
 
 HIGH, MEDIUM = 1, 2

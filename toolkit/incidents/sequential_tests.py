@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES, schema_named
