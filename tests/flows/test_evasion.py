@@ -33,6 +33,7 @@ from tests.flows.disguises import (
 from tests.flows.evasion import DISGUISES, SHIPPED, Outcome, compare, outcomes, table
 from tests.flows.raw import Endpoints, fragments, take_apart
 
+from idskit.bench.views.measured_table import MeasuredTable
 from idskit.detect.detector import Detector
 
 
@@ -178,12 +179,18 @@ def test_the_command_finds_what_detect_finds(guessing: Connections) -> None:
     assert len({line.count("|") for line in lines}) == 1
 
 
-def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("sys.argv", ["evasion", "--only", "1 answered", "--spoofed", "0"])
+def test_the_command_prints_a_table_and_saves_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["--only", "1 answered", "--spoofed", "0", "--save", str(tmp_path / "d.json")]
+    monkeypatch.setattr("sys.argv", ["evasion", *words])
     evasion.main()
     lines = capsys.readouterr().out.splitlines()
     counts = Counter(line.split("|")[1].strip() for line in lines[2:])
     assert counts == {"as it is": 1, "1 answered HTTPS flow per guess": 1}
+    (row,) = MeasuredTable.load(tmp_path / "d.json").rows
+    assert row.measure == "1 answered HTTPS flow per guess: attack flows still found"
+    assert row.idskit.hits == row.idskit.of
 
 
 def test_every_family_is_labelled(sample: Connections) -> None:
