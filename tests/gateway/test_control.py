@@ -61,9 +61,7 @@ def test_what_is_no_object_is_refused_in_a_sentence(folder: Path, line: bytes) -
     assert "no JSON object" in json.loads(said(folder, line))["error"]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b"") + b"\n"))
 def test_any_bytes_are_answered_by_a_line_of_json(folder: Path, line: bytes) -> None:
     assert isinstance(json.loads(said(folder, line)), dict)
