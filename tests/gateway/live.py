@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
 from idskit.lab.namespaces import Host
+
+HANG_S = 120.0  # a process may stand still for seconds on a busy machine; more is a hang
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,20 @@ class Service:
     notices: socket.socket
 
     def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return ask(self.state, asked)
+        """Its answer; that of another try where the service stood still for too long."""
+        end = time.monotonic() + HANG_S
+        while True:
+            try:
+                return ask(self.state, asked)
+            except IdskitError as error:
+                if "no service answers" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def snapshot(self) -> dict[str, Any]:
         return self.ask({"ask": "snapshot"})
 
-    def until(self, what: Callable[[dict[str, Any]], Any], seconds: float = 30) -> Any:
+    def until(self, what: Callable[[dict[str, Any]], Any], seconds: float = HANG_S) -> Any:
         """The first true value of a function of the snapshot."""
         deadline = time.monotonic() + seconds
         while True:
@@ -44,7 +55,7 @@ class Service:
             assert time.monotonic() < deadline, json.dumps(self.snapshot(), indent=1)[:6000]
             time.sleep(0.1)
 
-    def said(self, beginning: str, seconds: float = 60) -> str:
+    def said(self, beginning: str, seconds: float = HANG_S) -> str:
         """The first message to systemd that has a line which begins so."""
         deadline = time.monotonic() + seconds
         self.notices.settimeout(0.2)
@@ -61,7 +72,7 @@ class Service:
     def end(self, number: int = signal.SIGTERM) -> str:
         """End it by a signal; what it said on stderr."""
         self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=40)
+        _, err = self.process.communicate(timeout=HANG_S)
         return err
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.flows.namespaces import wire
-from tests.gateway.live import service
+from tests.gateway.live import HANG_S, service
 
 from idskit.errors import GateRefused, IdskitError
 from idskit.gateway.control_socket import ControlServer
@@ -32,12 +32,11 @@ def test_the_service_sees_every_step_of_a_drill() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=2 * HANG_S,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert [one["family"] for one in report["steps"]] == ["scan", "guessing", "flood"]
-    assert all(one["after_s"] < 10 for one in report["steps"])
     assert [one["sinks"]["eve"] > 0 for one in report["steps"]] == [True] * 3
 
 
@@ -59,7 +58,7 @@ def test_on_an_interface_every_step_is_seen_and_nobody_is_reached(tmp_path: Path
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=120,
+                timeout=2 * HANG_S,
             )
         received = made.far.run("cat", "/proc/net/snmp").split("Ip: ")[2].split()
     assert done.returncode == 0, done.stderr
