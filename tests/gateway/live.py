@@ -15,11 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idskit.errors import IdskitError
 from idskit.gateway.control_socket import ask
 from idskit.lab.namespaces import Host
 
 HANG_S = 120.0  # a process may stand still for seconds on a busy machine; more is a hang
+# The command, whose ends of the control socket wait for each other, and a drill for its incidents.
+PATIENT = (
+    sys.executable,
+    "-c",
+    "import sys; from idskit.cli import main; from idskit.gateway import control_socket\n"
+    "from idskit.lab import drill\n"
+    f"control_socket.ASK_S = control_socket.ANSWER_S = drill.SEEN_S = drill.SINKS_S = {HANG_S}\n"
+    "main(sys.argv[1:])",
+)
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,7 @@ class Service:
     notices: socket.socket
 
     def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Its answer; that of another try where the service stood still for too long."""
-        end = time.monotonic() + HANG_S
-        while True:
-            try:
-                return ask(self.state, asked)
-            except IdskitError as error:
-                if "no service answers" not in str(error) or time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+        return ask(self.state, asked)
 
     def snapshot(self) -> dict[str, Any]:
         return self.ask({"ask": "snapshot"})
@@ -85,7 +85,7 @@ def service(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(notices))
         named = {"STATE_DIRECTORY": str(state), "NOTIFY_SOCKET": str(notices)}
-        command = host.command(sys.executable, "-m", "idskit", "run", *words)
+        command = host.command(*PATIENT, "run", *words)
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

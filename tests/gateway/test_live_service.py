@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.flows.namespaces import Wire, wire
-from tests.gateway.live import HANG_S, Service, service
+from tests.gateway.live import HANG_S, PATIENT, Service, service
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -58,12 +58,8 @@ def of_family(family: str, kind: str | None = None) -> Any:
 
 
 def verb(host: Any, state: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "idskit", *words]
     env = os.environ | {"STATE_DIRECTORY": str(state)}
-    while True:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-        if "control.sock (timed out)" not in done.stderr:  # of a service that stood still
-            return done
+    return subprocess.run([*PATIENT, *words], capture_output=True, text=True, check=False, env=env)
 
 
 def numbers(running: Service, host: Any) -> str:
