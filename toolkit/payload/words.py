@@ -46,14 +46,20 @@ WORDS: Final = {
 _SLOTS = 1024  # of the hash table, a power of two
 
 
-_EMPTY, _PRIME = 2166136261, 16777619  # of the 32-bit FNV-1a hash
+EMPTY, _PRIME = 2166136261, 16777619  # of the 32-bit FNV-1a hash
+
+
+@kernel
+def hash_with(found: int, byte: int) -> int:
+    """Return the hash of a word with one more byte."""
+    return ((found ^ byte) * _PRIME) & 0xFFFFFFFF
 
 
 def hash_word(word: str) -> int:
     """Return the 32-bit FNV-1a hash of a word in lower case."""
-    found = _EMPTY
+    found = EMPTY
     for byte in word.encode():
-        found = (found ^ byte) * _PRIME & 0xFFFFFFFF
+        found = hash_with(found, byte)
     return found
 
 
@@ -98,16 +104,16 @@ def _end_word(counts: Counts, row: int, length: int, found: int) -> None:
 def note_words(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count the words of each group, from counter ``row`` on."""
     end = min(end, at + SCANNED)
-    length, found, skipped = 0, _EMPTY, False
+    length, found, skipped = 0, EMPTY, False
     for i in range(at, end):
         byte = byte_at(data, i)
         if is_letter(byte) or is_digit(byte) or byte == 95:
             lower = byte | 32 if is_letter(byte) else byte
-            found = ((found ^ lower) * _PRIME) & 0xFFFFFFFF
+            found = hash_with(found, lower)
             length, skipped = length + 1, False
         elif byte == 0 and length and not skipped:
             skipped = True
         else:
             _end_word(counts, row, length, found)
-            length, found, skipped = 0, _EMPTY, False
+            length, found, skipped = 0, EMPTY, False
     _end_word(counts, row, length, found)
