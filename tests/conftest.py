@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from idskit.modelfile.model_file import MAX_GOLDEN, GoldenVectors, ModelCard
 from idskit.schema import Feature, Schema
@@ -21,6 +22,12 @@ from idskit.schema import Feature, Schema
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Under nohup a hangup is ignored, by every process that a test starts too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A process may stand still for seconds on a busy machine: how long an example takes says nothing.
+# Examples are the same each time: nobody's change fails by chance; `make fuzz` takes others.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,17 +44,30 @@ def test_subjects_take_turns_after_a_warm_up() -> None:
     assert "".join(order) == "ab" + "ab" * 3
 
 
-def test_every_call_of_a_round_is_timed() -> None:
+@pytest.fixture
+def clock(monkeypatch) -> Callable[[float], None]:
+    """A clock that only calls move, by so many seconds."""
+    now_ns = 10**9
+
+    def passes(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * 1e9)
+
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: now_ns)
+    return passes
+
+
+def test_every_call_of_a_round_is_timed(clock) -> None:
     calls = []
     plan = Plan(rounds=4, round_s=0.001, warmup_s=0.0)
-    taken = measure({"a": lambda: calls.append(0)}, plan)["a"]
+    taken = measure({"a": lambda: (calls.append(0), clock(0.0003))}, plan)["a"]
     assert len(taken.rounds) == 4
     assert len(taken.calls) == len(calls) - 1
 
 
-def test_a_slow_subject_gets_fewer_rounds_but_not_fewer_than_three() -> None:
+def test_a_slow_subject_gets_fewer_rounds_but_not_fewer_than_three(clock) -> None:
     plan = Plan(rounds=9, round_s=0.0001, warmup_s=0.0)
-    taken = measure({"slow": lambda: time.sleep(0.002), "fast": lambda: None}, plan)
+    taken = measure({"slow": lambda: clock(0.002), "fast": lambda: clock(0.00005)}, plan)
     assert (len(taken["slow"].rounds), len(taken["fast"].rounds)) == (3, 9)
 
 
@@ -192,21 +206,33 @@ def test_a_processor_that_others_use_too_is_said() -> None:
 
 
 def test_waiting_for_a_busy_processor_is_seen() -> None:
-    """Two processes on one processor: each waits for about half of the time."""
+    """Two processes on one processor: each waits for about half of the time.
+
+    Measured until it is seen: a whole machine may stand still, and then nobody waits.
+    """
     processor = {min(os.sched_getaffinity(0))}
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, processor)
-    rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    words = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    rival = subprocess.Popen(words, stdout=subprocess.PIPE)
     try:
-        time.sleep(0.1)
-        with Meter() as meter:
-            end = time.perf_counter() + 0.3
-            while time.perf_counter() < end:
-                pass
+        assert rival.stdout.readline() == b"\n"
+        waited, end = 0.0, time.monotonic() + 60
+        while waited is not None and waited <= 0.2 and time.monotonic() < end:
+            waited = waited_for_0_3_s()
     finally:
+        rival.stdout.close()
         rival.kill()
         rival.wait()
         os.sched_setaffinity(0, before)
-    if meter.waited is None:
+    if waited is None:
         pytest.skip("this kernel does not count how long threads wait")
-    assert meter.waited > 0.2
+    assert waited > 0.2
+
+
+def waited_for_0_3_s() -> float | None:
+    with Meter() as meter:
+        end = time.perf_counter() + 0.3
+        while time.perf_counter() < end:
+            pass
+    return meter.waited

@@ -63,11 +63,21 @@ def test_it_reads_as_many_packets_as_were_asked_for(path) -> None:
     assert sum(len(frames.records) for frames in capture.frames()) == capture.seen == 300
 
 
-def test_time_asleep_is_counted(path) -> None:
+def test_time_asleep_is_counted(path, monkeypatch) -> None:
+    now_ns = 5
+
+    def passes(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * 1e9)
+
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: now_ns)
+    monkeypatch.setattr(time, "sleep", passes)
     capture = PacedCapture(path, 10_000, packets=1000)
     for _ in capture.frames():
-        pass
-    assert 0.5 * 1e8 < capture.slept_ns < capture.over_ns - capture.begin_ns
+        passes(20e-6)  # of work
+    spent_ns = capture.over_ns - capture.begin_ns
+    assert spent_ns >= 999 * 100_000  # when the last one is due
+    assert 0.5 * spent_ns < capture.slept_ns < spent_ns
 
 
 def test_a_verdict_waits_at_least_for_its_inference(path, tmp_path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.flows.namespaces import Wire, wire
+from tests.flows.namespaces import Wire, await_delivery, wire
 from tests.flows.tcp_frames import MSS, Segment, download, merged
 
 from idskit import open_flows
@@ -53,7 +53,8 @@ def send_merged(segments: list[Segment], interface: str) -> None:
 
     The kernel cuts them where the interface cannot.
     """
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread: keeps their order
+    processor = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processor})  # of this thread: keeps their order
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
         out.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
         out.bind((interface, 0))
@@ -61,7 +62,7 @@ def send_merged(segments: list[Segment], interface: str) -> None:
             is_super = len(segment.payload) > MSS
             header = struct.pack("=BBHHHH", 1, 1, 54, MSS, 34, 16) if is_super else bytes(10)
             out.send(header + segment.frame())
-            time.sleep(0.001)
+            await_delivery(processor)
 
 
 def talk_tcp(veth: Wire) -> None:

@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -330,6 +331,19 @@ def test_what_a_pipe_holds_when_it_is_stopped_is_read(tmp_path: Path) -> None:
             assert sum(len(more.records) for more in frames) == 4
 
 
+def test_what_a_pipe_held_is_read_also_by_a_process_that_stood_still(monkeypatch: Any) -> None:
+    with pipe() as (path, writer):
+        writer.write(pcap(RECORDS[:1]))
+        with open_capture(path) as capture:
+            frames = capture.frames()
+            assert len(next(frames).records) == 1
+            writer.write(pcap(RECORDS[1:])[24:])
+            capture.stop()
+            late_s = time.monotonic() + 1000
+            monkeypatch.setattr("time.monotonic", lambda: late_s)
+            assert sum(len(more.records) for more in frames) == 4
+
+
 def test_a_pipe_that_never_rests_ends_when_it_is_stopped() -> None:
     with pipe() as (path, writer):
         is_over = threading.Event()
@@ -378,8 +392,6 @@ def test_a_present_pipe_has_the_present_clock_and_an_old_one_its_own(monkeypatch
 
 
 def test_a_present_pipe_expires_flows_by_the_clock(monkeypatch: Any) -> None:
-    import time
-
     now_s = int(time.time())
     with pipe() as (path, writer):
         writer.write(pcap([(now_s, 0, udp("10.0.0.1", "192.0.2.1", 9, 9))]))

@@ -26,6 +26,7 @@ from idskit.generate import generate
 from idskit.profiles import schema_named
 
 pytestmark = pytest.mark.usefixtures("compiled")
+HANG_S = 120.0  # a process may stand still for seconds on a busy machine; more is a hang
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def idskit(veth: Wire, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + HANG_S
             while process.poll() is None and not is_listening(process):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -73,7 +74,7 @@ def idskit(veth: Wire, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     return process.returncode, out, err
 
 

@@ -32,13 +32,35 @@ class Wire:
 
 
 def _send(frames: list[bytes], interface: str) -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread: keeps their order
+    """Send frames, and return when the other end has got them all."""
+    processor = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processor})  # of this thread: keeps their order
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
         out.bind((interface, 0))
         for number, frame in enumerate(frames):
             out.send(frame)
-            if number % 100 == 99:
-                time.sleep(0.001)  # less than the kernel's backlog of 1000 at once
+            if number % 100 == 99:  # less than the kernel's backlog of 1000 at once
+                await_delivery(processor)
+    await_delivery(processor)
+
+
+def await_delivery(processor: int) -> None:
+    """Wait until the kernel has handed on all frames that were sent on this processor.
+
+    A busy machine leaves that to a thread of its own (ksoftirqd). In /proc/net/softnet_stat the
+    twelfth number of a processor's line, since Linux 5.10, is how many frames wait, and the
+    thirteenth is the processor's own; older kernels get a moment.
+    """
+    end = time.monotonic() + 60
+    while True:
+        lines = [line.split() for line in Path("/proc/net/softnet_stat").read_text().splitlines()]
+        if len(lines[0]) < 13:
+            time.sleep(0.01)
+            return
+        if not any(int(line[11], 16) for line in lines if int(line[12], 16) == processor):
+            return
+        assert time.monotonic() < end, "the kernel does not hand frames on"
+        time.sleep(0.001)
 
 
 @contextmanager

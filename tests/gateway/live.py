@@ -18,6 +18,17 @@ from typing import Any
 from idskit.gateway.control_socket import ask
 from idskit.lab.namespaces import Host
 
+HANG_S = 120.0  # a process may stand still for seconds on a busy machine; more is a hang
+# The command, whose ends of the control socket wait for each other, and a drill for its incidents.
+PATIENT = (
+    sys.executable,
+    "-c",
+    "import sys; from idskit.cli import main; from idskit.gateway import control_socket\n"
+    "from idskit.lab import drill\n"
+    f"control_socket.ASK_S = control_socket.ANSWER_S = drill.SEEN_S = drill.SINKS_S = {HANG_S}\n"
+    "main(sys.argv[1:])",
+)
+
 
 @dataclass(frozen=True)
 class Service:
@@ -33,7 +44,7 @@ class Service:
     def snapshot(self) -> dict[str, Any]:
         return self.ask({"ask": "snapshot"})
 
-    def until(self, what: Callable[[dict[str, Any]], Any], seconds: float = 30) -> Any:
+    def until(self, what: Callable[[dict[str, Any]], Any], seconds: float = HANG_S) -> Any:
         """The first true value of a function of the snapshot."""
         deadline = time.monotonic() + seconds
         while True:
@@ -44,7 +55,7 @@ class Service:
             assert time.monotonic() < deadline, json.dumps(self.snapshot(), indent=1)[:6000]
             time.sleep(0.1)
 
-    def said(self, beginning: str, seconds: float = 60) -> str:
+    def said(self, beginning: str, seconds: float = HANG_S) -> str:
         """The first message to systemd that has a line which begins so."""
         deadline = time.monotonic() + seconds
         self.notices.settimeout(0.2)
@@ -61,7 +72,7 @@ class Service:
     def end(self, number: int = signal.SIGTERM) -> str:
         """End it by a signal; what it said on stderr."""
         self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=40)
+        _, err = self.process.communicate(timeout=HANG_S)
         return err
 
 
@@ -74,7 +85,7 @@ def service(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(notices))
         named = {"STATE_DIRECTORY": str(state), "NOTIFY_SOCKET": str(notices)}
-        command = host.command(sys.executable, "-m", "idskit", "run", *words)
+        command = host.command(*PATIENT, "run", *words)
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

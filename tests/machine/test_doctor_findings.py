@@ -27,6 +27,13 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not load all kernels for each finding: test_precompile.py and the last tests of
+    test_doctor_findings.py are about what is compiled."""
+    monkeypatch.setattr("idskit.machine.precompile.uncompiled_profiles", list)
+
+
 def system(root: Path, **contents: str) -> Path:
     """The root of a file system with these files."""
     for name, text in contents.items():

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.page.fake_service import FakeService, snapshot
 
+from idskit.page import page_process
 from idskit.page.page_options import PageOptions
 from idskit.page.page_process import PageProcess, start_page
+
+# The page's own program, which waits for a client and a service that stand still on a busy machine.
+_PATIENT = """
+import sys
+from idskit.page import control_client, page_process, web_server
+web_server.CLIENT_S = control_client.ANSWER_S = 60.0
+sys.exit(page_process.run_child())
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_page() -> Iterator[None]:
+    """Start pages that are patient."""
+
+    def popen(words: Sequence[str], **given: Any) -> subprocess.Popen[bytes]:
+        program, flag, *module = words
+        assert (flag, module) == ("-I", ["-m", "idskit.page.page_process"])
+        return subprocess.Popen([program, flag, "-c", _PATIENT], **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        made = SimpleNamespace(PIPE=subprocess.PIPE, Popen=popen)
+        patch.setattr(page_process, "subprocess", made)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
 FORM = "application/x-www-form-urlencoded"
-WAIT_S = 30.0
+WAIT_S = 90.0  # more than the page waits for the service
 
 
 @dataclass(frozen=True, kw_only=True)

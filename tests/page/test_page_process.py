@@ -24,7 +24,7 @@ from idskit.page.page_access import read_token
 from idskit.page.page_options import PageOptions, protection_of
 from idskit.page.page_process import PageProcess, start_page
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 
 def status(pid: int) -> dict[str, str]:

@@ -372,7 +372,8 @@ def test_1000_slow_clients_are_bounded_and_block_nobody(
             link = stack.enter_context(socket.socket())
             link.settimeout(WAIT_S)
             link.connect((parts.hostname, parts.port or 0))
-            link.sendall(said)
+            with contextlib.suppress(ConnectionError):  # it made room for others already
+                link.sendall(said)
         assert ask(page.url).status == 200
         assert established(parts.port or 0) <= MOST
         assert ask(page.url, "/incidents").status == 200

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tests.payload.messages import CLIENT_PORT, Message
 
+from idskit.kernels.compile import kernel, raw_pointer
 from idskit.payload.note_payload import Payload, note_payload
 from idskit.payload.payload_counts import WIDTH
 from idskit.schemas.payload_columns import PAYLOAD
@@ -29,6 +31,17 @@ class Fenced:
         return self.data[at - self.at]
 
 
+@kernel
+def _note(
+    counts: NDArray[np.float32],
+    row: int,
+    data: Any,
+    fields: tuple[int, int, int, int, int, bool, int],
+) -> None:
+    """Note a payload by raw pointers, as the flow engine does: nothing is compiled once more."""
+    note_payload(raw_pointer(counts), row, Payload(raw_pointer(data), *fields))
+
+
 def noted(
     said: Iterable[tuple[bytes, bool, int]],
     protocol: int,
@@ -46,8 +59,8 @@ def noted(
         lying = np.frombuffer(around + data + around, np.uint8)
         held = lying if buffer is None else buffer(data, len(around))
         at = len(around)
-        payload = Payload(held, at, at + len(data), protocol, dst_port, src_port, forward, number)
-        note_payload(counts, BEFORE * WIDTH, payload)
+        fields = (at, at + len(data), protocol, dst_port, src_port, forward, number)
+        _note(counts, BEFORE * WIDTH, held, fields)
     row = counts[BEFORE * WIDTH :][:WIDTH]
     assert np.count_nonzero(counts) == np.count_nonzero(row), "other flows' counters were touched"
     return dict(zip(NAMES, row.tolist(), strict=True))

@@ -1,15 +1,12 @@
 """Payloads that lie: no byte outside of them is read, and they end in bounded time.
 
 The parsers run here as plain Python, on bytes that complain about every read outside of the
-payload; compiled, they are the same functions.
+payload; compiled, they are the same functions. `make test` runs this file in its step test-nojit.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 
 import pytest
 from tests.payload.messages import CLIENT_PORT, MESSAGES, Message
@@ -19,23 +16,9 @@ from tests.payload.parsers import NAMES, Fenced, noted_alone
 from idskit.kernels.compile import is_compiling
 from idskit.payload.note_payload import LOOKED_AT
 
-PLAIN = pytest.mark.skipif(is_compiling(), reason="runs in a process that compiles nothing")
+PLAIN = pytest.mark.skipif(is_compiling(), reason="make test-nojit runs it")
 MOST_READS = 16  # of each byte that is looked at
 PORTS = (*(22, 53, 67, 80, 88, 102, 123, 135, 161, 389, 443, 445, 502), *(1883, 2404, 44818, 47808))
-
-
-@pytest.mark.skipif(not is_compiling(), reason="this is the process that compiles nothing")
-@pytest.mark.timeout(600)
-def test_the_parsers_as_plain_python_read_nothing_outside_of_the_payload() -> None:
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(
-        [sys.executable, *words],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def fenced(message: Message, data: bytes) -> dict[str, float]:

@@ -31,17 +31,22 @@ from idskit.profiles.flow_reader import FlowReader
 pytestmark = pytest.mark.usefixtures("compiled")
 
 SAMPLE = Path(__file__).resolve().parents[2] / "toolkit" / "shipped" / "sample.pcap"
-END_S = 5.0  # how long an end may take
-SLOWER = 4  # times that a busy machine may take
+HANG_S = 100.0  # an end takes 5 s at most; a busy machine may let a process stand still for longer
+PROGRAM = ("-m", "idskit")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Process = subprocess.Popen[bytes]
 
 
 @contextmanager
-def idskit(*words: str | Path, before: tuple[str, ...] = (), **options: Any) -> Iterator[Process]:
+def idskit(
+    *words: str | Path,
+    before: tuple[str, ...] = (),
+    program: tuple[str, ...] = PROGRAM,
+    **options: Any,
+) -> Iterator[Process]:
     pipe = subprocess.PIPE
-    command = [*before, sys.executable, "-m", "idskit", *map(str, words)]
+    command = [*before, sys.executable, *program, *map(str, words)]
     given = {"stdin": pipe, "stdout": pipe, "stderr": pipe} | options
     with subprocess.Popen(command, **given) as process:
         try:
@@ -50,7 +55,7 @@ def idskit(*words: str | Path, before: tuple[str, ...] = (), **options: Any) -> 
             process.kill()
 
 
-def ended(process: Process, within_s: float = END_S * SLOWER) -> tuple[int, bytes, bytes]:
+def ended(process: Process, within_s: float = HANG_S) -> tuple[int, bytes, bytes]:
     out, err = process.communicate(timeout=within_s)
     return process.returncode, out, err
 
@@ -62,7 +67,7 @@ def is_caught(process: Process, number: int) -> bool:
 
 
 def until(condition: Callable[[], object], process: Process) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + HANG_S
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -95,7 +100,7 @@ def test_a_hangup_that_was_ignored_stays_ignored() -> None:
         process.send_signal(signal.SIGHUP)
         assert process.stdin is not None
         process.stdin.write(SAMPLE.read_bytes()[:5000])
-        code, _, err = ended(process, 100)
+        code, _, err = ended(process)
     assert code == 0, err
 
 
@@ -190,7 +195,7 @@ def test_a_reader_that_dies_is_an_error(verb: str, live: bool) -> None:
             process.stdin.close()
         assert process.stderr is not None
         err = process.stderr.read()
-        assert process.wait(100) == 1
+        assert process.wait(HANG_S) == 1
     assert err.splitlines()[-1].startswith(b"idskit: ")
     assert b"went away" in err
     assert b"Traceback" not in err
@@ -207,9 +212,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @contextmanager
-def blocked(many: bytes, *words: str) -> Iterator[Process]:
+def blocked(many: bytes, *words: str, program: tuple[str, ...] = PROGRAM) -> Iterator[Process]:
     """The program with a pipe that stays open as its input, and nobody who reads its output."""
-    with idskit(*words, "-r", "-") as process:
+    with idskit(*words, "-r", "-", program=program) as process:
         assert process.stdin is not None
         process.stdin.write(many)
         process.stdin.flush()
@@ -221,7 +226,7 @@ def test_a_blocked_reader_does_not_keep_detection_from_ending(many: bytes) -> No
     # Verdicts of open flows would fill the pipe while the test still writes the capture.
     with blocked(many, "detect", "--alerts", "--threshold", "0", "--verdict-at", "0") as process:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(END_S * SLOWER) == 1
+        assert process.wait(HANG_S) == 1
         assert process.stdout is not None
         assert process.stderr is not None
         out, err = process.stdout.read(), process.stderr.read().decode()
@@ -237,7 +242,7 @@ def test_a_blocked_reader_does_not_keep_detection_from_ending(many: bytes) -> No
 def test_a_blocked_reader_does_not_keep_extraction_from_ending(many: bytes) -> None:
     with blocked(many, "extract") as process:
         process.send_signal(signal.SIGHUP)
-        assert process.wait(END_S * SLOWER) == 1
+        assert process.wait(HANG_S) == 1
         assert process.stderr is not None
         said = process.stderr.read().decode().splitlines()
     assert said[0] == "3,000 flows of 3,000 packets in standard input (gateway)"
@@ -246,12 +251,20 @@ def test_a_blocked_reader_does_not_keep_extraction_from_ending(many: bytes) -> N
     )
 
 
+# The program, which after a signal waits for its reader for longer than any test.
+PATIENT = (
+    "from idskit.process import signals; signals.PATIENCE_S = 1000.0\n"
+    "import sys; from idskit.cli import main; main(sys.argv[1:])"
+)
+
+
 def test_the_second_signal_ends_it_at_once(many: bytes) -> None:
-    with blocked(many, "detect", "--alerts", "--threshold", "0", "--verdict-at", "0") as process:
+    words = ("detect", "--alerts", "--threshold", "0", "--verdict-at", "0")
+    with blocked(many, *words, program=("-c", PATIENT)) as process:
         process.send_signal(signal.SIGTERM)
         until(lambda: not is_caught(process, signal.SIGTERM), process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(2) == -signal.SIGTERM
+        assert process.wait(HANG_S) == -signal.SIGTERM
 
 
 # In one process.
@@ -300,6 +313,7 @@ def test_writing_is_bounded_only_once_the_end_is_asked_for(monkeypatch: Any) -> 
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(OutputBlocked):
             fill(theirs)
+        monkeypatch.setattr("idskit.process.signals.PATIENCE_S", HANG_S)
         with writing():
             assert os.read(ours, 1) == b"\0"
     os.close(ours)

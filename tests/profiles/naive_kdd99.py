@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import dpkt
@@ -114,6 +115,7 @@ class Conversation:
         self.bytes = [0, 0]
         self.urgent = self.last = self.touched = 0
         self.state = "INIT" if self.protocol == "tcp" else "SF"
+        self.last_flag = ""  # once it has ended
 
     def add(self, packet: Seen, number: int) -> None:
         mine = packet.src == self.first.src
@@ -131,7 +133,7 @@ class Conversation:
     def is_over(self) -> bool:
         return self.protocol == "tcp" and self.flag in ("SF", "SH", "OTH")
 
-    @property
+    @cached_property
     def service(self) -> str:
         packet = self.first
         if self.protocol == "icmp":
@@ -186,7 +188,9 @@ def conversations(packets: Iterable[Seen]) -> list[Conversation]:
 
     def end(these: list[Any]) -> None:
         for key in sorted(these, key=lambda key: (table[key].last, table[key].touched)):
-            ended.append(table.pop(key))
+            over = table.pop(key)
+            over.last_flag = over.flag
+            ended.append(over)
 
     for number, packet in enumerate(packets):
         now = packet.time_us
@@ -248,7 +252,7 @@ def similar(memory: list[Conversation], now: Conversation) -> list[Any]:
     rates = []
     for flags in (("S0", "S1", "S2", "S3"), ("REJ",)):
         for chosen in (host, service):
-            rates.append(share(sum(each.flag in flags for each in chosen), len(chosen)))
+            rates.append(share(sum(each.last_flag in flags for each in chosen), len(chosen)))
     return [len(host), len(service), len(both), *rates, len(port)]
 
 

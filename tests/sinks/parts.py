@@ -20,6 +20,7 @@ from idskit.incidents.incident import Evidence, Incident
 from idskit.sinks.outbox import Destination, IncidentSink
 from idskit.sinks.spool import Spool
 
+HANG_S = 60.0  # a process may stand still for seconds on a busy machine; more is a hang
 HOSTILE = (
     "line\nfeed",
     "\r\nX-Forged: yes",
@@ -56,7 +57,7 @@ def incident(number: int = 1, **changed: Any) -> Incident:
     return Incident(**(known | changed))
 
 
-def until(is_so: Callable[[], Any], seconds: float = 15.0) -> Any:
+def until(is_so: Callable[[], Any], seconds: float = HANG_S) -> Any:
     """Wait until something is so, and return what it is."""
     end = time.monotonic() + seconds
     while not (found := is_so()):
@@ -65,10 +66,17 @@ def until(is_so: Callable[[], Any], seconds: float = 15.0) -> Any:
     return found
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def own_port() -> Iterator[int]:
+    """Keep a TCP port of the kernel's choice, at which nobody listens yet, while a test runs.
+
+    A socket stays bound to it without listening: neither connections nor other tests get the port,
+    and programs that set SO_REUSEADDR, as servers do, can listen at it (socket(7)).
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def need(*programs: str) -> None:
@@ -83,7 +91,7 @@ def sink_of(destination: Destination, path: Path | None = None) -> Iterator[Inci
     try:
         yield sink
     finally:
-        sink.close(10)
+        sink.close(HANG_S)
 
 
 def certificates(folder: Path, names: str = "IP:127.0.0.1,DNS:localhost") -> dict[str, Path]:
@@ -105,12 +113,15 @@ def _openssl(*words: str | Path) -> None:
     subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
 
 
+_LAST = "tests/last"
+
+
 class Broker:
     """A mosquitto that keeps the sessions of its subscribers, and can be killed and started."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, port: int, *settings: str) -> None:
         need("mosquitto", "mosquitto_sub")
-        self.port = free_port()
+        self.port = port
         self._folder = folder
         self._access: list[str] = []
         own = [
@@ -152,7 +163,7 @@ class Broker:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(HANG_S)
         self._process = None
 
     def watch(self) -> None:
@@ -165,7 +176,9 @@ class Broker:
         What topics held when it began again is not among them.
         """
         found: list[dict[str, Any]] = []
-        with subprocess.Popen(self._session("-F", "%j", "-W", "10"), stdout=-1, text=True) as sub:
+        with subprocess.Popen(
+            self._session("-F", "%j", "-W", f"{HANG_S:g}"), stdout=-1, text=True
+        ) as sub:
             assert sub.stdout is not None
             while sum(one["topic"].endswith(topic) for one in found) < count:
                 line = sub.stdout.readline()
@@ -175,15 +188,22 @@ class Broker:
         return found
 
     def retained(self, topic: str) -> str | None:
-        """Return what a topic holds."""
-        words = ["-t", topic, "-C", "1", "-W", "1", "--retained-only"]
-        done = subprocess.run(
-            ["mosquitto_sub", "-p", str(self.port), *self._access, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.rstrip("\n") if done.returncode == 0 else None
+        """Return what a topic holds; None where it holds nothing."""
+        self.publish(_LAST, "-", "-r")  # is sent after what the topic holds
+        words = ["-t", topic, "-t", _LAST, "-F", "%t %p", "-W", f"{HANG_S:g}", "--retained-only"]
+        command = ["mosquitto_sub", "-p", str(self.port), *self._access, *words]
+        found = None
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sub:
+            assert sub.stdout is not None
+            for line in sub.stdout:
+                name, _, payload = line.rstrip("\n").partition(" ")
+                if name == _LAST:
+                    break
+                found = payload
+            else:
+                raise AssertionError("the broker does not answer")
+            sub.kill()
+        return found
 
     def publish(self, topic: str, text: str, *more: str) -> None:
         words = ["-t", topic, "-m", text, "-q", "1", *more]
@@ -198,9 +218,10 @@ class Broker:
 @contextmanager
 def broker(folder: Path, *settings: str) -> Iterator[Broker]:
     folder.mkdir(exist_ok=True)
-    made = Broker(folder, *settings)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+    with own_port() as port:
+        made = Broker(folder, port, *settings)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()

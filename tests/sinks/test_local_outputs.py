@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.sinks.parts import HOSTILE, incident, sink_of, until
+from tests.sinks.parts import HANG_S, HOSTILE, incident, sink_of, until
 
 from idskit.errors import IdskitError
 from idskit.incidents.incident_lines import incident_lines
@@ -170,7 +170,7 @@ class Reader:
         self._listener.bind(str(path))
         if kind == socket.SOCK_STREAM:
             self._listener.listen()
-        self._listener.settimeout(10)
+        self._listener.settimeout(HANG_S)
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -192,7 +192,7 @@ class Reader:
 
     def close(self) -> None:
         self._ends.set()
-        self._thread.join(10)
+        self._thread.join(HANG_S)
         self._listener.close()
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sinks.parts import HOSTILE, Broker, broker, certificates, incident, sink_of, until
+from tests.sinks.parts import (
+    HANG_S,
+    HOSTILE,
+    Broker,
+    broker,
+    certificates,
+    incident,
+    sink_of,
+    until,
+)
 
 from idskit.errors import IdskitError
 from idskit.sinks import mqtt_broker, outbox
@@ -148,6 +157,7 @@ def test_two_gateways_of_one_identifier_do_not_flap(
     there: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt_broker, "FLAP_DELAY_S", (1000.0, 1001.0))
+    monkeypatch.setattr(mqtt_broker, "SHORT_S", HANG_S)
     with sink_of(to(there)) as one, sink_of(to(there)) as other:
         why = until(lambda: [s.away for s in (one.health(), other.health()) if s.away is not None
                              and "identifier" in s.away])  # fmt: skip
@@ -279,7 +289,7 @@ def test_a_broker_that_sends_garbage_is_away_and_nothing_worse(
         with pytest.raises(OSError):  # noqa: PT011 - in many words
             until(lambda: there.deliver(incident()))
         assert there._client is None
-        thread.join(10)
+        thread.join(HANG_S)
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:

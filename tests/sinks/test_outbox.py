@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.sinks.parts import incident, sink_of, until
+from tests.sinks.parts import HANG_S, incident, sink_of, until
 
 from idskit.incidents.incident import Incident
 from idskit.sinks import outbox
@@ -31,7 +31,7 @@ class Wanted(Destination):
 
     def _take(self, what: str) -> None:
         self.entered.set()
-        self.open.wait(20)
+        self.open.wait()
         if self.failures:
             raise self.failures.pop(0)
         self.got.append(what)
@@ -73,7 +73,7 @@ def test_nobody_waits_for_a_receiver_that_hangs() -> None:
     there.open.clear()
     with sink_of(there) as sink:
         sink.offer(encoded(incident()))
-        there.entered.wait(10)
+        assert there.entered.wait(HANG_S)
         for number in range(2, 500):  # would not come to an end if one of them waited
             sink.offer(encoded(incident(number)))
             sink.offer_line("x")
@@ -141,7 +141,7 @@ def test_lines_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) ->
     there.open.clear()
     with sink_of(there) as sink:
         sink.offer_line("first")
-        there.entered.wait(10)
+        assert there.entered.wait(HANG_S)
         for number in range(8):
             sink.offer_line(str(number))
         there.failures.append(Away("away"))  # so that the first one comes back to a full queue
@@ -156,7 +156,7 @@ def test_only_the_latest_state_is_sent() -> None:
     there.open.clear()
     with sink_of(there) as sink:
         sink.offer_state("open", "1")
-        there.entered.wait(10)
+        assert there.entered.wait(HANG_S)
         for number in range(2, 9):
             sink.offer_state("open", str(number))
         there.open.set()
@@ -217,9 +217,9 @@ def test_closing_does_not_wait_for_a_receiver_that_hangs() -> None:
     there.open.clear()
     sink = IncidentSink(there, Spool(None))
     sink.offer(encoded(incident()))
-    there.entered.wait(10)
+    assert there.entered.wait(HANG_S)
     sink.close(0.05)  # comes back
     assert there.got == []
     there.open.set()
-    sink.close(10)
+    sink.close(HANG_S)
     assert there.got == ids(1)

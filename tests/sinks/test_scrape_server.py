@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sinks.parts import free_port, need, until
+from tests.sinks.parts import HANG_S, need, own_port, until
 
 from idskit.errors import IdskitError
 from idskit.sinks import scrape_server
@@ -32,7 +32,7 @@ def server(metrics: Metrics) -> Iterator[ScrapeServer]:
 
 
 def asked(server: ScrapeServer, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as there:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=HANG_S) as there:
         there.sendall(request)
         data = b""
         while more := there.recv(65_536):
@@ -41,7 +41,9 @@ def asked(server: ScrapeServer, request: bytes) -> bytes:
 
 
 def test_the_numbers_are_there(server: ScrapeServer) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{server.port}/metrics", timeout=HANG_S
+    ) as answer:
         assert answer.headers["Content-Type"] == CONTENT_TYPE
         assert b"\nidskit_flows_total 7\n" in answer.read()
 
@@ -84,7 +86,7 @@ def test_slow_ones_are_cut_and_hold_nobody_up(
     monkeypatch.setattr(scrape_server, "DEADLINE_S", 0.5)
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
     for one in slow:
-        one.settimeout(10)
+        one.settimeout(HANG_S)
         assert one.recv(100) == b""  # closed at once, or at the deadline
         one.close()
 
@@ -99,7 +101,7 @@ def test_slow_ones_are_cut_and_hold_nobody_up(
 
 def test_a_request_without_end_is_cut(server: ScrapeServer) -> None:
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as there,
+        socket.create_connection(("127.0.0.1", server.port), timeout=HANG_S) as there,
         pytest.raises((BrokenPipeError, ConnectionResetError)),
     ):
         there.sendall(b"x" * 100_000_000)
@@ -124,7 +126,11 @@ def test_a_port_in_use_is_named(server: ScrapeServer, metrics: Metrics) -> None:
 
 def test_a_real_prometheus_reads_it(server: ScrapeServer, tmp_path: Path) -> None:
     need("prometheus")
-    port = free_port()
+    with own_port() as port:
+        read_by_prometheus(server, port, tmp_path)
+
+
+def read_by_prometheus(server: ScrapeServer, port: int, tmp_path: Path) -> None:
     (tmp_path / "prometheus.yml").write_text(
         "scrape_configs:\n"
         "  - job_name: idskit\n    scrape_interval: 1s\n"
@@ -138,7 +144,7 @@ def test_a_real_prometheus_reads_it(server: ScrapeServer, tmp_path: Path) -> Non
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         try:
-            until(lambda: b'"7"' in queried(port, "idskit_flows_total"), 30)
+            until(lambda: b'"7"' in queried(port, "idskit_flows_total"))
         finally:
             child.kill()
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sinks.parts import HOSTILE, certificates, free_port, incident, need, sink_of, until
+from tests.sinks.parts import (
+    HANG_S,
+    HOSTILE,
+    certificates,
+    incident,
+    need,
+    own_port,
+    sink_of,
+    until,
+)
 
 from idskit.errors import IdskitError
 from idskit.sinks import outbox
@@ -50,6 +59,12 @@ def parsed(data: bytes) -> dict[str, bytes]:
     return found.groupdict()
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with own_port() as kept:
+        yield kept
+
+
 def id_in(data: bytes) -> str:
     text = parsed(data)["msg"].decode()
     return str(json.loads(text.removeprefix("@cee:"))["incident_id"])
@@ -81,11 +96,12 @@ def test_severity_facility_and_time() -> None:
 
 @pytest.mark.parametrize("transport", ["local", "udp"])
 def test_a_datagram_is_a_message(tmp_path: Path, transport: Any) -> None:
-    path, port = tmp_path / "log", free_port(socket.SOCK_DGRAM)
+    path = tmp_path / "log"
     is_local = transport == "local"
     with socket.socket(socket.AF_UNIX if is_local else socket.AF_INET, socket.SOCK_DGRAM) as there:
-        there.bind(str(path) if is_local else ("127.0.0.1", port))
-        there.settimeout(10)
+        there.bind(str(path) if is_local else ("127.0.0.1", 0))
+        port = 0 if is_local else there.getsockname()[1]
+        there.settimeout(HANG_S)
         options = SyslogOptions(transport=transport, host="127.0.0.1", port=port, path=path)
         with sink_of(SyslogReceiver(options, "gw")) as sink:
             for number in range(3):
@@ -135,7 +151,7 @@ class Receiver:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        self._thread.join(10)
+        self._thread.join(HANG_S)
 
 
 @contextmanager
@@ -148,8 +164,10 @@ def receiving(port: int, tls: ssl.SSLContext | None = None) -> Iterator[Receiver
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
-def test_no_incident_is_lost_while_the_receiver_is_away(tmp_path: Path, transport: Any) -> None:
-    made, port = certificates(tmp_path), free_port()
+def test_no_incident_is_lost_while_the_receiver_is_away(
+    tmp_path: Path, port: int, transport: Any
+) -> None:
+    made = certificates(tmp_path)
     tls = None
     if transport == "tls":
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -171,13 +189,12 @@ def test_no_incident_is_lost_while_the_receiver_is_away(tmp_path: Path, transpor
     assert got == [incident(number).incident_id for number in range(40)]
 
 
-def test_a_certificate_of_another_name_or_authority_is_refused(tmp_path: Path) -> None:
+def test_a_certificate_of_another_name_or_authority_is_refused(tmp_path: Path, port: int) -> None:
     (tmp_path / "other").mkdir()
     made, other = certificates(tmp_path, "DNS:elsewhere"), certificates(tmp_path / "other")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(made["cert"], made["key"])
     for authority in (made["ca"], other["ca"]):
-        port = free_port()
         options = SyslogOptions(transport="tls", host="127.0.0.1", port=port, ca_file=authority)
         with receiving(port, tls) as there, sink_of(SyslogReceiver(options, "gw")) as sink:
             sink.offer(encoded(incident()))
@@ -211,9 +228,9 @@ action(type="omfile" file="{out}" template="own")
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_rsyslog_reads_what_is_sent(tmp_path: Path, transport: Any) -> None:
+def test_rsyslog_reads_what_is_sent(tmp_path: Path, port: int, transport: Any) -> None:
     need("rsyslogd")
-    port, out = free_port(), tmp_path / "out"
+    out = tmp_path / "out"
     (tmp_path / "conf").write_text(RSYSLOG.format(port=port, out=out))
     program = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
     words = [program, "-n", "-f", str(tmp_path / "conf"), "-i", str(tmp_path / "pid")]

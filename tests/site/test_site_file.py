@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(path) -> None:
             read_site(path, GATEWAY)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_another_byte_is_refused(path, data) -> None:
     content = bytearray(encoded({"format": "idskit-site 1", "hours": 7, "flows": 12}))

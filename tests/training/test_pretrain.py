@@ -24,6 +24,20 @@ from idskit.training.train import train
 SETTINGS = TrainingSettings(width=8, epochs=3, batch=64, threads=1, novelty="none", trees="none")
 
 
+@pytest.fixture(scope="module")
+def toy(toy: Dataset) -> Dataset:
+    """Fewer rows: what is asked here does not depend on their number."""
+    part = toy.train
+    fewer = replace(
+        part,
+        rows=part.rows[:160],
+        labels=part.labels[:160],
+        weights=part.weights[:160],
+        groups=part.groups[:160],
+    )
+    return replace(toy, train=fewer)
+
+
 def related(rows: int, length: int) -> torch.Tensor:
     """Signals whose places each are one of three numbers drawn for the row."""
     return torch.randn(rows, 3)[:, torch.arange(length) % 3]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from idskit.cli import main
 from idskit.data.dataset import Dataset
 from idskit.errors import RunError
 from idskit.models.saved_run import load_run
@@ -36,34 +37,47 @@ SMALL = [
     "--set",
     "contrast=0",
 ]
+IDSKIT = ["-m", "idskit"]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
+# The command, which stands still behind its first checkpoint until a signal comes.
+WAITING = """
+import sys, time
+from idskit.training.members import network_member
+
+save = network_member.save_checkpoint
+
+def save_and_wait(*given):
+    save(*given)
+    time.sleep(1000)
+
+network_member.save_checkpoint = save_and_wait
+from idskit.cli import main
+main(sys.argv[1:])
+"""
+
+
 def command(folder: Path, output: Path, *flags: str) -> list[str]:
-    return [
-        "-m",
-        "idskit",
-        "train",
-        "nsl-kdd",
-        "--data",
-        str(folder),
-        "-o",
-        str(output),
-        *flags,
-    ]
+    return ["train", "nsl-kdd", "--data", str(folder), "-o", str(output), *flags]
+
+
+def trained(*arguments: str) -> None:
+    """Run the command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 0
 
 
 def done(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        arguments, env=environment, capture_output=True, text=True, timeout=200, check=False
-    )
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def together(nsl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("together") / "run"
-    found = done([*TOGETHER, *command(nsl_folder, output, *SMALL, "--epochs", "3")])
+    found = done([*TOGETHER, *IDSKIT, *command(nsl_folder, output, *SMALL, "--epochs", "3")])
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("run written to") == 1  # one of the two says so
     return output
@@ -78,8 +92,7 @@ def test_two_processes_write_one_run_that_has_learned(together: Path):
 
 def test_two_processes_learn_nearly_what_one_does(together: Path, nsl_folder: Path, tmp_path: Path):
     """Batch norms see half batches and nothing else differs: losses stay close."""
-    found = done([sys.executable, *command(nsl_folder, tmp_path, *SMALL, "--epochs", "3")])
-    assert found.returncode == 0, found.stderr
+    trained(*command(nsl_folder, tmp_path, *SMALL, "--epochs", "3"))
     one, two = (losses_of(folder) for folder in (tmp_path, together))
     assert two == pytest.approx(one, rel=0.3)
     assert two != one
@@ -88,22 +101,25 @@ def test_two_processes_learn_nearly_what_one_does(together: Path, nsl_folder: Pa
 def test_two_processes_that_are_stopped_resume_to_the_same_bits(
     together: Path, nsl_folder: Path, tmp_path: Path
 ):
-    arguments = [*TOGETHER, *command(nsl_folder, tmp_path, *SMALL, "--epochs", "3")]
-    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-    stop_at_checkpoint(process, tmp_path, signal.SIGTERM)
-    assert not (tmp_path / "run.json").exists()
-    found = done([*arguments, "--resume"])
+    script, output = tmp_path / "waiting.py", tmp_path / "run"
+    script.write_text(WAITING)
+    arguments = command(nsl_folder, output, *SMALL, "--epochs", "3")
+    stop_at_checkpoint([*TOGETHER, str(script), *arguments], output, signal.SIGTERM)
+    assert not (output / "run.json").exists()
+    found = done([*TOGETHER, *IDSKIT, *arguments, "--resume"])
     assert found.returncode == 0, found.stderr
     for name in ("model.safetensors", "run.json"):
-        assert (tmp_path / name).read_bytes() == (together / name).read_bytes()
+        assert (output / name).read_bytes() == (together / name).read_bytes()
 
 
-def stop_at_checkpoint(process: subprocess.Popen[bytes], folder: Path, kind: signal.Signals) -> int:
-    """Send a signal once a checkpoint is there; the exit status."""
-    while not (folder / "checkpoint.safetensors").is_file() and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(kind)
-    return process.wait()
+def stop_at_checkpoint(arguments: list[str], folder: Path, kind: signal.Signals) -> int:
+    """Send a signal to a process that waits behind its first checkpoint; the exit status."""
+    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+        while not (folder / "checkpoint.safetensors").is_file():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(kind)
+        return process.wait()
 
 
 def losses_of(folder: Path) -> list[float]:
@@ -154,8 +170,7 @@ SIX = [*SMALL, "--epochs", "6"]
 @pytest.fixture(scope="module")
 def whole(nsl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("whole") / "run"
-    found = done([sys.executable, *command(nsl_folder, output, *SIX)])
-    assert found.returncode == 0, found.stderr
+    trained(*command(nsl_folder, output, *SIX))
     return output
 
 
@@ -164,13 +179,10 @@ def test_a_killed_process_resumes_to_the_same_bits(
     whole: Path, nsl_folder: Path, tmp_path: Path, kind: signal.Signals
 ):
     killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, *command(nsl_folder, killed, *SIX)], stderr=subprocess.DEVNULL
-    )
-    assert stop_at_checkpoint(process, killed, kind) == -kind
+    arguments = command(nsl_folder, killed, *SIX)
+    assert stop_at_checkpoint([sys.executable, "-c", WAITING, *arguments], killed, kind) == -kind
     assert not (killed / "run.json").exists()
-    found = done([sys.executable, *command(nsl_folder, killed, *SIX, "--resume")])
-    assert found.returncode == 0, found.stderr
+    trained(*arguments, "--resume")
     first, second = (load_file(folder / "model.safetensors") for folder in (whole, killed))
     assert first.keys() == second.keys()
     assert all(first[name].equal(second[name]) for name in first)

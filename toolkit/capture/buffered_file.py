@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import select
 import stat
+import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +54,7 @@ class Source:
         self._events = select.poll()
         self._events.register(self._file, select.POLLIN)
         self._drained_at = float("inf")
+        self._owed = 0  # bytes that a pipe held when it was stopped
         self._packed: Decompressor | None = None
         self._first = b""  # compressed bytes that the format was recognised by
         try:
@@ -89,8 +94,12 @@ class Source:
         return not self.is_pipe or has_more or bool(self._events.poll(wait_ms))
 
     def stop(self) -> None:
-        """End a pipe when it has nothing more to read, DRAIN_S from now at the latest."""
+        """End a pipe when it has nothing more to read, DRAIN_S from now at the latest.
+
+        What it holds now is read however long that takes: the process may have to stand still.
+        """
         self._drained_at = time.monotonic() + DRAIN_S
+        self._owed = self._held() if self.is_pipe else 0
 
     def fill(self) -> bool:
         """Move the unused bytes to the front and read behind them; return False at the end.
@@ -173,14 +182,22 @@ class Source:
             while not self.is_pipe or self._has_come():
                 count = self._file.readinto(into)
                 if count is not None:  # None: somebody made the pipe non-blocking
+                    self._owed -= count
                     return count
         except OSError as error:
             raise CaptureError(f"reading {self.path} failed: {error.strerror or error}") from error
         return 0
 
+    def _held(self) -> int:
+        """Return the bytes that a pipe holds; 0 where the system does not say."""
+        count = bytearray(4)
+        with suppress(OSError):
+            fcntl.ioctl(self._file, termios.FIONREAD, count)
+        return int.from_bytes(count, sys.byteorder)
+
     def _has_come(self) -> bool:
         """Wait for the next bytes of a pipe, or its end; return False if it was stopped."""
-        while time.monotonic() < self._drained_at:
+        while self._owed > 0 or time.monotonic() < self._drained_at:
             if self._events.poll(_SILENCE_MS):
                 return True
             if self.is_stopped:

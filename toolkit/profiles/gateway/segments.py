@@ -66,8 +66,8 @@ def cut_segment(packet: _Record, size: int, whole: _Record) -> None:
     """
     left = signed(whole["payload_bytes"]) + signed(whole["cut_bytes"])
     payload = min(size, left)
-    header = signed(whole["ip_bytes"]) - left
-    frame = signed(whole["wire_bytes"]) - left
+    header = max(signed(whole["ip_bytes"]) - left, 0)  # a damaged length may be less
+    frame = max(signed(whole["wire_bytes"]) - left, 0)
     packet["time_us"], packet["sequence"] = whole["time_us"], whole["sequence"]
     flags = int(whole["flags"])
     packet["flags"] = flags & (0xFF ^ (FIN | PSH)) if left > size else flags
