@@ -36,7 +36,7 @@ def _is_token(byte: int) -> bool:
 
 _FIELD = 9  # bits of a count, up to EXAMINED: those of all classes are summed in one number
 _ONE = np.array([1 << _FIELD * _class_of(byte) for byte in range(256)], np.int64)
-_IS_TOKEN = np.array([_is_token(byte) for byte in range(256)], np.int64)
+_KEEP = np.array([-_is_token(byte) for byte in range(256)], np.int64)  # -1: of a token, else 0
 
 
 @kernel
@@ -66,7 +66,7 @@ def _longest(data: Bytes, at: int, end: int) -> tuple[int, int]:
     run = token = longest_run = longest_token = 0
     for i in range(at, end):
         run = run + 1 if i > at and data[i] == data[i - 1] else 1
-        token = (token + 1) * _IS_TOKEN[data[i]]
+        token = (token + 1) & _KEEP[data[i]]
         longest_run, longest_token = max(longest_run, run), max(longest_token, token)
     return longest_run, longest_token
 
