@@ -149,12 +149,12 @@ GATEWAY_PACKETS = GatewayFlows(SCHEMA=gateway_columns.GATEWAY_PACKETS, statistic
 @kernel
 def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
     gateway, output = gateway_pointers(arrays), output_pointers(rows_out)
-    tags = np.empty(AHEAD, np.int64)
+    tags, has_verdicts = np.empty(AHEAD, np.int64), gateway.table.state[0]["ages"] > 0
     while first < len(packets):
         count = min(len(packets) - first, AHEAD)
         look_ahead(gateway, packets, first, tags[:count])
         for i in range(first, first + count):
-            if not judge_due(gateway, output, int(packets[i]["time_us"])):
+            if has_verdicts and not judge_due(gateway, output, int(packets[i]["time_us"])):
                 return i
             if not take_packet(gateway, output, packets[i], tags[i - first]):
                 return i
