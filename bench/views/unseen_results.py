@@ -112,10 +112,12 @@ def _about(judged: Sequence[Found], model: str, folds: int) -> str:
 def _incident_readers() -> dict[str, Reader]:
     """Return what reads each measure of incidents from the result of a model, by its name."""
     name = "{}: {} captures with an incident"
+    by_tests = "{}: {} captures with an incident without the model, by tests alone"
     by_flows = "all: attack captures that flow scores find when as many benign ones are flagged"
     return {
         **{name.format(*of): _captures(*of, "incidents") for of in product(PARTS, KINDS)},
         **{name.format("all", kind): _stored("incidents", kind) for kind in KINDS},
+        **{by_tests.format(*of): _captures(*of, "by_tests") for of in product(PARTS, KINDS)},
         by_flows: _stored("incidents", "attack_by_flows"),
     }
 

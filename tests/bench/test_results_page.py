@@ -127,6 +127,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path, text):
 def judged(repository, category, flagged, incidents, probe=""):
     name = f"{repository}-{category}-{flagged}-{incidents}"
     counts = {"flows": 10, "flagged": flagged, "score": flagged / 10, "incidents": incidents}
+    counts["by_tests"] = incidents * (category != "benign")
     return Judged(capture=name, repository=repository, category=category, probe=probe, **counts)
 
 
@@ -163,6 +164,9 @@ def test_parts_are_counted_apart(left_out):
     assert counted(incidents, "real tools: attack captures with an incident") == (1, 2)
     assert counted(incidents, "lab: benign captures with an incident") == (0, 1)
     assert counted(incidents, "all: attack captures with an incident") == (4, 8)
+    alone = "public repositories: {} captures with an incident without the model, by tests alone"
+    assert counted(incidents, alone.format("attack")) == (2, 4)
+    assert counted(incidents, alone.format("benign")) == (0, 3)
     assert counted(flows, "public repositories: attack captures with a flow flagged") == (4, 4)
     assert counted(flows, "all: benign flows flagged") == (7, 50)
     rival = incidents["all: attack captures with an incident"].others["LightGBM"]
@@ -174,7 +178,7 @@ def test_the_rival_comes_before_the_trees_of_our_own_network(left_out):
     left_out["repositories"]["network"] = left_out["repositories"]["trees"]
     table = unseen_tables(left_out, "idskit train captures", "abc1234")["incidents_unseen"]
     assert table.about.endswith("The column idskit is: network and trees.")
-    assert [list(row.others) for row in table.rows] == [["LightGBM", "trees alone"]] * 9
+    assert [list(row.others) for row in table.rows] == [["LightGBM", "trees alone"]] * 15
 
 
 def test_models_have_the_names_that_training_gives_them():

@@ -212,6 +212,25 @@ def test_a_command_ends_with_its_children(tmp_path: Path):
         assert not is_running(child)
 
 
+def test_a_command_ends_with_a_parent_that_is_killed():
+    code = (
+        "import subprocess, time; from idskit.lab.namespaces import ending_with_us\n"
+        "print(subprocess.Popen(ending_with_us(['sleep', '600'])).pid, flush=True); time.sleep(600)"
+    )
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        until = time.monotonic() + 60
+        while not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"sleep\0"):
+            assert time.monotonic() < until  # before that setpriv has not asked for the signal
+            time.sleep(0.05)
+        parent.kill()
+    while is_running(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
 @pytest.mark.usefixtures("permitted")
 def test_a_signal_ends_the_lab_after_its_folder_is_gone(tmp_path: Path):
     code = (

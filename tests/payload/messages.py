@@ -92,6 +92,13 @@ DNS = [
         {"dns_queries": 1, "usual_port": 1},
         UDP,
     ),
+    Message(
+        "a type that nobody asks for",
+        dns(b"www", b"example", b"com", kind=24),
+        53,
+        {**NAMED, "dns_queries": 1, "dns_other_types": 1, "dns_odd_types": 1},
+        UDP,
+    ),
     Message("no dns: operation 15", EXAMPLE[:2] + b"\x79" + EXAMPLE[3:], 53, {}, UDP, known=False),
 ]
 
@@ -114,6 +121,15 @@ def status(line: bytes, port: int, columns: dict[str, float], protocol: int = TC
 
 WEB = [
     Message("get", GET, 8080, GOT | {"usual_port": 1}),
+    Message(
+        "remote management of windows",
+        b"POST /wsman HTTP/1.1\r\nUser-Agent: x\r\n\r\n",
+        5985,
+        {
+            **{"http_posts": 1, "uri_length": 6, "uri_depth": 1, "http_lines": 3},
+            **{"wsman_requests": 1, "usual_port": 1},
+        },
+    ),
     Message("get elsewhere", GET, 4444, GOT | {"usual_port": -1}),
     Message(
         "injection in a target, escaped twice",
@@ -294,6 +310,36 @@ LINES = [
         {"replies_refused": 1, "login_refusals": 1},
         forward=False,
     ),
+    Message(
+        "redis err",
+        b"-WRONGPASS invalid\r\n",
+        6379,
+        {"replies_refused": 1, "login_refusals": 1},
+        forward=False,
+    ),
+    *(
+        Message(f"a shell: {line!r}", line, 4444, {"shell_lines": 1}, known=False)
+        for line in (
+            b"whoami\n",
+            b"cat /etc/passwd\r\n",
+            b"uid=0(root) gid=0(root)\n",
+            b"Microsoft Windows [Version 10.0]\r\n(c) Microsoft\r\n",
+            b"\r\nC:\\WINNT\\system32>",
+            b"done\nroot@box:~# ",
+        )
+    ),
+    *(
+        Message(f"no shell: {line!r}", line, 4444, {}, known=False)
+        for line in (
+            b"whoami",
+            b"cats\n",
+            b"ls\nls\n",
+            b"a > ",
+            b"C:\\x\n>",
+            b"5 $ ",
+            b"ls " + b"a" * 126 + b"\n",
+        )
+    ),
     Message("imap", b"* OK ready\r\n", 143, {}, forward=False),
     Message("a year", b"2026-11-30\r\n", 13, {}, forward=False, known=False),
     Message("no code of a reply", b"999 lines\r\n", 21, {}, forward=False, known=False),
@@ -316,12 +362,16 @@ def smb2(command: int, status: int = 0, flags: int = 0, body: bytes = b"") -> by
     return b"\0" + big(len(head + body), 3) + head + body
 
 
-def rpc(kind: int, body: bytes = b"") -> bytes:
-    return struct.pack("<BBBBIHHI", 5, 0, kind, 3, 0x10, 16 + len(body), 0, 1) + body
+def rpc(kind: int, body: bytes = b"", verifier: int = 0) -> bytes:
+    return struct.pack("<BBBBIHHI", 5, 0, kind, 3, 0x10, 16 + len(body), verifier, 1) + body
 
 
-def bind(interface: int) -> bytes:
-    context = struct.pack("<HBBI", 0, 1, 0, interface) + bytes(12)
+def call(number: int) -> bytes:
+    return rpc(0, struct.pack("<IHH", 0, 0, number))
+
+
+def bind(interface: int, last: bytes = bytes(4)) -> bytes:
+    context = struct.pack("<HBBI", 0, 1, 0, interface) + bytes(8) + last
     return rpc(11, struct.pack("<HHIBBH", 5840, 5840, 0, 1, 0, 0) + context)
 
 
@@ -361,7 +411,14 @@ WINDOWS = [
     Message("encrypted smb", b"\0\0\0\x34\xfdSMB" + bytes(48), 445, {}),
     Message("rpc request", rpc(0), 135, {"rpc_requests": 1}),
     Message("rpc fault", rpc(3), 135, {"rpc_faults": 1}, forward=False),
-    Message("rpc bind", bind(0xE3514235), 49_155, {"rpc_binds": 1, "rpc_directory_binds": 1}),
+    Message("rpc bind", bind(0xE3514235), 49_155, {"rpc_binds": 1, "rpc_directory_binds": 1,
+        "rpc_interface": 1}),
+    Message("rpc answer that denies", rpc(2, bytes(16) + b"\x22\0\0\xc0"), 49_155, {
+        "rpc_refused_calls": 1}, forward=False),
+    Message("rpc answer with a verifier", rpc(2, bytes(16) + b"\5\0\0\0", 8), 49_155, {},
+            forward=False),
+    Message("rpc fault that denies", rpc(3, bytes(8) + b"\5\0\0\0"), 135, {
+        "rpc_faults": 1, "rpc_refused_calls": 1}, forward=False),
     Message("rpc bind of another", bind(0xE1AF8308), 135, {"rpc_binds": 1}),
 ]  # fmt: skip
 
@@ -468,12 +525,17 @@ INDUSTRY = [
     Message("s7 read", s7(1, 4), 102, {"industrial_reads": 1}),
     Message("s7 write", s7(1, 5), 102, {"industrial_writes": 1}),
     Message("s7 write done", s7(3, 5), 102, {"industrial_writes": 1}, forward=False),
-    Message("s7 stop", s7(1, 0x29), 102, {"industrial_controls": 1}),
+    Message("s7 stop", s7(1, 0x29), 102, {"industrial_controls": 1, "industrial_stops": 1}),
+    Message("s7 stopped", s7(3, 0x29), 102, {"industrial_controls": 1}, forward=False),
     Message("s7 set up", s7(1, 0xF0), 102, {}),
     Message("s7 user data", s7(7, 0), 102, {"industrial_reads": 1}),
     Message("modbus read", modbus(3), 502, {"industrial_reads": 1}),
     Message("modbus write", modbus(16), 502, {"industrial_writes": 1}),
     Message("modbus diagnosis", modbus(8), 502, {"industrial_controls": 1}),
+    Message("modbus listens only", modbus(8, b"\0\4\0\0"), 502, {
+        "industrial_controls": 1, "industrial_stops": 1}),
+    Message("umas stop", modbus(90, b"\0A\xff\0"), 502, {
+        "industrial_controls": 1, "industrial_stops": 1}),
     Message("modbus exception", modbus(0x83, b"\x02"), 502, {"industrial_exceptions": 1},
             forward=False),
     Message("modbus whose number looks like tls", b"\x17\x03" + modbus(3)[2:], 502, {

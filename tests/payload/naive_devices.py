@@ -19,6 +19,8 @@ class Devices(Tally):
             return self.industrial("reads")
         if data[at] != 0xF0:
             self.industrial({4: "reads", 5: "writes"}.get(data[at], "controls"))
+        if data[8] == 1 and data[at] == 0x29:
+            self.add("industrial_stops")
         return True
 
     def dnp3(self, data: bytes) -> bool:
@@ -35,6 +37,10 @@ class Devices(Tally):
         _, identifier, size, _, function = struct.unpack_from(">HHHBB", data)
         if identifier or not 2 <= size <= 260:
             return False
+        if (function == 8 and data[8:10] in (b"\0\1", b"\0\4")) or (
+            function == 90 and data[9:10] == b"A"
+        ):
+            self.add("industrial_stops")
         kinds = {
             **dict.fromkeys((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43), "reads"),
             **dict.fromkeys((5, 6, 15, 16, 21, 22, 23), "writes"),

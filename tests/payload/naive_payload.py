@@ -14,6 +14,7 @@ from tests.payload.naive_devices import Devices
 from tests.payload.naive_windows import Windows
 
 from idskit.payload.injections import ANYWHERE, IN_TARGETS
+from idskit.payload.shell_lines import COMMANDS
 from idskit.payload.words import WORDS
 from idskit.schemas.payload_columns import PAYLOAD, WORD_GROUPS
 
@@ -125,7 +126,21 @@ class Notes(Windows, Devices):
                 return "shell"
             if self.line(data):
                 return "other"
-        return self.binary(data) or self.by_tcp_port(data)
+        return self.binary(data) or self.by_tcp_port(data) or self.shell(data)
+
+    def shell(self, data: bytes) -> str:
+        command = re.fullmatch(rb"([a-z]+)([ \r][^\n]*)?\n", data)
+        is_command = command and command.group(1).decode() in COMMANDS.split() and len(data) <= 128
+        line = data[-80:].rsplit(b"\n", 1)[-1]
+        is_prompt = re.fullmatch(rb"(?s)[A-Za-z]:\\(.*)> ?|.*[A-Za-z0-9./:\]~-][#$] ", line)
+        says = re.match(rb"(?i)uid=|Microsoft Windows ", data)
+        if (
+            len(data) >= 3
+            and not self.values["telnet_options"]
+            and (is_command or is_prompt or says)
+        ):
+            self.add("shell_lines")
+        return ""
 
     def binary(self, data: bytes) -> str:
         first = data[0]
@@ -186,6 +201,8 @@ class Notes(Windows, Devices):
         self.add({b"GET": "http_gets", b"POST": "http_posts"}.get(method, "http_other_methods"))
         self.target(target)
         self.head(rest[:1024])
+        if target.lower().startswith(b"/wsman"):
+            self.add("wsman_requests")
         if injected(target, ANYWHERE + IN_TARGETS) or injected(rest[:1024], ANYWHERE):
             self.add("http_injections")
         return True
@@ -238,7 +255,7 @@ class Notes(Windows, Devices):
             return self.add("replies_fine" if code < 400 else "replies_refused")
         if re.match(rb"(?is)\+OK.", data):
             return self.add("replies_fine")
-        if re.match(rb"(?i)-ERR", data):
+        if re.match(rb"(?i)-(ERR|WRONGPASS|NOAUTH)", data):
             return self.add("replies_refused", "login_refusals")
         return bool(re.match(rb"(?i)\* OK", data))
 
@@ -334,5 +351,7 @@ class Notes(Windows, Devices):
         if data[at : at + 1] == b"\0" and len(data) >= at + 3:
             (kind,) = struct.unpack_from(">H", data, at + 1)
             texts, addresses = (10, 16, 25, 255), (1, 28, 65)
+            if kind in (10, 24) or 0xFF00 <= kind < 0xFFFF:
+                self.add("dns_odd_types")
             kind = "text" if kind in texts else "address" if kind in addresses else "other"
             self.add(f"dns_{kind}_types")

@@ -24,6 +24,26 @@ SMB2 = {
     **{1: "smb_sessions", 3: "smb_trees", 5: "smb_opens", 8: "smb_reads", 9: "smb_writes"},
     11: "smb_calls",
 }
+INTERFACES = [  # how the UUID begins, how it ends
+    (("e3514235",), ""),
+    (("12345678",), "456789ab"),
+    (("76f03f96",), ""),
+    (("4fc742e0",), ""),
+    (("a8e0653c",), ""),
+    (("c681d488", "df1941c5"), ""),
+    (("4b324fc8",), ""),
+    (("12345678",), "4567cffb"),
+]
+CALLS = dict(
+    enumerate(
+        [
+            *({3, 5, 17, 18}, {9, 62, 65, 89}, {39, 58, 62}, {12, 13}, {8, 9}),
+            *(range(65536), {31, 32}, {30}),
+        ],
+        1,
+    )
+)
+DENIED = {b"\5\0\0\0", b"\x22\0\0\xc0"}
 LOGON_STATUS = {0xC000006D, 0xC0000064, 0xC000006A, 0xC0000072, 0xC0000234, 0xC000015B}
 
 
@@ -70,6 +90,16 @@ class Windows(Tally):
         if data[4] not in (0, 0x10) or data[5] > 3:
             return False
         kind = data[2]
+        if kind == 2 and len(data) >= 28:
+            size, verifier = struct.unpack_from("<HH", data, 8)
+            if 28 <= size <= len(data) and not verifier and data[size - 4 : size] in DENIED:
+                self.add("rpc_refused_calls")
+        if kind == 3 and data[24:28] in DENIED:
+            self.add("rpc_refused_calls")
+        if kind == 0 and len(data) >= 24:
+            (call,) = struct.unpack_from("<H", data, 22)
+            if call in CALLS.get(self.values["rpc_interface"], ()):
+                self.add("rpc_intruder_calls")
         names = {0: "rpc_requests", 3: "rpc_faults", 11: "rpc_binds", 14: "rpc_binds"}
         if kind in names:
             self.add(names[kind])
@@ -79,6 +109,16 @@ class Windows(Tally):
                 self.add("rpc_admin_binds")
             if interface in DIRECTORY:
                 self.add("rpc_directory_binds")
+        if kind in (11, 14) and len(data) >= 48:
+            ends = data[35:31:-1].hex(), data[44:48].hex()
+            self.values["rpc_interface"] = next(
+                (
+                    number
+                    for number, (first, last) in enumerate(INTERFACES, 1)
+                    if ends[0] in first and ends[1].endswith(last)
+                ),
+                0,
+            )
         return kind <= 19
 
     def kerberos(self, data: bytes) -> bool:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from tests.payload.messages import CLIENT_PORT, MESSAGES, Message
+from tests.payload.messages import CLIENT_PORT, MESSAGES, Message, bind, call, smb2
 from tests.payload.naive_payload import payload_columns
 from tests.payload.parsers import NAMES, noted, noted_alone
 
@@ -47,8 +47,45 @@ def test_every_column_is_filled_by_some_message() -> None:
         found += np.abs(list(noted_alone(message).values()))
     for data, forward in general:
         found += np.abs(list(noted([(data, forward, 1)], 6, CLIENT_PORT, 80).values()))
+    found += np.abs(list(noted(dialogue(0xE3514235, 3), 6, CLIENT_PORT, 135).values()))
     silent = [name for name, value in zip(NAMES, found, strict=True) if not value]
     assert silent == ["dst_port_class"]
+
+
+def dialogue(interface: int, number: int, last: bytes = bytes(4)) -> list[tuple[bytes, bool, int]]:
+    """A bind to an interface and a call, as a pipe of SMB carries them."""
+    return [
+        (smb2(9, body=bind(interface, last)), True, 1),
+        (smb2(11, body=call(number)), True, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("interface", "last", "number", "takes_over"),
+    [
+        (0xE3514235, "00000000", 3, True),  # DRSGetNCChanges
+        (0xE3514235, "00000000", 0, False),  # DRSBind
+        (0x12345678, "456789ab", 89, True),  # RpcAddPrinterDriverEx
+        (0x12345678, "456789ab", 1, False),  # RpcOpenPrinter
+        (0x12345678, "4567cffb", 30, True),  # NetrServerPasswordSet2
+        (0x12345678, "4567cffb", 26, False),  # NetrServerAuthenticate3
+        (0x12345678, "00000000", 30, False),  # another interface
+        (0x76F03F96, "00000000", 39, True),  # RpcAsyncAddPrinterDriver
+        (0x4FC742E0, "00000000", 13, True),  # NetrDfsRemoveStdRoot
+        (0xA8E0653C, "00000000", 8, True),  # IsPathSupported
+        (0xC681D488, "00000000", 0, True),  # EfsRpcOpenFileRaw
+        (0x4B324FC8, "00000000", 31, True),  # NetprPathCanonicalize
+        (0x4B324FC8, "00000000", 15, False),  # NetrShareEnum
+    ],
+)
+def test_calls_that_take_a_domain_over(
+    interface: int, last: str, number: int, takes_over: bool
+) -> None:
+    said = dialogue(interface, number, bytes.fromhex(last))
+    found = noted(said, 6, CLIENT_PORT, 445)
+    assert found["rpc_intruder_calls"] == takes_over
+    row = dict(zip(NAMES, payload_columns(said, 6, CLIENT_PORT, 445), strict=True))
+    assert found == pytest.approx(row | {"dst_port_class": 0})
 
 
 CONTENT = [

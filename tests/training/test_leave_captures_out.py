@@ -67,10 +67,11 @@ def make(name: str, repository: str, family: str = "benign", **more: Any) -> Lab
     )
 
 
-def judged(item: LabelledFlows, scores: Any) -> Judged:
-    """What a model says that gives these scores."""
+def judged(item: LabelledFlows, scores: Any, heartbeats: int = 0) -> Judged:
+    """What a model says that gives these scores; a test of incidents counts the heartbeats."""
     rows = np.zeros((8, COLUMNS), np.float32)
     rows[:, 0] = scores
+    rows[0, schema_named("gateway").names.index("tls_heartbeats")] = heartbeats
     by = Judge(
         schema=schema_named("gateway"),
         classes=("benign", "attack"),
@@ -284,3 +285,13 @@ def test_incidents_are_counted_and_compared_with_flows_at_the_same_rate():
     assert (found["benign"]["raised"], found["benign"]["of"]) == (1, 20)
     assert (found["attack"]["raised"], found["attack"]["of"]) == (2, 3)
     assert found["attack_by_flows"]["raised"] == 3
+
+
+def test_incidents_of_tests_alone_are_counted_apart():
+    calm = [judged(make(f"calm {i}", "lab"), 0.99 if i == 0 else 0.1) for i in range(4)]
+    bled = judged(make("s", "lab", "exploit"), 0.1, heartbeats=1)
+    storm = judged(make("t", "lab", "scan"), 0.995)
+    assert [(one.incidents > 0, one.by_tests) for one in (bled, storm)] == [(True, 1), (True, 0)]
+    found = report([*calm, bled, storm])["incidents"]
+    assert (found["benign"]["raised"], found["benign_by_tests"]["raised"]) == (1, 0)
+    assert (found["attack"]["raised"], found["attack_by_tests"]["raised"]) == (2, 1)

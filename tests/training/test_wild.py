@@ -101,11 +101,41 @@ def test_a_folder_that_training_knew_nothing_of_is_judged_by_capture(folder: Pat
     assert found["wild"]["benign_flows"]["of"] > 50
 
 
-def test_a_capture_that_was_trained_on_is_known_by_its_content(
-    folder: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+def _copy_known(shared: Path, to: Path) -> None:
+    """Copy a capture that the shipped model was trained on."""
+    trained_on = shared / "data" / "pcap" / "labelled" / "benign"
+    shutil.copy(next(trained_on.glob("iot-sentinel_Aria_*.pcap")), to)
+
+
+def test_a_capture_that_was_trained_on_is_known_by_its_content_and_left_out(
+    folder: Path, shared: Path
+):
+    _copy_known(shared, folder / "other-name.pcap")
+    with (folder / "labels.csv").open("a") as labels:
+        labels.write("other-name.pcap,benign,iot,first/lab\n")
+    with model_path() as model:
+        found = evaluate(model, "captures", data=folder, threads=1)
+    assert found["wild"]["captures"]["benign"]["of"] == 1
+    assert found["notes"][0] == "1 captures were left out: the model was trained on them"
+
+
+@pytest.fixture
+def known_folder(tmp_path: Path, shared: Path) -> Path:
+    """A capture that the shipped model was trained on, and nothing else."""
+    _copy_known(shared, tmp_path / "calm.pcap")
+    labels = "file,label,category,source_repository\ncalm.pcap,benign,web,first/lab\n"
+    (tmp_path / "labels.csv").write_text(labels)
+    return tmp_path
+
+
+def test_known_captures_that_were_divided_by_another_rule_are_refused(
+    known_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(evaluate_module, "DIVISION", DIVISION + 1)  # the model's is earlier now
-    trained_on = shared / "data" / "pcap" / "labelled" / "benign"
-    shutil.copy(next(trained_on.glob("iot-sentinel_Aria_*.pcap")), folder / "calm.pcap")
     with model_path() as model, pytest.raises(RunError, match="divided by an earlier rule"):
-        evaluate(model, "captures", data=folder, threads=1)
+        evaluate(model, "captures", data=known_folder, threads=1)
+
+
+def test_some_of_the_captures_that_were_trained_on_measure_nothing(known_folder: Path):
+    with model_path() as model, pytest.raises(DataError, match="name every folder that it was"):
+        evaluate(model, "captures", data=known_folder, threads=1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from idskit.flow import address_number
 from idskit.incidents.incident import Incident
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.report.svg import NOTHING, WIDTH, Chart, rule, stroke_of, text_at
 
 HOURS = 24

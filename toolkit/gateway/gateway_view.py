@@ -22,7 +22,7 @@ from idskit.alerts.eve import eve_time
 from idskit.explain.host_day import HostDay, HostDays
 from idskit.flow import address_text
 from idskit.incidents.incident import Incident
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.packet import TCP, UDP
 from idskit.profiles.flow_reader import FlowBatch
 

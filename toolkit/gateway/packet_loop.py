@@ -26,6 +26,7 @@ from idskit.gateway.keeper import Keeper
 from idskit.gateway.learned.service_site import ServiceSite
 from idskit.gateway.service_options import CaptureOptions
 from idskit.gateway.steady_source import Interface, SteadySource
+from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
@@ -95,6 +96,8 @@ class PacketLoop:
         self.notifier = Notifier()
         self.source = SteadySource(names, self._tick, filter=capture.filter)
         self._reader = _reader(self.source, capture, judges.detector)
+        self._addresses = AddressWatch()
+        self._reader.on_claims = self._addresses.observe
         self.view = GatewayView(self._reader.capacity)
         self._judged = np.full(self._reader.capacity, -1, np.int64)  # by slot: serial of the flow
         self._blind: dict[str, Incident] = {}
@@ -113,6 +116,7 @@ class PacketLoop:
             self._judge(batch)
         self.notifier.stopping()
         self._end_blindness(self._blind)
+        self._keeper.put(self._addresses.finish())
         self._keeper.put_state(self.judges.tracker.to_state(), is_last=True)
 
     def stop(self) -> None:
@@ -229,6 +233,7 @@ class PacketLoop:
             self._site.judged_by(self.judges.detector)
         self.judges.tracker.site = self._site.levels
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
+        self._hand_on(self._addresses.take())
         self._watch_interfaces(now_s)
         statistics = self._reader.statistics
         self.view.note(

@@ -23,8 +23,8 @@ from idskit.incidents.attack_ends import AttackEnds
 from idskit.incidents.evidence import FACTS, SUMS, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import FLOWS, Evidence, Explanation, Incident, State, incident_id
-from idskit.incidents.local_network import is_local
 from idskit.incidents.sentence import sentence
+from idskit.local_network import is_local
 
 HALF_LIFE_US = 900_000_000
 SHOWN_FLOWS = 20

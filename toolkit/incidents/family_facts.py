@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.attack_families import UNKNOWN
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP, UDP
 
 HIGH, MEDIUM = 1, 2
 BLIND = "blind"  # no attack: the sensor sees nothing
+SPOOFING = "spoofing"  # of addresses, which no flow shows
 _REGISTERED = 1024  # ports below are those of services (RFC 6335)
 _WITHOUT_LOGIN = (53, 123)
 _ANSWERS = {ICMP: (0, 3, 11), ICMPV6: (1, 3, 129)}  # types that answer somebody else's packet
@@ -49,6 +50,7 @@ FAMILY_FACTS = {
     "tunnel": FamilyFacts(technique="T1048", severity=HIGH, from_inside=True),
     UNKNOWN: FamilyFacts(technique="T1190", severity=MEDIUM, from_many=True),
     BLIND: FamilyFacts(technique="T1562", severity=HIGH),
+    SPOOFING: FamilyFacts(technique="T1557.002", severity=HIGH),
 }
 
 

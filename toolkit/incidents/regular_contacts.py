@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.incidents.local_network import are_local
 from idskit.incidents.sequential_tests import OPENS
+from idskit.local_network import are_local
 from idskit.packet import TCP, UDP
 
 TEST = "contacts at regular intervals"

@@ -107,6 +107,10 @@ _DEEDS = {
         one="query",
         several="queries",
     ),
+    "spoofing": _Deed(
+        plain="{by} claimed the address of {to} by ARP{when}, to get what is sent there",
+        shows="claims",
+    ),
     "lateral": _Deed(
         plain="{by} tried to take over {to}{over} with {many}{when}",
         counted="{by} tried {many} to take over {to}{over}{when}",

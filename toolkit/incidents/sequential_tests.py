@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.incidents.local_network import are_local
+from idskit.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES, schema_named
@@ -124,7 +124,8 @@ def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh queries for names that carry data: 25 with text answers, or 60 of any type."""
     queries, length, text = columns.T
-    asked = flows["dst_port"] == _DNS  # never multicast: names of services there are long
+    # Never multicast, where names of services are long. A flow may begin with an answer.
+    asked = (flows["dst_port"] == _DNS) | (flows["src_port"] == _DNS)
     texts = np.where(length >= _TEXT_NAME, np.minimum(text, queries), 0) * OPENS / _of(25)
     names = np.where(length >= _LONG_NAME, queries, 0) * OPENS / _of(60)
     return np.where(asked, np.maximum(texts, names), 0.0)
@@ -179,11 +180,46 @@ TESTS = (
         weigh=_each(1),
     ),
     Test(
-        # Services, tasks, registry, WMI and DCOM of another host: administrators, and intruders.
+        # Services, tasks, registry, WMI and DCOM of another host, or its WinRM: administrators, and
+        # intruders.
         name="remote administration",
         family="lateral",
-        columns=("rpc_admin_binds",),
+        columns=("rpc_admin_binds", "wsman_requests"),
         weigh=_each(1),
+    ),
+    Test(
+        # Copying a directory, printer drivers, forced log-ons: see payload.windows_messages.
+        name="calls that take over a domain",
+        family="lateral",
+        columns=("rpc_intruder_calls",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="refused calls of RPC",
+        family="lateral",
+        columns=("rpc_refused_calls",),
+        weigh=_each(8),
+    ),
+    Test(
+        # Controllers that restart or stop; maintenance does it too, and is to be known.
+        name="stops of a controller",
+        family="lateral",
+        columns=("industrial_stops",),
+        weigh=_each(1),
+    ),
+    Test(
+        # Commands, prompts and answers of a shell on a port of no protocol.
+        name="a shell in clear text",
+        family="malware",
+        columns=("shell_lines",),
+        weigh=_each(2),
+    ),
+    Test(
+        # NULL and private types carry tunnels; SIG is SIGRed (CVE-2020-1350).
+        name="name types nobody asks for",
+        family="tunnel",
+        columns=("dns_odd_types",),
+        weigh=_each(2),
     ),
     Test(
         name="requests a device refused",
@@ -214,7 +250,7 @@ TESTS = (
         name="pages that are not there",
         family="web",
         columns=("http_not_found",),
-        weigh=_each(60),
+        weigh=_each(25),
     ),
     Test(
         name="refused Telnet logins",

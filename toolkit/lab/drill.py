@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from idskit.errors import GateRefused, IdskitError
 from idskit.gateway.control_socket import ask
-from idskit.lab.namespaces import CLIENTS, SERVERS, Host, network
+from idskit.lab.namespaces import CLIENTS, SERVERS, Host, ending_with_us, network
 from idskit.lab.play import drill_packets
 from idskit.lab.play.drill_packets import FLOODED, LOGIN_PORT, SCANNED, TRIES, Ends
 from idskit.report.text import shown
@@ -313,7 +313,7 @@ def _service(host: Host, folder: Path) -> Iterator[None]:
         f'[capture]\ninterfaces = ["lan1"]\n[state]\nfolder = "{state}"\n'
         f'[eve]\npath = "{folder}/eve.json"\n[page]\nenabled = false\n'
     )
-    words = host.command(sys.executable, "-m", "idskit", "run", "-c", str(config))
+    words = ending_with_us(host.command(sys.executable, "-m", "idskit", "run", "-c", str(config)))
     clean = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=clean) as process:
         try:

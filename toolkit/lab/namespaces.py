@@ -36,7 +36,12 @@ _ETHTOOL = 0x8946  # SIOCETHTOOL, linux/sockios.h
 # Checksums and segments as on a wire: linux/ethtool.h, ETHTOOL_SRXCSUM, STXCSUM, STSO, SGSO, SGRO.
 _OFFLOADS = (0x15, 0x17, 0x1F, 0x24, 0x2C)
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
-_TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
+_TOOLS = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "ip": "iproute2",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,11 @@ def _started(stack: ExitStack) -> Host:
     made = stack.enter_context(host())
     made.run("ip", "link", "set", "lo", "up")
     return made
+
+
+def ending_with_us(words: list[str]) -> list[str]:
+    """Return a command that gets SIGTERM when the thread that starts it ends, or is killed."""
+    return ["setpriv", "--pdeathsig", "TERM", *words]
 
 
 @contextmanager

@@ -90,6 +90,7 @@ def _run(schema: str) -> None:
         again.write_bytes(_pcapng(_first_frame(sample)))
         for capture in (sample, again):
             with open_flows(capture, schema, memory_mb=16) as flows:
+                flows.on_claims = len
                 for batch in flows.batches():
                     _print(batch)
     profile = profile_named(schema)

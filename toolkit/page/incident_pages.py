@@ -55,6 +55,10 @@ _FAMILIES = {
         "Lateral movement",
         "Isolate the device that attacks: it has probably been taken over.",
     ),
+    "spoofing": (
+        "False addresses",
+        "Find the device by its MAC address, and take it off the network.",
+    ),
     "blind": (
         "The sensor is blind",
         "Look at the interface and its cable: nothing is seen until it is back.",

@@ -23,6 +23,7 @@ from idskit.schemas.payload_columns import COLUMN
 _READS, _WRITES, _CONTROLS, _EXCEPTIONS = (
     COLUMN[f"industrial_{name}"] for name in ("reads", "writes", "controls", "exceptions")
 )
+_STOPS = COLUMN["industrial_stops"]
 _CONNECTS, _REFUSALS, _PUBLISHES = (
     COLUMN[f"mqtt_{name}"] for name in ("connects", "refusals", "publishes")
 )
@@ -46,7 +47,18 @@ def note_modbus(counts: Counts, row: int, data: Bytes, at: int, end: int) -> boo
         count(counts, row + _WRITES)
     else:
         count(counts, row + _CONTROLS)
+        if end - at >= 10 and _is_stop(function, byte_at(data, at + 8), byte_at(data, at + 9)):
+            count(counts, row + _STOPS)
     return True
+
+
+@kernel
+def _is_stop(function: int, first: int, second: int) -> bool:
+    """Return whether a function of Modbus takes a controller out of service.
+
+    Diagnostics restart its communication or make it listen only; 90 is Schneider's UMAS.
+    """
+    return (function == 8 and first == 0 and second in (1, 4)) or (function == 90 and second == 65)
 
 
 @kernel
@@ -66,6 +78,8 @@ def note_s7(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         count(counts, row + _WRITES)
     elif function != 0xF0:  # set up communication
         count(counts, row + _CONTROLS)
+        if kind == 1 and function == 0x29:  # a request to stop
+            count(counts, row + _STOPS)
     return True
 
 

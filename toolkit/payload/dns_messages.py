@@ -24,7 +24,7 @@ _NAME, _LABEL, _LABELS = (
 )
 _DIGITS, _DISTINCT = COLUMN["dns_name_digits"], COLUMN["dns_name_distinct"]
 _TEXT, _ADDRESS, _OTHER = (COLUMN[f"dns_{kind}_types"] for kind in ("text", "address", "other"))
-_RECORDS = COLUMN["dns_answer_records"]
+_RECORDS, _ODD = COLUMN["dns_answer_records"], COLUMN["dns_odd_types"]
 _HEADER = 12
 _LONGEST_NAME = 255
 
@@ -101,7 +101,12 @@ def _note_name(
 
 @kernel
 def _note_type(counts: Counts, row: int, kind: int) -> None:
-    """Count a type: text (TXT, NULL, ANY, KEY), addresses (A, AAAA, HTTPS), others."""
+    """Count a type: text (TXT, NULL, ANY, KEY), addresses (A, AAAA, HTTPS), others.
+
+    Odd are those that nobody asks for: NULL, SIG (RFC 3755), and private ones (RFC 6895).
+    """
+    if kind in (10, 24) or 65280 <= kind < 65535:
+        count(counts, row + _ODD)
     if kind in (16, 10, 255, 25):
         count(counts, row + _TEXT)
     elif kind in (1, 28, 65):

@@ -20,7 +20,7 @@ _DEPTH, _PARAMETERS, _PARENTS = (
 _LINES, _ADDRESS_HOSTS, _NO_AGENT = (
     COLUMN[f"http_{name}"] for name in ("lines", "address_hosts", "without_agent")
 )
-_INJECTIONS = COLUMN["http_injections"]
+_INJECTIONS, _WSMAN = COLUMN["http_injections"], COLUMN["wsman_requests"]
 _SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
 _REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
@@ -126,6 +126,8 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
     _note_head(counts, row, data, at, end)
     if has_injection(data, target, at, end):
         count(counts, row + _INJECTIONS)
+    if starts_with(data, target, at, b"/WSMAN"):
+        count(counts, row + _WSMAN)
     return True
 
 

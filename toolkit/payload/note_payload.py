@@ -39,6 +39,7 @@ from idskit.payload.payload_counts import (
     is_letter,
 )
 from idskit.payload.secure_hellos import note_quic, note_ssh, note_tls
+from idskit.payload.shell_lines import note_shell
 from idskit.payload.text_lines import note_line, note_telnet
 from idskit.payload.windows_messages import (
     note_desktop,
@@ -142,7 +143,11 @@ def _note_tcp(counts: Counts, row: int, payload: Payload) -> int:
         found = _note_text(counts, row, data, at, end)
     if found == _UNKNOWN:
         found = _note_binary(counts, row, payload)
-    return found if found else _note_by_tcp_port(counts, row, payload)
+    if found == _UNKNOWN:
+        found = _note_by_tcp_port(counts, row, payload)
+    if found == _UNKNOWN:
+        note_shell(counts, row, data, at, end)
+    return found
 
 
 @kernel

@@ -24,12 +24,20 @@ def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         return _note_reply(counts, row, data, at, end)
     if starts_with(data, at, end, b"+OK"):
         count(counts, row + _FINE)
-    elif starts_with(data, at, end, b"-ERR"):
+    elif _is_error(data, at, end):
         count(counts, row + _REFUSED)
         count(counts, row + _LOGIN_REFUSALS)
     else:
         return starts_with(data, at, end, b"* OK")
     return True
+
+
+@kernel
+def _is_error(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a line is an error of POP3 or of Redis."""
+    if starts_with(data, at, end, b"-ERR"):
+        return True
+    return starts_with(data, at, end, b"-WRONGPASS") or starts_with(data, at, end, b"-NOAUTH")
 
 
 @kernel

@@ -5,6 +5,8 @@ Sources: [MS-CIFS], [MS-SMB2], C706, RFC 4120, RFC 4511, [MS-NLMP], [MS-RDPBCGR]
 
 from __future__ import annotations
 
+import numpy as np
+
 from idskit.kernels.compile import kernel
 from idskit.payload.payload_counts import (
     Bytes,
@@ -36,6 +38,8 @@ _BINDS, _REQUESTS, _FAULTS, _ADMIN, _DIRECTORY = (
 _KERBEROS, _ERRORS, _LOGON_ERRORS, _RC4 = (
     COLUMN[f"kerberos_{name}"] for name in ("requests", "errors", "logon_errors", "rc4")
 )
+_INTRUDER, _REFUSED_CALLS = COLUMN["rpc_intruder_calls"], COLUMN["rpc_refused_calls"]
+_INTERFACE = COLUMN["rpc_interface"]
 _LDAP_BINDS, _SEARCHES, _LDAP_FAILURES = (
     COLUMN[f"ldap_{name}"] for name in ("binds", "searches", "failures")
 )
@@ -49,6 +53,38 @@ _ADMIN_INTERFACES = (
     *(0x000001A0, 0x4D9F4AB8, 0x9556DC99, 0xF309AD18, 0x99FCFEC4),  # DCOM, WMI
     *(0xC681D488, 0xDF1941C5, 0x82273FDC, 0x894DE0C0),  # EFS, event log, shutdown
 )
+# Interfaces some of whose calls take a domain over, by their first and last four bytes ([MS-DRSR],
+# [MS-RPRN], [MS-PAR], [MS-DFSNM], [MS-FSRVP], [MS-EFSR], [MS-SRVS], [MS-NRPC]).
+_REPLICATION, _PRINTERS, _ASYNC_PRINTERS, _SHARED_ROOTS, _SHADOW_COPIES = range(1, 6)
+_ENCRYPTED_FILES, _SERVER, _LOGON = range(6, 9)
+# Printers and logon differ in their last bytes only.
+_TAKEN_OVER = (
+    (0xE3514235, _REPLICATION),
+    (0x76F03F96, _ASYNC_PRINTERS),
+    (0x4FC742E0, _SHARED_ROOTS),
+    (0xA8E0653C, _SHADOW_COPIES),
+    (0xC681D488, _ENCRYPTED_FILES),
+    (0xDF1941C5, _ENCRYPTED_FILES),
+    (0x4B324FC8, _SERVER),
+)
+# Their calls that replicate a directory (DCSync), add a replica (DCShadow), install a driver of a
+# printer (PrintNightmare), have a server log on to somebody (PrinterBug, DFSCoerce, ShadowCoerce;
+# all calls of encrypted files: PetitPotam), resolve a path (MS08-067), or set the password of a
+# computer (Zerologon).
+_TAKEOVERS = tuple(
+    interface << 16 | call
+    for interface, calls in (
+        (_REPLICATION, (3, 5, 17, 18)),
+        (_PRINTERS, (9, 62, 65, 89)),
+        (_ASYNC_PRINTERS, (39, 58, 62)),
+        (_SHARED_ROOTS, (12, 13)),
+        (_SHADOW_COPIES, (8, 9)),
+        (_SERVER, (31, 32)),
+        (_LOGON, (30,)),
+    )
+    for call in calls
+)
+_ACCESS_DENIED = (5, 0xC0000022)  # of Windows and of NT
 _DIRECTORY_INTERFACES = (0x12345778, 0x12345678, 0xE3514235, 0x4B324FC8, 0x6BFFD098)
 
 
@@ -161,13 +197,52 @@ def note_rpc(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     kind = byte_at(data, at + 2)
     if kind == 0:
         count(counts, row + _REQUESTS)
+        _note_call(counts, row, data, at, end)
+    elif kind == 2:
+        _note_result(counts, row, data, at, end)
     elif kind == 3:
         count(counts, row + _FAULTS)
+        if end - at >= 28 and little32(data, at + 24) in _ACCESS_DENIED:
+            count(counts, row + _REFUSED_CALLS)
     elif kind in (11, 14):
         count(counts, row + _BINDS)
         if end - at >= 36:
             _note_interface(counts, row, little32(data, at + 32))
+        if end - at >= 48:
+            interface = _interface_of(little32(data, at + 32), big32(data, at + 44))
+            counts[row + _INTERFACE] = np.float32(interface)
     return kind <= 19
+
+
+@kernel
+def _interface_of(first: int, last: int) -> int:
+    """Return the class of an interface of whose calls some take a domain over, else 0."""
+    if first == 0x12345678:
+        return _PRINTERS if last == 0x456789AB else _LOGON if last == 0x4567CFFB else 0
+    for known, interface in _TAKEN_OVER:
+        if first == known:
+            return interface
+    return 0
+
+
+@kernel
+def _note_call(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count a call by which intruders take a domain over, at the interface that was bound last."""
+    interface = int(counts[row + _INTERFACE])
+    if interface == 0 or end - at < 24:
+        return
+    if interface == _ENCRYPTED_FILES or interface << 16 | little16(data, at + 22) in _TAKEOVERS:
+        count(counts, row + _INTRUDER)
+
+
+@kernel
+def _note_result(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count an answer that ends with "access denied", where it ends here and is not encrypted."""
+    size, verifier = little16(data, at + 8), little16(data, at + 10)
+    if verifier or not 28 <= size <= end - at:
+        return
+    if little32(data, at + size - 4) in _ACCESS_DENIED:
+        count(counts, row + _REFUSED_CALLS)
 
 
 @kernel

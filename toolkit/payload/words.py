@@ -46,14 +46,20 @@ WORDS: Final = {
 _SLOTS = 1024  # of the hash table, a power of two
 
 
-_EMPTY, _PRIME = 2166136261, 16777619  # of the 32-bit FNV-1a hash
+EMPTY, _PRIME = 2166136261, 16777619  # of the 32-bit FNV-1a hash
+
+
+@kernel
+def hash_with(found: int, byte: int) -> int:
+    """Return the hash of a word with one more byte."""
+    return ((found ^ byte) * _PRIME) & 0xFFFFFFFF
 
 
 def hash_word(word: str) -> int:
     """Return the 32-bit FNV-1a hash of a word in lower case."""
-    found = _EMPTY
+    found = EMPTY
     for byte in word.encode():
-        found = (found ^ byte) * _PRIME & 0xFFFFFFFF
+        found = hash_with(found, byte)
     return found
 
 
@@ -136,11 +142,11 @@ def _is_start(data: Bytes, first: int, at: int) -> bool:
 @kernel
 def _note_word(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count the word that begins at ``at``, if it is listed."""
-    length, found, skipped = 0, _EMPTY, False
+    length, found, skipped = 0, EMPTY, False
     while at < end:
         lower = _LOWER[data[at]]
         if lower:
-            found = ((found ^ lower) * _PRIME) & 0xFFFFFFFF
+            found = hash_with(found, lower)
             length, skipped = length + 1, False
         elif data[at] == 0 and not skipped:
             skipped = True

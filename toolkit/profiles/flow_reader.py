@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from idskit.capture.capture_file import CHUNK_FRAMES, WAIT_MS
 from idskit.capture.frame_source import FrameSource, are_interfaces, open_source
+from idskit.decode.address_claims import read_claims
 from idskit.decode.datagrams import bytes_of, make_datagrams
 from idskit.decode.layers import SKIP_REASONS, decode
 from idskit.decode.reassembly import fragment_counts, give_up, reassemble
@@ -24,7 +25,7 @@ from idskit.errors import CaptureError, IdskitError, SchemaError
 from idskit.flow import CAPTURE_END, VERDICT, addresses
 from idskit.flow_input import FlowInput
 from idskit.flows.flow_records import Output, Settings, new_output, open_slots
-from idskit.packet import PACKET, Frames
+from idskit.packet import FRAME, PACKET, Frames
 from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import Profile, profile_named
@@ -198,6 +199,7 @@ class FlowReader:
             of a file.
         on_drops: called while an interface is read, each time that the kernel dropped more frames,
             with how many it has dropped by then.
+        on_claims: called with what frames say of addresses by ARP, (n,) CLAIM, where there are any.
     """
 
     def __init__(
@@ -222,6 +224,7 @@ class FlowReader:
         self.schema = profile.SCHEMA if schema is None else schema
         self.interfaces = capture.interfaces
         self.on_drops: Callable[[int], object] | None = None
+        self.on_claims: Callable[[NDArray[np.void]], object] | None = None
         self._width = len(profile.SCHEMA)
         self._columns = self.schema.columns_in(profile.SCHEMA)
 
@@ -333,6 +336,7 @@ class FlowReader:
     def _compile(self, batch: _Filling) -> None:
         """Compile now what a capture needs until its end: a signal to end it should not wait."""
         packets, slots = self._packets[:0], np.zeros(0, np.int64)
+        read_claims(Frames(data=np.zeros(0, np.uint8), records=np.zeros(0, FRAME)))
         if self._datagrams is not None:
             give_up(self._datagrams, packets, self._skipped)
         self._profile.advance(self._state, batch.output, packets, 0)
@@ -347,6 +351,8 @@ class FlowReader:
             yield batch.take()
 
     def _feed(self, frames: Frames, batch: _Filling) -> Iterator[FlowBatch]:
+        if self.on_claims is not None and len(claims := read_claims(frames)):
+            self.on_claims(claims)
         first = 0
         while first < len(frames.records):
             first, packets = self._decode(frames, first)

@@ -81,6 +81,10 @@ PAYLOAD = (
     *_counts("messages", "dhcp_requests", "dhcp_replies"),
     # Requests that no honest client makes: see ``payload.injections`` and [MS-CIFS], 2.2.6.15.
     *_counts("messages", "http_injections", "smb_reserved_calls"),
+    # What only tests of incidents read: see ``incidents.sequential_tests``.
+    *_counts("messages", "rpc_intruder_calls", "rpc_refused_calls"),
+    Feature(name="rpc_interface", unit="class"),  # of the last bind, by ``INTERFACES``
+    *_counts("messages", "wsman_requests", "dns_odd_types", "industrial_stops", "shell_lines"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
 # More of these is never less suspicious, in any network.

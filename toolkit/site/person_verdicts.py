@@ -19,7 +19,7 @@ from idskit.errors import IdskitError
 from idskit.flow import address_number, address_text
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import VERDICTS, Incident, Verdict
-from idskit.incidents.local_network import is_local
+from idskit.local_network import is_local
 from idskit.site.device_normal import service_of
 from idskit.site.site_levels import Service
 

@@ -15,11 +15,11 @@ from idskit.flow import address_number
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
 from idskit.incidents.incident import Explanation, Incident
-from idskit.incidents.local_network import is_local
 from idskit.incidents.regular_contacts import TEST as REGULAR
 from idskit.incidents.sentence import sentence
 from idskit.incidents.sequential_tests import OPENS, TESTS
 from idskit.incidents.tracker import Levels
+from idskit.local_network import is_local
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
 STRONG_SIGN = 2 * OPENS  # a flow that weighs that much is an attack, to whomever it goes

@@ -19,7 +19,7 @@ from idskit.data.datasets import load
 from idskit.data.labelled_captures import DIVISION, how_labelled
 from idskit.detect.detector import Detector
 from idskit.detect.session import thread_count
-from idskit.errors import IdskitError, ModelError, RunError, SchemaError
+from idskit.errors import DataError, IdskitError, ModelError, RunError, SchemaError
 from idskit.models.network import Network
 from idskit.models.saved_run import load_run, torch_device
 from idskit.schema import Schema
@@ -65,8 +65,9 @@ def evaluate(
         label_column: of a table that is another than the model's own; found by its name if None.
         benign_labels: of it; found by their usual names if none are given.
 
-    On a folder of captures of which the model was trained on none, every capture is judged as a
-    whole, by repository and category (``idskit.training.evaluation.unseen_captures.report``).
+    On a folder of captures, those that the model was not trained on are judged one by one, by
+    repository and category (``idskit.training.evaluation.unseen_captures.report``). Where it was
+    trained on all of them, its test part is measured.
 
     Returns:
         model, runtime, dataset, trained_on, transfer (whether these differ), protocol, notes, test
@@ -79,8 +80,11 @@ def evaluate(
         DataError: the data cannot be used.
     """
     scorer = open_scorer(model, device=device, threads=threads)
-    if dataset == "captures" and (unseen := _unseen_captures(scorer.facts, data)):
-        return _judge_wild(scorer, model, unseen)
+    if dataset == "captures":
+        captures = find_captures(data)
+        unseen = _unseen_captures(scorer.facts, captures)
+        if unseen:
+            return _judge_wild(scorer, model, unseen, known=len(captures) - len(unseen))
     own = _split_of(scorer.facts, model)
     if dataset == "captures" and scorer.facts.get("division") != DIVISION:
         raise RunError(
@@ -91,7 +95,7 @@ def evaluate(
     if scorer.facts.get("dataset") not in (None, dataset):
         reading = Reading(label_column=label_column, benign_labels=benign_labels)
         return _transfer(scorer, model, dataset, data, reading)
-    rows = _with_columns(load(dataset, data, **own), scorer.schema)
+    rows = _with_columns(_own_rows(scorer.facts, dataset, data, own), scorer.schema)
     _require_schema(rows, scorer, model)
     notes = list(rows.notes)
     if scorer.facts.get("sha256") != dict(rows.sha256):
@@ -110,20 +114,49 @@ def evaluate(
     }
 
 
-def _unseen_captures(facts: Mapping[str, Any], data: Path | Sequence[Path]) -> list[Capture]:
-    """The captures of a folder from which none was trained on; of any other folder none.
+def _own_rows(
+    facts: Mapping[str, Any], dataset: str, data: Path | Sequence[Path], own: dict[str, Any]
+) -> Dataset:
+    """Return the rows of the data that a model was trained on, divided as they were.
+
+    Raises:
+        DataError: there are only some of them, too few to be divided.
+    """
+    try:
+        return load(dataset, data, **own)
+    except DataError as error:
+        if dataset != "captures":
+            raise
+        raise DataError(
+            f"the model was trained on all captures in {_named(data)} and "
+            f"on others, {len(facts.get('sha256', {}))} in all, and its test part cannot be taken "
+            f"from these alone ({error}): name every folder that it was trained on, or captures "
+            "that it does not know"
+        ) from error
+
+
+def _named(data: Path | Sequence[Path]) -> str:
+    return str(data) if isinstance(data, Path) else ", ".join(map(str, data))
+
+
+def _unseen_captures(facts: Mapping[str, Any], captures: Sequence[Capture]) -> list[Capture]:
+    """Return the captures that a model was not trained on.
 
     Files are compared by content, so a copy under another name is known.
     """
-    captures = find_captures(data)
     known = set(facts.get("sha256", {}).values())
-    if any(hashlib.sha256(capture.path.read_bytes()).hexdigest() in known for capture in captures):
-        return []
-    return captures
+    return [
+        capture
+        for capture in captures
+        if hashlib.sha256(capture.path.read_bytes()).hexdigest() not in known
+    ]
 
 
-def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[str, Any]:
-    """Measure on captures of which training knew nothing, capture by capture."""
+def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture], known: int) -> dict[str, Any]:
+    """Measure on captures that training did not know, capture by capture.
+
+    ``known`` others next to them were left out, because it did.
+    """
     by = wild.Judge(
         schema=scorer.schema,
         classes=scorer.classes,
@@ -137,7 +170,10 @@ def _judge_wild(scorer: Scorer, model: Path, captures: list[Capture]) -> dict[st
         "dataset": "captures",
         "trained_on": scorer.facts.get("dataset", "unknown"),
         "threshold": scorer.threshold,
-        "notes": how_labelled(read),
+        "notes": [
+            *([f"{known} captures were left out: the model was trained on them"] if known else []),
+            *how_labelled(read),
+        ],
         "wild": wild.report(judged),
     }
 

@@ -73,6 +73,7 @@ class Judged:
     where: str = ""  # what shows the attack to a reader: payload, host, flow, none
     probe: str = ""  # why the capture counts as neither benign nor attack; empty where it counts
     incidents: int = 0  # that its flows open
+    by_tests: int = 0  # that sequential tests open without the model
 
     @property
     def is_attack(self) -> bool:
@@ -111,6 +112,7 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
         where=review.where if review is not None and read.is_attack else "",
         probe=read.labelled_by if read.is_probe else "",
         incidents=_incidents(read.records[counted], rows, probabilities, by),
+        by_tests=_incidents(read.records[counted], rows, _all_benign(probabilities), by),
     )
 
 
@@ -123,6 +125,11 @@ def _incidents(
     tracker = IncidentTracker(by.flow_schema, by.classes, by.threshold)
     found = tracker.observe_flows(records, rows.astype(np.float64), probabilities)
     return sum(incident.type == "new" for incident in found)
+
+
+def _all_benign(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of a model that suspects nothing."""
+    return np.eye(1, probabilities.shape[1], dtype=np.float32).repeat(len(probabilities), axis=0)
 
 
 def _category(read: LabelledFlows) -> str:
@@ -143,8 +150,9 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         captures (benign and attack: how many, how many raised, share and its exact 95 % interval),
-        incidents (the same of captures with an incident, and of the attacks that flow scores find
-        when as many benign captures are flagged),
+        incidents (the same of captures with an incident, of those that have one without the model,
+        by sequential tests alone, and of the attacks that flow scores find when as many benign
+        captures are flagged),
         flows (benign ones: how many, flagged, share, interval), roc_auc over captures with its
         interval over repositories, found_at (attack captures found when so many benign captures
         are flagged, with intervals), categories, repositories and where (captures, raised; of
@@ -212,6 +220,8 @@ def _with_incidents(benign: Sequence[Judged], attacks: Sequence[Judged]) -> dict
     return {
         "benign": share(sum(false), len(false)),
         "attack": share(sum(found), len(found)),
+        "benign_by_tests": share(sum(i.by_tests > 0 for i in benign), len(benign)),
+        "attack_by_tests": share(sum(i.by_tests > 0 for i in attacks), len(attacks)),
         "attack_by_flows": share(by_flows, len(attacks)),
     }
 

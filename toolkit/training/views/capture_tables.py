@@ -77,6 +77,8 @@ def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "benign flows flagged": found["benign_flows"],
         "benign captures with an incident": found["incidents"]["benign"],
         "attack captures with an incident": found["incidents"]["attack"],
+        "the same without the model, by tests alone": found["incidents"]["attack_by_tests"],
+        "benign ones without the model": found["incidents"]["benign_by_tests"],
         "attacks found by flow scores at that rate": found["incidents"]["attack_by_flows"],
     }
     area, interval = found["roc_auc"], found["roc_auc_interval"]
