@@ -134,9 +134,11 @@ def note_words(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
 @kernel
 def _is_start(data: Bytes, first: int, at: int) -> bool:
     """Return whether no word that began before goes on at ``at``."""
-    if at == first or _LOWER[data[at - 1]]:
-        return at == first
-    return not (data[at - 1] == 0 and at - 1 > first and _LOWER[data[at - 2]])
+    if at == first:
+        return True
+    if data[at - 1] == 0 and at - 1 > first:
+        return _LOWER[data[at - 2]] == 0  # type: ignore[no-any-return]
+    return _LOWER[data[at - 1]] == 0  # type: ignore[no-any-return]
 
 
 @kernel
