@@ -3,9 +3,10 @@
     sample, labels ──> disguise ──> capture ──> open_flows, detector ──> found, named, false alarms
 
 An attack connection of the shipped sample counts as found if an alert is raised for a flow between
-its two endpoints while it lasts; its source is named rightly if one of these alerts names who began
-it. The goal holds for every family of attacks by itself, so that many easy ones hide no loss.
-A kind of attack is found as an incident if an incident names its attacker.
+its two endpoints while it lasts, or if an incident counts such a flow, by the model or by a test,
+and names who began it; its source is named rightly if an alert or the incident does. The goal holds
+for every family of attacks by itself, so that many easy ones hide no loss. A kind of attack is
+found as an incident if an incident names its attacker.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ from tests.flows.packets import words
 
 from idskit.alerts.alert import Flow
 from idskit.detect.detector import Detector
+from idskit.flow import address_text
+from idskit.incidents.evidence import EvidenceReader
 from idskit.incidents.incident import Incident
 from idskit.profiles.flow_reader import FlowBatch, open_flows
 
@@ -83,7 +86,7 @@ class Outcome:
     """What a detector made of a capture.
 
     Attributes:
-        found: numbers of the attack connections that raised an alert.
+        found: numbers of the attack connections that raised an alert, or are part of an incident.
         named: those whose source an alert named.
         false_alarms: alerts of flows between hosts that did nothing but benign things.
         attacks: kinds of attacks whose attacker an incident names.
@@ -159,10 +162,17 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
     found: set[int] = set()
     named: set[int] = set()
     tracker = detector.tracker(detector.flow_schema)
+    evidence = EvidenceReader(detector.flow_schema, detector.card.classes, detector.threshold)
     incidents: list[Incident] = []
+    suspected: list[tuple[int, str, int]] = []  # connection, attacker, start
     with open_flows(capture, detector.flow_schema) as flows:
         for batch in flows.batches(size=4096):
-            changed = tracker.observe(batch, detector.flow_probabilities(batch))
+            probabilities = detector.flow_probabilities(batch)
+            changed = tracker.observe(batch, probabilities)
+            for sign in evidence.signs(batch.flows, batch.features, probabilities):
+                number = known.attack_of(Flow.from_record(batch.flows[sign.row]))
+                if number is not None:
+                    suspected.append((number, address_text(sign.attacker), sign.start_us))
             incidents += [incident for incident in changed if incident.type == "end"]
             for alert in detector.alerts(known.only(batch)):
                 assert alert.flow is not None
@@ -173,11 +183,20 @@ def judge(detector: Detector, capture: Path, connections: Connections) -> Outcom
                         named.add(number)
                 false_alarms += known.is_benign(alert.flow)
     incidents += tracker.finish()
+    counted = {
+        number
+        for number, attacker, start_us in suspected
+        if attacker == connections[number].ends.src
+        and any(
+            one.attacker == attacker and one.started_us <= start_us <= one.updated_us
+            for one in incidents
+        )
+    }
     hosts = {end for one in connections for end in (one.ends.src, one.ends.dst)}
     ours = [one for one in incidents if {one.attacker, one.target} & hosts]
     return Outcome(
-        found=frozenset(found),
-        named=frozenset(named),
+        found=frozenset(found | counted),
+        named=frozenset(named | counted),
         false_alarms=false_alarms,
         attacks=frozenset(kind for one in incidents for kind in known.kinds_of(one)),
         false_incidents=sum(known.is_false(one) for one in ours),

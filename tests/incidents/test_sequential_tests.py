@@ -125,7 +125,7 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
         ({"industrial_stops": 1.0}, {}, 1, "lateral"),
         ({"shell_lines": 1.0}, {}, 2, "malware"),
         ({"dns_odd_types": 1.0}, {}, 2, "tunnel"),
-        ({"bwd_failure_words": 1.0}, {"dport": 23}, 8, "guessing"),
+        ({"telnet_refusals": 1.0}, {"dport": 23}, 8, "guessing"),
         ({"smb_logon_failures": 2.0}, {}, 4, "guessing"),
     ],
 )

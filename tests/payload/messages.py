@@ -343,6 +343,15 @@ LINES = [
     Message("imap", b"* OK ready\r\n", 143, {}, forward=False),
     Message("a year", b"2026-11-30\r\n", 13, {}, forward=False, known=False),
     Message("no code of a reply", b"999 lines\r\n", 21, {}, forward=False, known=False),
+    Message(
+        "a wrong password over telnet",
+        b"\r\nLogin Incorrect\r\nlogin: ",
+        2323,
+        {"telnet_refusals": 1},
+        forward=False,
+        known=False,
+    ),
+    Message("a password over telnet", b"denied\r\n", 23, {}, known=False),
     Message("telnet", b"\xff\xfd\x18\xff\xfd\x20", 23, {"telnet_options": 1}, forward=False),
 ]
 

@@ -36,6 +36,7 @@ GROUPS = {word: group for group in reversed(WORD_GROUPS) for word in WORDS[group
 WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8088, 8554, 8888}
 SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
 USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
+TELNET_REFUSAL = re.compile(rb"(?i)incorrect|invalid|failed|failure|denied")
 REFUSED = {401, 403, 407}
 
 
@@ -80,7 +81,7 @@ class Notes(Windows, Devices):
             self.executable(data, side)
         kind = ""
         if self.protocol == TCP:
-            kind = self.tcp(data)
+            kind = self.tcp(data, side)
         elif self.protocol == UDP:
             kind = self.udp(data)
         if not kind:
@@ -115,7 +116,7 @@ class Notes(Windows, Devices):
 
     # Which protocol.
 
-    def tcp(self, data: bytes) -> str:
+    def tcp(self, data: bytes, side: str) -> str:
         if self.tls(data):
             return "secure"
         if re.match(rb"[A-Za-z0-9*+-]", data):
@@ -126,9 +127,14 @@ class Notes(Windows, Devices):
                 return "shell"
             if self.line(data):
                 return "other"
-        return self.binary(data) or self.by_tcp_port(data) or self.shell(data)
+        found = self.binary(data) or self.by_tcp_port(data)
+        if not found and self.dst_port not in (23, 2323):
+            self.shell(data)
+        elif not found and side == "bwd" and TELNET_REFUSAL.search(data[:512]):
+            self.add("telnet_refusals")
+        return found
 
-    def shell(self, data: bytes) -> str:
+    def shell(self, data: bytes) -> None:
         command = re.fullmatch(rb"([a-z]+)([ \r][^\n]*)?\n", data)
         is_command = command and command.group(1).decode() in COMMANDS.split() and len(data) <= 128
         line = data[-80:].rsplit(b"\n", 1)[-1]
@@ -140,7 +146,6 @@ class Notes(Windows, Devices):
             and (is_command or is_prompt or says)
         ):
             self.add("shell_lines")
-        return ""
 
     def binary(self, data: bytes) -> str:
         first = data[0]

@@ -1,6 +1,6 @@
 """Keep datagrams of which fragments are missing, within a memory budget.
 
-    fragment ──> slot, among the 64 of its source ──> units received, first 256 bytes
+    fragment ──> slot, among the 64 of its source ──> units received, first 1,536 bytes
 
 The table consists of sets of 64 slots. The source address, hashed with a secret, chooses the set.
 So whoever floods from one address evicts only what came from the few sources that share its set,
@@ -35,7 +35,7 @@ _Records = NDArray[np.void]
 SLOTS = POSITIONS  # per set
 TIMEOUT_US = 30_000_000  # after the first fragment, as in Linux and BSD
 LARGEST = 65_535  # bytes of an IP packet
-HEADER_BYTES = 256  # the first bytes of what IP carries, which are kept
+HEADER_BYTES = 1536  # the first bytes of what IP carries, which are kept: a packet of Ethernet
 TINY_BYTES = 48  # every link carries 68 with the header (RFC 791): who sends fewer means to
 SPARE_REPEATS = 64  # a datagram ends after this number of repetitions beyond its number of units
 UNIT = 8

@@ -392,6 +392,8 @@ def _put_whole(datagrams: Datagrams, slot: int, row: _Record) -> int:
         row["payload_bytes"], row["cut_bytes"] = end - at - signed(row["header_bytes"]), 0
     if row["payload_held"]:
         _keep_payload(datagrams, row)
+    else:
+        row["payload_at"] = 0  # not into a buffer that nobody gets
     return reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from random import Random
 
 from idskit.generate import messages
@@ -132,16 +133,21 @@ def ssh_guess(rng: Random) -> Script:
 
 def _ssh_key_exchange(rng: Random, tcp: Tcp) -> None:
     """Algorithms, Diffie-Hellman, new keys, service request: RFC 4253, 7 to 10."""
-    algorithms = rng.choice((640, 1000, 1592))
-    tcp.send(CLIENT, b"", algorithms)
-    tcp.send(SERVER, b"", rng.choice((784, 952, 1080)))
-    tcp.send(CLIENT, b"", rng.choice((48, 272)), wait_us=4 * _MS)
-    tcp.send(SERVER, b"", rng.choice((280, 452, 848)), wait_us=6 * _MS)
+    for side, kind, sizes, wait_ms in (
+        (CLIENT, _KEXINIT, (640, 1000, 1592), 0),
+        (SERVER, _KEXINIT, (784, 952, 1080), 0),
+        (CLIENT, _KEX_INIT, (48, 272), 4),
+        (SERVER, _KEX_REPLY, (280, 452, 848), 6),
+    ):
+        size = rng.choice(sizes)
+        head = struct.pack(">IBB", size - 4, 6, kind)  # RFC 4253, 6
+        tcp.send(side, head, size, wait_us=wait_ms * _MS)
     tcp.send(CLIENT, b"", 16, wait_us=4 * _MS)
     tcp.send(CLIENT, b"", rng.choice((44, 52)), wait_us=40 * _MS)
     tcp.send(SERVER, b"", rng.choice((44, 52)))
 
 
+_KEXINIT, _KEX_INIT, _KEX_REPLY = 20, 30, 31  # messages of RFC 4253 and RFC 5656
 _NEGOTIATION = bytes.fromhex("fffd18fffd20fffd23fffd27")  # terminal options, RFC 854
 _REFUSAL = bytes.fromhex("fffc18fffc20fffc23fffc27")
 _LOGINS = (b"root\r\n", b"admin\r\n", b"support\r\n", b"user\r\n", b"guest\r\n")

@@ -28,7 +28,6 @@ OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
 _EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 70  # port; bytes of a name that carries data
-_TELNET = (23, 2323)
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 
 
@@ -116,11 +115,6 @@ def _odd_icmp_requests(flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where((flows["protocol"] == ICMP) & asked, OPENS / _of(2), 0.0)
 
 
-def _telnet_refusals(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh what a Telnet server says of a wrong password, which it says in words."""
-    return np.where(np.isin(flows["dst_port"], _TELNET), columns[:, 0] * OPENS / _of(8), 0.0)
-
-
 def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh queries for names that carry data: 25 with text answers, or 60 of any type."""
     queries, length, text = columns.T
@@ -156,6 +150,7 @@ TESTS = (
             "smb_logon_failures",
             "kerberos_logon_errors",
             "mqtt_refusals",
+            "telnet_refusals",
         ),
         weigh=_each(8),
     ),
@@ -251,12 +246,6 @@ TESTS = (
         family="web",
         columns=("http_not_found",),
         weigh=_each(25),
-    ),
-    Test(
-        name="refused Telnet logins",
-        family="guessing",
-        columns=("bwd_failure_words",),
-        weigh=_telnet_refusals,
     ),
     Test(
         name="data in echo requests",

@@ -40,7 +40,12 @@ from idskit.payload.payload_counts import (
 )
 from idskit.payload.secure_hellos import note_quic, note_ssh, note_tls
 from idskit.payload.shell_lines import note_shell
-from idskit.payload.text_lines import note_line, note_telnet
+from idskit.payload.text_lines import (
+    TELNET_PORTS,
+    note_line,
+    note_telnet,
+    note_telnet_refusal,
+)
 from idskit.payload.windows_messages import (
     note_desktop,
     note_kerberos,
@@ -145,8 +150,10 @@ def _note_tcp(counts: Counts, row: int, payload: Payload) -> int:
         found = _note_binary(counts, row, payload)
     if found == _UNKNOWN:
         found = _note_by_tcp_port(counts, row, payload)
-    if found == _UNKNOWN:
+    if found == _UNKNOWN and payload.port not in TELNET_PORTS:
         note_shell(counts, row, data, at, end)
+    elif found == _UNKNOWN and not payload.is_forward:
+        note_telnet_refusal(counts, row, data, at, end)
     return found
 
 

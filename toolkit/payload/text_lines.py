@@ -9,7 +9,9 @@ from idskit.schemas.payload_columns import COLUMN
 
 _LOGINS, _FINE, _REFUSED = (COLUMN[name] for name in ("logins", "replies_fine", "replies_refused"))
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
-_TELNET = COLUMN["telnet_options"]
+_TELNET, _TELNET_REFUSALS = COLUMN["telnet_options"], COLUMN["telnet_refusals"]
+TELNET_PORTS = (23, 2323)
+_SEARCHED = 512  # bytes of what a Telnet server says
 
 
 @kernel
@@ -69,3 +71,24 @@ def note_telnet(counts: Counts, row: int, data: Bytes, at: int, end: int) -> boo
         return False
     count(counts, row + _TELNET)
     return True
+
+
+@kernel
+def note_telnet_refusal(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count a payload of a Telnet server that refuses a password, which it says in words."""
+    end = min(end, at + _SEARCHED)
+    for i in range(at, end - 5):
+        if byte_at(data, i) & 0xDF in (68, 70, 73) and _is_refusal(data, i, end):
+            count(counts, row + _TELNET_REFUSALS)
+            return
+
+
+@kernel
+def _is_refusal(data: Bytes, at: int, end: int) -> bool:
+    return (
+        starts_with(data, at, end, b"INCORRECT")
+        or starts_with(data, at, end, b"INVALID")
+        or starts_with(data, at, end, b"FAILED")
+        or starts_with(data, at, end, b"FAILURE")
+        or starts_with(data, at, end, b"DENIED")
+    )

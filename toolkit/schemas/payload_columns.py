@@ -85,6 +85,7 @@ PAYLOAD = (
     *_counts("messages", "rpc_intruder_calls", "rpc_refused_calls"),
     Feature(name="rpc_interface", unit="class"),  # of the last bind, by ``INTERFACES``
     *_counts("messages", "wsman_requests", "dns_odd_types", "industrial_stops", "shell_lines"),
+    *_counts("messages", "telnet_refusals"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
 # More of these is never less suspicious, in any network.
