@@ -31,10 +31,11 @@ from idskit.flows.host_pairs import (
     is_pair,
     make_pairs,
     pair_pointers,
+    prefetch_bucket,
     use,
 )
 from idskit.kernels.compile import kernel, raw_pointer
-from idskit.kernels.pointers import record_pointer
+from idskit.kernels.pointers import prefetch, record_pointer
 from idskit.schemas.gateway_columns import HISTORY
 
 _Record = np.void
@@ -166,6 +167,28 @@ def _clear(history: History, to: int, count: int) -> None:
 
 
 @kernel
+def prefetch_pair(history: History, hosts: _Records, context: _Record, row: _Record) -> None:
+    """Prefetch where the pair of a flow that begins is, or will be."""
+    source, target = (
+        int(hosts[int(context["src_host"])]["serial"]),
+        int(hosts[int(context["dst_host"])]["serial"]),
+    )
+    prefetch_bucket(history.pairs, source, target, _service(row))
+
+
+@kernel
+def prefetch_snapshot(history: History, slot: int) -> None:
+    """Prefetch the snapshot of a flow."""
+    prefetch(history.snapshots, COLUMNS * slot)
+    prefetch(history.snapshots, COLUMNS * (slot + 1) - 1)
+
+
+@kernel
+def _service(row: _Record) -> int:
+    return int(row["protocol"]) << 16 | int(row["dst_port"])
+
+
+@kernel
 def begin(
     history: History, hosts: _Records, context: _Record, slot: int, row: _Record, connection: int
 ) -> None:
@@ -182,7 +205,7 @@ def begin(
     source, target = int(context["src_host"]), int(context["dst_host"])
     kept, at = history.flows[slot], slot * COLUMNS
     kept["src"], kept["dst"] = hosts[source]["serial"], hosts[target]["serial"]
-    kept["service"] = int(row["protocol"]) << 16 | int(row["dst_port"])
+    kept["service"] = _service(row)
     kept["start"], kept["payload"], kept["is_settled"] = row["start_us"], 0, 0
     kept["pair"] = _known_pair(history, hosts[source], kept)
     kept["is_new"] = kept["pair"] < 0
@@ -311,6 +334,9 @@ def _known_pair(history: History, host: _Record, kept: _Record) -> int:
     pair = int(find(history.pairs, int(kept["src"]), int(kept["dst"]), int(kept["service"])))
     if pair >= 0:
         use(history.pairs, pair)
+        prefetch(history.pairs.entries, pair)
+        prefetch(history.pair_sums, PAIR_SUMS * pair)
+        prefetch(history.pair_sums, PAIR_SUMS * (pair + 1) - 1)
     return pair
 
 

@@ -125,14 +125,17 @@ def prefetch_slot(table: Table, tag: int) -> None:
 
 
 @kernel
-def prefetch_flow(table: Table, tag: int) -> int:
-    """Prefetch the flow that a tag probably belongs to: its slot, or -1 if it will be a new one."""
-    slot = int(table.hash_index[tag & table.state[0]["mask"]]["slot"]) - 1
-    if slot >= 0:
-        prefetch(table.flows, slot)
-        prefetch(table.directions, 2 * slot)
-        prefetch(table.directions, 2 * slot + 1)
-    return slot
+def prefetch_flow(table: Table, slot: int) -> None:
+    """Prefetch a flow and its directions."""
+    prefetch(table.flows, slot)
+    prefetch(table.directions, 2 * slot)
+    prefetch(table.directions, 2 * slot + 1)
+
+
+@kernel
+def probable_slot(table: Table, tag: int) -> int:
+    """Return the slot that a tag probably belongs to, or -1 if its flow will be a new one."""
+    return int(table.hash_index[tag & table.state[0]["mask"]]["slot"]) - 1
 
 
 # Lists: every open flow is in one, by whether it carried payload and by when it may expire.
@@ -264,8 +267,7 @@ def room(table: Table, output: Output) -> int:
 @kernel
 def is_full(table: Table) -> bool:
     """Whether one more flow needs an eviction first."""
-    state = table.state[0]
-    return bool(state["free"] < 0 and state["used"] == state["capacity"])
+    return free_slot(table) < 0
 
 
 @kernel
@@ -292,32 +294,22 @@ def _first_due(table: Table, kind: int) -> int:
 
 
 @kernel
-def prefetch_next(table: Table, slot: int) -> int:
-    """Prefetch the flows of the same list after this one; the next one already is.
-
-    Returns:
-        The slot after the next one, or -1.
-    """
-    following = int(table.flows[slot]["next"])
-    if following < 0:
-        return -1
-    prefetch_slot(table, int(table.flows[following]["tag"]))
-    following = int(table.flows[following]["next"])
-    if following >= 0:
-        prefetch(table.flows, following)
-        prefetch(table.directions, 2 * following)
-    return following
+def free_slot(table: Table) -> int:
+    """Return the slot that the next new flow takes, or -1 where the table is full."""
+    state = table.state[0]
+    if state["free"] >= 0:
+        return int(state["free"])
+    return int(state["used"]) if state["used"] < state["capacity"] else -1
 
 
 @kernel
 def _take(table: Table) -> int:
-    state = table.state[0]
-    slot = int(state["free"])
-    if slot >= 0:
+    slot, state = free_slot(table), table.state[0]
+    if state["free"] >= 0:
         state["free"] = table.flows[slot]["next"]
-        return slot
-    state["used"] += 1
-    return int(state["used"]) - 1
+    else:
+        state["used"] += 1
+    return slot
 
 
 @kernel

@@ -115,6 +115,13 @@ def _put_compared(hosts: Hosts, at: int, peer: int, service: int, port: int) -> 
 
 
 @kernel
+def meet(hosts: Hosts, context: _Record, row: _Record) -> None:
+    """Find both hosts of a flow that begins (a FLOW record), or make room for them."""
+    context["src_host"] = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
+    context["dst_host"] = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
+
+
+@kernel
 def begin(
     hosts: Hosts, context: _Record, windows: _Records, at: int, row: _Record, connection: int
 ) -> None:
@@ -122,19 +129,18 @@ def begin(
 
     Args:
         hosts: the memory.
-        context: CONTEXT to fill.
+        context: CONTEXT to fill, after ``meet``.
         windows: WINDOW records; six are filled from ``at``: the source's three, the target's three.
         at: see ``windows``.
         row: FLOW record of the flow that begins.
         connection: its number in the flow table.
     """
-    source = _remember(hosts, row["src_high"], row["src_low"], SOURCE)
-    target = _remember(hosts, row["dst_high"], row["dst_low"], TARGET)
+    source, target = int(context["src_host"]), int(context["dst_host"])
     place, span, pair = _look_back(hosts, source, target, row, windows, at)
-    context["src_host"], context["src_at"], context["src_span"] = source, place, span
+    context["src_at"], context["src_span"] = place, span
     _sum_intervals(hosts, source, pair, row, context)
     place, span, pair = _look_back(hosts, target, source, row, windows, at + WINDOWS)
-    context["dst_host"], context["dst_at"], context["dst_span"] = target, place, span
+    context["dst_at"], context["dst_span"] = place, span
     _keep(hosts, source, target, row, connection)
     _keep(hosts, target, source, row, connection)
 

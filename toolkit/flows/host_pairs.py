@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from idskit.flows.flow_key import scrambled
 from idskit.kernels.compile import kernel, raw_pointer
-from idskit.kernels.pointers import record_pointer
+from idskit.kernels.pointers import prefetch, record_pointer
 
 _Record = np.void
 _Records = NDArray[np.void]
@@ -86,6 +86,12 @@ def _tag(pairs: Pairs, src: int, dst: int, service: int) -> int:
 @kernel
 def _bucket(pairs: Pairs, tag: int) -> int:
     return int((tag * pairs.state[0]["buckets"]) >> 32) * WAYS
+
+
+@kernel
+def prefetch_bucket(pairs: Pairs, src: int, dst: int, service: int) -> None:
+    """Prefetch the bucket of a pair."""
+    prefetch(pairs.ways, _bucket(pairs, _tag(pairs, src, dst, service)))
 
 
 @kernel

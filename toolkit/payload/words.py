@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from idskit.kernels.compile import kernel
-from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, is_letter
+from idskit.payload.payload_counts import Bytes, Counts, count
 from idskit.schemas.payload_columns import WORD_GROUPS
 
 SCANNED = 512  # bytes of a payload that are searched for words
@@ -79,6 +79,30 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
 
 _HASHES, _GROUPS = _table()
 _LONGEST = 30
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+def _of_letters(values: np.ndarray) -> np.ndarray:
+    """Return the values of the letters, in either case, by byte; 0 for other bytes."""
+    of_byte = np.zeros(256, values.dtype)
+    of_byte[list(_LETTERS)] = of_byte[list(_LETTERS.upper())] = values
+    return of_byte
+
+
+def _beginnings() -> np.ndarray:
+    """Return, by the numbers of two bytes, whether a listed word may begin with them."""
+    found = np.zeros((_NUMBERS, _NUMBERS), bool)
+    for word in " ".join(WORDS.values()).encode().split():
+        first, second = _NUMBER[list(word[:2])].astype(int)
+        found[first, [second, 1]] = True
+    return found.ravel()
+
+
+_LOWER = _of_letters(np.array(list(_LETTERS), np.int64))
+_NUMBERS, _BITS = 64, np.uint64(6)
+_NUMBER = _of_letters(np.arange(2, 2 + len(_LETTERS), dtype=np.uint64))
+_NUMBER[0] = 1  # the zero byte, which words go on behind
+_BEGINNINGS = _beginnings()
 
 
 @kernel
@@ -93,27 +117,44 @@ def _group_of(found: int) -> int:
 
 
 @kernel
-def _end_word(counts: Counts, row: int, length: int, found: int) -> None:
-    if 2 <= length <= _LONGEST:
-        group = _group_of(found)
-        if group >= 0:
-            count(counts, row + group)
+def note_words(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count the words of each group, from counter ``row`` on.
+
+    Most bytes are looked at only as pairs: a word is read where one of the listed may begin.
+    """
+    first, end = at, min(end, at + SCANNED)
+    number = _NUMBER[data[at]] if at < end else _NUMBER[0]
+    for i in range(at, end - 1):
+        following = _NUMBER[data[i + 1]]
+        if _BEGINNINGS[number << _BITS | following] and _is_start(data, first, i):
+            _note_word(counts, row, data, i, end)
+        number = following
 
 
 @kernel
-def note_words(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
-    """Count the words of each group, from counter ``row`` on."""
-    end = min(end, at + SCANNED)
+def _is_start(data: Bytes, first: int, at: int) -> bool:
+    """Return whether no word that began before goes on at ``at``."""
+    if at == first:
+        return True
+    if data[at - 1] == 0 and at - 1 > first:
+        return _LOWER[data[at - 2]] == 0  # type: ignore[no-any-return]
+    return _LOWER[data[at - 1]] == 0  # type: ignore[no-any-return]
+
+
+@kernel
+def _note_word(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count the word that begins at ``at``, if it is listed."""
     length, found, skipped = 0, EMPTY, False
-    for i in range(at, end):
-        byte = byte_at(data, i)
-        if is_letter(byte) or is_digit(byte) or byte == 95:
-            lower = byte | 32 if is_letter(byte) else byte
+    while at < end:
+        lower = _LOWER[data[at]]
+        if lower:
             found = hash_with(found, lower)
             length, skipped = length + 1, False
-        elif byte == 0 and length and not skipped:
+        elif data[at] == 0 and not skipped:
             skipped = True
         else:
-            _end_word(counts, row, length, found)
-            length, found, skipped = 0, EMPTY, False
-    _end_word(counts, row, length, found)
+            break
+        at += 1
+    group = _group_of(found) if 2 <= length <= _LONGEST else -1
+    if group >= 0:
+        count(counts, row + group)

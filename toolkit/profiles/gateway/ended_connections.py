@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from idskit.kernels.compile import kernel
 from idskit.kernels.hash_index import INDEX_ENTRY, drop, make_index, put
-from idskit.kernels.pointers import record_pointer
+from idskit.kernels.pointers import prefetch, record_pointer
 from idskit.packet import FIN, RST
 
 _Record = np.void
@@ -75,6 +75,12 @@ def find_ended(ended: Ended, tag: int) -> int:
             return int(ended.hash_index[at]["slot"]) - 1
         at = (at + 1) & ended.state[0]["mask"]
     return -1
+
+
+@kernel
+def prefetch_ended(ended: Ended, tag: int) -> None:
+    """Prefetch where the index has a connection, or will have it."""
+    prefetch(ended.hash_index, tag & ended.state[0]["mask"])
 
 
 @kernel

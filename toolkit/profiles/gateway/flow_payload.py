@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from idskit.flows.flow_statistics import put_zeros
 from idskit.kernels.compile import kernel, signed
 from idskit.packet import ICMP, ICMPV6
 from idskit.payload.note_payload import LOOKED_AT, Payload, note_payload
-from idskit.payload.payload_counts import WIDTH, Counts
-from idskit.profiles.gateway.gateway_arrays import Gateway
+from idskit.payload.payload_counts import WIDTH, Bytes, Counts
 from idskit.schemas.payload_columns import BYTE_CLASSES, COLUMN, WORD_GROUPS
 
 _Record = np.void
@@ -28,22 +28,29 @@ _SIDES = (  # first counter of the forward side, number of its counters
 
 @kernel
 def note_packet_payload(
-    gateway: Gateway, slot: int, packet: _Record, is_forward: bool, number: int
+    counts: Counts,
+    slot: int,
+    flow: _Record,
+    packet: _Record,
+    data: Bytes,
+    is_forward: bool,
+    number: int,
 ) -> None:
-    """Note the payload of a packet, the ``number``th with one in its direction."""
-    flow, row = gateway.table.flows[slot], slot * WIDTH
+    """Note the payload of a packet, the ``number``th with one in its direction.
+
+    ``data`` is the buffer that the payload lies in.
+    """
+    row = slot * WIDTH
     if not flow["spoke"]:
         flow["spoke"] = 1
-        _clear(gateway.contents, row)
+        _clear(counts, row)
     at = signed(packet["payload_at"])
     end = at + min(signed(packet["payload_held"]), LOOKED_AT)
     port, peer = signed(flow["b_port"]), signed(flow["a_port"])
     if flow["src_is_b"]:
         port, peer = peer, port
-    data = gateway.kept if packet["payload_kept"] else gateway.frames
-    protocol = signed(flow["protocol"])
-    payload = Payload(data, at, end, protocol, port, peer, is_forward, number)
-    note_payload(gateway.contents, row, payload)
+    payload = Payload(data, at, end, signed(flow["protocol"]), port, peer, is_forward, number)
+    note_payload(counts, row, payload)
 
 
 @kernel
@@ -53,22 +60,23 @@ def _clear(counts: Counts, row: int) -> None:
 
 
 @kernel
-def turn_payload(gateway: Gateway, slot: int) -> None:
+def turn_payload(counts: Counts, slot: int, flow: _Record) -> None:
     """Exchange what is known of the two directions."""
-    if not gateway.table.flows[slot]["spoke"]:
+    if not flow["spoke"]:
         return
-    counts = gateway.contents
     for first, number in _SIDES:
         for i in range(slot * WIDTH + first, slot * WIDTH + first + number):
             counts[i], counts[i + number] = counts[i + number], counts[i]
 
 
 @kernel
-def put_payload(row: _Row, at: int, gateway: Gateway, slot: int) -> int:
+def put_payload(row: _Row, at: int, counts: Counts, slot: int, flow: _Record) -> int:
     """Write the columns of ``PAYLOAD``; return the next one."""
-    flow, counts = gateway.table.flows[slot], gateway.contents
-    for i in range(WIDTH):
-        row[at + i] = counts[slot * WIDTH + i] if flow["spoke"] else 0.0
+    if flow["spoke"]:
+        for i in range(WIDTH):
+            row[at + i] = counts[slot * WIDTH + i]
+    else:
+        put_zeros(row, at, WIDTH)
     row[at + _PORT_CLASS] = _class_of_port(flow)
     return at + WIDTH
 

@@ -61,3 +61,9 @@ def gateway_pointers(gateway: Gateway) -> Gateway:
         raw_pointer(gateway.kept),
         record_pointer(gateway.places),
     )
+
+
+@kernel
+def has_statistics(gateway: Gateway) -> bool:
+    """Return whether rows have the columns of ``gateway``."""
+    return bool(gateway.shape[0]["statistics"])

@@ -18,6 +18,7 @@ from idskit.flows.flow_table import (
     find_in_vlan,
     first_tick,
     forward_of,
+    free_slot,
     identify,
     insert,
     is_expired,
@@ -25,7 +26,6 @@ from idskit.flows.flow_table import (
     mark_data,
     mark_empty,
     open_backward,
-    prefetch_next,
     room,
     schedule,
     start_flow,
@@ -37,7 +37,6 @@ from idskit.flows.host_context import note_answer, note_payload, refuse
 from idskit.flows.host_slots import WINDOWS, Hosts
 from idskit.flows.verdict_clock import is_settled, stop_clock
 from idskit.kernels.compile import inlined, kernel
-from idskit.kernels.pointers import prefetch
 from idskit.packet import ICMP, ICMPV6, RST, TCP, UDP
 from idskit.profiles.gateway.connection_evidence import (
     CONFIRM,
@@ -60,9 +59,10 @@ from idskit.profiles.gateway.connection_evidence import (
 from idskit.profiles.gateway.ended_connections import find_ended, is_late, keep_ended
 from idskit.profiles.gateway.flow_payload import note_packet_payload, put_payload, turn_payload
 from idskit.profiles.gateway.fragment_evidence import note_fragments, put_fragments
-from idskit.profiles.gateway.gateway_arrays import SYNS, Gateway
+from idskit.profiles.gateway.gateway_arrays import SYNS, Gateway, has_statistics
 from idskit.profiles.gateway.gateway_rows import put_context, put_statistics
 from idskit.profiles.gateway.packet_series import note_packet, put_series, turn_series
+from idskit.profiles.gateway.prefetching import prefetch_end, prefetch_row
 from idskit.profiles.gateway.segments import cut_segment, segment_bytes
 
 _Record = np.void
@@ -70,12 +70,6 @@ _Row = NDArray[np.float64]
 SWEPT = 8  # flows that a packet may make sweeps look at
 
 LAG_US = 4_000_000  # sweeps wait for packets that come late: they find their flow still there
-
-
-@kernel
-def has_statistics(gateway: Gateway) -> bool:
-    """Return whether rows have the columns of ``gateway``."""
-    return bool(gateway.shape[0]["statistics"])
 
 
 @kernel
@@ -90,12 +84,24 @@ def sweep(gateway: Gateway, output: Output, now: int) -> bool:
     for tick in range(first_tick(table, now), tick_of(now) + 1):
         bucket = tick & (buckets - 1)
         for where in (bucket, bucket + buckets):
-            if not _sweep_list(gateway, output, where, now):
+            is_empty = table.lists[where]["head"] < 0
+            if not is_empty and not _sweep_list(gateway, output, where, now):
                 return False
         if table.state[0]["allowance"] <= 0:
             return True
         table.state[0]["hand"] = tick
+        _prefetch_next(gateway, tick)
     return True
+
+
+@kernel
+def _prefetch_next(gateway: Gateway, tick: int) -> None:
+    """Prefetch for the sweeps after that of a tick."""
+    table = gateway.table
+    buckets = int(table.state[0]["buckets"])
+    for kind in (0, buckets):
+        prefetch_end(gateway, int(table.lists[((tick + 1) & (buckets - 1)) + kind]["head"]))
+        prefetch_row(gateway, int(table.lists[((tick + 2) & (buckets - 1)) + kind]["head"]))
 
 
 @kernel
@@ -105,6 +111,7 @@ def _sweep_list(gateway: Gateway, output: Output, where: int, now: int) -> bool:
     state = table.state[0]
     while table.lists[where]["head"] >= 0 and state["allowance"] > 0:
         slot = int(table.lists[where]["head"])
+        prefetch_end(gateway, int(table.flows[slot]["next"]))
         if not is_expired(state, table.flows[slot], now):
             schedule(table, slot, now)
         elif room(table, output):
@@ -201,22 +208,23 @@ def _opener(gateway: Gateway, packet: _Record, swapped: bool, tag: int) -> int:
     return int(gateway.ended.ring[ended]["src_is_b"])
 
 
-@kernel
+@inlined
 def _begin(
     gateway: Gateway, output: Output, packet: _Record, swapped: bool, src_is_b: bool, tag: int
 ) -> int:
     table = gateway.table
     if is_full(table):
         slot = victim(table)
-        _prefetch_next(gateway, slot)
+        prefetch_end(gateway, int(table.flows[slot]["next"]))
         _end(gateway, output, slot, EVICTED)
         table.state[0]["evicted"] += 1
     slot = insert(table, packet, int(packet["protocol"]), swapped, tag)
+    prefetch_row(gateway, free_slot(table))
     _restart(gateway, output, slot, packet, swapped, src_is_b)
     return slot
 
 
-@kernel
+@inlined
 def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
     """Emit a flow and free its slot; a connection of both sides is kept among the ended ones."""
     flow = gateway.table.flows[slot]
@@ -225,16 +233,6 @@ def _end(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         keep_ended(gateway.ended, flow, flow["tcp"] == READY)
     stop_clock(gateway.table, slot)
     discard(gateway.table, slot)
-
-
-@kernel
-def _prefetch_next(gateway: Gateway, slot: int) -> None:
-    """Prefetch the flow to be evicted after this one."""
-    following = prefetch_next(gateway.table, slot)
-    if following >= 0 and has_statistics(gateway):
-        prefetch(gateway.contexts, following)
-        prefetch(gateway.windows, 2 * WINDOWS * following)
-        prefetch(gateway.windows, 2 * WINDOWS * following + WINDOWS)
 
 
 @kernel
@@ -255,13 +253,15 @@ def _restart(
         _begin_context(gateway, output, slot)
 
 
-@kernel
+@inlined
 def _begin_context(gateway: Gateway, output: Output, slot: int) -> None:
     """Sum up what the flow's hosts had been doing."""
     row = output.flows[gateway.table.state[0]["emitted"]]  # as scratch: the next row is not filled
     _identify(gateway.table, slot, 0, row)
     context, at = gateway.contexts[slot], 2 * WINDOWS * slot
     connection = gateway.table.flows[slot]["connection"]
+    host_context.meet(gateway.hosts, context, row)
+    host_history.prefetch_pair(gateway.history, gateway.hosts.hosts, context, row)
     host_context.begin(gateway.hosts, context, gateway.windows, at, row, connection)
     host_history.begin(gateway.history, gateway.hosts.hosts, context, slot, row, connection)
 
@@ -342,7 +342,7 @@ def _turn(gateway: Gateway, output: Output, slot: int, from_b: bool) -> None:
     settle(gateway.connections[slot], flow, from_b)
     if gateway.shape[0]["series"]:
         turn_series(gateway.places, slot, flow["packets"])
-    turn_payload(gateway, slot)
+    turn_payload(gateway.contents, slot, flow)
     if has_statistics(gateway):
         _begin_context(gateway, output, slot)
 
@@ -405,7 +405,9 @@ def _add(gateway: Gateway, slot: int, packet: _Record, swapped: bool) -> None:
     if gateway.shape[0]["series"]:
         note_packet(gateway.places, slot, flow, packet, 1 if is_forward else -1)
     if packet["payload_held"] and has_statistics(gateway):
-        note_packet_payload(gateway, slot, packet, is_forward, int(side["data_packets"]) + 1)
+        data = gateway.kept if packet["payload_kept"] else gateway.frames
+        number = int(side["data_packets"]) + 1
+        note_packet_payload(gateway.contents, slot, flow, packet, data, is_forward, number)
     add_activity(flow, now)
     add_bulk(side, int(other["bulk_last"]), now, payload)
     add_packet(flow, side, packet, payload)
@@ -440,7 +442,7 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
             _note_payload(gateway, slot, payload)
 
 
-@kernel
+@inlined
 def _note_payload(gateway: Gateway, slot: int, payload: int) -> None:
     """Tell the flow's hosts its payload so far."""
     hosts, context = gateway.hosts, gateway.contexts[slot]
@@ -466,7 +468,7 @@ def emit(gateway: Gateway, output: Output, slot: int, end: int) -> None:
         at = put_history(row, at, gateway.history, slot)
         at = put_fragments(row, at, gateway.fragments, slot, flow)
         at = _put_evidence(row, at, gateway, slot)
-        at = put_payload(row, at, gateway, slot)
+        at = put_payload(row, at, gateway.contents, slot, flow)
     if shape["series"]:
         put_series(row, at, gateway.places, slot, flow["packets"])
     table.state[0]["emitted"] += 1

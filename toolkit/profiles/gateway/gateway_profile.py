@@ -19,25 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.decode.icmp import put_icmp_ports
 from idskit.flows import decaying_counters as host_history
 from idskit.flows.decaying_counters import make_history
-from idskit.flows.flow_key import is_swapped, tag_of
 from idskit.flows.flow_records import Output, Settings, bytes_per_flow, make_table, output_pointers
-from idskit.flows.flow_table import discard, prefetch_flow, prefetch_slot, room
+from idskit.flows.flow_table import discard, room
 from idskit.flows.host_context import CONTEXT, WINDOW
-from idskit.flows.host_slots import (
-    SOURCE,
-    TARGET,
-    WINDOWS,
-    bytes_per_host,
-    make_hosts,
-    prefetch_host,
-)
+from idskit.flows.host_slots import WINDOWS, bytes_per_host, make_hosts
 from idskit.flows.verdict_clock import stop_clock
-from idskit.kernels.compile import kernel
-from idskit.kernels.pointers import prefetch
-from idskit.packet import ICMP, ICMPV6, PACKET
+from idskit.kernels.compile import Settled, kernel
+from idskit.packet import PACKET
 from idskit.payload.payload_counts import WIDTH
 from idskit.profiles.gateway import fragment_evidence as fragments
 from idskit.profiles.gateway import packet_series as series
@@ -48,10 +38,10 @@ from idskit.profiles.gateway.gateway_life import (
     LAG_US,
     SWEPT,
     emit,
-    has_statistics,
     sweep,
     take_packet,
 )
+from idskit.profiles.gateway.prefetching import look_ahead
 from idskit.profiles.gateway.verdict_sweep import judge_due
 from idskit.schema import Schema
 from idskit.schemas import gateway_columns
@@ -125,12 +115,14 @@ class GatewayFlows:
     @staticmethod
     def look_at(state: Gateway, frames: _Bytes, kept: _Bytes) -> Gateway:
         """Take the payloads of the next packets from these bytes."""
+        if frames is state.frames and kept is state.kept:
+            return state
         return state._replace(frames=frames, kept=kept)
 
     @staticmethod
     def advance(state: Gateway, output: Output, packets: _Records, first: int) -> int:
         """Take packets from ``first`` on; return the first one that there was no room for."""
-        return int(_advance(state, output, packets, first))
+        return int(_ADVANCE(state, output, packets, first))
 
     @staticmethod
     def expire(state: Gateway, output: Output, now_us: int) -> bool:
@@ -157,12 +149,12 @@ GATEWAY_PACKETS = GatewayFlows(SCHEMA=gateway_columns.GATEWAY_PACKETS, statistic
 @kernel
 def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -> int:
     gateway, output = gateway_pointers(arrays), output_pointers(rows_out)
-    tags = np.empty(AHEAD, np.int64)
+    tags, has_verdicts = np.empty(AHEAD, np.int64), gateway.table.state[0]["ages"] > 0
     while first < len(packets):
         count = min(len(packets) - first, AHEAD)
-        _look_ahead(gateway, packets, first, tags[:count])
+        look_ahead(gateway, packets, first, tags[:count])
         for i in range(first, first + count):
-            if not judge_due(gateway, output, int(packets[i]["time_us"])):
+            if has_verdicts and not judge_due(gateway, output, int(packets[i]["time_us"])):
                 return i
             if not take_packet(gateway, output, packets[i], tags[i - first]):
                 return i
@@ -170,24 +162,7 @@ def _advance(arrays: Gateway, rows_out: Output, packets: _Records, first: int) -
     return first
 
 
-@kernel
-def _look_ahead(gateway: Gateway, packets: _Records, first: int, tags: NDArray[np.int64]) -> None:
-    """Hash the next packets, and have what they need fetched from memory meanwhile."""
-    table = gateway.table
-    for i in range(len(tags)):
-        packet = packets[first + i]
-        if packet["protocol"] in (ICMP, ICMPV6):
-            put_icmp_ports(packet)
-        tags[i] = tag_of(table.keys, packet, int(packet["protocol"]), is_swapped(packet))
-        prefetch_slot(table, tags[i])
-    for i in range(len(tags)):
-        packet = packets[first + i]
-        slot = prefetch_flow(table, tags[i])
-        if slot >= 0:
-            prefetch(gateway.connections, slot)
-        elif has_statistics(gateway):
-            prefetch_host(gateway.hosts, packet["src_high"], packet["src_low"], SOURCE)
-            prefetch_host(gateway.hosts, packet["dst_high"], packet["dst_low"], TARGET)
+_ADVANCE = Settled(_advance)
 
 
 @kernel
