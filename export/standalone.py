@@ -50,7 +50,7 @@ def load(path: str | Path | None = None) -> onnxruntime.InferenceSession:
 
 
 def probabilities(session: onnxruntime.InferenceSession, flows: NDArray[Any]) -> Matrix:
-    """Probabilities (n, classes) of raw flows (n, features), which must be finite."""
+    """Return probabilities (n, classes) of raw flows (n, features), which must be finite."""
     rows = np.asarray(flows, np.float32)
     if rows.ndim != 2 or rows.shape[1] != len(FEATURES) or not np.isfinite(rows).all():
         raise ValueError(f"(n, {len(FEATURES)}) finite numbers are needed, not {rows.shape}")
@@ -68,7 +68,7 @@ def verdicts(found: Matrix) -> list[tuple[str, float]]:
 
 
 def read_flows(path: Path) -> NDArray[np.float64]:
-    """Flows (n, features) of a CSV or .npy file."""
+    """Return flows (n, features) of a CSV or .npy file."""
     if path.suffix == ".npy":
         return np.asarray(np.load(path), np.float64)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -81,7 +81,7 @@ def read_flows(path: Path) -> NDArray[np.float64]:
 
 
 def _number(name: str, text: str) -> float:
-    """A number, or the code of a category."""
+    """Return a number, or the code of a category."""
     categories = CATEGORIES.get(name, ())
     if text.strip() in categories:
         return categories.index(text.strip())

@@ -74,14 +74,14 @@ def lower(network: Network, arithmetic: Callable[[Graph], Floats] = Floats) -> G
 
 
 def _joined(graph: Graph, member: Trees | Autoencoder, logits: str, signals: str) -> str:
-    """Log-odds of the members before and of this one."""
+    """Return log-odds of the members before and of this one."""
     if isinstance(member, Trees):
         return join_trees(graph, member, logits)
     return join_novelty(graph, member, logits, signals)
 
 
 def _preparation(graph: Graph, preparation: Preparation) -> str:
-    """Signals (rows, length) of raw flows.
+    """Return signals (rows, length) of raw flows.
 
     Centring and scaling go into the matrix that puts values in their places, limits being moved to
     the unscaled values instead, where that cancels nothing.
@@ -115,7 +115,7 @@ def _placed(graph: Graph, values: str, matrix: Matrix, bias: Matrix) -> str:
 
 
 def _numbers(graph: Graph, preparation: Preparation) -> tuple[str, NDArray[np.int64], int]:
-    """The values that numbers are made of, where each number lies among them, and how many.
+    """Return the values that numbers are made of, where each number lies among them, and how many.
 
     All columns go through it, and those that are no numbers are clipped to 0: gathering columns
     takes longer than all of this. Only several numbers of one column (quantiles) are gathered.
@@ -139,7 +139,7 @@ def _numbers(graph: Graph, preparation: Preparation) -> tuple[str, NDArray[np.in
 def _scaling(
     graph: Graph, preparation: Preparation, source: str, places: NDArray[np.int64], width: int
 ) -> tuple[str, Matrix, Matrix]:
-    """The values, and the scale and shift (width,) that they still lack.
+    """Return the values, and the scale and shift (width,) that they still lack.
 
     Far from zero, in units of what is left after centring, float32 would lose it in the product: so
     it is centred and scaled here, by the same two operations as in torch.
@@ -155,7 +155,7 @@ def _scaling(
 
 
 def _indicators(graph: Graph, preparation: Preparation) -> str:
-    """Which codes a row has; a matrix of zeros and ones brings its columns before them."""
+    """Return which codes a row has; a matrix of zeros and ones brings its columns before them."""
     columns, codes = preparation.indicator_column.numpy(), _numpy(preparation.indicator_code)
     choice = np.zeros((preparation.columns, len(columns)))
     choice[columns, np.arange(len(columns))] = 1
@@ -165,7 +165,7 @@ def _indicators(graph: Graph, preparation: Preparation) -> str:
 
 
 def _image(graph: Graph, network: Network, signals: str) -> str:
-    """The front end's image (rows, height * width), row by row, in float32.
+    """Return the front end's image (rows, height * width), row by row, in float32.
 
     On bytes it is no front end: small powers end in one step of the spectrum's range.
     """
@@ -249,7 +249,7 @@ def _normalised(graph: Graph, frontend: PCEN, energies: str) -> str:
 
 
 def _standardised(graph: Graph, frontend: Spectrogram, values: str, transform: Matrix) -> str:
-    """A transform of every frame (the DCT) and standardisation as one matrix."""
+    """Return a transform of every frame (the DCT) and standardisation as one matrix."""
     channels, frames = np.eye(frontend.channels), np.eye(frontend.frames)
     spread = np.einsum("mk,cd,ts->mctdks", transform, channels, frames)
     scale, shift = _affine(frontend.standardise)
@@ -258,7 +258,7 @@ def _standardised(graph: Graph, frontend: Spectrogram, values: str, transform: M
 
 
 def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size) -> str:
-    """An affine map to an image (rows, height * width), its width filled up with zeros."""
+    """Return an affine map to an image (rows, height * width), its width filled up with zeros."""
     more = padded_columns(size[1]) - size[1]
 
     def wider(part: Matrix) -> Matrix:
@@ -270,7 +270,7 @@ def _framed(graph: Graph, source: str, affine: tuple[Matrix, Matrix], size: Size
 
 
 def _filled(graph: Graph, signals: str, size: Size) -> str:
-    """Signals (rows, height * width) as an image, its width filled up with zeros."""
+    """Return signals (rows, height * width) as an image, its width filled up with zeros."""
     height, width = size
     more = padded_columns(width) - width
     if not more:

@@ -47,7 +47,7 @@ def join_trees(graph: Graph, trees: Trees, logits: str) -> str:
 
 
 def _cascade(graph: Graph, trees: Trees, sums: str) -> str:
-    """Logits of benign and of each family, of the log-odds of an attack and logits of families."""
+    """Return logits of benign and of each family, from the log-odds of an attack and families."""
     cuts = {n: graph.constant(f"trees.{n}", np.array([n])) for n in (0, 1, trees.classes)}
     attack = graph.node("Slice", [sums, cuts[0], cuts[1], cuts[1]], "trees.attack")
     families = graph.node("Slice", [sums, cuts[1], cuts[trees.classes], cuts[1]], "trees.families")

@@ -142,7 +142,7 @@ class Detector:
         return int(self.session.get_session_options().intra_op_num_threads)
 
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Calibrated probabilities (n, classes) of raw features (n, features).
+        """Return calibrated probabilities (n, classes) of raw features (n, features).
 
         Raises:
             SchemaError: wrong width, NaN or infinity.

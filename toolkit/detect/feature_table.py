@@ -162,7 +162,7 @@ class _Reader:
 
 
 def _is_mapped(high: int, low: int) -> bool:
-    """Whether these words are an IPv4 address."""
+    """Return whether these words are an IPv4 address."""
     return high == 0 and low >> 32 == MAPPED >> 32
 
 

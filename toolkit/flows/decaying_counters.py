@@ -115,7 +115,7 @@ def bytes_per_flow() -> int:
 
 @kernel
 def history_pointers(history: History) -> History:
-    """The same history by pointers: how an entry kernel hands it to the others."""
+    """Return the same history by pointers: how an entry kernel hands it to the others."""
     return History(
         pair_pointers(history.pairs),
         raw_pointer(history.sums),
@@ -131,7 +131,7 @@ def history_pointers(history: History) -> History:
 
 @kernel
 def _weight(now: int, then: int, step: int) -> float:
-    """What counts 1 at ``then`` counts at ``now``; ``step`` is MINUTE or TEN_MINUTES.
+    """Return what counts 1 at ``then`` counts at ``now``; ``step`` is MINUTE or TEN_MINUTES.
 
     A product of weights is the weight of the whole time, up to rounding, because steps are those of
     the clock and not of the time in between.

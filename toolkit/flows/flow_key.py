@@ -20,7 +20,7 @@ def hash_keys(secret: bytes) -> NDArray[np.int64]:
 
 @kernel
 def is_swapped(packet: _Record) -> bool:
-    """Whether the packet's destination is endpoint a of its flow."""
+    """Return whether the packet's destination is endpoint a of its flow."""
     if packet["src_high"] != packet["dst_high"]:
         return bool(packet["src_high"] > packet["dst_high"])
     if packet["src_low"] != packet["dst_low"]:

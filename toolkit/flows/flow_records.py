@@ -233,7 +233,7 @@ def open_slots(table: Table) -> NDArray[np.int64]:
 
 
 def bytes_per_flow() -> int:
-    """What one open flow takes, its share of the index included."""
+    """Return what one open flow takes, its share of the index included."""
     return OPEN_FLOW.itemsize + 2 * DIRECTION.itemsize + 4 * INDEX_ENTRY.itemsize
 
 
@@ -246,7 +246,7 @@ def new_output(count: int, width: int) -> Output:
 
 @kernel
 def table_pointers(table: Table) -> Table:
-    """The same table by pointers: how an entry kernel hands it to the others."""
+    """Return the same table by pointers: how an entry kernel hands it to the others."""
     return Table(
         record_pointer(table.state),
         raw_pointer(table.keys),
@@ -261,5 +261,5 @@ def table_pointers(table: Table) -> Table:
 
 @kernel
 def output_pointers(output: Output) -> Output:
-    """The same output by pointers."""
+    """Return the same output by pointers."""
     return Output(record_pointer(output.flows), raw_pointer(output.features), output.rows)

@@ -40,7 +40,7 @@ def deviation(count: int, total: int, squares: float) -> float:
 
 @kernel
 def ratio(numerator: float, denominator: float) -> float:
-    """A quotient, 0 where it is undefined."""
+    """Return a quotient, 0 where it is undefined."""
     return float(numerator / denominator) if denominator else 0.0
 
 

@@ -85,13 +85,13 @@ def find_in_vlan(table: Table, packet: _Record, swapped: bool, tag: int) -> int:
 
 @kernel
 def forward_of(table: Table, slot: int) -> _Record:
-    """The forward direction of a flow."""
+    """Return the forward direction of a flow."""
     return table.directions[2 * slot + signed(table.flows[slot]["turned"])]  # type: ignore[no-any-return]
 
 
 @kernel
 def backward_of(table: Table, slot: int) -> _Record:
-    """The backward direction of a flow, to be read only: it may be the empty one."""
+    """Return the backward direction of a flow, to be read only: it may be the empty one."""
     flow = table.flows[slot]
     if flow["two_way"]:
         return table.directions[2 * slot + 1 - signed(flow["turned"])]  # type: ignore[no-any-return]
@@ -100,7 +100,7 @@ def backward_of(table: Table, slot: int) -> _Record:
 
 @kernel
 def open_backward(table: Table, slot: int) -> _Record:
-    """The backward direction of a flow, to be written."""
+    """Return the backward direction of a flow, to be written."""
     flow = table.flows[slot]
     side = table.directions[2 * slot + 1 - signed(flow["turned"])]
     if not flow["two_way"]:
@@ -208,7 +208,7 @@ def move(table: Table, slot: int, where: int) -> None:
 
 @kernel
 def has_data(table: Table, slot: int) -> bool:
-    """Whether the flow stands among those that carried payload."""
+    """Return whether the flow stands among those that carried payload."""
     return bool(table.flows[slot]["list"] >= table.state[0]["buckets"])
 
 
@@ -228,7 +228,7 @@ def mark_empty(table: Table, slot: int) -> None:
 
 @kernel
 def timeout_of(state: _Record, flow: _Record) -> int:
-    """How long this flow may be silent, in microseconds."""
+    """Return how long this flow may be silent, in microseconds."""
     return int(state["linger_us"] if flow["tcp"] == READY else state["idle_us"])
 
 
@@ -260,13 +260,13 @@ def tick_of(now: int) -> int:
 
 @kernel
 def room(table: Table, output: Output) -> int:
-    """Rows of ``output`` still empty."""
+    """Return the rows of ``output`` that are still empty."""
     return int(output.rows - table.state[0]["emitted"])
 
 
 @kernel
 def is_full(table: Table) -> bool:
-    """Whether one more flow needs an eviction first."""
+    """Return whether one more flow needs an eviction first."""
     return free_slot(table) < 0
 
 

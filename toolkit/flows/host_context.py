@@ -218,7 +218,7 @@ def _since_oldest(hosts: Hosts, slot: int, window: int, start: int) -> int:
 
 @kernel
 def _place(hosts: Hosts, slot: int, back: int) -> int:
-    """Where the flow is that began ``back`` flows before the next one."""
+    """Return where the flow is that began ``back`` flows before the next one."""
     return slot * WINDOW_FLOWS + ((int(hosts.rings[slot]["head"]) - back) & (WINDOW_FLOWS - 1))
 
 
@@ -311,7 +311,7 @@ def _write(hosts: Hosts, slot: int, peer: int, row: _Record, connection: int) ->
 
 @kernel
 def count_of(window: _Record, which: int) -> int:
-    """One of the counts of a window: FLOWS, PEERS, ..."""
+    """Return one of the counts of a window: FLOWS, PEERS, ..."""
     return int((window["counts"] >> which) & 0xFF)
 
 

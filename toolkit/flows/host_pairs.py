@@ -67,7 +67,7 @@ def bytes_per_pair() -> int:
 
 @kernel
 def pair_pointers(pairs: Pairs) -> Pairs:
-    """The same memory by pointers: how an entry kernel hands it to the others."""
+    """Return the same memory by pointers: how an entry kernel hands it to the others."""
     return Pairs(
         raw_pointer(pairs.keys),
         record_pointer(pairs.state),
@@ -96,7 +96,7 @@ def prefetch_bucket(pairs: Pairs, src: int, dst: int, service: int) -> None:
 
 @kernel
 def is_pair(entry: _Record, src: int, dst: int, service: int) -> bool:
-    """Whether an entry is of this pair."""
+    """Return whether an entry is of this pair."""
     return bool(entry["src"] == src and entry["dst"] == dst and entry["service"] == service)
 
 
@@ -136,7 +136,7 @@ def use(pairs: Pairs, pair: int) -> None:
 
 @kernel
 def _free(pairs: Pairs, first: int) -> int:
-    """A slot of a bucket: an empty one, or that of the pair to evict."""
+    """Return a slot of a bucket: an empty one, or that of the pair to evict."""
     few = many = 0
     for pair in range(first, first + WAYS):
         flows = pairs.ways[pair]["flows"]
@@ -154,7 +154,7 @@ def _free(pairs: Pairs, first: int) -> int:
 
 @kernel
 def _oldest(pairs: Pairs, first: int, fewest: int, most: int) -> int:
-    """The least recently used pair of a bucket with so many flows; there must be one."""
+    """Return the least recently used pair of a bucket with so many flows; there must be one."""
     oldest, found, clock = -1, first, pairs.state[0]["clock"]
     for pair in range(first, first + WAYS):
         way = pairs.ways[pair]

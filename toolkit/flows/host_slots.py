@@ -115,7 +115,7 @@ def make_hosts(capacity: int, keys: NDArray[np.int64]) -> Hosts:
 
 
 def bytes_per_host() -> int:
-    """What one host in one role takes, its share of the index included."""
+    """Return what one host in one role takes, its share of the index included."""
     flows = WINDOW_FLOWS * (PAST.itemsize + 4 + 4 + 2)
     ring = RING.itemsize + WINDOWS * SUMS.itemsize + flows
     return HOST.itemsize + ring + 4 * INDEX_ENTRY.itemsize
@@ -123,7 +123,7 @@ def bytes_per_host() -> int:
 
 @kernel
 def host_pointers(hosts: Hosts) -> Hosts:
-    """The same memory by pointers: how an entry kernel hands it to the others."""
+    """Return the same memory by pointers: how an entry kernel hands it to the others."""
     return Hosts(
         raw_pointer(hosts.keys),
         record_pointer(hosts.state),

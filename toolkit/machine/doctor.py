@@ -192,7 +192,7 @@ def _live_capture(root: Path) -> Finding:
 
 
 def _has_capability(root: Path, number: int) -> bool | None:
-    """Whether this process has a capability in effect (proc_pid_status(5))."""
+    """Return whether this process has a capability in effect (proc_pid_status(5))."""
     try:
         status = (root / "proc/self/status").read_text()
     except OSError:

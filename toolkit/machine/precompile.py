@@ -58,7 +58,7 @@ def uncompiled_profiles() -> list[str]:
 
 
 def needs_compiling(schema: str) -> bool:
-    """Whether reading a capture with this profile would compile."""
+    """Return whether reading a capture with this profile would compile."""
     return _would_compile(partial(_read_sample, schema))
 
 

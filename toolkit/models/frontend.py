@@ -48,7 +48,7 @@ class FrontEnd(nn.Module):
     size: Size  # height and width of the image
 
     def penalty(self) -> Tensor:
-        """What keeps trained stages in shape, added to the loss: a scalar."""
+        """Return what keeps trained stages in shape, added to the loss: a scalar."""
         return torch.zeros(())
 
 
@@ -86,7 +86,7 @@ class Spectrogram(FrontEnd):
         self.standardise = nn.BatchNorm1d(self.size[0] * self.size[1], affine=False)
 
     def _image(self, values: Tensor) -> Tensor:
-        """Values (n, channels * frames, height) as a standardised image (n, *size)."""
+        """Return values (n, channels * frames, height) as a standardised image (n, *size)."""
         # Here and in ``framed`` channels are not reshaped: torch.onnx would lose the size, and it
         # exports no batch norm without it.
         of_channels = torch.split(values, self.frames, dim=1)
@@ -161,7 +161,7 @@ class LearnableMFCC(MelSpectrogram):
         return self._image(self.log_mel(signal) @ self.cepstrum_map())
 
     def log_mel(self, signal: Tensor) -> Tensor:
-        """Log mel powers (n, channels * frames, n_mels)."""
+        """Return log mel powers (n, channels * frames, n_mels)."""
         return (self.mel_power(signal) + POWER_FLOOR).log()
 
     def cepstrum_map(self) -> Tensor:

@@ -21,7 +21,7 @@ def output_size(size: Size, kernel: int, stride: int, padding: int) -> Size:
 
 
 def dense_matrix(weight: Tensor, size: Size, stride: int, padding: int) -> Tensor:
-    """The matrix of a convolution on maps of known size, differentiable in ``weight``.
+    """Return the matrix of a convolution on maps of known size, differentiable in ``weight``.
 
     Args:
         weight: kernel (out, in, k, k).
@@ -43,7 +43,7 @@ def dense_matrix(weight: Tensor, size: Size, stride: int, padding: int) -> Tenso
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)  # kept for later calls, which may train
 def _taps(size: Size, kernel: int, stride: int, padding: int) -> Tensor:
-    """Which tap joins which pixels: (k * k, pixels out * pixels in), zeros and ones."""
+    """Return which tap joins which pixels: (k * k, pixels out * pixels in), zeros and ones."""
     high, wide = output_size(size, kernel, stride, padding)
     taps = torch.zeros(kernel, kernel, high, wide, *size)
     for row in range(high):

@@ -82,11 +82,11 @@ class Network(nn.Module):
         self.trees: Trees | None = None  # a member that training adds when it has fitted it
 
     def logits(self, signal: Tensor) -> Tensor:
-        """Logits (n, classes), before the temperature, of prepared signals (n, length)."""
+        """Return logits (n, classes), before the temperature, of prepared signals (n, length)."""
         return self.body(self.frontend(signal))
 
     def log_odds(self, signals: Tensor) -> Tensor:
-        """Calibrated logits (n, classes) of the network alone, of prepared signals (n, length)."""
+        """Return calibrated logits (n, classes) of the network alone, of signals (n, length)."""
         return self.logits(signals) / self.temperature
 
     def others(self) -> list[Trees | Autoencoder]:
@@ -94,7 +94,7 @@ class Network(nn.Module):
         return [member for member in (self.trees, self.novelty) if member is not None]
 
     def forward(self, flows: Tensor) -> Tensor:
-        """Calibrated probabilities (n, classes) of raw rows (n, features)."""
+        """Return calibrated probabilities (n, classes) of raw rows (n, features)."""
         rows = PreparedRows(flows=flows, signals=self.preparation(flows))
         log_odds = self.log_odds(rows.signals)
         for member in self.others():
@@ -102,7 +102,7 @@ class Network(nn.Module):
         return log_odds.softmax(dim=1)
 
     def probabilities(self, flows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (n, classes) of raw rows (n, features), in chunks, where the model lies."""
+        """Return probabilities (n, classes) of raw rows (n, features), computed in chunks."""
         where = self.temperature.device
         with torch.inference_mode():
             chunks = torch.split(torch.from_numpy(np.ascontiguousarray(flows)), CHUNK)
@@ -112,7 +112,7 @@ class Network(nn.Module):
 
 
 def build_frontend(length: int, settings: NetworkSettings, channels: int = 1) -> FrontEnd:
-    """The front end that ``settings`` name, for signals (n, length) of so many channels."""
+    """Return the front end that ``settings`` name, for signals (n, length) of so many channels."""
     if settings.frontend == "none":
         return Row(length, channels)
     kinds = {"mfcc": LearnableMFCC, "mfcc-fixed": LearnableMFCC, "stft": LogPower, "pcen": PCEN}
@@ -120,7 +120,7 @@ def build_frontend(length: int, settings: NetworkSettings, channels: int = 1) ->
 
 
 def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module:
-    """The network that ``settings`` name, for images (n, *size)."""
+    """Return the network that ``settings`` name, for images (n, *size)."""
     width = settings.width
     match settings.model:
         case "resnet18":
@@ -139,5 +139,5 @@ def build_body(size: Size, classes: int, settings: NetworkSettings) -> nn.Module
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers training adjusts."""
+    """Return how many numbers training adjusts."""
     return sum(parameter.numel() for parameter in module.parameters())

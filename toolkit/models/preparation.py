@@ -93,12 +93,12 @@ class Preparation(nn.Module):
         return signals + self.times() if self.time_index else signals
 
     def times(self) -> Tensor:
-        """The time index of a signal: (length,) from 0 to 1 in each channel."""
+        """Return the time index of a signal: (length,) from 0 to 1 in each channel."""
         places = self.length // self.channels
         return torch.linspace(0, 1, places, device=self.placement.device).repeat(self.channels)
 
     def signal_columns(self) -> Tensor:
-        """Which column of a raw row each place of the signal comes from: (length,) int64."""
+        """Return which column of a raw row each place of the signal comes from: (length,) int64."""
         columns = torch.cat([self.number_column, self.indicator_column])
         return columns[self.placement.abs().argmax(dim=0)]
 
@@ -116,7 +116,7 @@ class _Numbers:
 
 
 def channels_of(signal: Signal, schema: Schema) -> int:
-    """How many time series the columns of ``schema`` are.
+    """Return how many time series the columns of ``schema`` are.
 
     Raises:
         DataError: ``signal`` is packets, and the schema's columns are something else.
@@ -234,7 +234,7 @@ def _scaled(scaling: Scaling, offset: float, clip: float) -> Callable[..., _Numb
 
 
 def _scaled_series(values: _Values, scaling: Scaling, channels: int, clip: float) -> _Numbers:
-    """One scale for each of ``channels`` series in values (n, columns); no centre."""
+    """Return one scale for each of ``channels`` series in values (n, columns); no centre."""
     if scaling == "quantile":
         raise DataError(
             "scaling quantile was asked for, but series of packets keep their zeros, which are no "
@@ -257,7 +257,7 @@ def _numbers(
 
 
 def _ramps(values: _Values, column: NDArray[np.int64]) -> _Numbers:
-    """The quantile map of each column of values (n, numbers), as ramps."""
+    """Return the quantile map of each column of values (n, numbers), as ramps."""
     maps = [_quantile_map(each) for each in values.T]
     counts = [len(shares) - 1 for _, shares in maps]
     width = np.concatenate([np.diff(knots) for knots, _ in maps])
@@ -282,7 +282,7 @@ def _quantile_map(values: _Values) -> tuple[_Values, _Values]:
 
 
 def _placement(rows: list[tuple[int, int, float]], *, merged: set[int]) -> NDArray[np.float32]:
-    """Matrix (rows, length) that orders prepared values by column; ``merged`` share one place."""
+    """Return the matrix (rows, length) that orders values by column; ``merged`` share a place."""
     placement = np.zeros((len(rows), len(rows)), np.float32)
     position, previous = -1, -1
     for row, column, weight in sorted(rows, key=lambda entry: (entry[1], entry[0])):

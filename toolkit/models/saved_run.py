@@ -163,7 +163,7 @@ def load_run(folder: Path) -> Run:
 
 
 def torch_device(device: str) -> torch.device:
-    """Where torch computes a run: on what was asked for.
+    """Return where torch computes a run: on what was asked for.
 
     Raises:
         DeviceError: torch does not have it here.
@@ -182,13 +182,13 @@ def torch_device(device: str) -> torch.device:
 
 
 def members_of(folder: Path) -> list[Path]:
-    """The runs of every seed in ``folder``, or ``folder`` itself where there was one."""
+    """Return the runs of every seed in ``folder``, or ``folder`` itself where there was one."""
     seeds = [file.parent for file in folder.glob(f"seed-*/{RUN_FILE}")]
     return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
 
 
 def fingerprint(folder: Path) -> str:
-    """The SHA-256 of a finished run's weights: what names it, wherever it lies.
+    """Return the SHA-256 of a finished run's weights: what names it, wherever it lies.
 
     Raises:
         RunError: not a finished run.

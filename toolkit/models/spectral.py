@@ -67,7 +67,7 @@ class PCEN(MelSpectrogram):
         return (gained + bias).pow(exponent) - bias.pow(exponent)
 
     def smoothing_maps(self) -> Tensor:
-        """The exponential mean as matrices (n_mels, frames, frames), the first frame its start."""
+        """Return the exponential mean as matrices (n_mels, frames, frames)."""
         rate = self.smoothing.sigmoid()[:, None, None]
         frame = torch.arange(self.frames, device=rate.device)
         lag = (frame[:, None] - frame).clamp(min=0)
@@ -83,5 +83,5 @@ class Row(FrontEnd):
         self.size = (channels, length // channels)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Signals (n, length) as images (n, *size)."""
+        """Return signals (n, length) as images (n, *size)."""
         return signal.reshape(len(signal), *self.size)

@@ -37,7 +37,7 @@ class Part:
         self._found: Mapping[str, Any] = found if isinstance(found, dict) else {}
 
     def __bool__(self) -> bool:
-        """Whether there is anything in it."""
+        """Return whether there is anything in it."""
         return bool(self._found)
 
     def names(self) -> list[str]:
@@ -45,7 +45,7 @@ class Part:
         return list(self._found)[:_ROWS]
 
     def has(self, name: str) -> bool:
-        """Whether the object holds a value that is not null."""
+        """Return whether the object holds a value that is not null."""
         return self._found.get(name) is not None
 
     def text(self, name: str, most: int = _NAME) -> str:

@@ -68,12 +68,12 @@ _FAMILIES = {
 
 
 def is_open(incident: Part) -> bool:
-    """Whether it goes on."""
+    """Return whether it goes on."""
     return not incident.has("ended")
 
 
 def is_alarming(incident: Part) -> bool:
-    """Whether it goes on and nobody has said that it may."""
+    """Return whether it goes on and nobody has said that it may."""
     return is_open(incident) and incident.raw("verdict") not in ("expected", "wrong")
 
 
@@ -169,7 +169,7 @@ def _end(incident: Part, side: str) -> Markup:
 
 
 def has_ends(incident: Part) -> bool:
-    """Whether it has an attacker or a target: a blind sensor has neither."""
+    """Return whether it has an attacker or a target: a blind sensor has neither."""
     return incident.has("attacker") or incident.has("target")
 
 

@@ -84,7 +84,7 @@ class Access:
         return ""
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a Host is an address, which no rebinding can use, or a name that was set."""
+        """Return whether a Host is an address, which no rebinding can use, or a known name."""
         try:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:
@@ -94,7 +94,7 @@ class Access:
         return name == "localhost" or name in self.host_names or _is_address(name)
 
     def is_signed_in(self, request: Request) -> bool:
-        """Whether the request holds the token, or the session that signing in gave."""
+        """Return whether the request holds the token, or the session that signing in gave."""
         if self.token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
@@ -106,7 +106,7 @@ class Access:
         return _equal(mark, self._mark("session", ends))
 
     def is_token(self, given: str) -> bool:
-        """Whether somebody knows the token; takes the same time for all wrong ones."""
+        """Return whether somebody knows the token; takes the same time for all wrong ones."""
         return self.token is not None and _equal(given, self.token)
 
     def new_session(self) -> str:
@@ -132,7 +132,7 @@ class Access:
         return self._mark("form", self.session_of(request))
 
     def is_own_form(self, request: Request) -> bool:
-        """Whether a form was on a page of ours, of the same session."""
+        """Return whether a form was on a page of ours, of the same session."""
         return _equal(request.form.get("form_token", ""), self.form_token(request))
 
     def _mark(self, purpose: str, text: str) -> str:

@@ -99,7 +99,7 @@ class WebServer:
             writer.transport.abort()
 
     def _make_room(self) -> bool:
-        """Whether one more connection may be open, once the one waited for longest is closed."""
+        """Return whether one more connection may be open; the longest waiting one is closed."""
         if self._open < MOST:
             return True
         oldest = next(iter(self._awaited), None)

@@ -170,7 +170,7 @@ def open_input(
 
 
 def _profile_of(schema: str | Schema) -> tuple[Profile, Schema]:
-    """The profile that computes the columns asked for, and these columns."""
+    """Return the profile that computes the columns asked for, and these columns."""
     if isinstance(schema, str):
         profile = profile_named(schema)
         return profile, profile.SCHEMA
@@ -421,7 +421,7 @@ class _Filling:
         return self.filled >= self._size
 
     def take(self) -> FlowBatch:
-        """What is there, at most the size of a batch; the arrays belong to whoever gets them."""
+        """Return what is there, at most a batch; the arrays belong to whoever gets them."""
         count, full = min(self.filled, self._size), self.output
         features = full.features.reshape(full.rows, -1)
         self.output = self._empty()

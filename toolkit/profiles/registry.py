@@ -50,14 +50,14 @@ class Profile(Protocol):
 
     @staticmethod
     def reread(frames: Frames, decoded: NDArray[np.void]) -> NDArray[np.void]:
-        """The packets to take for ``frames``, of which ``decode`` made ``decoded``.
+        """Return the packets to take for ``frames``, of which ``decode`` made ``decoded``.
 
         Only where ``REASSEMBLES`` is false: other profiles lack it.
         """
 
     @staticmethod
     def look_at(state: Any, frames: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Any:
-        """Arrays to go on with, whose packets' payloads lie in ``frames`` and ``kept``.
+        """Return arrays to go on with, whose packets' payloads lie in ``frames`` and ``kept``.
 
         Only where ``REASSEMBLES`` is true: other profiles lack it.
         """
@@ -68,7 +68,7 @@ class Profile(Protocol):
 
     @staticmethod
     def grow(state: Any) -> Any:
-        """Arrays to go on with after ``advance`` stopped though ``output`` had room."""
+        """Return arrays to go on with after ``advance`` stopped though ``output`` had room."""
 
     @staticmethod
     def expire(state: Any, output: Output, now_us: int) -> bool:
@@ -83,7 +83,7 @@ class Profile(Protocol):
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name.
+    """Return the profile of that name.
 
     Raises:
         SchemaError: there is none; the message lists them.

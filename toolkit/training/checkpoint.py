@@ -53,7 +53,7 @@ class Progress:
 
 
 def identity_of(dataset: Dataset, settings: ResolvedSettings) -> dict[str, Any]:
-    """What a resumed run must share: every setting, the data and the number of processes."""
+    """Return what a resumed run must share: every setting, the data and the number of processes."""
     return {
         **settings.recorded(),
         "data": dict(dataset.sha256),

@@ -13,7 +13,7 @@ from idskit.training.settings import ResolvedSettings, check_settings
 
 
 def find_device(settings: ResolvedSettings) -> torch.device:
-    """The device that ``settings`` ask for.
+    """Return the device that ``settings`` ask for.
 
     Raises:
         RunError: settings out of range.

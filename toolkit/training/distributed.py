@@ -20,27 +20,27 @@ from idskit.errors import RunError
 
 
 def started() -> int:
-    """How many processes torchrun started; 1 without it."""
+    """Return how many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def started_here() -> int:
-    """How many of them on this machine."""
+    """Return how many of them on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def processes() -> int:
-    """How many train together."""
+    """Return how many train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process among them; the first is 0."""
+    """Return the number of this process among them; the first is 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def local_device() -> int:
-    """Number of this process on its machine, and so of its GPU."""
+    """Return the number of this process on its machine, and so of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -74,7 +74,7 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def parallel(module: nn.Module) -> nn.Module:
-    """The module, its gradients averaged over the processes if there are several."""
+    """Return the module, its gradients averaged over the processes if there are several."""
     return DistributedDataParallel(module, broadcast_buffers=False) if processes() > 1 else module
 
 
@@ -92,13 +92,13 @@ def average(tensors: Iterable[Tensor]) -> None:
 
 
 def agreed(values: Tensor) -> Tensor:
-    """The first process's values, so that all take the same decisions."""
+    """Return the first process's values, so that all take the same decisions."""
     if processes() > 1:
         distributed.broadcast(values, 0)
     return values
 
 
 def statistics(module: nn.Module) -> list[Tensor]:
-    """What the batch norms of a module have seen."""
+    """Return what the batch norms of a module have seen."""
     ends = ("running_mean", "running_var")
     return [buffer for name, buffer in module.named_buffers() if name.endswith(ends)]

@@ -94,7 +94,7 @@ def _threshold(network: Network, validation: Part, false_positive_rate: float) -
 
 
 def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:
-    """An untrained network for ``dataset``, its preparation fitted on the training rows."""
+    """Return an untrained network for ``dataset``, its preparation fitted on the training rows."""
     preparation = fit_preparation(
         dataset.train.rows,
         dataset.schema,

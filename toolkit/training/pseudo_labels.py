@@ -24,7 +24,7 @@ LEAST = 1e-9  # probability
 
 
 def with_more(dataset: Dataset, more: MoreRows, settings: ResolvedSettings) -> Dataset:
-    """The data set with more training rows, which of each class weigh no more than its own.
+    """Return the data set with more training rows, which of each class weigh no more than its own.
 
     Args:
         dataset: divided; its training rows say what is likely.
@@ -59,7 +59,7 @@ def with_more(dataset: Dataset, more: MoreRows, settings: ResolvedSettings) -> D
 def _scores(
     dataset: Dataset, rows: NDArray[np.float32], settings: ResolvedSettings
 ) -> NDArray[np.float64]:
-    """How likely each class is (n, classes), on a scale of each row's own."""
+    """Return how likely each class is (n, classes), on a scale of each row's own."""
     pairs = pairs_of(dataset.schema, settings.trees)
     wider = with_pairs(rows, pairs)
     members = [model.predict_proba(wider) for model in fit_boosted(dataset, settings, pairs)]

@@ -92,12 +92,12 @@ def train_seeds(
 
 
 def validation_loss(document: Mapping[str, Any]) -> float:
-    """The lowest validation loss of a run's metrics.json."""
+    """Return the lowest validation loss of a run's metrics.json."""
     return min(float(epoch["validation_loss"]) for epoch in document["history"])
 
 
 def kept_seed(losses: Mapping[int, float], keep: Keep) -> int:
-    """The seed whose loss is the median (of an even number the lower middle one) or the least."""
+    """Return the seed whose loss is the median (the lower of two middle ones) or the least."""
     order = sorted(losses, key=lambda seed: (losses[seed], seed))
     return order[(len(order) - 1) // 2 if keep == "median" else 0]
 
@@ -118,7 +118,7 @@ def spread(documents: Mapping[int, Mapping[str, Any]]) -> Document:
 
 
 def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The single numbers of a ``metrics.summary``, by name."""
+    """Return the single numbers of a ``metrics.summary``, by name."""
     found = {name: summary[name] for name in MEASURES}
     found |= {f"tpr_at_fpr_{rate}": value for rate, value in summary["tpr_at_fpr"].items()}
     at = summary["at_threshold"]
@@ -147,7 +147,7 @@ def _spread(runs: Sequence[Mapping[str, float | None]]) -> Document:
 def _train_one(
     dataset: Dataset, settings: ResolvedSettings, folder: Path, resume: bool
 ) -> Document:
-    """One run in ``folder``; on resuming, what is finished there is kept."""
+    """Train one run in ``folder``; on resuming, what is finished there is kept."""
     found = _finished(dataset, settings, folder) if resume else None
     started = (folder / CHECKPOINT_FILE).is_file()
     return found or train_on(dataset, settings, output=folder, resume=resume and started)

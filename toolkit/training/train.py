@@ -73,7 +73,7 @@ def train(
 
 
 def load_data(settings: ResolvedSettings, data: Path | Sequence[Path]) -> Dataset:
-    """The data set that ``settings`` name, divided as they say, with the training rows they ask."""
+    """Return the data set that ``settings`` name, divided and resampled as they say."""
     dataset = load(
         settings.dataset,
         data,
@@ -123,7 +123,7 @@ def train_on(
 
 
 def baseline_predictions(dataset: Dataset, settings: ResolvedSettings) -> Predictions:
-    """What LightGBM, fitted to the training rows, says of validation and test rows."""
+    """Return what LightGBM, fitted to the training rows, says of validation and test rows."""
     return lightgbm_probabilities(dataset, seed=settings.seed, threads=settings.threads)
 
 
@@ -192,7 +192,7 @@ def _metrics(
 
 
 def _doubts(dataset: Dataset, settings: ResolvedSettings) -> list[str]:
-    """What the validation rows are too few to choose."""
+    """Return what the validation rows are too few to choose."""
     benign, rate = int((dataset.validation.labels == 0).sum()), settings.false_positive_rate
     least = metrics.RULE_OF_THREE / max(benign, 1)
     if rate >= least:
@@ -204,7 +204,7 @@ def _doubts(dataset: Dataset, settings: ResolvedSettings) -> list[str]:
 
 
 def _effort(history: tuple[Epoch, ...], settings: ResolvedSettings) -> dict[str, Any]:
-    """How fast the steps went, on what."""
+    """Return how fast the steps went, on what."""
     return {
         "records_per_second": statistics.median(epoch.records_per_second for epoch in history),
         "seconds": sum(epoch.seconds for epoch in history),
@@ -244,7 +244,7 @@ def _run(
 
 
 def _calibration_rows(part: Part, rng: np.random.Generator) -> LabelledRows:
-    """Rows drawn from each class of ``part``."""
+    """Return rows drawn from each class of ``part``."""
     classes = [part.take(part.labels == label) for label in np.unique(part.labels)]
     drawn = [_sample(members, CALIBRATION_ROWS, rng) for members in classes]
     return LabelledRows(

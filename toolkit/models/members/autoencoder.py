@@ -41,7 +41,7 @@ class Autoencoder(nn.Module):
         self.output = nn.Linear(HIDDEN, length)
 
     def log_odds(self, signals: Tensor) -> Tensor:
-        """Log-odds of an attack (n,) that the error of rebuilding signals (n, length) adds."""
+        """Return the log-odds (n,) of an attack that rebuilding signals (n, length) adds."""
         return self.error(signals).clamp(max=self.most).log() + self.offset
 
     def join(self, log_odds: Tensor, rows: PreparedRows) -> Tensor:
@@ -50,13 +50,13 @@ class Autoencoder(nn.Module):
         return torch.cat([log_odds[:, :1], attack], dim=1)
 
     def error(self, signals: Tensor) -> Tensor:
-        """How badly signals (n, length) are rebuilt: (n,)."""
+        """Return how badly signals (n, length) are rebuilt: (n,)."""
         standard = self.standardise(signals)
         squares = (self.rebuild(standard) - standard).square()
         return squares.mean(dim=1) + ERROR_FLOOR
 
     def standardise(self, signals: Tensor) -> Tensor:
-        """Signals (n, length) in the spread of benign rows."""
+        """Return signals (n, length) in the spread of benign rows."""
         return (signals - self.center) * self.scale
 
     def rebuild(self, standard: Tensor) -> Tensor:

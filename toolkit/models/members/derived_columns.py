@@ -44,7 +44,7 @@ class Derived(nn.Module):
 
     @classmethod
     def of(cls, pairs: Pairs) -> Derived:
-        """The module that computes ``pairs``."""
+        """Return the module that computes ``pairs``."""
         made = cls(products=len(pairs.products), quotients=len(pairs.quotients))
         for name in ("products", "quotients"):
             indices = torch.tensor(getattr(pairs, name), dtype=torch.int64).reshape(-1, 2)

@@ -80,7 +80,7 @@ class Trees(nn.Module):
 
     @classmethod
     def of(cls, arrays: TreeArrays, classes: int, pairs: Pairs = NO_PAIRS) -> Trees:
-        """The module that holds ``arrays``, uncalibrated, fitted to rows with ``pairs``."""
+        """Return the module that holds ``arrays``, uncalibrated, fitted to rows with ``pairs``."""
         made = cls(
             nodes=len(arrays.feature),
             trees=len(arrays.root),
@@ -94,7 +94,7 @@ class Trees(nn.Module):
         return made
 
     def sizes(self) -> dict[str, int]:
-        """What ``__init__`` needs to hold this state again."""
+        """Return what ``__init__`` needs to hold this state again."""
         return {
             "nodes": len(self.feature),
             "trees": len(self.root),
@@ -106,11 +106,11 @@ class Trees(nn.Module):
         }
 
     def log_odds(self, flows: Tensor) -> Tensor:
-        """Calibrated logits (n, classes) of raw rows (n, features)."""
+        """Return calibrated logits (n, classes) of raw rows (n, features)."""
         return self.raw(flows) / self.temperature
 
     def raw(self, flows: Tensor) -> Tensor:
-        """Logits (n, classes) before the temperature."""
+        """Return logits (n, classes) before the temperature."""
         rows = max(CHUNK // max(len(self.root), 1), 1)
         sums = torch.cat([self._sums(self.derived(part)) for part in torch.split(flows, rows)])
         if not self.is_cascade:

@@ -117,7 +117,7 @@ def put_evidence(row: _Row, at: int, connection: _Record) -> int:
 
 @kernel
 def is_opening(packet: _Record) -> bool:
-    """Whether the packet asks for a connection."""
+    """Return whether the packet asks for a connection."""
     return int(packet["flags"]) & (SYN | ACK | RST) == SYN
 
 
@@ -145,7 +145,7 @@ def judge(connection: _Record, flow: _Record, packet: _Record, from_b: bool) -> 
 
 @kernel
 def is_provisional(connection: _Record, flow: _Record) -> bool:
-    """Whether a flow is little enough to start over when a SYN shows who opens."""
+    """Return whether a flow is little enough to start over when a SYN shows who opens."""
     return bool(_is_one_way(connection) and flow["packets"] <= FEW_PACKETS)
 
 
@@ -253,7 +253,7 @@ def _end_of(packet: _Record) -> int:
 
 @kernel
 def _ahead(number: int, of: int) -> int:
-    """How far a sequence number is ahead of another one, negative if behind."""
+    """Return how far a sequence number is ahead of another one, negative if behind."""
     return ((number - of + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
 
 
@@ -325,7 +325,7 @@ def _confirms(connection: _Record, flow: _Record, packet: _Record, from_b: bool)
 
 @kernel
 def _shows_opener(connection: _Record, flow: _Record, packet: _Record, from_b: bool) -> bool:
-    """Whether what follows a SYN+ACK fits it: its receiver takes it up, or its sender goes on."""
+    """Return whether what follows a SYN+ACK fits it: it is taken up, or its sender goes on."""
     if packet["flags"] & (SYN | RST):
         return False
     if signed(packet["sequence"]) != _expected(connection, from_b):

@@ -54,13 +54,13 @@ def make_ended(flows: int) -> Ended:
 
 
 def bytes_per_ended() -> int:
-    """What the ended connections take for each open flow that there is room for."""
+    """Return what the ended connections take for each open flow that there is room for."""
     return (_ENDED.itemsize + 4 * INDEX_ENTRY.itemsize) // _FLOWS_EACH
 
 
 @kernel
 def ended_pointers(ended: Ended) -> Ended:
-    """The same by pointers: how an entry kernel hands it to the others."""
+    """Return the same by pointers: how an entry kernel hands it to the others."""
     return Ended(
         record_pointer(ended.state), record_pointer(ended.hash_index), record_pointer(ended.ring)
     )
@@ -104,7 +104,7 @@ def keep_ended(ended: Ended, flow: _Record, closed: bool) -> None:
 
 @kernel
 def is_late(ended: Ended, slot: int, packet: _Record) -> bool:
-    """Whether a packet without SYN belongs to a connection that closed, and is counted as that."""
+    """Return whether a packet without SYN is of a closed connection, and count it if so."""
     kept = ended.ring[slot]
     is_data = packet["payload_bytes"] + packet["cut_bytes"] and not packet["flags"] & (FIN | RST)
     is_over = abs(np.int64(packet["time_us"]) - kept["time"]) > LATE_US

@@ -141,7 +141,7 @@ def _payload(packet: _Record) -> int:
 
 @inlined
 def take_packet(gateway: Gateway, output: Output, packet: _Record, tag: int) -> bool:
-    """One packet; False if there was no room for the flows that it may end."""
+    """Take one packet; return False if there was no room for the flows that it may end."""
     table, now = gateway.table, int(packet["time_us"])
     clock = now - LAG_US
     if tick_of(clock) != table.state[0]["hand"] and not sweep(gateway, output, clock):
@@ -196,7 +196,7 @@ def _refuse(hosts: Hosts, packet: _Record) -> None:
 
 @kernel
 def _opener(gateway: Gateway, packet: _Record, swapped: bool, tag: int) -> int:
-    """Whether endpoint b opened what a TCP packet without a flow belongs to; -1 if it is late."""
+    """Return whether endpoint b opened the connection of a first packet; -1 if it is late."""
     if is_opening(packet):
         return int(swapped)
     ended = find_ended(gateway.ended, tag)

@@ -51,7 +51,7 @@ WARM_UP, CALLS = 3, 30
 
 
 def models_named(text: str) -> tuple[str, ...]:
-    """The models that ``--model`` names: ``all``, or names between commas.
+    """Return the models that ``--model`` names: ``all``, or names between commas.
 
     Raises:
         RunError: a name that does not exist.
@@ -122,7 +122,7 @@ def _train_all(
     *,
     resume: bool,
 ) -> tuple[list[Member], dict[str, str]]:
-    """The members, and why the others failed, by name."""
+    """Return the members, and why the others failed, by name."""
     members: list[Member] = []
     failed: dict[str, str] = {}
     baseline: Predictions | None = None
@@ -145,7 +145,7 @@ def _train_all(
 
 
 def flows_per_second(predict: Predict, rows: NDArray[np.float32]) -> float:
-    """Flows a second of ``predict`` on one thread: the median call of ``BATCH`` rows, repeated."""
+    """Return the flows a second of ``predict`` on one thread: the median call of ``BATCH`` rows."""
     batch = np.ascontiguousarray(rows[np.arange(BATCH) % len(rows)])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -172,12 +172,12 @@ def _settings_of(name: str, settings: TrainingSettings) -> ResolvedSettings:
 
 
 def _identity(name: str, settings: ResolvedSettings, dataset: Dataset) -> dict[str, Any]:
-    """What a member must share to be kept."""
+    """Return what a member must share to be kept."""
     return {**settings.recorded(), "model": name, "data": dict(dataset.sha256)}
 
 
 def _finished(folder: Path, identity: dict[str, Any]) -> Member | None:
-    """The member that ``folder`` holds, if it is finished.
+    """Return the member that ``folder`` holds, if it is finished.
 
     Raises:
         RunError: it was trained with other settings or data, or its file is damaged.

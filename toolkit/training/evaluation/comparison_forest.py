@@ -75,7 +75,7 @@ def _one_thread(predict: Callable[[NDArray[np.float32]], Any]) -> Predict:
 
 
 def _forest_arrays(trees: list[Any]) -> dict[str, NDArray[Any]]:
-    """All trees end to end; ``nodes`` says where each ends. 32-bit, but for the thresholds."""
+    """Return all trees end to end; ``nodes`` says where each ends. Thresholds have 64 bits."""
     joined = {name: np.concatenate([getattr(t, name) for t in trees]) for name in TREE_ARRAYS}
     narrow = {
         name: array.astype(np.int32 if array.dtype.kind == "i" else np.float32)

@@ -276,7 +276,7 @@ def _with_threads(count: int, network: Network, rows: NDArray[np.float32]) -> Pr
 def measure(
     dataset: Dataset, part: Part, probabilities: Probabilities, threshold: float
 ) -> dict[str, Any]:
-    """Metrics of a part's rows as ``test``, and by attack or capture as ``groups``."""
+    """Return metrics of a part's rows as ``test``, and by attack or capture as ``groups``."""
     return {
         "test": metrics.summary(part.labels, probabilities, dataset.classes, threshold),
         "groups": by_group(dataset, part, probabilities, threshold),
@@ -306,7 +306,7 @@ def by_group(
 
 
 def _split_of(facts: Mapping[str, Any], model: Path) -> dict[str, Any]:
-    """What decided which rows the training run kept for testing."""
+    """Return what decided which rows the training run kept for testing."""
     try:
         settings = facts["settings"]
         split = {name: settings[name] for name in ("protocol", "labels", "generated")}

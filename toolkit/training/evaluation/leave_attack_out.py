@@ -84,7 +84,7 @@ def report_left_out(
     output: Path,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """The document of a finished run with ``left_out`` (see ``leave_each_out``), also on disk."""
+    """Return the document of a finished run with ``left_out``, and write it to disk."""
     whole = settings.resolved()
     found = leave_each_out(load_data(whole, data), whole, output=output, resume=resume)
     whole_document = {**document, "left_out": found}
@@ -150,7 +150,7 @@ def _left_out(dataset: Dataset, settings: TrainingSettings, rows: Masks) -> dict
 
 
 def _measured(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier, stopped call measured."""
+    """Return what an earlier, stopped call measured."""
     if not file.is_file():
         return {}
     try:

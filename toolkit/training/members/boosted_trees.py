@@ -31,7 +31,7 @@ def fit_trees(dataset: Dataset, settings: ResolvedSettings, pairs: Pairs) -> Tre
 def fit_boosted(
     dataset: Dataset, settings: ResolvedSettings, pairs: Pairs
 ) -> list[lightgbm.LGBMClassifier]:
-    """One ensemble of the training rows with their derived columns, or the two of a committee."""
+    """Fit one ensemble to the training rows and derived columns, or the two of a committee."""
     train = replace(dataset.train, rows=with_pairs(dataset.train.rows, pairs))
     return [
         fit_lightgbm(
@@ -51,7 +51,7 @@ def with_pairs(rows: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
 
 
 def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:
-    """The fitted trees of ``model``, which saw every class.
+    """Return the fitted trees of ``model``, which saw every class.
 
     LightGBM compares in float64; a threshold becomes the largest float32 that is not above it, and
     then float32 rows take the same side.
@@ -78,13 +78,13 @@ def tree_arrays(model: lightgbm.LGBMClassifier) -> TreeArrays:
 
 
 def average_of(members: Sequence[TreeArrays]) -> TreeArrays:
-    """One ensemble whose logits are the mean of those of ``members``."""
+    """Return one ensemble whose logits are the mean of those of ``members``."""
     share = np.float32(len(members))
     return joined([replace(member, value=member.value / share) for member in members])
 
 
 def joined(members: Sequence[TreeArrays]) -> TreeArrays:
-    """One ensemble whose logits are the sum of those of ``members``."""
+    """Return one ensemble whose logits are the sum of those of ``members``."""
     starts = np.cumsum([0, *(len(member.feature) for member in members)])
     placed = list(zip(members, starts, strict=False))
     return TreeArrays(

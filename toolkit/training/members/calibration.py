@@ -13,7 +13,7 @@ HALVINGS = 50
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
-    """Temperature that minimises the weighted negative log-likelihood of ``labels``.
+    """Return the temperature that minimises the weighted negative log-likelihood of ``labels``.
 
     The likelihood is convex in 1 / temperature, so its slope is bisected.
 
@@ -36,7 +36,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
 
 
 def fit_share(of_first: Tensor, of_second: Tensor, weights: Tensor) -> float:
-    """Share of the second of two models whose average makes the labels likeliest; concave.
+    """Return the share of the second of two models at which their average fits best; concave.
 
     Args:
         of_first: (n,) its probability of each row's label, and so for ``of_second``.

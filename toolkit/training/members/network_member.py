@@ -149,7 +149,7 @@ class NetworkMember:
         return negative_log_likelihood(logits / temperature, labels, weights)
 
     def _without_labels(self) -> Tensor:
-        """Signals (n, length) of all rows to pre-train on."""
+        """Return signals (n, length) of all rows to pre-train on."""
         rows: list[NDArray[np.float32]] = [self._dataset.train.rows]
         if self._dataset.unlabelled is not None:
             rows.append(self._dataset.unlabelled)
@@ -170,7 +170,7 @@ class Classifier(nn.Module):
         self._device, self._half = settings.device, HALF.get(settings.precision)
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Logits (n, classes) float32 of signals (n, length)."""
+        """Return logits (n, classes) float32 of signals (n, length)."""
         image = self.frontend(signals)
         with torch.autocast(self._device, dtype=self._half, enabled=self._half is not None):
             return cast(Tensor, self.body(image).float())
@@ -190,7 +190,7 @@ def _epoch_seed(*numbers: int) -> int:
 
 
 def _shown(progress: Progress) -> tuple[int, str]:
-    """Epochs done, and the losses of the last."""
+    """Return epochs done, and the losses of the last."""
     last = progress.history[-1]
     return len(progress.history), (
         f"loss {last.train_loss:.4f}, validation {last.validation_loss:.4f}"

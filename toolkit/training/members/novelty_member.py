@@ -72,7 +72,7 @@ def fit_autoencoder(
 
 
 def with_swapped(rows: Tensor, share: float) -> Tensor:
-    """Rows (n, length) of which ``share`` of the places come from another of them."""
+    """Return rows (n, length) of which ``share`` of the places come from another of them."""
     others = rows[torch.randperm(len(rows)).to(rows.device)]
     return torch.where(torch.rand_like(rows) < share, others, rows)
 
