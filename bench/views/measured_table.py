@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 from idskit.errors import DataError
@@ -122,6 +123,12 @@ class MeasuredTable:
             return MeasuredTable(rows=rows, commands=commands, notes=notes, **found)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} cannot be read as a table of measures: {error}") from error
+
+
+def checked_out() -> str:
+    """Return the revision of the checkout that this runs in."""
+    command = ("git", "rev-parse", "--short", "HEAD")
+    return run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _digits(value: float, unit: str) -> str:

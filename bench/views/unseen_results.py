@@ -18,10 +18,16 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from subprocess import run
 from typing import Any
 
-from idskit.bench.views.measured_table import PERCENT, SCORE, Measure, MeasuredTable, Number
+from idskit.bench.views.measured_table import (
+    PERCENT,
+    SCORE,
+    Measure,
+    MeasuredTable,
+    Number,
+    checked_out,
+)
 from idskit.errors import DataError
 from idskit.machine.machine_facts import machine_facts
 from idskit.metrics import exact_interval
@@ -211,18 +217,12 @@ def main() -> None:
         parser.error(f"{folder} is not here: run this at the top of a checkout")
     document = json.loads(given.result.read_text(encoding="utf-8"))
     try:
-        tables = unseen_tables(document, given.command, given.revision or _checked_out())
+        tables = unseen_tables(document, given.command, given.revision or checked_out())
     except DataError as error:
         parser.error(str(error))
     for name, table in tables.items():
         table.save(folder / f"{name}.json")
         sys.stdout.write(f"{folder / name}.json\n")
-
-
-def _checked_out() -> str:
-    """Return the revision that is checked out."""
-    command = ("git", "rev-parse", "--short", "HEAD")
-    return run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ import csv
 import gzip
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.files.small_disk import disk_of
 from tests.flows.frames import questions, udp, write
 
 from idskit.cli import main
@@ -131,17 +130,6 @@ def test_nothing_is_left_behind_when_the_capture_cannot_be_read(tmp_path: Path) 
     with pytest.raises(CaptureError):
         extract(FlowInput(capture=tmp_path / "missing.pcap"), tmp_path / "flows.csv")
     assert list(tmp_path.iterdir()) == []
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file may grow larger: writing fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "arrow"])

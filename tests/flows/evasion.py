@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from subprocess import run
 
 import numpy as np
 from tests.flows.disguises import (
@@ -51,7 +50,7 @@ from tests.flows.disguises import (
 from tests.flows.packets import words
 
 from idskit.alerts.alert import Flow
-from idskit.bench.views.measured_table import PERCENT, Measure, MeasuredTable, Number
+from idskit.bench.views.measured_table import PERCENT, Measure, MeasuredTable, Number, checked_out
 from idskit.detect.detector import Detector
 from idskit.flow import address_text
 from idskit.incidents.evidence import EvidenceReader
@@ -306,7 +305,7 @@ def measured(connections: Connections, found: Sequence[tuple[str, Outcome]]) -> 
             f"in an incident without a disguise, {plain.false_alarms} alerts are false."
         ),
         commands=("python -m tests.flows.evasion --save bench/results/disguises.json",),
-        revision=_revision(),
+        revision=checked_out(),
         machine=str(machine_facts()["cpu"]),
         rows=(
             *kept,
@@ -344,11 +343,6 @@ def _noting(
 
 def _share(measure: str, hits: int, of: int) -> Measure:
     return Measure(measure=measure, unit=PERCENT, idskit=Number(value=hits / of, hits=hits, of=of))
-
-
-def _revision() -> str:
-    command = ("git", "rev-parse", "--short", "HEAD")
-    return run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.files.small_disk import disk_of
 
 from idskit.cli import main
 from idskit.errors import IdskitError
@@ -26,17 +24,6 @@ def train(folder: Path, output: Path, *more: str) -> object:
     return ended.value.code
 
 
-@contextmanager
-def limited(size: int) -> Iterator[None]:
-    """The system refuses to let a file grow past the limit, as a full disk does at some point."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture(scope="module")
 def before(nsl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("full") / "run"
@@ -49,7 +36,7 @@ def test_an_earlier_run_survives(
     before: Path, nsl_folder: Path, limit: int, capsys: pytest.CaptureFixture[str]
 ):
     content = {path.name: path.read_bytes() for path in before.iterdir()}
-    with limited(limit):
+    with disk_of(limit):
         assert train(nsl_folder, before, "--seed", "7") == 1
     [line] = capsys.readouterr().err.strip().splitlines()
     assert "cannot be written: File too large; nothing was left there" in line

@@ -20,18 +20,17 @@ from numpy.typing import NDArray
 
 from idskit.flow import MAPPED, address_text
 from idskit.incidents.attack_ends import AttackEnds
+from idskit.incidents.case import HALF_LIFE_US, UPDATES
 from idskit.incidents.family_facts import FAMILY_FACTS, SPOOFING
 from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
 from idskit.incidents.sentence import sentence
+from idskit.incidents.tracker import SILENCE_US
 from idskit.local_network import is_local
 
 MOST = 4096  # addresses, questions and devices of each kind; the oldest are dropped
 HELD_US = 600_000_000  # after its latest claim, for which an address is a device's own
 ASKED_US = 10_000_000  # after a question, for which its answer is one
-SILENCE_US = 900_000_000  # an incident ends after that long without such a claim
 _OPENS, _CONTESTED, _UNASKED = 1.0, 1 / 2.5, 1 / 5.5
-_HALF_LIFE_US = 900_000_000
-_UPDATES = 10  # factor of claims between two updates
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -130,7 +129,7 @@ class AddressWatch:
             mac=mac, started_us=time_us, updated_us=time_us
         )
         passed = max(0, time_us - suspect.updated_us)
-        suspect.weight = suspect.weight * 2.0 ** (-passed / _HALF_LIFE_US) + weight
+        suspect.weight = suspect.weight * 2.0 ** (-passed / HALF_LIFE_US) + weight
         suspect.updated_us = max(suspect.updated_us, time_us)
         suspect.claims += 1
         suspect.targets.add(address)
@@ -149,7 +148,7 @@ class AddressWatch:
         found = suspect.to_incident("update" if suspect.opened else "new")
         suspect.opened = found.incident_id
         while suspect.next_update <= suspect.claims:
-            suspect.next_update *= _UPDATES
+            suspect.next_update *= UPDATES
         self._found.append(found)
 
     def _end(self, suspect: _Suspect) -> Incident:
