@@ -17,6 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from idskit.files.folders import cache_home, make_private, require_private
+from idskit.kernels.linked import Program
 from idskit.process.signals import Guard
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -46,10 +47,13 @@ def inlined(function: Function) -> Function:
 
 
 def _compiled(function: Function, *, forceinline: bool) -> Function:
+    if not is_compiling():
+        return function
+    options = {"nopython": True, "nogil": True, "error_model": "numpy", "forceinline": forceinline}
+    compiled = Program(function, options)
     with _keeping() as kept:
-        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy", forceinline=forceinline)(
-            function
-        )
+        if kept:
+            compiled.enable_caching()
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
         _SOURCES[compiled] = _sources(function)
