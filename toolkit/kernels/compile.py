@@ -29,7 +29,8 @@ _SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled f
 def kernel(function: Function) -> Function:
     """Compile ``function`` with numba; it is cached on disk, and releases the interpreter lock.
 
-    The cache is in ``cache_folder()``; where there is none, every process compiles anew.
+    The cache is in ``cache_folder()``; where there is none, every process compiles anew. Only what
+    Python calls is cached, with all kernels that it calls in turn, of which none may call itself.
 
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
