@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAMPLE = toolkit/shipped/sample.pcap
 
+# Python keeps what it translated, also where the environment forbids it: every test session would
+# rewrite all assertions again, and every process that a test starts translate the whole package.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick install-runtime install-all compile lint types tests test-nojit \
 	test-boundscheck fuzz test-ort118 ship deb clean
 
@@ -35,7 +39,8 @@ $(PIP) --no-deps --force-reinstall .
 into=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/idskit; \
 find toolkit export bench -name '*.py' | while read -r file; do \
 	touch -r "$$file" "$$into/$${file#toolkit/}"; \
-done
+done; \
+$(BIN)/python -m compileall -q "$$into"
 touch $@
 endef
 
@@ -50,6 +55,7 @@ install-all: .venv/all
 compile:
 	$(BIN)/idskit doctor --warm > .venv/doctor 2>&1 || { cat .venv/doctor; exit 1; }
 	$(BIN)/idskit generate -o .venv/generated.pcap --packets 1000 > .venv/generated 2>&1
+	$(BIN)/python -m tests.payload.parsers
 
 lint:
 	$(BIN)/ruff check .

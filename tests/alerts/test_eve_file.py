@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-import signal
 import socket
 import stat
 import subprocess
@@ -17,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.files.small_disk import disk_of
 
 from idskit.alerts.eve_file import OLDER_FILES, EveFile, Period, Sink, open_sink
 from idskit.errors import IdskitError
@@ -293,19 +292,6 @@ def test_a_closed_stderr_is_no_reason_to_write_to_stdout(
 
 
 @contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Within this context no file of this process may grow beyond ``size`` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-@contextmanager
 def opened(path: Path, kind: str) -> Iterator[Sink]:
     """A sink of that kind; both shells' redirections are streams."""
     if kind == "file":
@@ -324,7 +310,7 @@ KINDS = pytest.mark.parametrize("kind", ["file", "> file", ">> file"])
 @pytest.mark.parametrize("limit", [0, 1, 99, 100, 101, 250, 299])
 def test_only_whole_lines_are_left_when_there_is_no_room(path: Path, kind: str, limit: int) -> None:
     with opened(path, kind) as sink:
-        with largest_file(limit):
+        with disk_of(limit):
             put(sink, *numbered(0, 3))
             put(sink, *numbered(3, 1))
         assert (numbers(path), sink.lost) == (list(range(limit // 100)), 4 - limit // 100)
@@ -341,7 +327,7 @@ def test_half_a_line_that_cannot_be_taken_back_is_ended_first(
         raise OSError("append only")
 
     with opened(path, kind) as sink:
-        with largest_file(150), monkeypatch.context() as patch:
+        with disk_of(150), monkeypatch.context() as patch:
             patch.setattr(os, "ftruncate", refuse)  # as for a file with chattr +a
             put(sink, *numbered(0, 2))
         put(sink, *numbered(2, 1))

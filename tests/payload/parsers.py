@@ -38,7 +38,7 @@ def _note(
     data: Any,
     fields: tuple[int, int, int, int, int, bool, int],
 ) -> None:
-    """Note a payload by raw pointers, as the flow engine does: nothing is compiled once more."""
+    """Note a payload by raw pointers, as the flow engine does; ``make compile`` compiles this."""
     note_payload(raw_pointer(counts), row, Payload(raw_pointer(data), *fields))
 
 
@@ -72,3 +72,7 @@ def noted_alone(
     """Columns of a flow of one message, or of other bytes that travel as it does."""
     said = [(message.data if data is None else data, message.forward, 1)]
     return noted(said, message.protocol, CLIENT_PORT, message.port, buffer)
+
+
+if __name__ == "__main__":  # compile ahead, for all test processes
+    noted([(b"", True, 1)], 6, 1024, 80)

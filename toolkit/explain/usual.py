@@ -74,6 +74,10 @@ def _shipped(schema: Schema, protocol: str) -> Usual:
 
 @cache
 def _table() -> tuple[str, dict[str, dict[str, str]]]:
-    """Return what the shipped table is of, and its rows by the name of the column."""
+    """Return what the shipped table is of, and its rows by the name of the column.
+
+    The reader in ``idskit.tables`` is for tables of numbers that a user brings, and needs pyarrow,
+    which a gateway does not have.
+    """
     first, *lines = (files("idskit.explain") / TABLE).read_text().splitlines()
     return first.removeprefix("# "), {row["column"]: row for row in csv.DictReader(lines)}

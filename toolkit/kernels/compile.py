@@ -17,6 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from idskit.files.folders import cache_home, make_private, require_private
+from idskit.kernels.linked import Program
 from idskit.process.signals import Guard
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -28,7 +29,8 @@ _SOURCES: dict[object, frozenset[str]] = {}  # files that a kernel is compiled f
 def kernel(function: Function) -> Function:
     """Compile ``function`` with numba; it is cached on disk, and releases the interpreter lock.
 
-    The cache is in ``cache_folder()``; where there is none, every process compiles anew.
+    The cache is in ``cache_folder()``; where there is none, every process compiles anew. Only what
+    Python calls is cached, with all kernels that it calls in turn, of which none may call itself.
 
     With ``NUMBA_DISABLE_JIT=1`` it stays a plain Python function; kernels therefore keep their
     numbers in ``int`` and mask what they store, so that both give the same.
@@ -46,10 +48,13 @@ def inlined(function: Function) -> Function:
 
 
 def _compiled(function: Function, *, forceinline: bool) -> Function:
+    if not is_compiling():
+        return function
+    options = {"nopython": True, "nogil": True, "error_model": "numpy", "forceinline": forceinline}
+    compiled = Program(function, options)
     with _keeping() as kept:
-        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy", forceinline=forceinline)(
-            function
-        )
+        if kept:
+            compiled.enable_caching()
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
         _SOURCES[compiled] = _sources(function)
