@@ -1,4 +1,8 @@
-"""Explain an incident by its strongest flow."""
+"""Explain an incident by what sequential tests counted, and by the score of its strongest flow.
+
+evidence, strongest flow ──> columns that tests counted ──┬─> leading features
+strongest flow, usual ─────> columns that raise the score ┘
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.errors import SchemaError
-from idskit.explain.explain_flow import Judge, explain_flow
+from idskit.explain.counted_columns import counted_columns, suffices
+from idskit.explain.explain_flow import LEADING, Judge, explain_flow
 from idskit.explain.usual import Usual
-from idskit.incidents.incident import Explanation, Incident
+from idskit.incidents.incident import SUSPECTED, Explanation, FeatureShare, Incident
 from idskit.incidents.sentence import sentence
 from idskit.schema import Schema
 
@@ -52,4 +57,25 @@ def explained(
     (own,) = detector.schema.as_rows(np.asarray(row)[None][:, columns])
     if not np.isfinite(own).all():
         return replace(incident, explanation=Explanation(sentence=said))
-    return replace(incident, explanation=explain_flow(detector, own, usual, sentence=said))
+    why = explain_flow(detector, own, usual, sentence=said)
+    counted = counted_columns(incident, np.asarray(row, np.float32), given, usual)
+    features = _leading(counted, why.features, incident)
+    return replace(incident, explanation=replace(why, features=features))
+
+
+def _leading(
+    counted: list[FeatureShare], scored: tuple[FeatureShare, ...], incident: Incident
+) -> tuple[FeatureShare, ...]:
+    """Return the leading features: those of what gave more of the evidence come first.
+
+    What a test counted has a place where it opens an incident alone, because the score says nothing
+    of it. The other places are of columns that raise the score, where the score is evidence.
+    """
+    sources = [item.name for item in incident.evidence if item.nats]
+    if counted and SUSPECTED not in sources:
+        return tuple(counted[:LEADING])
+    enough = [one for one in counted if suffices(one)]
+    known = {one.name for one in enough}
+    rest = [one for one in scored if one.name not in known][: max(1, LEADING - len(enough))]
+    enough = enough[: LEADING - len(rest)]
+    return tuple([*rest, *enough] if sources[:1] == [SUSPECTED] else [*enough, *rest])
