@@ -70,6 +70,7 @@ def explain_flow(
     worths = _log_odds(detector, _mixed(flow, instead, groups))
     shares = shapley_values(worths).tolist()
     ranked = sorted(zip(groups, shares, strict=True), key=lambda pair: -pair[1])
+    without = dict(zip([group.name for group in groups], _without_each(worths), strict=True))
     leading = _leading(detector, flow, instead, _raising(ranked))
     names = _strongest(detector, flow, instead, [columns for columns, _ in leading])
     return Explanation(
@@ -80,7 +81,10 @@ def explain_flow(
         ),
         base=float(worths[0]),
         score=float(worths[-1]),
-        groups=tuple(GroupShare(name=group.name, share=share) for group, share in ranked),
+        groups=tuple(
+            GroupShare(name=group.name, share=share, without=without[group.name])
+            for group, share in ranked
+        ),
         features=tuple(
             _feature(detector.schema, flow, usual, (first, columns), share)
             for first, (columns, share) in zip(names, leading, strict=True)
@@ -107,6 +111,13 @@ def _mixed(flow: _Row, instead: _Row, groups: Sequence[FeatureGroup]) -> _Row:
         columns = list(group.columns)
         rows[np.ix_(np.flatnonzero(within[:, player]), np.array(columns))] = flow[columns]
     return rows
+
+
+def _without_each(worths: NDArray[np.float64]) -> list[float]:
+    """Return the worth of all groups but one, for each of them."""
+    everything = len(worths) - 1
+    players = everything.bit_length()
+    return [float(worths[everything ^ 1 << player]) for player in range(players)]
 
 
 def _raising(ranked: Sequence[tuple[FeatureGroup, float]]) -> list[int]:

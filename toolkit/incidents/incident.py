@@ -70,6 +70,7 @@ class GroupShare:
 
     name: str
     share: float
+    without: float | None = None  # the score where this group alone is as usual
 
 
 @dataclass(frozen=True, kw_only=True)
