@@ -1,6 +1,6 @@
 """Measure what learning an unseen site brings, on labelled captures joined in time.
 
-    python -m tests.site.unseen_site CAPTURES... [--draws N] [--peaks FILE]
+    python -m tests.site.unseen_site CAPTURES... [--draws N] [--peaks FILE] [--save FILE]
 
 It takes half an hour for two thousand captures on one core. Repositories of captures are left out
 in folds; each fold is judged by trees that were trained on the others, so every site is unseen. The
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.site.site_rows import table
 
 from idskit.data.capture_labels import find_captures
 from idskit.data.families import CLASSES
@@ -48,6 +49,8 @@ BATCH = 256
 THRESHOLD = 0.865
 DRAWS = 2
 BUDGETS = ("0.5/day", "1/day")
+MOST_WATCHED = 160  # hours of a replay
+COMMAND = "python -m tests.site.unseen_site DIR/wild DIR/labelled DIR/tools LAB"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -211,6 +214,47 @@ def drift_row(bench: Bench, site: str, other: str | None, seed: int) -> dict[str
     }
 
 
+def replay_row(bench: Bench, site: str, other: str | None, seed: int) -> dict[str, Any]:
+    """Learn a site twice over, then watch it again, perhaps with the captures of another site.
+
+    The devices come back, as those of a home do. Those of the other site join on the second day.
+    """
+    own, day = bench.benign(site), HOURS_A_DAY
+    first = JOINED_FROM_HOUR
+    twice = joined(own, seed, first) + joined(own, seed + 1, first + len(own))
+    watch = DriftWatch(bench.learned(twice), bench.classes)
+    first += len(twice)
+    rest = joined(own, seed + 2, first)[:MOST_WATCHED]
+    if other is not None:
+        rest = rest[:day] + _with(joined(bench.benign(other), seed, first + day)[:day], rest[day:])
+    alarms = []
+    for capture in rest:
+        for batch in capture.batches():
+            alarms += watch.observe(*batch)
+    alarms += watch.finish()
+    hours = [alarm.hour - first - (0 if other is None else day) for alarm in alarms]
+    return {
+        "hours": len(joined(own, seed + 2, first)[:MOST_WATCHED]),
+        "alarms": len(alarms),
+        "first": min((hour for hour in hours if hour >= 0), default=None),
+        "said": [str(alarm) for alarm in alarms[:2]],
+    }
+
+
+def _with(joining: Sequence[JudgedCapture], own: Sequence[JudgedCapture]) -> list[JudgedCapture]:
+    """Return the captures of both, in the order of their hours."""
+    moved = [
+        JudgedCapture(**{**vars(one), "flows": _numbered(one.flows, 1 << 50)}) for one in joining
+    ]
+    return sorted([*own, *moved], key=lambda one: int(one.flows["start_us"].min(initial=1 << 62)))
+
+
+def _numbered(flows: NDArray[np.void], from_serial: int) -> NDArray[np.void]:
+    found = flows.copy()
+    found["serial"] += from_serial
+    return found
+
+
 def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
     """Return every measure, as plain types."""
     sites = [
@@ -219,7 +263,8 @@ def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
         if len(bench.benign(site)) >= LEAST_CAPTURES
     ]
     base = bench.found(SHIPPED_LEVELS)
-    report: dict[str, Any] = {"found_as_shipped": base, "sites": {}, "drift": {}, "poison": {}}
+    report: dict[str, Any] = {"found_as_shipped": base}
+    report |= {name: {} for name in ("sites", "drift", "replay", "poison")}
     for site in sites:
         report["sites"][site] = {
             text: _means([_row(bench, site, text, seed, base) for seed in range(draws)])
@@ -228,10 +273,11 @@ def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
         report["poison"][site] = [
             poisoned(bench, site, Budget.parse("1/day"), 0.01, seed) for seed in range(draws)
         ]
-        report["drift"][site] = {
-            str(other): [drift_row(bench, site, other, seed) for seed in range(draws)]
-            for other in (None, *(one for one in sites if one != site))
-        }
+        for name, row in (("drift", drift_row), ("replay", replay_row)):
+            report[name][site] = {
+                str(other): [row(bench, site, other, seed) for seed in range(draws)]
+                for other in (None, *(one for one in sites if one != site))
+            }
     return report
 
 
@@ -302,11 +348,20 @@ def main() -> None:
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--peaks", type=Path, help="write what idskit ships of other networks")
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--json", type=Path, help="write all that was measured")
+    parser.add_argument("--save", type=Path, help="write the rows of results")
     given = parser.parse_args()
     bench = judged_captures(given.captures)
     if given.peaks:
         write_peaks(bench, given.peaks)
-    print(json.dumps(measure(bench, given.draws), indent=1, default=str))
+    report = measure(bench, given.draws)
+    rows = table(report, f"{COMMAND} --draws {given.draws} --save bench/results/unseen_site.json")
+    for row in rows.rows:
+        print(": ".join(filter(None, row.cells())))
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
+    if given.save:
+        rows.save(given.save)
 
 
 def write_peaks(bench: Bench, output: Path) -> None:
