@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.explain.explanation_tables import evidence_table, features_table, undoing
+from idskit.explain.flow_train import flow_train
 from idskit.explain.host_day import HostDay, host_day
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
@@ -32,6 +33,12 @@ _SENTENCE = 600  # letters
 _HOURS = (
     "Flows in each hour (UTC); the height grows with the root of their number. Orange: hours of "
     "this incident."
+)
+
+
+_TRAIN = (
+    "Above: flows that began in each stretch of time. Below: how strongly they come and go, by "
+    "time and frequency, fast ones on top. A frame marks a rhythm that stands out, with its period."
 )
 
 
@@ -73,6 +80,9 @@ def card_html(
             _how(explanation, threshold),
         ),
         _table(features_table(explanation)),
+        _figure("Flows of the incident by time", flow_train(incident.train), _TRAIN)
+        if incident
+        else "",
         _figure("The last 24 hours of the device", hours, _HOURS),
         _figure("First packets", train, "Up: from the side that began. Down: from the other side."),
     ]

@@ -26,6 +26,7 @@ from idskit.incidents.incident import (
     FLOWS,
     Evidence,
     Explanation,
+    FlowTrain,
     Incident,
     State,
     incident_id,
@@ -40,7 +41,49 @@ UPDATES = 10  # factor of flows between two updates
 PAUSE_US = 1_000_000  # at least so long apart
 RETRY_US = 20_000_000  # after which a failure at the same place is a retry
 MOST_RETRIED = 64
+TRAIN_BINS, TRAIN_STEP_US = 64, 100_000  # of the flows of a case by time
 MOST_ZEROS = 2  # columns of a test that are shown although nothing was counted in them
+
+
+@dataclass(kw_only=True)
+class Train:
+    """When the flows of a case began: counts of TRAIN_BINS equal times, which double to hold all.
+
+    Attributes:
+        first_us: when the first time begins, since the epoch.
+        step_us: length of each.
+        counts: flows that began in each.
+    """
+
+    first_us: int = 0
+    step_us: int = TRAIN_STEP_US
+    counts: list[int] = field(default_factory=lambda: [0] * TRAIN_BINS)
+
+    def add(self, start_us: int, flows: int) -> None:
+        """Count flows; those before the first time count in it."""
+        self.first_us = self.first_us or start_us
+        while (at := max(0, start_us - self.first_us) // self.step_us) >= TRAIN_BINS:
+            pairs = zip(self.counts[::2], self.counts[1::2], strict=True)
+            self.counts = [*map(sum, pairs), *[0] * (TRAIN_BINS // 2)]
+            self.step_us *= 2
+        self.counts[at] += flows
+
+    def shown(self) -> FlowTrain:
+        """Return the counts without the times after the last flow."""
+        used = max((at + 1 for at, flows in enumerate(self.counts) if flows), default=0)
+        return FlowTrain(step_us=self.step_us, flows=tuple(self.counts[:used]))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Train:
+        """Make it again.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        counts = [int(flows) for flows in state["counts"]]
+        if len(counts) != TRAIN_BINS or int(state["step_us"]) < TRAIN_STEP_US:
+            raise ValueError(f"{TRAIN_BINS} counts of flows were expected")
+        return cls(first_us=int(state["first_us"]), step_us=int(state["step_us"]), counts=counts)
 
 
 @dataclass(kw_only=True)
@@ -123,6 +166,7 @@ class Case:
     families: Counter[str] = field(default_factory=Counter)
     tests: Counter[str] = field(default_factory=Counter)
     sources: dict[str, Source] = field(default_factory=dict)
+    train: Train = field(default_factory=Train)
     facts: list[float] = field(default_factory=lambda: [0.0] * len(FACTS))
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
@@ -151,6 +195,7 @@ class Case:
         self.attackers.add(sign.attacker)
         self.targets.add(sign.target)
         self.services.add(sign.service)
+        self.train.add(sign.start_us, sign.flows)
         if sign.test:
             self.tests[sign.test] += sign.flows
         for found in sign.found_by:
@@ -215,6 +260,7 @@ class Case:
             flows=self.flows,
             flow_ids=tuple(self.flow_ids),
             evidence=self._evidence(),
+            train=self.train.shown(),
         )
         return replace(found, explanation=Explanation(sentence=sentence(found)))
 
@@ -227,6 +273,7 @@ class Case:
             "ends": [ends.to_state() for ends in (self.attackers, self.targets, self.services)],
             "families": dict(self.families),
             "tests": dict(self.tests),
+            "train": asdict(self.train),
             "sources": {name: asdict(source) for name, source in self.sources.items()},
             "facts": self.facts,
             "flow_ids": self.flow_ids,
@@ -256,6 +303,7 @@ class Case:
             families=Counter(state["families"]),
             tests=Counter(state["tests"]),
             sources=_sources(state),
+            train=Train.from_state(state["train"]) if "train" in state else Train(),
             facts=[float(value) for value in state["facts"]],
             flow_ids=list(state["flow_ids"]),
         )

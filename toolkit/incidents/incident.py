@@ -129,6 +129,26 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowTrain:
+    """When the flows of an incident began: a count for each of equal times, the first at its start.
+
+    The times are as long as 64 of them need to hold the incident.
+    """
+
+    step_us: int
+    flows: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> FlowTrain:
+        """Read what ``Incident.to_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        return cls(step_us=int(found["step_us"]), flows=tuple(map(int, found["flows"][:64])))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Incident:
     """What is known of one attack at one time.
 
@@ -158,6 +178,7 @@ class Incident:
     evidence: tuple[Evidence, ...] = ()
     explanation: Explanation | None = None
     verdict: Verdict | None = None  # what a person said of it
+    train: FlowTrain | None = None  # None where it was not counted
 
     @property
     def label(self) -> str:
@@ -191,6 +212,7 @@ class Incident:
             "evidence": [item.to_json() for item in self.evidence],
             "explanation": None if self.explanation is None else self.explanation.to_json(),
             "verdict": self.verdict,
+            "train": None if self.train is None else asdict(self.train),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -225,6 +247,7 @@ class Incident:
             evidence=tuple(map(Evidence.from_json, found["evidence"])),
             explanation=None if explanation is None else Explanation.from_json(explanation),
             verdict=found.get("verdict"),
+            train=FlowTrain.from_json(found["train"]) if found.get("train") else None,
         )
 
     def _device(self) -> dict[str, str] | None:
