@@ -28,7 +28,7 @@ def train_of(times: list[float]) -> FlowTrain:
 def test_a_timer_is_marked_with_its_period(period: int) -> None:
     flows = tuple(9 * (at % period == 0) for at in range(64))
     found = flow_train(FlowTrain(step_us=SECOND, flows=flows))
-    (said,) = re.findall(r"~([\d.]+) s<", found.body)
+    (said,) = re.findall(r"about every ([\d.]+) s<", found.body)
     assert float(said) == pytest.approx(period, rel=0.2)
 
 

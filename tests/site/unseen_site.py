@@ -192,49 +192,48 @@ def poisoned(
     return rest.found(clean.levels(budget)), rest.found(dirty.levels(budget))
 
 
-def drift_row(bench: Bench, site: str, other: str | None, seed: int) -> dict[str, Any]:
-    """Learn half of a site, watch the other half, or captures of another site that joins."""
+def drift_rows(
+    bench: Bench, site: str, others: Sequence[str | None], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Learn half of a site, and watch the other half (None), or another site that joins."""
     stream = joined(bench.benign(site), seed)
     half = len(stream) // 2
-    watch = DriftWatch(bench.learned(stream[:half]), bench.classes)
-    rest = stream[half:]
-    if other is not None:
-        rest = joined(bench.benign(other), seed, JOINED_FROM_HOUR + half)
-    alarms = []
-    for capture in rest:
-        for batch in capture.batches():
-            alarms += watch.observe(*batch)
-    alarms += watch.finish()
-    hours = [alarm.hour - JOINED_FROM_HOUR - half for alarm in alarms]
-    return {
-        "hours": len(rest),
-        "alarms": len(alarms),
-        "first": min(hours, default=None),
-        "said": [str(alarm) for alarm in alarms[:2]],
-    }
+    normal, first = bench.learned(stream[:half]), JOINED_FROM_HOUR + half
+    for other in others:
+        rest = stream[half:] if other is None else joined(bench.benign(other), seed, first)
+        yield _watched(bench, normal, rest, first)
 
 
-def replay_row(bench: Bench, site: str, other: str | None, seed: int) -> dict[str, Any]:
-    """Learn a site twice over, then watch it again, perhaps with the captures of another site.
+def replay_rows(
+    bench: Bench, site: str, others: Sequence[str | None], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Learn a site twice over, and watch it again, perhaps with the captures of another site.
 
     The devices come back, as those of a home do. Those of the other site join on the second day.
     """
     own, day = bench.benign(site), HOURS_A_DAY
-    first = JOINED_FROM_HOUR
-    twice = joined(own, seed, first) + joined(own, seed + 1, first + len(own))
-    watch = DriftWatch(bench.learned(twice), bench.classes)
-    first += len(twice)
+    twice = joined(own, seed) + joined(own, seed + 1, JOINED_FROM_HOUR + len(own))
+    normal, first = bench.learned(twice), JOINED_FROM_HOUR + len(twice)
     rest = joined(own, seed + 2, first)[:MOST_WATCHED]
-    if other is not None:
-        rest = rest[:day] + _with(joined(bench.benign(other), seed, first + day)[:day], rest[day:])
-    alarms = []
-    for capture in rest:
-        for batch in capture.batches():
-            alarms += watch.observe(*batch)
+    for other in others:
+        if other is None:
+            yield _watched(bench, normal, rest, first)
+        else:
+            joining = joined(bench.benign(other), seed, first + day)[:day]
+            mixed = [*rest[:day], *_with(joining, rest[day : 2 * day])]
+            yield _watched(bench, normal, mixed, first + day)
+
+
+def _watched(
+    bench: Bench, normal: SiteNormal, stream: Sequence[JudgedCapture], first: int
+) -> dict[str, Any]:
+    """Return the alarms of a stream, by hours after ``first``."""
+    watch = DriftWatch(normal, bench.classes)
+    alarms = [alarm for one in stream for batch in one.batches() for alarm in watch.observe(*batch)]
     alarms += watch.finish()
-    hours = [alarm.hour - first - (0 if other is None else day) for alarm in alarms]
+    hours = [alarm.hour - first for alarm in alarms]
     return {
-        "hours": len(joined(own, seed + 2, first)[:MOST_WATCHED]),
+        "hours": len(stream),
         "alarms": len(alarms),
         "first": min((hour for hour in hours if hour >= 0), default=None),
         "said": [str(alarm) for alarm in alarms[:2]],
@@ -273,11 +272,10 @@ def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
         report["poison"][site] = [
             poisoned(bench, site, Budget.parse("1/day"), 0.01, seed) for seed in range(draws)
         ]
-        for name, row in (("drift", drift_row), ("replay", replay_row)):
-            report[name][site] = {
-                str(other): [row(bench, site, other, seed) for seed in range(draws)]
-                for other in (None, *(one for one in sites if one != site))
-            }
+        others = (None, *(one for one in sites if one != site))
+        for name, rows in (("drift", drift_rows), ("replay", replay_rows)):
+            drawn = [list(rows(bench, site, others, seed)) for seed in range(draws)]
+            report[name][site] = dict(zip(map(str, others), zip(*drawn, strict=True), strict=True))
     return report
 
 

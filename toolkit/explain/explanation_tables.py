@@ -75,17 +75,17 @@ def features_table(explanation: Explanation) -> Section:
         rows=tuple(_feature_row(feature) for feature in explanation.features),
         caption=(
             "The share is by how much the score falls, in log-odds, when this feature and those "
-            f"above it are as usual.{of_tests} Of 100 benign flows, one lies above the 99th "
-            "percentile."
+            "above it are as usual, each with the columns that measure the same (2 more)."
+            f"{of_tests} Of 100 benign flows, one lies above the 99th percentile."
         ),
     )
 
 
 def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
     words = in_words(feature.name)
-    more = f" and {len(feature.also)} more that measure the same" if feature.also else ""
-    name = words if words == feature.name else f"{words} ({feature.name})"
-    said = f"{feature.counted_by}: {name}" if feature.counted_by else f"{name}{more}"
+    more = f", {len(feature.also)} more" if feature.also else ""
+    name = f"{words}{more}" if words == feature.name else f"{words} ({feature.name}{more})"
+    said = f"{feature.counted_by}: {name}" if feature.counted_by else name
     known = (feature.usual_p50, feature.usual_p99)
     usual = ("" if value is None else measured(value, feature.unit) for value in known)
     return visible(said), measured(feature.value, feature.unit), *usual, signed(feature.share)

@@ -108,13 +108,14 @@ def _drawn(power: NDArray[np.float64], top: float) -> list[str]:
 def _marked(train: FlowTrain, rows: int, top: float) -> list[str]:
     """Return the frame of the band that a rhythm is in, with its period."""
     found = rhythm(train)
+    middle, below = (_LEFT + WIDTH - _RIGHT) / 2, top + _BAND * rows + 15
     if found is None:
-        return [text_at(_LEFT - 8, top + _BAND * rows / 2 + 4, "no rhythm", anchor="end")]
+        return [text_at(middle, below, "no rhythm stands out")]
     band = min(rows, max(1, round(_STRETCH * found))) - 1
-    y = top + _BAND * (rows - 1 - band)
     period = measured(float(f"{train.step_us / found:.2g}"), "us")
     return [
-        f'<rect x="{_LEFT}" y="{y}" width="{WIDTH - _LEFT - _RIGHT}" height="{_BAND}" '
+        f'<rect x="{_LEFT}" y="{top + _BAND * (rows - 1 - band)}" '
+        f'width="{WIDTH - _LEFT - _RIGHT}" height="{_BAND}" '
         f'fill="none" stroke="{stroke_of(_ORANGE)}" stroke-width="2"/>',
-        text_at(_LEFT - 8, y + _BAND - 1, f"~{period}", anchor="end"),
+        text_at(middle, below, f"rhythm: about every {period}"),
     ]
