@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,17 @@ def table(report: Mapping[str, Any], command: str) -> MeasuredTable:
         commands=(command,),
         revision=checked_out(),
         machine="AMD EPYC",
-        rows=(*budget_rows(report["sites"]), *poison_rows(report["poison"]), *drift_rows(report)),
+        rows=tuple(
+            row
+            for part, rows in (
+                ("sites", budget_rows),
+                ("poison", poison_rows),
+                ("replay", partial(drift_rows, "replayed devices")),
+                ("drift", partial(drift_rows, "ever new devices")),
+            )
+            if part in report
+            for row in rows(report[part])
+        ),
         notes=(
             "Orders of the same captures are not independent: intervals of rates are those of one "
             "order, and the shares of joined sites are of pairs of sites in several orders.",
@@ -70,28 +81,21 @@ def poison_rows(poison: Mapping[str, Sequence[Sequence[float]]]) -> Iterator[Mea
         )
 
 
-def drift_rows(report: Mapping[str, Any]) -> Iterator[Measure]:
+def drift_rows(name: str, found: Mapping[str, Any]) -> Iterator[Measure]:
     """Yield false alarms of drift, and joining devices that were told within a day."""
-    for name, kind in (("replayed devices", "replay"), ("ever new devices", "drift")):
-        runs = [
-            (other != "None", run)
-            for found in report[kind].values()
-            for other, some in found.items()
-            for run in some
-        ]
-        quiet = [run for joined, run in runs if not joined]
-        alarms, days = sum(run["alarms"] for run in quiet), _days(quiet)
-        low, high = (30 * bound / days for bound in poisson_interval(alarms))
-        yield Measure(
-            measure=f"drift, {name}: false alarms in 30 days ({days:,.0f} days watched)",
-            unit="",
-            idskit=Number(
-                value=round(30 * alarms / days, 3), low=round(low, 3), high=round(high, 3)
-            ),
-        )
-        joined = [run for is_joined, run in runs if is_joined]
-        told = sum(run["first"] is not None and run["first"] < DAY_HOURS for run in joined)
-        yield share(f"drift, {name}: other devices that join are told in a day", told, len(joined))
+    quiet, joined = [], []
+    for others in found.values():
+        for other, runs in others.items():
+            (quiet if other == "None" else joined).extend(runs)
+    alarms, days = sum(run["alarms"] for run in quiet), _days(quiet)
+    low, high = (round(30 * bound / days, 3) for bound in poisson_interval(alarms))
+    yield Measure(
+        measure=f"drift, {name}: false alarms in 30 days ({days:,.0f} days watched)",
+        unit="",
+        idskit=Number(value=round(30 * alarms / days, 3), low=low, high=high),
+    )
+    told = sum(run["first"] is not None and run["first"] < DAY_HOURS for run in joined)
+    yield share(f"drift, {name}: other devices that join are told in a day", told, len(joined))
 
 
 def _days(runs: Sequence[Mapping[str, Any]]) -> float:

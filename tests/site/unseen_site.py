@@ -16,6 +16,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ BATCH = 256
 THRESHOLD = 0.865
 DRAWS = 2
 BUDGETS = ("0.5/day", "1/day")
+PARTS = ("sites", "poison", "drift", "replay")
 MOST_WATCHED = 160  # hours of a replay
 COMMAND = "python -m tests.site.unseen_site DIR/wild DIR/labelled DIR/tools LAB"
 
@@ -121,6 +123,11 @@ class Bench:
     def count(self, captures: Sequence[JudgedCapture], levels: Levels) -> int:
         """Return the number of incidents of captures."""
         return sum(len(self.incidents(capture, levels)) for capture in captures)
+
+    @cached_property
+    def base(self) -> float:
+        """The share of captures of attacks with an incident as shipped."""
+        return self.found(SHIPPED_LEVELS)
 
     def found(self, levels: Levels) -> float:
         """Return the share of captures of attacks with an incident."""
@@ -254,29 +261,41 @@ def _numbered(flows: NDArray[np.void], from_serial: int) -> NDArray[np.void]:
     return found
 
 
-def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
-    """Return every measure, as plain types."""
+def measure(
+    bench: Bench, draws: int = DRAWS, parts: Sequence[str] = PARTS
+) -> dict[str, dict[str, Any]]:
+    """Return the measures that are asked for, as plain types: by part and site."""
     sites = [
         site
         for site in sorted({one.site for one in bench.captures})
         if len(bench.benign(site)) >= LEAST_CAPTURES
     ]
-    base = bench.found(SHIPPED_LEVELS)
-    report: dict[str, Any] = {"found_as_shipped": base}
-    report |= {name: {} for name in ("sites", "drift", "replay", "poison")}
-    for site in sites:
-        report["sites"][site] = {
-            text: _means([_row(bench, site, text, seed, base) for seed in range(draws)])
-            for text in BUDGETS
-        }
-        report["poison"][site] = [
-            poisoned(bench, site, Budget.parse("1/day"), 0.01, seed) for seed in range(draws)
-        ]
-        others = (None, *(one for one in sites if one != site))
-        for name, rows in (("drift", drift_rows), ("replay", replay_rows)):
-            drawn = [list(rows(bench, site, others, seed)) for seed in range(draws)]
-            report[name][site] = dict(zip(map(str, others), zip(*drawn, strict=True), strict=True))
-    return report
+    of_site = {"sites": _budgets, "poison": _poison, "drift": _joining, "replay": _joining}
+    return {
+        part: {site: of_site[part](bench, part, (site, *sites), draws) for site in sites}
+        for part in parts
+    }
+
+
+def _budgets(bench: Bench, _part: str, sites: Sequence[str], draws: int) -> dict[str, Any]:
+    base = bench.base
+    return {
+        text: _means([_row(bench, sites[0], text, seed, base) for seed in range(draws)])
+        for text in BUDGETS
+    }
+
+
+def _poison(bench: Bench, _part: str, sites: Sequence[str], draws: int) -> list[Any]:
+    budget = Budget.parse("1/day")
+    return [poisoned(bench, sites[0], budget, 0.01, seed) for seed in range(draws)]
+
+
+def _joining(bench: Bench, part: str, sites: Sequence[str], draws: int) -> dict[str, Any]:
+    rows = {"drift": drift_rows, "replay": replay_rows}[part]
+    site, *others = sites
+    watched = (None, *(one for one in others if one != site))
+    drawn = [list(rows(bench, site, watched, seed)) for seed in range(draws)]
+    return dict(zip(map(str, watched), zip(*drawn, strict=True), strict=True))
 
 
 def _row(bench: Bench, site: str, text: str, seed: int, base: float) -> dict[str, float]:
@@ -346,14 +365,18 @@ def main() -> None:
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--peaks", type=Path, help="write what idskit ships of other networks")
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure this only")
     parser.add_argument("--json", type=Path, help="write all that was measured")
     parser.add_argument("--save", type=Path, help="write the rows of results")
     given = parser.parse_args()
     bench = judged_captures(given.captures)
     if given.peaks:
         write_peaks(bench, given.peaks)
-    report = measure(bench, given.draws)
-    rows = table(report, f"{COMMAND} --draws {given.draws} --save bench/results/unseen_site.json")
+    parts = given.part or PARTS
+    report = measure(bench, given.draws, parts)
+    asked = "".join(f" --part {part}" for part in given.part or ())
+    command = f"{COMMAND} --draws {given.draws}{asked} --save bench/results/unseen_site.json"
+    rows = table(report, command)
     for row in rows.rows:
         print(": ".join(filter(None, row.cells())))
     if given.json:
