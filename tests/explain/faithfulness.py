@@ -38,7 +38,6 @@ from idskit.data.labelled_captures import read_capture
 from idskit.detect.detector import Detector
 from idskit.explain.explain_flow import LEADING, explain_flow
 from idskit.explain.explain_incident import explained
-from idskit.explain.quantities import quantities
 from idskit.explain.usual import protocol_of, shipped_usual
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.evidence import log_odds
@@ -47,6 +46,7 @@ from idskit.metrics import exact_interval
 from idskit.profiles.flow_reader import open_input
 from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
+from idskit.schemas.quantities import quantities
 
 SAMPLE = Path(__file__).resolve().parents[2] / "toolkit" / "shipped" / "sample.pcap"
 ALERTS_OF_ONE, FLOWS_OF_ONE = 3, 20  # drawn of each capture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from idskit.explain.quantities import quantities
 from idskit.schemas.gateway_columns import GATEWAY
+from idskit.schemas.quantities import quantities
 
 
 def named(*names: str) -> tuple[int, ...]:

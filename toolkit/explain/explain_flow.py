@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.explain.quantities import quantities
 from idskit.explain.shapley import coalitions, shapley_values
 from idskit.explain.usual import Usual, shipped_usual
 from idskit.incidents.evidence import log_odds
 from idskit.incidents.incident import Explanation, FeatureShare, GroupShare
 from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
+from idskit.schemas.quantities import quantities
 
 LEADING = 5  # features that an explanation names
 _CANDIDATES = 16  # quantities that may follow the first: those that mattered most on their own
