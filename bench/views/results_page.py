@@ -15,7 +15,8 @@ from idskit.errors import DataError
 from idskit.files.output import write_whole
 
 ORDER = (  # of the tables on the page: networks never seen first
-    "incidents_unseen", "flows_unseen", "flows_unseen_network", "real_tools", "load", "disguises",
+    "incidents_unseen", "flows_unseen", "flows_unseen_network", "unseen_site", "real_tools", "load",
+    "disguises", "explanations",
     "shipped_captures", "nsl_kdd", "other_tables", "model_speed", "small_network", "flow_engine",
     "flow_programs",
 )  # fmt: skip

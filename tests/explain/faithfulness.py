@@ -1,143 +1,225 @@
 """How faithful explanations of the shipped model are: prints a table.
 
-    python -m tests.explain.faithfulness --data ../shared/data/pcap
+    python -m tests.explain.faithfulness [--data ../shared/data/pcap] [--lab FOLDER] [--save FILE]
 
 - **sum**: the largest difference between a score and what base and shares add up to.
-- **deletion**: of alerts, the share that is none once the leading five columns are as usual; next
-  to it five columns drawn at random among all that are not as usual.
-- **planted cause**: benign flows of a low score in which the columns of one group are those of an
-  attack, so that they alert: the share of which that group is named first. Without the condition
-  that the score is low, other groups may have brought the flow most of the way to an alert.
-
+- **deletion**: of alerts, the share that is none once the leading five features are as usual, each
+  with all columns that measure the same; next to it their five named columns alone, and five
+  features drawn at random among all that are not as usual.
 - **whole incidents**: of captures of attacks, at most 500 flows of each: the share of incidents
-  that does not open once the leading five columns of its strongest flow are as usual in all its
-  flows; next to it five random unusual columns. Those that a sequential test found are apart.
+  that does not open once the leading five features are as usual in all its flows; next to it five
+  random unusual ones. It is by what gave most of its evidence: a sequential test, or the model.
+- **planted cause, incidents**: see ``generated_incidents``.
+- **planted cause, flows**: benign flows in which the columns of one group are those of an attack,
+  so that they alert: the share of which that group is named first, and the share of which it is
+  among the groups that alone undo the alert. Other groups may have brought the flow most of the way
+  to an alert, and then several are a cause: how many alone undo it is printed too.
+- **time**: of one explanation, one thread; on a Raspberry Pi 5 by an estimate, see ``PI_TIMES``.
 
 Alerts are of toolkit/shipped/sample.pcap, and of captures in the folders ``wild`` and ``tools``, at
-most three of each.
+most three of each. The folder of a lab is what ``idskit lab`` wrote.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from tests.explain.generated_incidents import FIELDS, Judged, Rows, named_first
 
 from idskit.attack_families import BENIGN
+from idskit.bench.views.measured_table import Measure, MeasuredTable, Number, checked_out
 from idskit.data.capture_labels import find_captures
 from idskit.data.labelled_captures import read_capture
 from idskit.detect.detector import Detector
 from idskit.explain.explain_flow import LEADING, explain_flow
+from idskit.explain.explain_incident import explained
 from idskit.explain.usual import protocol_of, shipped_usual
-from idskit.flow import FLOW
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.evidence import log_odds
-from idskit.incidents.incident import Incident
+from idskit.incidents.incident import SUSPECTED, Explanation, FeatureShare, Incident
+from idskit.metrics import exact_interval
 from idskit.profiles.flow_reader import open_input
+from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
-from idskit.site.site_levels import TEST_NAMES
+from idskit.schemas.quantities import quantities
 
 SAMPLE = Path(__file__).resolve().parents[2] / "toolkit" / "shipped" / "sample.pcap"
 ALERTS_OF_ONE, FLOWS_OF_ONE = 3, 20  # drawn of each capture
 LOW = 0.5  # score of a benign flow into which a cause is planted
 PLANTED, TRIES = 40, 20_000  # flows of each group, at most; pairs of flows that are tried
-ROUNDS = 5  # of random columns, for each alert
+ROUNDS = 5  # of random features, for each alert
 BATCH, FLOWS_OF_INCIDENTS = 64, 500  # flows of a batch; of a capture
-
-Rows = NDArray[np.float32]
-
-
-class Judged(NamedTuple):
-    """Flows of a capture, with their rows."""
-
-    flows: NDArray[np.void]
-    rows: Rows
+PI_TIMES = 3.0  # of a server's core, on one of a Raspberry Pi 5: assumed, nothing was measured
+COMMAND = "python -m tests.explain.faithfulness --lab LAB --save bench/results/explanations.json"
 
 
 class Planted(NamedTuple):
-    """How often a group was named first, of how many; and where it raised the score most."""
+    """What became of one group that was planted."""
 
     group: str
-    named: int
     count: int
-    named_most: int
-    most: int
+    named: int  # it is first
+    most: int  # the plant raised the score more than all that was in the flow before
+    named_most: int  # it is first, of these
+    undoes: int  # it is among the groups that alone undo the alert
+    undoing: int  # such groups, added up over the flows
 
 
 class Flows(NamedTuple):
-    """Rows of flows, a list entry for each capture."""
+    """Flows of captures: benign ones and those of attacks of each, and captures of attacks."""
 
-    benign: list[Rows]
-    attacks: list[Rows]
-    captures: list[Judged]  # of attacks
+    benign: list[Judged]
+    attacks: list[Judged]
+    captures: list[Judged]
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and save."""
     asked = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     asked.add_argument("--data", type=Path, default=Path("../shared/data/pcap"))
+    asked.add_argument("--lab", type=Path, help="a folder that idskit lab wrote")
     asked.add_argument("--model", type=Path)
     asked.add_argument("--alerts", type=int, default=400, help="at most, of captures")
+    asked.add_argument("--save", type=Path, metavar="FILE", help="write the measures as JSON")
     given = asked.parse_args()
     detector = Detector.load(given.model, threads=1)
-    flows = read_flows([given.data / "wild", given.data / "tools"], detector)
-    report(detector, sample_alerts(detector), flows, given.alerts)
+    folders = [given.data / name for name in ("wild", "tools", "labelled")]
+    flows = read_flows(folders, detector)
+    lab = read_flows([given.lab], detector) if given.lab else None
+    rows = []
+    for row in measures(detector, flows, lab, given.alerts):
+        print(": ".join(row.cells()[:2]), flush=True)
+        rows.append(row)
+    if given.save:
+        table(rows).save(given.save)
 
 
-def report(detector: Detector, sample: Rows, flows: Flows, most: int) -> None:
-    """Print the table."""
+def measures(detector: Detector, flows: Flows, lab: Flows | None, most: int) -> Iterator[Measure]:
+    """Yield each measure."""
     rng = np.random.default_rng(0)
-    drawn = [_drawn(_alerting(detector, rows), ALERTS_OF_ONE, rng) for rows in flows.attacks]
+    width = len(detector.schema)
+    attacks = [alerting(detector, one.rows[:, :width]) for one in flows.attacks]
+    drawn = [_drawn(rows, ALERTS_OF_ONE, rng) for rows in attacks]
     alerts = rng.permutation(np.concatenate(drawn))[:most]
-    for name, rows in (("sample.pcap", sample), ("wild and tools", alerts)):
-        error, deleted, took = deletion(detector, rows)
-        at_random = np.mean([random_deletion(detector, rows, rng) for _ in range(ROUNDS)])
-        print(f"{name}: {len(rows)} alerts", flush=True)
-        print(f"  largest error of the sum                   {error:.1e}")
-        print(f"  undone by the leading {LEADING} columns            {100 * deleted:.1f} %")
-        print(f"  undone by {LEADING} random unusual columns         {100 * at_random:.1f} %")
-        print(f"  milliseconds of an explanation, 1 thread   {took:.1f} (median)", flush=True)
-    for name, both in incidents_undone(detector, flows.captures, rng).items():
-        undone = 100 * np.mean(both, axis=0) if both else (0.0, 0.0)
-        print(f"{len(both)} incidents of attack captures found by a {name}:")
-        print(f"  undone by the leading {LEADING} columns            {undone[0]:.1f} %")
-        print(f"  undone by {LEADING} random unusual columns         {undone[1]:.1f} %", flush=True)
-    for name, low in ((f"score below {LOW:g}", LOW), ("no alert", detector.threshold)):
-        print(f"planted in benign flows, {name}: group, named first of planted; of those in which")
-        print("the plant raised the score more than all that was in the flow before")
-        found = list(planted(detector, flows, low, rng))
-        whole = Planted("all", *(sum(column) for column in list(zip(*found, strict=True))[1:]))
-        for one in (*found, whole):
-            print(
-                f"  {one.group:42} {one.named} of {one.count}; {one.named_most} of {one.most}",
-                flush=True,
-            )
+    for name, rows in (("sample.pcap", sample_alerts(detector)), ("captures", alerts)):
+        yield from _alert_measures(detector, rows, name, rng)
+    undone = incidents_undone(detector, flows.captures, rng)
+    for kind, both in ((lab and incidents_undone(detector, lab.captures, rng)) or {}).items():
+        undone[f"{kind}, lab"] = both
+    for kind, both in undone.items():
+        for which, name in enumerate((f"{LEADING} leading features", f"{LEADING} random ones")):
+            hits = sum(pair[which] for pair in both)
+            yield share(f"incidents led by {kind}: undone by {name}", hits, len(both))
+    named = named_first(detector, pooled(flows.benign, rng), pooled(flows.attacks, rng), rng)
+    first, anywhere, count = (sum(column) for column in zip(*named.values(), strict=True))
+    yield share("generated incidents of tests: planted test leads the explanation", first, count)
+    yield share("generated incidents of tests: planted test is named", anywhere, count)
+    for name, low in (
+        (f"score below {LOW:g} before", LOW),
+        ("no alert before", detector.threshold),
+    ):
+        yield from _planted_measures(list(planted(detector, flows, low, rng)), name)
+
+
+def _alert_measures(
+    detector: Detector, alerts: Rows, name: str, rng: np.random.Generator
+) -> Iterator[Measure]:
+    found = deletion(detector, alerts)
+    at_random = sum(random_deletion(detector, alerts, rng) for _ in range(ROUNDS))
+    count = len(alerts)
+    error, took = found.error, found.milliseconds
+    yield Measure(
+        measure=f"alerts of {name}: error of the sum", unit="", idskit=Number(value=error)
+    )
+    for said, hits in (
+        (f"{LEADING} leading features", found.undone),
+        (f"the {LEADING} columns that name them alone", found.undone_by_names),
+    ):
+        yield share(f"alerts of {name}: undone by {said}", hits, count)
+    yield share(f"alerts of {name}: undone by {LEADING} random features", at_random, ROUNDS * count)
+    for said, times in (("one thread here", 1.0), ("a core of a Pi 5, estimated", PI_TIMES)):
+        yield Measure(
+            measure=f"alerts of {name}: time of an explanation, median, {said}",
+            unit="ms",
+            idskit=Number(value=round(times * took, 1)),
+        )
+
+
+def _planted_measures(found: list[Planted], name: str) -> Iterator[Measure]:
+    total = {field: sum(getattr(one, field) for one in found) for field in Planted._fields[1:]}
+    text = f"planted in benign flows, {name}"
+    yield share(f"{text}: its group is first", total["named"], total["count"])
+    yield share(
+        f"{text}, and the plant raised the score more than all else: its group is first",
+        total["named_most"],
+        total["most"],
+    )
+    yield share(f"{text}: its group alone undoes the alert", total["undoes"], total["count"])
+    yield Measure(
+        measure=f"{text}: groups that alone undo it, mean",
+        unit="",
+        idskit=Number(value=round(total["undoing"] / max(1, total["count"]), 2)),
+    )
+
+
+def share(measure: str, hits: int, of: int) -> Measure:
+    """Return a share with its exact interval."""
+    if not of:
+        return Measure(measure=measure, unit="", idskit=Number(value=0, of=0, hits=0))
+    low, high = (round(bound, 5) for bound in exact_interval(hits, of))
+    value = round(hits / of, 5)
+    number = Number(value=value, low=low, high=high, hits=hits, of=of)
+    return Measure(measure=measure, unit="%", idskit=number)
+
+
+def table(rows: Sequence[Measure]) -> MeasuredTable:
+    """Return the measures as a table of results."""
+    return MeasuredTable(
+        title="What explanations name",
+        about=(
+            "The shipped file. Deletion: what is named becomes usual; does the alert, or the "
+            "incident, still come? Planted causes: benign flows with some columns of an attack."
+        ),
+        commands=(COMMAND,),
+        revision=checked_out(),
+        machine="AMD EPYC",
+        rows=tuple(rows),
+        notes=(
+            "A feature is a quantity with all columns that measure it, such as a count over "
+            "several windows. Features are chosen by what lowers the score, which is what deletion "
+            "measures; the model was trained on many of these captures. Benign flows that alert by "
+            "a plant were near the threshold by themselves, so several groups are a cause of most. "
+            "Nothing was measured on a Pi 5: a core of it is taken as a third of one here.",
+        ),
+    )
 
 
 def read_flows(folders: Sequence[Path], detector: Detector) -> Flows:
     """Read the benign and the attack flows of labelled captures."""
     flows = Flows([], [], [])
     for capture in find_captures(list(folders)):
-        read = read_capture(capture, detector.schema)
+        read = read_capture(capture, detector.flow_schema)
+        benign, attack = read.families == BENIGN, read.attack_flows()
+        whole = Judged(flows=read.records, rows=read.rows)
         if read.is_attack:
-            flows.captures.append(judged(capture.path, detector))
-        flows.benign.append(read.rows[read.families == BENIGN])
-        flows.attacks.append(read.rows[read.attack_flows()])
+            flows.captures.append(whole.only(slice(FLOWS_OF_INCIDENTS)))
+        flows.benign.append(whole.only(benign))
+        flows.attacks.append(whole.only(attack))
     return flows
 
 
-def judged(path: Path, detector: Detector) -> Judged:
-    """Return the first flows of a capture."""
-    given = FlowInput(capture=(path,))
-    with open_input(given, detector.schema, verdict_at_s=VERDICT_AT_S) as reader:
-        for batch in reader.batches(FLOWS_OF_INCIDENTS):
-            return Judged(batch.flows.copy(), batch.features.astype(np.float32))
-    return Judged(np.zeros(0, FLOW), np.zeros((0, len(detector.schema)), np.float32))
+def pooled(captures: Sequence[Judged], rng: np.random.Generator) -> Judged:
+    """Return some flows of each capture."""
+    drawn = [one.only(rng.permutation(len(one.rows))[: 10 * FLOWS_OF_ONE]) for one in captures]
+    return Judged(
+        flows=np.concatenate([one.flows for one in drawn]),
+        rows=np.concatenate([one.rows for one in drawn]),
+    )
 
 
 def sample_alerts(detector: Detector) -> Rows:
@@ -145,109 +227,179 @@ def sample_alerts(detector: Detector) -> Rows:
     given = FlowInput(capture=(SAMPLE,))
     with open_input(given, detector.schema, verdict_at_s=VERDICT_AT_S) as reader:
         rows = np.concatenate([batch.features for batch in reader.batches(4096)])
-    return _alerting(detector, rows.astype(np.float32))
+    return alerting(detector, rows.astype(np.float32))
 
 
-def deletion(detector: Detector, alerts: Rows) -> tuple[float, float, float]:
-    """Return the largest error of a sum, the share of alerts undone, and milliseconds of one."""
+class Deletion(NamedTuple):
+    """What explanations of alerts do.
+
+    Attributes:
+        error: the largest of a sum.
+        undone: alerts that are none once the leading features are as usual.
+        undone_by_names: the same, of the columns that name them alone.
+        milliseconds: of an explanation, median.
+    """
+
+    error: float
+    undone: int
+    undone_by_names: int
+    milliseconds: float
+
+
+def deletion(detector: Detector, alerts: Rows) -> Deletion:
+    """Explain alerts, and undo what the explanations name."""
     errors, undone, took = [], [], []
     for row in alerts:
         begin = time.process_time()
         found = explain_flow(detector, row)
         took.append(time.process_time() - begin)
         errors.append(abs(found.base + sum(group.share for group in found.groups) - found.score))
-        columns = [detector.schema.names.index(feature.name) for feature in found.features]
-        undone.append(_is_undone(detector, row, columns))
-    return max(errors), float(np.mean(undone)), 1e3 * float(np.median(took))
+        names = detector.schema.names
+        undone.append(
+            (
+                _is_undone(detector, row, _columns(found.features, names)),
+                _is_undone(detector, row, [names.index(one.name) for one in found.features]),
+            )
+        )
+    by_features, by_names = np.sum(undone, axis=0).tolist()
+    return Deletion(max(errors), by_features, by_names, 1e3 * float(np.median(took)))
 
 
-def random_deletion(detector: Detector, alerts: Rows, rng: np.random.Generator) -> float:
-    """Return the share of alerts that random columns undo, as many as an explanation names."""
-    undone = []
-    for row in alerts:
-        unusual = np.flatnonzero(row != shipped_usual(detector.schema, row).p50)
-        undone.append(_is_undone(detector, row, rng.permutation(unusual)[:LEADING].tolist()))
-    return float(np.mean(undone))
+def _columns(features: Sequence[FeatureShare], names: tuple[str, ...]) -> list[int]:
+    return [names.index(name) for one in features for name in (one.name, *one.also)]
+
+
+def random_deletion(detector: Detector, alerts: Rows, rng: np.random.Generator) -> int:
+    """Return the number of alerts that random features undo, as many as an explanation names."""
+    drawn = (_random_columns(detector, row, detector.schema, rng) for row in alerts)
+    return sum(
+        _is_undone(detector, row, columns) for row, columns in zip(alerts, drawn, strict=True)
+    )
+
+
+def _random_columns(
+    detector: Detector, row: Rows, schema: Schema, rng: np.random.Generator
+) -> list[int]:
+    """Return the columns of features that are not as usual, drawn at random."""
+    unusual = row != shipped_usual(schema, row).p50
+    known = [one for one in quantities(schema) if unusual[list(one)].any()]
+    return [column for at in rng.permutation(len(known))[:LEADING] for column in known[at]]
 
 
 def incidents_undone(
     detector: Detector, captures: Iterable[Judged], rng: np.random.Generator
 ) -> dict[str, list[tuple[bool, bool]]]:
-    """Return whether the leading columns undo incidents, and whether random ones do.
+    """Return whether the leading features undo incidents, and whether random ones do.
 
-    It is by what found them: ``model``, or ``test`` where a sequential test counted flows of it.
+    It is by what gave most of the evidence: ``the model``, or ``a test``.
     """
-    found: dict[str, list[tuple[bool, bool]]] = {"model": [], "test": []}
+    found: dict[str, list[tuple[bool, bool]]] = {"the model": [], "a test": []}
+    schema = detector.flow_schema
     for given in captures:
-        for incident, row in opened(detector, given):
-            usual = shipped_usual(detector.schema, row).p50
-            unusual = rng.permutation(np.flatnonzero(row != usual))[:LEADING].tolist()
-            named = explain_flow(detector, row).features
-            leading = [detector.schema.names.index(feature.name) for feature in named]
-            is_tested = any(one.name in TEST_NAMES for one in incident.evidence)
-            undone = [
-                not _opens_again(detector, given, columns, incident)
-                for columns in (leading, unusual)
-            ]
-            found["test" if is_tested else "model"].append((undone[0], undone[1]))
+        opened = incidents_of(detector, given)
+        others = {_key(one) for one, _ in opened}
+        for incident, row in opened:
+            why = explained(detector, incident, row, schema).explanation
+            assert why is not None
+            named = _columns(why.features, schema.names)
+            at_random = _random_columns(detector, row, schema, rng)
+            kind = "the model" if incident.evidence[0].name == SUSPECTED else "a test"
+            leading, unusual = (
+                not _opens_again(detector, given, columns, incident, others)
+                for columns in (named, at_random)
+            )
+            found[kind].append((leading, unusual))
     return found
 
 
-def opened(detector: Detector, given: Judged) -> list[tuple[Incident, Rows]]:
+def incidents_of(detector: Detector, given: Judged) -> list[tuple[Incident, Rows]]:
     """Return the incidents of a capture as they ended, each with its strongest flow."""
-    tracker = detector.tracker(detector.schema)
+    tracker = detector.tracker(detector.flow_schema)
     rows: dict[str, Rows] = {}
-    ended = []
     for first in range(0, len(given.flows), BATCH):
-        part = slice(first, first + BATCH)
-        probabilities = detector.probabilities(given.rows[part])
-        ended += tracker.observe_flows(
-            given.flows[part], given.rows[part].astype(np.float64), probabilities
-        )
+        part = given.only(slice(first, first + BATCH))
+        probabilities = detector.probabilities(part.rows[:, : len(detector.schema)])
+        tracker.observe_flows(part.flows, part.rows.astype(np.float64), probabilities)
         for one in tracker.open_incidents:
             row = tracker.row_of(one.incident_id)
             if row is not None:
                 rows[one.incident_id] = row
-    ended += tracker.finish()
-    return [(one, rows[one.incident_id]) for one in ended if one.incident_id in rows]
+    return [(one, rows[one.incident_id]) for one in tracker.finish() if one.incident_id in rows]
+
+
+def _key(incident: Incident) -> tuple[str, str | None, str | None]:
+    return incident.family, incident.attacker, incident.target
 
 
 def _opens_again(
-    detector: Detector, given: Judged, columns: Sequence[int], before: Incident
+    detector: Detector,
+    given: Judged,
+    columns: Sequence[int],
+    before: Incident,
+    others: Collection[tuple[str, str | None, str | None]],
 ) -> bool:
-    """Return whether an incident with an end of one before opens with columns as usual."""
-    changed = given.rows.copy()
-    for row in changed:
-        row[list(columns)] = shipped_usual(detector.schema, row).p50[list(columns)]
+    """Return whether an incident with an end of one before opens with columns as usual.
+
+    Fields of the flows that say the same as columns change with them. Other incidents that the
+    capture had anyway are not the one that opens again.
+    """
+    schema = detector.flow_schema
+    rows, flows, places = given.rows.copy(), given.flows.copy(), list(columns)
+    for row in rows:
+        row[places] = shipped_usual(schema, row).p50[places]
+    for name in FIELDS:
+        if schema.names.index(name) in places:
+            flows[name] = rows[:, schema.names.index(name)]
     ends = {before.attacker, before.target}
-    again = opened(detector, Judged(given.flows, changed))
-    return any({one.attacker, one.target} & ends for one, _ in again if one.type == "end")
+    again = (one for one, _ in incidents_of(detector, Judged(flows=flows, rows=rows)))
+    return any(
+        {one.attacker, one.target} & ends and (_key(one) == _key(before) or _key(one) not in others)
+        for one in again
+    )
 
 
 def _is_undone(detector: Detector, row: Rows, columns: Sequence[int]) -> bool:
     changed = row.copy()
     changed[list(columns)] = shipped_usual(detector.schema, row).p50[list(columns)]
-    return not len(_alerting(detector, changed[None]))
+    return not len(alerting(detector, changed[None]))
 
 
 def planted(
     detector: Detector, flows: Flows, low: float, rng: np.random.Generator
 ) -> Iterator[Planted]:
     """Yield what became of each group that was planted."""
-    benign = np.concatenate([_drawn(rows, FLOWS_OF_ONE, rng) for rows in flows.benign])
-    attacks = np.concatenate([_drawn(rows, FLOWS_OF_ONE, rng) for rows in flows.attacks])
+    width = len(detector.schema)
+    benign, attacks = (
+        np.concatenate([_drawn(one.rows[:, :width], FLOWS_OF_ONE, rng) for one in captures])
+        for captures in (flows.benign, flows.attacks)
+    )
     scores = 1 - detector.probabilities(benign)[:, 0]
-    hosts, donors = benign[scores < low], _alerting(detector, attacks)
+    hosts, donors = benign[scores < low], alerting(detector, attacks)
     for group in feature_groups(detector.schema):
         rows, before = plant(detector, hosts, donors, group, rng)
-        found = [explain_flow(detector, row) for row in rows]
-        named = np.array([one.groups[0].name == group.name for one in found], bool)
         own = log_odds(detector.probabilities(before), 1e-12).tolist()
-        pairs = zip(found, own, strict=True)
-        most = np.array([one.score - score >= score - one.base for one, score in pairs], bool)
-        yield Planted(
-            group.name, int(named.sum()), len(rows), int(named[most].sum()), int(most.sum())
-        )
+        yield _became(detector, group.name, [explain_flow(detector, row) for row in rows], own)
+
+
+def _became(
+    detector: Detector, group: str, found: Sequence[Explanation], own: Sequence[float]
+) -> Planted:
+    alert = float(np.log(detector.threshold) - np.log1p(-detector.threshold))
+    named = [one.groups[0].name == group for one in found]
+    most = [one.score - score >= score - one.base for one, score in zip(found, own, strict=True)]
+    undoing = [
+        [part.name for part in one.groups if part.without is not None and part.without < alert]
+        for one in found
+    ]
+    return Planted(
+        group=group,
+        count=len(found),
+        named=sum(named),
+        most=sum(most),
+        named_most=sum(a and b for a, b in zip(named, most, strict=True)),
+        undoes=sum(group in names for names in undoing),
+        undoing=sum(map(len, undoing)),
+    )
 
 
 def plant(
@@ -274,7 +426,7 @@ def plant(
     return np.concatenate(made)[order], np.concatenate(before)[order]
 
 
-def _alerting(detector: Detector, rows: Rows) -> Rows:
+def alerting(detector: Detector, rows: Rows) -> Rows:
     """Return the rows that alert."""
     return rows[1 - detector.probabilities(rows)[:, 0] >= detector.threshold]
 

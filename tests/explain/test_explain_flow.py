@@ -68,8 +68,31 @@ def test_a_group_without_effect_gets_nothing_and_equal_ones_get_the_same() -> No
     assert shares(found)[DESTINATION] == pytest.approx(1.5, abs=1e-5)
 
 
-def test_columns_that_cover_for_each_other_are_all_named() -> None:
+def test_columns_that_measure_the_same_are_one_feature() -> None:
     same = ("dst_2s_flows", "dst_10s_flows", "dst_10m_flows")
+
+    def any_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -2 + 5 * np.maximum.reduce([rows[:, column(name)] for name in same])
+
+    row = row_of(dst_2s_flows=1, dst_10s_flows=1, dst_10m_flows=0.9, fwd_packets=1)
+    (feature,) = explain_flow(FakeJudge(any_of), row, ZERO).features[:1]
+    assert {feature.name, *feature.also} == set(same)
+    assert feature.share == pytest.approx(5, abs=1e-4)
+
+
+def test_a_feature_is_named_by_the_column_that_matters_most() -> None:
+    def one(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -2 + rows[:, column("src_2s_peers")] + 3 * rows[:, column("src_64_peers")]
+
+    found = explain_flow(FakeJudge(one), row_of(src_2s_peers=1, src_64_peers=2), ZERO)
+    assert [(f.name, f.value, f.also) for f in found.features] == [
+        ("src_64_peers", 2, ("src_2s_peers",))
+    ]
+    assert found.features[0].share == pytest.approx(7, abs=1e-4)
+
+
+def test_features_that_cover_for_each_other_are_all_named() -> None:
+    same = ("dst_2s_flows", "src_2s_flows", "pair_1m_flows")
 
     def any_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return -2 + 5 * np.maximum.reduce([rows[:, column(name)] for name in same])

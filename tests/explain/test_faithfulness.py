@@ -16,7 +16,7 @@ def test_without_its_leading_columns_an_alert_is_none() -> None:
     detector = Detector.load(threads=1)
     rng = np.random.default_rng(0)
     alerts = rng.permutation(faithfulness.sample_alerts(detector))[:ALERTS]
-    error, undone, _ = faithfulness.deletion(detector, alerts)
-    assert error < 1e-6
-    assert undone >= 0.9
-    assert faithfulness.random_deletion(detector, alerts, rng) < 0.2
+    found = faithfulness.deletion(detector, alerts)
+    assert found.error < 1e-6
+    assert found.undone >= 0.9 * ALERTS
+    assert faithfulness.random_deletion(detector, alerts, rng) < 0.2 * ALERTS

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, rankdata
+from scipy.stats import kstest, nbinom, rankdata
 from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, traffic
 
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.device_normal import DeviceHour
-from idskit.site.site_drift import ERROR, DriftWatch, _p_value, _Stream
+from idskit.site.site_drift import ERROR, DriftWatch, _Joins, _p_value, _Stream
 from idskit.site.site_learner import SiteLearner
 from idskit.site.site_levels import Contact
 from idskit.site.site_normal import SiteNormal
@@ -156,3 +156,57 @@ def test_contacts_are_bounded() -> None:
         hour.add(contact, failed=False, sent=True, score=0.0)
         stream.count({}, hour)
     assert len(stream.contacts) <= 1024
+
+
+def several(hour: int, addresses: range, rng: np.random.Generator) -> Traffic:
+    """Return an hour of several devices that do the same."""
+    first, *others = (everyday(hour, rng, src=f"192.168.1.{number}") for number in addresses)
+    return sum(others, first)
+
+
+@pytest.fixture(scope="module")
+def home() -> SiteNormal:
+    """A site of ten devices that was learned for four days; one joined on the third."""
+    learner, rng = SiteLearner(GATEWAY, CLASSES, THRESHOLD), np.random.default_rng(4)
+    for hour in range(96):
+        learner.observe(*several(hour, range(20, 29 + (hour >= 60)), rng).parts)
+    return learner.finish()
+
+
+def alarms_of_home(home: SiteNormal, hours: range, joining: int) -> list[str]:
+    watch, rng, found = DriftWatch(home, CLASSES), np.random.default_rng(5), []
+    for hour in hours:
+        traffic_of_hour = several(hour, range(20, 30), rng)
+        if joining:
+            traffic_of_hour += several(hour, range(60, 60 + joining), rng)
+        found += watch.observe(*traffic_of_hour.parts)
+    found += watch.finish()
+    return [str(alarm) for alarm in found if alarm.device is None]
+
+
+def test_a_set_of_devices_that_joins_together_is_drift_in_its_first_hours(home) -> None:
+    (said,) = alarms_of_home(home, range(96, 99), joining=12)
+    assert said == "12 devices joined in a day, learned 0.5 a day"
+
+
+def test_a_device_that_joins_now_and_then_is_none(home) -> None:
+    assert alarms_of_home(home, range(96, 120), joining=1) == []
+    assert alarms_of_home(home, range(96, 120), joining=0) == []
+
+
+def test_how_likely_so_many_join_is_a_negative_binomial(home) -> None:
+    joins = _Joins(home)
+    shape, stays = 1 + 0.5, 48 / (48 + 24)
+    for number in (0, 1, 3, 8):
+        expected = nbinom.sf(number - 1, shape, stays)
+        assert joins._chance(number) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_day_of_those_that_joined_survives_a_restart(home) -> None:
+    watch, rng = DriftWatch(home, CLASSES), np.random.default_rng(6)
+    watch.observe(*several(96, range(60, 64), rng).parts)
+    watch.observe(*several(97, range(20, 30), rng).parts)
+    again = DriftWatch(home, CLASSES)
+    again.restore(json.loads(json.dumps(watch.to_state())))
+    found = again.observe(*several(98, range(64, 70), rng).parts) + again.finish()
+    assert [alarm.value for alarm in found if alarm.device is None] == [10]

@@ -1,6 +1,6 @@
 """Measure what learning an unseen site brings, on labelled captures joined in time.
 
-    python -m tests.site.unseen_site CAPTURES... [--draws N] [--peaks FILE]
+    python -m tests.site.unseen_site CAPTURES... [--draws N] [--peaks FILE] [--save FILE]
 
 It takes half an hour for two thousand captures on one core. Repositories of captures are left out
 in folds; each fold is judged by trees that were trained on the others, so every site is unseen. The
@@ -16,11 +16,13 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.site.site_rows import table
 
 from idskit.data.capture_labels import find_captures
 from idskit.data.families import CLASSES
@@ -48,6 +50,9 @@ BATCH = 256
 THRESHOLD = 0.865
 DRAWS = 2
 BUDGETS = ("0.5/day", "1/day")
+PARTS = ("sites", "poison", "drift", "replay")
+MOST_WATCHED = 160  # hours of a replay
+COMMAND = "python -m tests.site.unseen_site DIR/wild DIR/labelled DIR/tools LAB"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,6 +124,11 @@ class Bench:
         """Return the number of incidents of captures."""
         return sum(len(self.incidents(capture, levels)) for capture in captures)
 
+    @cached_property
+    def base(self) -> float:
+        """The share of captures of attacks with an incident as shipped."""
+        return self.found(SHIPPED_LEVELS)
+
     def found(self, levels: Levels) -> float:
         """Return the share of captures of attacks with an incident."""
         hits = [self.is_found(capture, levels) for capture in self.attacks]
@@ -189,50 +199,103 @@ def poisoned(
     return rest.found(clean.levels(budget)), rest.found(dirty.levels(budget))
 
 
-def drift_row(bench: Bench, site: str, other: str | None, seed: int) -> dict[str, Any]:
-    """Learn half of a site, watch the other half, or captures of another site that joins."""
+def drift_rows(
+    bench: Bench, site: str, others: Sequence[str | None], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Learn half of a site, and watch the other half (None), or another site that joins."""
     stream = joined(bench.benign(site), seed)
     half = len(stream) // 2
-    watch = DriftWatch(bench.learned(stream[:half]), bench.classes)
-    rest = stream[half:]
-    if other is not None:
-        rest = joined(bench.benign(other), seed, JOINED_FROM_HOUR + half)
-    alarms = []
-    for capture in rest:
-        for batch in capture.batches():
-            alarms += watch.observe(*batch)
+    normal, first = bench.learned(stream[:half]), JOINED_FROM_HOUR + half
+    for other in others:
+        rest = stream[half:] if other is None else joined(bench.benign(other), seed, first)
+        yield _watched(bench, normal, rest, first)
+
+
+def replay_rows(
+    bench: Bench, site: str, others: Sequence[str | None], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Learn a site twice over, and watch it again, perhaps with the captures of another site.
+
+    The devices come back, as those of a home do. Those of the other site join on the second day.
+    """
+    own, day = bench.benign(site), HOURS_A_DAY
+    twice = joined(own, seed) + joined(own, seed + 1, JOINED_FROM_HOUR + len(own))
+    normal, first = bench.learned(twice), JOINED_FROM_HOUR + len(twice)
+    rest = joined(own, seed + 2, first)[:MOST_WATCHED]
+    for other in others:
+        if other is None:
+            yield _watched(bench, normal, rest, first)
+        else:
+            joining = joined(bench.benign(other), seed, first + day)[:day]
+            mixed = [*rest[:day], *_with(joining, rest[day : 2 * day])]
+            yield _watched(bench, normal, mixed, first + day)
+
+
+def _watched(
+    bench: Bench, normal: SiteNormal, stream: Sequence[JudgedCapture], first: int
+) -> dict[str, Any]:
+    """Return the alarms of a stream, by hours after ``first``."""
+    watch = DriftWatch(normal, bench.classes)
+    alarms = [alarm for one in stream for batch in one.batches() for alarm in watch.observe(*batch)]
     alarms += watch.finish()
-    hours = [alarm.hour - JOINED_FROM_HOUR - half for alarm in alarms]
+    hours = [alarm.hour - first for alarm in alarms]
     return {
-        "hours": len(rest),
+        "hours": len(stream),
         "alarms": len(alarms),
-        "first": min(hours, default=None),
+        "first": min((hour for hour in hours if hour >= 0), default=None),
         "said": [str(alarm) for alarm in alarms[:2]],
     }
 
 
-def measure(bench: Bench, draws: int = DRAWS) -> dict[str, Any]:
-    """Return every measure, as plain types."""
+def _with(joining: Sequence[JudgedCapture], own: Sequence[JudgedCapture]) -> list[JudgedCapture]:
+    """Return the captures of both, in the order of their hours."""
+    moved = [
+        JudgedCapture(**{**vars(one), "flows": _numbered(one.flows, 1 << 50)}) for one in joining
+    ]
+    return sorted([*own, *moved], key=lambda one: int(one.flows["start_us"].min(initial=1 << 62)))
+
+
+def _numbered(flows: NDArray[np.void], from_serial: int) -> NDArray[np.void]:
+    found = flows.copy()
+    found["serial"] += from_serial
+    return found
+
+
+def measure(
+    bench: Bench, draws: int = DRAWS, parts: Sequence[str] = PARTS
+) -> dict[str, dict[str, Any]]:
+    """Return the measures that are asked for, as plain types: by part and site."""
     sites = [
         site
         for site in sorted({one.site for one in bench.captures})
         if len(bench.benign(site)) >= LEAST_CAPTURES
     ]
-    base = bench.found(SHIPPED_LEVELS)
-    report: dict[str, Any] = {"found_as_shipped": base, "sites": {}, "drift": {}, "poison": {}}
-    for site in sites:
-        report["sites"][site] = {
-            text: _means([_row(bench, site, text, seed, base) for seed in range(draws)])
-            for text in BUDGETS
-        }
-        report["poison"][site] = [
-            poisoned(bench, site, Budget.parse("1/day"), 0.01, seed) for seed in range(draws)
-        ]
-        report["drift"][site] = {
-            str(other): [drift_row(bench, site, other, seed) for seed in range(draws)]
-            for other in (None, *(one for one in sites if one != site))
-        }
-    return report
+    of_site = {"sites": _budgets, "poison": _poison, "drift": _joining, "replay": _joining}
+    return {
+        part: {site: of_site[part](bench, part, (site, *sites), draws) for site in sites}
+        for part in parts
+    }
+
+
+def _budgets(bench: Bench, _part: str, sites: Sequence[str], draws: int) -> dict[str, Any]:
+    base = bench.base
+    return {
+        text: _means([_row(bench, sites[0], text, seed, base) for seed in range(draws)])
+        for text in BUDGETS
+    }
+
+
+def _poison(bench: Bench, _part: str, sites: Sequence[str], draws: int) -> list[Any]:
+    budget = Budget.parse("1/day")
+    return [poisoned(bench, sites[0], budget, 0.01, seed) for seed in range(draws)]
+
+
+def _joining(bench: Bench, part: str, sites: Sequence[str], draws: int) -> dict[str, Any]:
+    rows = {"drift": drift_rows, "replay": replay_rows}[part]
+    site, *others = sites
+    watched = (None, *(one for one in others if one != site))
+    drawn = [list(rows(bench, site, watched, seed)) for seed in range(draws)]
+    return dict(zip(map(str, watched), zip(*drawn, strict=True), strict=True))
 
 
 def _row(bench: Bench, site: str, text: str, seed: int, base: float) -> dict[str, float]:
@@ -302,11 +365,24 @@ def main() -> None:
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--peaks", type=Path, help="write what idskit ships of other networks")
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure this only")
+    parser.add_argument("--json", type=Path, help="write all that was measured")
+    parser.add_argument("--save", type=Path, help="write the rows of results")
     given = parser.parse_args()
     bench = judged_captures(given.captures)
     if given.peaks:
         write_peaks(bench, given.peaks)
-    print(json.dumps(measure(bench, given.draws), indent=1, default=str))
+    parts = given.part or PARTS
+    report = measure(bench, given.draws, parts)
+    asked = "".join(f" --part {part}" for part in given.part or ())
+    command = f"{COMMAND} --draws {given.draws}{asked} --save bench/results/unseen_site.json"
+    rows = table(report, command)
+    for row in rows.rows:
+        print(": ".join(filter(None, row.cells())))
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
+    if given.save:
+        rows.save(given.save)
 
 
 def write_peaks(bench: Bench, output: Path) -> None:

@@ -7,12 +7,14 @@ from the network is escaped, and long lists are cut with the number of what was 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import log, log1p
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.explain.explanation_tables import evidence_table, features_table
+from idskit.explain.explanation_tables import evidence_table, features_table, undoing
+from idskit.explain.flow_train import flow_train
 from idskit.explain.host_day import HostDay, host_day
 from idskit.explain.packet_train import packet_train
 from idskit.explain.share_bars import share_bars
@@ -31,6 +33,12 @@ _SENTENCE = 600  # letters
 _HOURS = (
     "Flows in each hour (UTC); the height grows with the root of their number. Orange: hours of "
     "this incident."
+)
+
+
+_TRAIN = (
+    "Above: flows that began in each stretch of time. Below: how strongly they come and go, by "
+    "time and frequency, fast ones on top. A frame marks a rhythm that stands out, with its period."
 )
 
 
@@ -66,8 +74,15 @@ def card_html(
         heading(cut(said, _SENTENCE), 2) if said else "",
         _facts(incident),
         _table(evidence_table(incident)),
-        _figure("What raises the score", share_bars(explanation, threshold), explanation.method),
+        _figure(
+            "What raises the score",
+            share_bars(explanation, threshold),
+            _how(explanation, threshold),
+        ),
         _table(features_table(explanation)),
+        _figure("Flows of the incident by time", flow_train(incident.train), _TRAIN)
+        if incident
+        else "",
         _figure("The last 24 hours of the device", hours, _HOURS),
         _figure("First packets", train, "Up: from the side that began. Down: from the other side."),
     ]
@@ -98,6 +113,14 @@ def _facts(incident: Incident | None) -> str:
         f"severity {severity}, confidence {100 * incident.confidence:.0f} %, "
         f"{incident.flows:,} flow{'s' * (incident.flows != 1)}"
     )
+
+
+def _how(explanation: Explanation, threshold: float | None) -> str:
+    """Return how the shares came about, and which groups alone would undo an alert."""
+    if threshold is None or not 0 < threshold < 1:
+        return explanation.method
+    alert = log(threshold) - log1p(-threshold)
+    return f"{explanation.method} {undoing(explanation, alert)}".strip()
 
 
 def _figure(title: str, chart: Chart, note: str) -> str:

@@ -3,10 +3,10 @@
     row, usual ──> every coalition of groups, one batch ──> shares of groups
                └─> columns of the leading groups, replaced one after the other ──> leading features
 
-Scores are log-odds of an attack of any class: probabilities saturate, log-odds add up. A column is
-chosen for what replacing it by its usual value takes from the score, given those chosen before:
-replaced one at a time, columns that say the same (flows within 2 s, 10 s, 1 min) cover for each
-other, and none of them seems to matter.
+Scores are log-odds of an attack of any class: probabilities saturate, log-odds add up. Columns that
+measure the same (flows within 2 s, 10 s, 1 min) are one feature: replaced one at a time, they cover
+for each other, and none of them seems to matter. A feature is chosen for what replacing it by its
+usual values takes from the score, given those chosen before.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from idskit.incidents.evidence import log_odds
 from idskit.incidents.incident import Explanation, FeatureShare, GroupShare
 from idskit.schema import Schema
 from idskit.schemas.feature_groups import FeatureGroup, feature_groups
+from idskit.schemas.quantities import quantities
 
 LEADING = 5  # features that an explanation names
-_CANDIDATES = 16  # columns that may follow the first: those that mattered most on their own
+_CANDIDATES = 16  # quantities that may follow the first: those that mattered most on their own
 _MOST = 0.8  # of what groups raise: the features are chosen among the columns of these
 _LEAST = 1e-12  # a probability below it counts as this much: log-odds stay within 27.6 of 0
 
 _Row = NDArray[np.float32]
+_Columns = tuple[int, ...]  # of one quantity
 
 
 class Judge(Protocol):
@@ -68,7 +70,9 @@ def explain_flow(
     worths = _log_odds(detector, _mixed(flow, instead, groups))
     shares = shapley_values(worths).tolist()
     ranked = sorted(zip(groups, shares, strict=True), key=lambda pair: -pair[1])
-    leading = _leading_columns(detector, flow, instead, _raising(ranked))
+    without = dict(zip([group.name for group in groups], _without_each(worths), strict=True))
+    leading = _leading(detector, flow, instead, _raising(ranked))
+    names = _strongest(detector, flow, instead, [columns for columns, _ in leading])
     return Explanation(
         sentence=sentence,
         method=(
@@ -77,9 +81,13 @@ def explain_flow(
         ),
         base=float(worths[0]),
         score=float(worths[-1]),
-        groups=tuple(GroupShare(name=group.name, share=share) for group, share in ranked),
+        groups=tuple(
+            GroupShare(name=group.name, share=share, without=without[group.name])
+            for group, share in ranked
+        ),
         features=tuple(
-            _feature(detector.schema, flow, usual, column, share) for column, share in leading
+            _feature(detector.schema, flow, usual, (first, columns), share)
+            for first, (columns, share) in zip(names, leading, strict=True)
         ),
     )
 
@@ -105,6 +113,13 @@ def _mixed(flow: _Row, instead: _Row, groups: Sequence[FeatureGroup]) -> _Row:
     return rows
 
 
+def _without_each(worths: NDArray[np.float64]) -> list[float]:
+    """Return the worth of all groups but one, for each of them."""
+    everything = len(worths) - 1
+    players = everything.bit_length()
+    return [float(worths[everything ^ 1 << player]) for player in range(players)]
+
+
 def _raising(ranked: Sequence[tuple[FeatureGroup, float]]) -> list[int]:
     """Return the columns of the groups that raise the score, up to most of what they raise."""
     columns: list[int] = []
@@ -118,26 +133,47 @@ def _raising(ranked: Sequence[tuple[FeatureGroup, float]]) -> list[int]:
     return columns
 
 
-def _leading_columns(
+def _leading(
     detector: Judge, flow: _Row, instead: _Row, columns: Sequence[int]
-) -> list[tuple[int, float]]:
-    """Choose columns one after the other, with what replacing each takes from the score."""
-    left = np.array([column for column in columns if flow[column] != instead[column]], np.intp)
+) -> list[tuple[_Columns, float]]:
+    """Choose quantities one after the other, with what replacing each takes from the score."""
+    differ = frozenset(column for column in columns if flow[column] != instead[column])
+    parted = (tuple(filter(differ.__contains__, one)) for one in quantities(detector.schema))
+    left = [one for one in parted if one]
     rest, score = flow.copy(), _log_odds(detector, flow[None])[0]
-    chosen: list[tuple[int, float]] = []
-    while len(left) and len(chosen) < LEADING:
-        rows = np.tile(rest, (len(left), 1))
-        rows[np.arange(len(left)), left] = instead[left]
-        scores = _log_odds(detector, rows)
-        order = np.argsort(scores, kind="stable")
-        column = int(left[order[0]])
-        chosen.append((column, float(score - scores[order[0]])))
-        rest[column], score = instead[column], scores[order[0]]
-        left = left[order[1 : _CANDIDATES + 1]]
+    chosen: list[tuple[_Columns, float]] = []
+    while left and len(chosen) < LEADING:
+        scores = _log_odds(detector, _replaced(rest, instead, left))
+        order = np.argsort(scores, kind="stable").tolist()
+        best = left[order[0]]
+        chosen.append((best, float(score - scores[order[0]])))
+        rest[list(best)], score = instead[list(best)], scores[order[0]]
+        left = [left[at] for at in order[1 : _CANDIDATES + 1]]
     return chosen
 
 
-def _feature(schema: Schema, flow: _Row, usual: Usual, column: int, share: float) -> FeatureShare:
+def _strongest(
+    detector: Judge, flow: _Row, instead: _Row, quantities: Sequence[_Columns]
+) -> list[int]:
+    """Return the column of each quantity that takes most from the score alone."""
+    columns = [(column,) for columns in quantities for column in columns]
+    scores = iter(_log_odds(detector, _replaced(flow, instead, columns)).tolist())
+    ranked = (sorted((next(scores), column) for column in one) for one in quantities)
+    return [pairs[0][1] for pairs in ranked]
+
+
+def _replaced(flow: _Row, instead: _Row, quantities: Sequence[_Columns]) -> _Row:
+    """Return a row for each quantity, in which it is as usual."""
+    rows = np.tile(flow, (len(quantities), 1))
+    for row, columns in zip(rows, quantities, strict=True):
+        row[list(columns)] = instead[list(columns)]
+    return rows
+
+
+def _feature(
+    schema: Schema, flow: _Row, usual: Usual, named: tuple[int, _Columns], share: float
+) -> FeatureShare:
+    column, columns = named
     feature = schema.features[column]
     return FeatureShare(
         name=feature.name,
@@ -146,4 +182,5 @@ def _feature(schema: Schema, flow: _Row, usual: Usual, column: int, share: float
         usual_p50=float(usual.p50[column]),
         usual_p99=float(usual.p99[column]),
         share=share,
+        also=tuple(schema.names[other] for other in columns if other != column),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from idskit.incidents.incident import Evidence, Explanation, FeatureShare, Incident
+from idskit.incidents.sequential_tests import OPENS
 from idskit.report.section import Section
 from idskit.report.text import visible
 from idskit.schemas.column_words import in_words
@@ -64,34 +65,77 @@ def signed(share: float) -> str:
 
 def features_table(explanation: Explanation) -> Section:
     """Return the leading features: what they are here, and what is usual."""
+    counted = any(feature.counted_by for feature in explanation.features)
+    of_tests = (
+        " Of what a test counts, it is all the evidence that the test gave." if counted else ""
+    )
     return Section(
         title="Leading features",
         columns=("feature", "here", "usual", "99th percentile", "share"),
         rows=tuple(_feature_row(feature) for feature in explanation.features),
         caption=(
             "The share is by how much the score falls, in log-odds, when this feature and those "
-            "above it are as usual. Of 100 benign flows, one lies above the 99th percentile."
+            "above it are as usual, each with the columns that measure the same (2 more)."
+            f"{of_tests} Of 100 benign flows, one lies above the 99th percentile."
         ),
     )
 
 
 def _feature_row(feature: FeatureShare) -> tuple[str, ...]:
     words = in_words(feature.name)
-    name = visible(words if words == feature.name else f"{words} ({feature.name})")
+    more = f", {len(feature.also)} more" if feature.also else ""
+    name = f"{words}{more}" if words == feature.name else f"{words} ({feature.name}{more})"
+    said = f"{feature.counted_by}: {name}" if feature.counted_by else name
     known = (feature.usual_p50, feature.usual_p99)
     usual = ("" if value is None else measured(value, feature.unit) for value in known)
-    return name, measured(feature.value, feature.unit), *usual, signed(feature.share)
+    return visible(said), measured(feature.value, feature.unit), *usual, signed(feature.share)
+
+
+def undoing(explanation: Explanation, alert: float) -> str:
+    """Return which groups alone leave no alert where they are as usual, as a sentence.
+
+    Args:
+        explanation: of a flow that alerts; else nothing is said.
+        alert: log-odds from which on there is an alert.
+    """
+    found = [
+        group.name
+        for group in explanation.groups
+        if group.without is not None and group.without < alert
+    ]
+    if not found or explanation.score < alert:
+        return ""
+    if len(found) == 1:
+        return f"Without {visible(found[0])} there would be no alert."
+    return f"Each of these alone, if it were as usual, would leave no alert: {_listed(found)}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join((", ".join(map(visible, names[:-1])), visible(names[-1])))
 
 
 def evidence_table(incident: Incident | None) -> Section:
-    """Return the evidence of an incident, with what is usual here where that was learned."""
+    """Return the evidence of an incident: what opened it first, then what else is known of it.
+
+    What is usual here has a column where that was learned; so has the evidence that each of several
+    sources gives.
+    """
     found = () if incident is None else incident.evidence
     learned = any(item.usual is not None for item in found)
+    weighed = sum(bool(item.nats) for item in found) > 1
     return Section(
         title="Evidence",
-        columns=("what", "found", *(["usual here"] * learned)),
-        rows=tuple((visible(item.name), *_found(item)[: 1 + learned]) for item in found),
+        columns=("what", "found", *(["usual here"] * learned), *(["gives alone"] * weighed)),
+        rows=tuple(
+            (visible(item.name), *_found(item)[: 1 + learned], *([_nats(item)] * weighed))
+            for item in found
+        ),
+        caption=f"{OPENS:g} nats of evidence open an incident." if weighed else "",
     )
+
+
+def _nats(item: Evidence) -> str:
+    return "" if item.nats is None else f"{item.nats:,.3g} nats"
 
 
 def _found(item: Evidence) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from operator import add
 from typing import Any
@@ -20,9 +20,17 @@ from idskit.alerts.alert import Flow
 from idskit.alerts.protocol_names import protocol_name
 from idskit.flow import address_text
 from idskit.incidents.attack_ends import AttackEnds
-from idskit.incidents.evidence import FACTS, SUMS, Sign
+from idskit.incidents.evidence import FACTS, SUMS, FoundBy, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.incident import FLOWS, Evidence, Explanation, Incident, State, incident_id
+from idskit.incidents.incident import (
+    FLOWS,
+    Evidence,
+    Explanation,
+    FlowTrain,
+    Incident,
+    State,
+    incident_id,
+)
 from idskit.incidents.sentence import sentence
 from idskit.local_network import is_local
 
@@ -33,6 +41,99 @@ UPDATES = 10  # factor of flows between two updates
 PAUSE_US = 1_000_000  # at least so long apart
 RETRY_US = 20_000_000  # after which a failure at the same place is a retry
 MOST_RETRIED = 64
+TRAIN_BINS, TRAIN_STEP_US = 64, 100_000  # of the flows of a case by time
+MOST_ZEROS = 2  # columns of a test that are shown although nothing was counted in them
+
+
+@dataclass(kw_only=True)
+class Train:
+    """When the flows of a case began: counts of TRAIN_BINS equal times, which double to hold all.
+
+    Attributes:
+        first_us: when the first time begins, since the epoch.
+        step_us: length of each.
+        counts: flows that began in each.
+    """
+
+    first_us: int = 0
+    step_us: int = TRAIN_STEP_US
+    counts: list[int] = field(default_factory=lambda: [0] * TRAIN_BINS)
+
+    def add(self, start_us: int, flows: int) -> None:
+        """Count flows; those before the first time count in it."""
+        self.first_us = self.first_us or start_us
+        while (at := max(0, start_us - self.first_us) // self.step_us) >= TRAIN_BINS:
+            pairs = zip(self.counts[::2], self.counts[1::2], strict=True)
+            self.counts = [*map(sum, pairs), *[0] * (TRAIN_BINS // 2)]
+            self.step_us *= 2
+        self.counts[at] += flows
+
+    def shown(self) -> FlowTrain:
+        """Return the counts without the times after the last flow."""
+        used = max((at + 1 for at, flows in enumerate(self.counts) if flows), default=0)
+        return FlowTrain(step_us=self.step_us, flows=tuple(self.counts[:used]))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Train:
+        """Make it again.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        counts = [int(flows) for flows in state["counts"]]
+        if len(counts) != TRAIN_BINS or int(state["step_us"]) < TRAIN_STEP_US:
+            raise ValueError(f"{TRAIN_BINS} counts of flows were expected")
+        return cls(first_us=int(state["first_us"]), step_us=int(state["step_us"]), counts=counts)
+
+
+@dataclass(kw_only=True)
+class Source:
+    """What one test, or the model, says of the flows of a case.
+
+    Attributes:
+        flows: that it suspects.
+        nats: that it gives alone, without what decayed.
+        most: nats of one flow.
+        columns: that decide a test, with their values in that flow.
+    """
+
+    flows: int = 0
+    nats: float = 0.0
+    most: float = 0.0
+    columns: tuple[tuple[str, float], ...] = ()
+
+    def give(self, found: FoundBy, share: float) -> None:
+        """Add a share of what a flow gives."""
+        self.nats += share * found.nats
+        if found.nats > self.most:
+            self.most, self.columns = found.nats, found.columns
+
+    def absorb(self, other: Source) -> None:
+        """Count what another case had as well."""
+        self.flows += other.flows
+        self.nats += other.nats
+        if other.most > self.most:
+            self.most, self.columns = other.most, other.columns
+
+    def evidence(self, name: str) -> Evidence:
+        """Return it as evidence."""
+        told = tuple(pair for pair in self.columns if pair[1] or len(self.columns) <= MOST_ZEROS)
+        nats = round(self.nats, 2)
+        return Evidence(name=name, value=self.flows, unit=FLOWS, nats=nats, columns=told)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Source:
+        """Make it again.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        return cls(
+            flows=int(state["flows"]),
+            nats=float(state["nats"]),
+            most=float(state["most"]),
+            columns=tuple((str(name), float(value)) for name, value in state["columns"]),
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,6 +145,8 @@ class Case:
         family: of the first sign; ``shown_family`` is that of most signs.
         weight: nats at ``updated_us``.
         opened: its identifier once it is an incident, else empty.
+        tests: flows that each sequential test counted.
+        sources: what each test, or the model (``SUSPECTED``), says of its flows.
         row: features of its strongest flow, for an explanation.
     """
 
@@ -62,6 +165,8 @@ class Case:
     services: AttackEnds[tuple[int, int]] = field(default_factory=AttackEnds)
     families: Counter[str] = field(default_factory=Counter)
     tests: Counter[str] = field(default_factory=Counter)
+    sources: dict[str, Source] = field(default_factory=dict)
+    train: Train = field(default_factory=Train)
     facts: list[float] = field(default_factory=lambda: [0.0] * len(FACTS))
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
@@ -90,8 +195,11 @@ class Case:
         self.attackers.add(sign.attacker)
         self.targets.add(sign.target)
         self.services.add(sign.service)
+        self.train.add(sign.start_us, sign.flows)
         if sign.test:
             self.tests[sign.test] += sign.flows
+        for found in sign.found_by:
+            self._source(found.name).flows += sign.flows
         if not sign.test or sign.family == self.family:  # a flood on many ports is no scan
             self.families[sign.family] += 1
         if len(self.flow_ids) < SHOWN_FLOWS:
@@ -110,6 +218,8 @@ class Case:
         self.flows += other.flows
         self.families += other.families
         self.tests += other.tests
+        for name, source in other.sources.items():
+            self._source(name).absorb(source)
         self.updated_us = max(self.updated_us, other.updated_us)
         self.attackers.add(other.attackers.busiest)
         self.targets.add(other.targets.busiest)
@@ -150,6 +260,7 @@ class Case:
             flows=self.flows,
             flow_ids=tuple(self.flow_ids),
             evidence=self._evidence(),
+            train=self.train.shown(),
         )
         return replace(found, explanation=Explanation(sentence=sentence(found)))
 
@@ -162,6 +273,8 @@ class Case:
             "ends": [ends.to_state() for ends in (self.attackers, self.targets, self.services)],
             "families": dict(self.families),
             "tests": dict(self.tests),
+            "train": asdict(self.train),
+            "sources": {name: asdict(source) for name, source in self.sources.items()},
             "facts": self.facts,
             "flow_ids": self.flow_ids,
         }
@@ -189,6 +302,8 @@ class Case:
             services=AttackEnds.from_state(services),
             families=Counter(state["families"]),
             tests=Counter(state["tests"]),
+            sources=_sources(state),
+            train=Train.from_state(state["train"]) if "train" in state else Train(),
             facts=[float(value) for value in state["facts"]],
             flow_ids=list(state["flow_ids"]),
         )
@@ -196,9 +311,15 @@ class Case:
     def _weigh(self, sign: Sign, gained: float) -> None:
         if sign.once and not self.opened:
             gained *= self._newness(sign)
+        if gained > 0:
+            for found in sign.found_by:
+                self._source(found.name).give(found, gained / sign.weight)
         passed = max(0, sign.end_us - self.updated_us)
         self.weight = max(0.0, self.weight * 2.0 ** (-passed / HALF_LIFE_US) + gained)
         self.updated_us = max(self.updated_us, sign.end_us)
+
+    def _source(self, name: str) -> Source:
+        return self.sources.setdefault(name, Source())
 
     def _newness(self, sign: Sign) -> float:
         """Return what a failure counts: 1 at a new place, less than nothing where it is retried.
@@ -232,15 +353,24 @@ class Case:
         return attacker if inside == (True, False) else target
 
     def _evidence(self) -> tuple[Evidence, ...]:
-        """Return what the tests counted and the facts, each name once with its larger number."""
-        found = {
-            name: Evidence(name=name, value=flows, unit=FLOWS)
-            for name, flows in self.tests.most_common()
-        }
+        """Return what opened it, what gave most nats first, then the facts.
+
+        Each name is there once, with its larger number.
+        """
+        ranked = sorted(self.sources.items(), key=lambda item: (-item[1].nats, -item[1].flows))
+        found = {name: source.evidence(name) for name, source in ranked}
         for value, (_, name, unit) in zip(self.facts, FACTS, strict=True):
             if value > 0 and (name not in found or value >= found[name].value):
-                found[name] = Evidence(name=name, value=value, unit=unit)
+                known = found.get(name) or Evidence(name=name, value=value, unit=unit)
+                found[name] = replace(known, value=value, unit=unit)
         return tuple(found.values())
+
+
+def _sources(state: Mapping[str, Any]) -> dict[str, Source]:
+    """Read what suspected the flows of a case; an older version knew the tests alone."""
+    if "sources" not in state:
+        return {name: Source(flows=int(flows)) for name, flows in state["tests"].items()}
+    return {name: Source.from_state(found) for name, found in state["sources"].items()}
 
 
 def _service(protocol: int, port: int) -> str:

@@ -24,6 +24,7 @@ from idskit.incidents.family_facts import (
     is_attacked_by_source,
     named_family,
 )
+from idskit.incidents.incident import SUSPECTED
 from idskit.incidents.regular_contacts import TEST, Caller
 from idskit.incidents.sequential_tests import OPENS, TESTS, Test
 from idskit.schema import Schema
@@ -52,6 +53,14 @@ SUMS = 2
 _COPIED = ("slot", "serial", "end", "start_us", "end_us")
 
 
+class FoundBy(NamedTuple):
+    """What suspects a flow: a sequential test, or the model (``SUSPECTED``)."""
+
+    name: str
+    nats: float  # that it gives alone
+    columns: tuple[tuple[str, float], ...]  # those that decide a test, with their values
+
+
 class Sign(NamedTuple):
     """One flow that looks like an attack: who attacks whom, and how strongly it says so.
 
@@ -68,6 +77,7 @@ class Sign(NamedTuple):
     once: bool  # whether further flows to the same service of the target say nothing more
     row: int  # in its batch
     facts: list[float]  # by FACTS
+    found_by: tuple[FoundBy, ...]  # all that suspects the flow
     slot: int  # these five as in FLOW
     serial: int
     end: int
@@ -92,6 +102,10 @@ class EvidenceReader:
         self._facts = [position.get(column, -1) for column, *_ in FACTS]
         known = [test for test in TESTS if set(test.columns) <= position.keys()]
         self._tests = [(test, [position[name] for name in test.columns]) for test in known]
+        self._deciding = [
+            (test.name, [(name, position[name]) for name in test.deciding if name in position])
+            for test in known
+        ]
 
     def signs(
         self, flows: NDArray[np.void], features: Floats, probabilities: NDArray[np.float32]
@@ -110,7 +124,7 @@ class EvidenceReader:
         if not len(chosen):
             return []
         best = weights[:, chosen].argmax(axis=0)
-        return self._listed(
+        signs = self._listed(
             flows,
             chosen,
             self._named(probabilities[chosen]),
@@ -119,6 +133,11 @@ class EvidenceReader:
             1 - probabilities[chosen, 0],
             self._facts_of(features[chosen]),
         )
+        found_by = self._found_by(weights[:, chosen], features[chosen])
+        return [
+            sign._replace(found_by=tuple(found))
+            for sign, found in zip(signs, found_by, strict=True)
+        ]
 
     def calls(
         self, flows: NDArray[np.void], features: Floats, regular: Mapping[int, Caller]
@@ -136,6 +155,21 @@ class EvidenceReader:
                 ends_of(flows[rows]), rows.tolist(), facts, *copied, strict=True
             )
         ]
+
+    def _found_by(self, weights: Floats, features: Floats) -> list[list[FoundBy]]:
+        """Return all that suspects each of n flows, by the weights of the model and of each test.
+
+        Args:
+            weights: (1 + tests, n) nats, the model's first.
+            features: (n, d).
+        """
+        found: list[list[FoundBy]] = [[] for _ in features]
+        names = ((SUSPECTED, []), *self._deciding)
+        for which, at in zip(*(places.tolist() for places in np.nonzero(weights > 0)), strict=True):
+            name, columns = names[which]
+            values = tuple((column, float(features[at, place])) for column, place in columns)
+            found[at].append(FoundBy(name, float(weights[which, at]), values))
+        return found
 
     def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
         above = log_odds(probabilities) - self._threshold
@@ -219,6 +253,7 @@ def _sign(
         test is not None and test.once,
         row,
         facts,
+        (),
         *copied,
     )
 
@@ -230,5 +265,6 @@ def _call(ends: FlowEnds, row: int, facts: list[float], caller: Caller, copied: 
     slot, serial, end, start_us, end_us = copied
     return Sign(
         "malware", attacker, target, service, OPENS, score, TEST, once, row, facts,
+        (FoundBy(TEST, OPENS, ()),),
         slot, serial, end, min(start_us, caller.times[0]), end_us, caller.take(),
     )  # fmt: skip

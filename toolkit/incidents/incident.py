@@ -18,6 +18,7 @@ State = Literal["new", "update", "end"]
 Verdict = Literal["attack", "expected", "wrong"]
 VERDICTS: tuple[Verdict, ...] = ("attack", "expected", "wrong")
 FLOWS = "flows"  # the unit of what a sequential test counts
+SUSPECTED = "flows that look like an attack"  # to the model: what no sequential test counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Evidence:
     value: float
     unit: str
     usual: float | None = None  # at this site; None where nothing was learned
+    nats: float | None = None  # that it gives alone, without what decayed; None of a mere fact
+    columns: tuple[tuple[str, float], ...] = ()  # that a test counts, in the flow that gave most
 
     @property
     def counted_in(self) -> str:
@@ -46,7 +49,19 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """Return the same as plain types, without what is not known."""
         found = {"name": self.name, "value": self.value, "unit": self.unit}
-        return found if self.usual is None else found | {"usual": self.usual}
+        columns = dict(self.columns) or None
+        more = {"usual": self.usual, "nats": self.nats, "columns": columns}
+        return found | {name: value for name, value in more.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Evidence:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TypeError, ValueError: it is damaged.
+        """
+        columns = dict(found.get("columns", {}))
+        return cls(**{**found, "columns": tuple((str(n), float(v)) for n, v in columns.items())})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +70,17 @@ class GroupShare:
 
     name: str
     share: float
+    without: float | None = None  # the score where this group alone is as usual
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureShare:
-    """A leading feature: its value, what is usual here, and what replacing it takes away."""
+    """A leading feature: its value, what is usual here, and what replacing it takes away.
+
+    That is log-odds of the score of a flow, or the nats of the sequential test that counts it.
+    Columns that measure the same, such as a count over several windows, are one feature: it has the
+    name and the value of the one that matters most.
+    """
 
     name: str
     value: float
@@ -67,6 +88,17 @@ class FeatureShare:
     usual_p50: float | None  # None where nothing was learned here
     usual_p99: float | None
     share: float  # in log-odds
+    counted_by: str = ""  # the sequential test that counts it; empty where the model is asked
+    also: tuple[str, ...] = ()  # further columns that measure the same, and are not as usual
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> FeatureShare:
+        """Read what an ``Explanation`` wrote.
+
+        Raises:
+            TypeError: it is damaged.
+        """
+        return cls(**{**found, "also": tuple(map(str, found.get("also", ())))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +124,28 @@ class Explanation:
             KeyError, TypeError: it is damaged.
         """
         groups = tuple(GroupShare(**item) for item in found["groups"])
-        features = tuple(FeatureShare(**item) for item in found["features"])
+        features = tuple(map(FeatureShare.from_json, found["features"]))
         return cls(**{**found, "groups": groups, "features": features})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowTrain:
+    """When the flows of an incident began: a count for each of equal times, the first at its start.
+
+    The times are as long as 64 of them need to hold the incident.
+    """
+
+    step_us: int
+    flows: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> FlowTrain:
+        """Read what ``Incident.to_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        return cls(step_us=int(found["step_us"]), flows=tuple(map(int, found["flows"][:64])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +178,7 @@ class Incident:
     evidence: tuple[Evidence, ...] = ()
     explanation: Explanation | None = None
     verdict: Verdict | None = None  # what a person said of it
+    train: FlowTrain | None = None  # None where it was not counted
 
     @property
     def label(self) -> str:
@@ -159,6 +212,7 @@ class Incident:
             "evidence": [item.to_json() for item in self.evidence],
             "explanation": None if self.explanation is None else self.explanation.to_json(),
             "verdict": self.verdict,
+            "train": None if self.train is None else asdict(self.train),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -190,9 +244,10 @@ class Incident:
             services=tuple(found["services"]),
             flows=int(found["flows"]),
             flow_ids=tuple(found["flow_ids"]),
-            evidence=tuple(Evidence(**item) for item in found["evidence"]),
+            evidence=tuple(map(Evidence.from_json, found["evidence"])),
             explanation=None if explanation is None else Explanation.from_json(explanation),
             verdict=found.get("verdict"),
+            train=FlowTrain.from_json(found["train"]) if found.get("train") else None,
         )
 
     def _device(self) -> dict[str, str] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from idskit.incidents.incident import FLOWS, Evidence, Incident
+from idskit.incidents.incident import FLOWS, SUSPECTED, Evidence, Incident
 from idskit.report.text import cut
 
 _LONGEST = 60  # characters of a name from the network
@@ -220,7 +220,8 @@ def _over(services: tuple[str, ...]) -> str:
 
 def _shown(deed: _Deed, found: tuple[Evidence, ...]) -> str:
     """Return evidence as a sentence of its own; nothing where there is none."""
-    known = (one for one in found if one.value > 1 or one.usual is not None or one.unit == FLOWS)
+    said = (one for one in found if one.name != SUSPECTED)  # the sentence before says how many
+    known = (one for one in said if one.value > 1 or one.usual is not None or one.unit == FLOWS)
     evidence = next((one for one in known if deed.shows in one.name), None)
     if evidence is None:
         return ""

@@ -52,6 +52,7 @@ class Test:
         family: of the attack that it finds.
         columns: of the schema that it reads; it is not run where one is missing.
         weigh: nats (n,) of flows (n,) by these columns (n, columns); 0 suspects nothing.
+        decided_by: columns without which it suspects nothing, for an explanation: all if empty.
         once: whether further flows to the same target and service say nothing more.
     """
 
@@ -60,6 +61,12 @@ class Test:
     columns: tuple[str, ...]
     weigh: Callable[[NDArray[np.void], Floats], Floats]
     once: bool = False
+    decided_by: tuple[str, ...] = ()
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The columns without which it suspects nothing."""
+        return self.decided_by or self.columns
 
 
 def _failed_contacts(flows: NDArray[np.void], columns: Floats) -> Floats:
@@ -183,6 +190,7 @@ TESTS = (
         columns=("rst_count", "src_10m_new", "src_10m_new_failed"),
         weigh=_failed_contacts,
         once=True,
+        decided_by=("bwd_packets", "rst_count"),
     ),
     Test(
         name="refused logins",
@@ -209,6 +217,7 @@ TESTS = (
             "rst_count",
         ),
         weigh=_failed_ssh_logins,
+        decided_by=("ssh_banners",),
     ),
     Test(
         # No program sends them by itself; Heartbleed does (CVE-2014-0160).
@@ -377,6 +386,7 @@ TESTS = (
             "bwd_payload_mean",
         ),
         weigh=_data_in_echoes,
+        decided_by=("fwd_payload_std", "bwd_payload_std"),
     ),
     Test(
         name="hosts asked for an echo",
@@ -390,6 +400,7 @@ TESTS = (
         family="scan",
         columns=("icmp_code",),
         weigh=_odd_icmp_requests,
+        decided_by=("icmp_type", "icmp_code"),
     ),
     Test(
         # No system sends them: they hide what they carry, or crash who takes them (RFC 1858).
@@ -409,6 +420,7 @@ TESTS = (
         family="tunnel",
         columns=("dns_queries", "dns_name_length", "dns_text_types"),
         weigh=_data_in_names,
+        decided_by=("dns_name_length",),
     ),
 )
 

@@ -9,13 +9,17 @@ independent, so a betting martingale on them reaches H with a probability of 1 /
 Hours are left out by the same rules as in learning, because what looks like an attack is evidence
 of incidents. Devices that were not learned are one stream: the first hour of each, among the first
 hours of the learned devices. Those that join together are alike: they count as one, by their mean.
+
+How many devices join in a day is counted apart. The rate at which they joined in the later half of
+learning has a gamma distribution, so their number has a negative binomial one; both are as wide as
+the learned hours vary. A number that has a probability of ERROR / WEEK_HOURS at most is an alarm.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,12 +47,13 @@ from idskit.site.site_normal import MOST_DEVICES, SiteNormal
 ERROR = 0.05  # expected false alarms of a site in a week
 LEAST_HOURS = 24  # learned hours of a device below which nothing is said of it
 LEAST_DEVICES = 20  # hours in which learned devices began; with fewer nothing is said of others
-WEEK_HOURS = 24 * 7
+DAY_HOURS, WEEK_HOURS = 24, 24 * 7
 NEWCOMERS = 0  # the stream of devices that were not learned
 _POWERS = np.linspace(0.05, 1, 20)  # bets of a martingale: power martingales, and their mean
 _LOG_POWERS = np.log(_POWERS)
 _SIDES = (1.0, -1.0)  # higher than it was, lower
 _MOST_NEW = 3  # contacts that an alarm names
+_JOINS = "devices that joined in a day"
 _MEASURES = (
     "likeness of its flows to attacks (log-odds)",
     "flows in an hour (logarithm)",
@@ -80,6 +85,8 @@ class DriftAlarm:
     evidence: float
 
     def __str__(self) -> str:
+        if self.measure == _JOINS:
+            return f"{self.value:,.0f} devices joined in a day, learned {self.usual:.2g} a day"
         who = "devices that joined are" if self.device is None else f"{self.device} is"
         parts = [f"{self.measure} {self.value:.3g}, learned {self.usual:.3g}"]
         parts += [f"{name} {value:.3g}, learned {usual:.3g}" for name, value, usual in self.facts]
@@ -148,6 +155,57 @@ class _Stream:
         return values
 
 
+class _Joins:
+    """Number of devices that join in a day, against how many did while the site was learned.
+
+    Attributes:
+        hourly: devices that joined, by hour, of the last day.
+        alarmed: the week of the latest alarm.
+    """
+
+    def __init__(self, normal: SiteNormal) -> None:
+        first = min((one.first for one in normal.devices.values()), default=0)
+        last = max((one.last for one in normal.devices.values()), default=0)
+        self._hours = (last - first + 1) // 2  # of the later half: at first all devices are new
+        began = Counter(one.first for one in normal.devices.values())
+        counts = np.array([began[last - ago] for ago in range(self._hours)], np.float64)
+        self._learned = float(counts.sum())
+        self._spread = float(max(1.0, counts.var() / counts.mean())) if self._learned else 1.0
+        self.hourly: dict[int, int] = {}
+        self.alarmed = -1
+
+    def add(self, hour: int, number: int) -> DriftAlarm | None:
+        """Count devices that joined in an hour; return an alarm where too many did in a day."""
+        recent = {one: count for one, count in self.hourly.items() if hour - one < DAY_HOURS}
+        self.hourly = recent | {hour: number}
+        if self._hours < LEAST_HOURS // 2 or self.alarmed == hour // WEEK_HOURS:
+            return None
+        joined = sum(self.hourly.values())
+        chance = self._chance(joined)
+        if chance > ERROR / WEEK_HOURS:
+            return None
+        self.alarmed = hour // WEEK_HOURS
+        return DriftAlarm(
+            device=None,
+            hour=hour,
+            measure=_JOINS,
+            value=joined,
+            usual=self._learned * DAY_HOURS / self._hours,
+            contacts=(),
+            facts=(),
+            evidence=1 / max(chance, 1e-300),
+        )
+
+    def _chance(self, joined: int) -> float:
+        """Return the probability that so many join in a day, or more."""
+        shape = self._learned / self._spread + 0.5
+        stays = self._hours / (self._hours + DAY_HOURS)
+        fewer = np.arange(math.ceil(joined / self._spread))
+        logs = np.array([math.lgamma(n + shape) - math.lgamma(n + 1) for n in fewer])
+        logs += shape * math.log(stays) - math.lgamma(shape) + fewer * math.log1p(-stays)
+        return max(0.0, 1 - float(np.exp(logs).sum()))
+
+
 class DriftWatch:
     """Watches a site for drift.
 
@@ -161,6 +219,7 @@ class DriftWatch:
         self._quiet = QuietHours(normal.schema, classes, normal.threshold)
         self._streams: dict[int, _Stream] = {}
         self._joined: OrderedDict[int, None] = OrderedDict()  # devices not learned, seen before
+        self._joins = _Joins(normal)
         firsts = _firsts(normal)
         self._references = {
             one: device.pulses
@@ -196,7 +255,12 @@ class DriftWatch:
             }
             for one, stream in self._streams.items()
         }
-        return {"streams": streams, "joined": [str(device) for device in self._joined]}
+        return {
+            "streams": streams,
+            "joined": [str(device) for device in self._joined],
+            "joins": [[hour, count] for hour, count in self._joins.hourly.items()],
+            "joins_alarmed": self._joins.alarmed,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on with the week of ``to_state``, with the same learned site.
@@ -219,7 +283,10 @@ class DriftWatch:
                 logs=logs.reshape(len(PULSES), len(_SIDES), len(_POWERS)),
             )
         joined = [int(device) for device in state["joined"][:MOST_DEVICES]]
+        hourly = {int(hour): int(count) for hour, count in state.get("joins", [])[:DAY_HOURS]}
+        alarmed = int(state.get("joins_alarmed", -1))
         self._streams, self._joined = streams, OrderedDict.fromkeys(joined)
+        self._joins.hourly, self._joins.alarmed = hourly, alarmed
 
     def _close(self, hour: int, hours: Mapping[int, DeviceHour]) -> Iterator[DriftAlarm]:
         joining = []
@@ -229,6 +296,9 @@ class DriftWatch:
             elif device not in self._normal.devices and device not in self._joined:
                 self._join(device)
                 joining.append(found)
+        more = self._joins.add(hour, len(joining)) if joining else None
+        if more is not None:
+            yield more
         if joining and NEWCOMERS in self._references:
             yield from self._add(NEWCOMERS, hour, joining)
 
