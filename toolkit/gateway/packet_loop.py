@@ -35,6 +35,7 @@ from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import profile_named
+from idskit.profiles.slot_memory import give_back_memory
 
 BATCH = 1024
 MAX_WAIT_MS = 250.0  # that a flow waits for others: each batch costs some milliseconds
@@ -227,6 +228,7 @@ class PacketLoop:
         self._next_s = now_s + SECOND_S
         if not self._is_ready:
             self._is_ready = True
+            give_back_memory()
             self.notifier.ready(f"Reading {self.source.name}")
         if self.successor is not None:
             self.judges, self.successor = self.judges.succeeded_by(self.successor), None
@@ -235,6 +237,7 @@ class PacketLoop:
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
         self._hand_on(self._addresses.take())
         self._watch_interfaces(now_s)
+        self._reader.memory.look()
         statistics = self._reader.statistics
         self.view.note(
             Totals(

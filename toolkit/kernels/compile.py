@@ -11,8 +11,10 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba import config, types
+from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.event import Event, Listener, install_listener
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -46,16 +48,31 @@ def inlined(function: Function) -> Function:
 
 
 def _compiled(function: Function, *, forceinline: bool) -> Function:
+    compiled = numba.njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
     with _keeping() as kept:
-        compiled = numba.njit(cache=kept, nogil=True, error_model="numpy", forceinline=forceinline)(
-            function
-        )
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if file is not None:
-        _SOURCES[compiled] = _sources(function)
-        # numba itself would look only at the file of the kernel, not at those compiled into it.
-        file._source_stamp = _stamp(_SOURCES[compiled])
+        if kept:
+            _SOURCES[compiled] = _sources(function)
+            compiled._cache = _KernelCache(function, _stamp(_SOURCES[compiled]))
     return cast(Function, compiled)
+
+
+class _KernelCache(FunctionCache):
+    """The cache of one kernel on disk."""
+
+    def __init__(self, function: Callable[..., object], stamp: tuple[float, int]) -> None:
+        """Open it; numba itself would look only at the kernel's file, not at those it calls."""
+        super().__init__(function)
+        self._cache_file._source_stamp = stamp
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is cached for a signature, None where nothing is.
+
+        numba would first import all that it can compile, which takes half a second and 60 MB; what
+        compiles, imports that by itself.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 @cache
