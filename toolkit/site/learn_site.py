@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from idskit.capture.capture_files import CaptureFiles, open_captures
 from idskit.detect.detector import Detector
@@ -41,6 +40,9 @@ from idskit.site.incident_budget import (
 from idskit.site.site_file import write_site
 from idskit.site.site_learner import FIRST_US, SiteLearner
 from idskit.site.site_normal import SiteNormal
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JOINED_FROM_HOUR = 490_896  # 2026-01-01, in hours since the epoch
 LONGEST_JOINED_HOURS = 24 * 7
