@@ -127,6 +127,18 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
         ({"dns_odd_types": 1.0}, {}, 2, "tunnel"),
         ({"telnet_refusals": 1.0}, {"dport": 23}, 8, "guessing"),
         ({"smb_logon_failures": 2.0}, {}, 4, "guessing"),
+        ({"imap_refusals": 2.0}, {"dport": 143}, 4, "guessing"),
+        ({"form_passwords": 1.0}, {"dport": 80}, 30, "guessing"),
+        ({"rpc_account_lists": 1.0}, {}, 1, "lateral"),
+        ({"smb_admin_shares": 1.0}, {}, 1, "lateral"),
+        ({"redis_misuses": 1.0}, {}, 1, "lateral"),
+        ({"fragments": 2.0}, {"protocol": 58, "icmp_type": 134}, 1, "lateral"),
+        ({"intruder_names": 1.0}, {}, 1, "malware"),
+        ({"scanner_requests": 1.0}, {"dport": 80}, 3, "scan"),
+        ({"incomplete_datagrams": 10.3}, {}, 20, "flood"),
+        ({"pair_1m_flows": 300.0}, {"dport": 80}, 30, "flood"),
+        ({"pair_1m_flows": 1200.0}, {"dport": 53}, 30, "flood"),
+        ({"fwd_packet_rate": 20.0}, {"protocol": 17, "dport": 67, "packets": 60}, 1, "flood"),
     ],
 )
 def test_what_is_refused_opens_an_incident_when_it_goes_on(
@@ -135,6 +147,47 @@ def test_what_is_refused_opens_an_incident_when_it_goes_on(
     for count, found in ((flows - 1, []), (flows, [family])):
         rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(count)]
         assert [i.family for i in incidents_of(rows) if i.type == "new"] == found
+
+
+@pytest.mark.parametrize(
+    ("columns", "changed"),
+    [
+        ({"fragments": 2.0}, {"protocol": 58, "icmp_type": 128}),  # of an echo
+        ({"pair_1m_flows": 240.0}, {"dport": 80}),
+        ({"pair_1m_flows": 900.0}, {"dport": 53}),
+        ({"fwd_packet_rate": 20.0}, {"protocol": 17, "dport": 67, "packets": 50}),
+    ],
+)
+def test_what_happens_every_day_opens_nothing(
+    columns: dict[str, float], changed: dict[str, int]
+) -> None:
+    rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(100)]
+    assert incidents_of(rows) == []
+
+
+@pytest.mark.parametrize(("count", "found"), [(11, 0), (12, 1)])
+def test_services_of_twelve_hosts_that_no_datagram_reaches_are_a_sweep(
+    count: int, found: int
+) -> None:
+    asked = {"protocol": 17, "dport": 161, "answered": False, **BENIGN}
+    rows = [Judged(dst=f"192.168.1.{i + 1}", at=float(i), **asked) for i in range(count)]
+    assert [i.family for i in incidents_of(rows) if i.type == "new"] == ["scan"] * found
+    polled = [Judged(dst="192.168.1.9", at=5.0 * i, **asked) for i in range(100)]
+    assert incidents_of(polled) == []
+
+
+def test_a_device_that_sends_mail_to_many_servers_is_reported_and_a_mail_program_is_not() -> None:
+    mail = {"src": "192.168.1.8", "dport": 25, **BENIGN}
+    rows = [
+        Judged(dst=f"198.51.100.{i}", at=i / 5, columns={"src_10s_peers": float(i)}, **mail)
+        for i in range(40)
+    ]
+    assert incidents_of(rows)[0].attacker == "192.168.1.8"
+    slow = [
+        Judged(dst=f"198.51.100.{i}", at=9.0 * i, columns={"src_10s_peers": 2.0}, **mail)
+        for i in range(40)
+    ]
+    assert incidents_of(slow) == []
 
 
 def test_a_ping_is_no_tunnel_and_no_sweep() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from tests.payload.naive_devices import Devices
 from tests.payload.naive_windows import Windows
 
+from idskit.payload.given_names import AGENTS, INTRUDERS, REDIS
 from idskit.payload.injections import ANYWHERE, IN_TARGETS
 from idskit.payload.shell_lines import COMMANDS
 from idskit.payload.words import WORDS
@@ -37,6 +38,7 @@ WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8
 SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
 USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
 TELNET_REFUSAL = re.compile(rb"(?i)incorrect|invalid|failed|failure|denied")
+PASSWORD = re.compile(rb"(?i)(password|passwd|pass|pwd)=")
 REFUSED = {401, 403, 407}
 
 
@@ -62,6 +64,11 @@ def injected(text: bytes, forms: tuple[str, ...]) -> bool:
     return any(re.search(b"(?s)" + form, plain) for form in found)
 
 
+def named(text: bytes, names: tuple[str, ...]) -> bool:
+    """Whether the first 512 bytes hold one of the names."""
+    return any(name.encode() in text[:512].lower() for name in names)
+
+
 class Notes(Windows, Devices):
     def __init__(self, protocol: int, src_port: int, dst_port: int) -> None:
         super().__init__()
@@ -82,6 +89,8 @@ class Notes(Windows, Devices):
         kind = ""
         if self.protocol == TCP:
             kind = self.tcp(data, side)
+            if not kind and number <= 4:
+                self.unknown(data, side)
         elif self.protocol == UDP:
             kind = self.udp(data)
         if not kind:
@@ -113,6 +122,14 @@ class Notes(Windows, Devices):
             begins.append(data.split(b"\r\n\r\n", 1)[1])
         if any(len(b) >= 4 and b.startswith((b"MZ", b"\x7fELF")) for b in begins):
             self.add(f"{side}_executable_packets")
+
+    def unknown(self, data: bytes, side: str) -> None:
+        if named(data, INTRUDERS):
+            self.add("intruder_names")
+        if side == "fwd" and re.match(rb"[A-Za-z]", data) and PASSWORD.search(data[:1024]):
+            self.add("form_passwords")
+        if side == "fwd" and re.match(rb"(?i)[*cm]", data) and named(data, REDIS):
+            self.add("redis_misuses")
 
     # Which protocol.
 
@@ -206,6 +223,8 @@ class Notes(Windows, Devices):
         self.add({b"GET": "http_gets", b"POST": "http_posts"}.get(method, "http_other_methods"))
         self.target(target)
         self.head(rest[:1024])
+        if PASSWORD.search(data[found.start(2) :][:1024]):
+            self.add("form_passwords")
         if target.lower().startswith(b"/wsman"):
             self.add("wsman_requests")
         if injected(target, ANYWHERE + IN_TARGETS) or injected(rest[:1024], ANYWHERE):
@@ -229,6 +248,9 @@ class Notes(Windows, Devices):
         for host in re.findall(rb"(?i)\nHost: ([0-9.]{3,15}(?=[\r\n :])|\[)", head):
             if host == b"[" or host.count(b".") == 3:
                 self.add("http_address_hosts")
+        for agent in re.findall(rb"(?i)\nUser-Agent:([^\r]*)", head):
+            if named(agent, AGENTS):
+                self.add("scanner_requests")
         if b"\n" in head and not re.search(rb"(?i)\nUser-Agent:", head):
             self.add("http_without_agent")
 
@@ -262,6 +284,9 @@ class Notes(Windows, Devices):
             return self.add("replies_fine")
         if re.match(rb"(?i)-(ERR|WRONGPASS|NOAUTH)", data):
             return self.add("replies_refused", "login_refusals")
+        refusal = re.match(rb"(?i)[a-z0-9]{0,16} NO ([^\n]*)", data)
+        if refusal and re.search(rb"(?i)login|authentication", refusal.group(1)):
+            return self.add("imap_refusals")
         return bool(re.match(rb"(?i)\* OK", data))
 
     # What is encrypted.
@@ -275,6 +300,8 @@ class Notes(Windows, Devices):
         if kind != 22:
             return self.add({21: "tls_alerts", 24: "tls_heartbeats"}.get(kind, "tls_data_records"))
         hello = data[5:]
+        if hello[0] in (2, 11) and named(hello, INTRUDERS):
+            self.add("intruder_names")
         kinds = {1: "tls_client_hellos", 2: "tls_server_hellos"}
         is_hello = len(hello) >= 6 and hello[4] == 3 and hello[0] in kinds
         if is_hello and hello[0] == 1:

@@ -33,7 +33,11 @@ INTERFACES = [  # how the UUID begins, how it ends
     (("c681d488", "df1941c5"), ""),
     (("4b324fc8",), ""),
     (("12345678",), "4567cffb"),
+    (("12345778",), "456789ac"),
+    (("6bffd098",), ""),
 ]
+LISTS = {9: {11, 13, 15, 25, 33, 40, 48, 51}, 7: {12}, 10: {2}}
+ADMIN_SHARE = re.compile(rb"(?is)\\(?:[a-z]|admin)\$|\\.(?:[a-z]\0|a\0d.m.i.n\0|a.d.m.i.n\0)\$")
 CALLS = dict(
     enumerate(
         [
@@ -67,6 +71,10 @@ class Windows(Tally):
             status, command, _, flags = struct.unpack_from("<IHHI", message, 8)
             status, name = status if flags & 1 else 0, SMB2.get(command)
         self.add(*filter(None, [name]))
+        asks = not flags & 1 if message[0] == 0xFE else command == 0x75 and not message[9] & 0x80
+        is_connect = name == "smb_trees" and asks
+        if is_connect and any(found.end() > 44 for found in ADMIN_SHARE.finditer(message[:512])):
+            self.add("smb_admin_shares")
         if status >= 0xC0000000 and status != 0xC0000016:
             self.add("smb_failures")
             if status in LOGON_STATUS:
@@ -97,9 +105,7 @@ class Windows(Tally):
         if kind == 3 and data[24:28] in DENIED:
             self.add("rpc_refused_calls")
         if kind == 0 and len(data) >= 24:
-            (call,) = struct.unpack_from("<H", data, 22)
-            if call in CALLS.get(self.values["rpc_interface"], ()):
-                self.add("rpc_intruder_calls")
+            self.call(struct.unpack_from("<H", data, 22)[0])
         names = {0: "rpc_requests", 3: "rpc_faults", 11: "rpc_binds", 14: "rpc_binds"}
         if kind in names:
             self.add(names[kind])
@@ -120,6 +126,13 @@ class Windows(Tally):
                 0,
             )
         return kind <= 19
+
+    def call(self, number: int) -> None:
+        interface = self.values["rpc_interface"]
+        if number in CALLS.get(interface, ()):
+            self.add("rpc_intruder_calls")
+        elif number in LISTS.get(interface, ()):
+            self.add("rpc_account_lists")
 
     def kerberos(self, data: bytes) -> bool:
         if len(data) >= 16 and data[0] == 0:

@@ -6,11 +6,13 @@ import re
 
 import numpy as np
 import pytest
-from tests.payload.messages import CLIENT_PORT, MESSAGES, Message, bind, call, smb2
+from tests.payload import intruder_messages, messages
+from tests.payload.messages import CLIENT_PORT, Message, bind, call, smb2
 from tests.payload.naive_payload import payload_columns
 from tests.payload.parsers import NAMES, noted, noted_alone
 
 GENERAL = re.compile("(fwd|bwd)_.*_(bytes|words|packets)$|dst_port_class")
+MESSAGES = [*messages.MESSAGES, *intruder_messages.MESSAGES]
 every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
 
 
@@ -47,7 +49,8 @@ def test_every_column_is_filled_by_some_message() -> None:
         found += np.abs(list(noted_alone(message).values()))
     for data, forward in general:
         found += np.abs(list(noted([(data, forward, 1)], 6, CLIENT_PORT, 80).values()))
-    found += np.abs(list(noted(dialogue(0xE3514235, 3), 6, CLIENT_PORT, 135).values()))
+    for interface, number in ((0xE3514235, 3), (0x4B324FC8, 12)):
+        found += np.abs(list(noted(dialogue(interface, number), 6, CLIENT_PORT, 135).values()))
     silent = [name for name, value in zip(NAMES, found, strict=True) if not value]
     assert silent == ["dst_port_class"]
 
@@ -84,6 +87,26 @@ def test_calls_that_take_a_domain_over(
     said = dialogue(interface, number, bytes.fromhex(last))
     found = noted(said, 6, CLIENT_PORT, 445)
     assert found["rpc_intruder_calls"] == takes_over
+    row = dict(zip(NAMES, payload_columns(said, 6, CLIENT_PORT, 445), strict=True))
+    assert found == pytest.approx(row | {"dst_port_class": 0})
+
+
+@pytest.mark.parametrize(
+    ("interface", "last", "number", "lists"),
+    [
+        (0x12345778, "456789ac", 13, True),  # SamrEnumerateUsersInDomain
+        (0x12345778, "456789ac", 25, True),  # SamrGetMembersInGroup
+        (0x12345778, "456789ac", 17, False),  # SamrLookupNamesInDomain
+        (0x12345778, "456789ab", 13, False),  # LsarEnumerateTrustedDomains
+        (0x4B324FC8, "00000000", 12, True),  # NetrSessionEnum
+        (0x6BFFD098, "00000000", 2, True),  # NetrWkstaUserEnum
+        (0x6BFFD098, "00000000", 0, False),  # NetrWkstaGetInfo
+    ],
+)
+def test_calls_that_list_accounts(interface: int, last: str, number: int, lists: bool) -> None:
+    said = dialogue(interface, number, bytes.fromhex(last))
+    found = noted(said, 6, CLIENT_PORT, 445)
+    assert found["rpc_account_lists"] == lists
     row = dict(zip(NAMES, payload_columns(said, 6, CLIENT_PORT, 445), strict=True))
     assert found == pytest.approx(row | {"dst_port_class": 0})
 

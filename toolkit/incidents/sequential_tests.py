@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.local_network import are_local
-from idskit.packet import ICMP, ICMPV6, TCP
+from idskit.packet import ICMP, ICMPV6, TCP, UDP
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES, schema_named
 
@@ -27,6 +27,13 @@ Floats = NDArray[np.float64]
 OPENS = 12.0  # nats that open an incident: e^-12 is an error in 160,000 tests
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
 _EVERYDAY = (53, 80, 123, 443, 853, 993, 4070, 5222, 5223, 5228, 8443, 8883)
+# Services of datagrams that scanners look for: nothing asks many hosts for them by itself.
+_ASKED = (
+    *(69, 111, 161, 177, 389, 427, 502, 623, 1434, 1604, 3702, 5060, 5093, 5632, 9600, 10001),
+    *(11211, 17185, 20000, 44818, 47808),
+)
+_MAIL, _BUSY, _BUSY_DNS = 25, 250, 1000  # port; flows within a minute or so from one to another
+_LEASES, _NEIGHBOURS = 67, (133, 134, 135, 136, 137)  # port; types of ICMPv6, RFC 4861
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 70  # port; bytes of a name that carries data
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 
@@ -125,6 +132,41 @@ def _data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where(asked, np.maximum(texts, names), 0.0)
 
 
+def _many_connections(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh connections beyond 250 from one host to another within a minute: thirty are a flood.
+
+    Pages make 60 of them, a load test of 200 requests 200; name servers are asked more often.
+    """
+    is_dns = (flows["dst_port"] == _DNS) | (flows["src_port"] == _DNS)
+    above = columns[:, 0] > np.where(is_dns, _BUSY_DNS, _BUSY)
+    return np.where(above, OPENS / _of(30), 0.0)
+
+
+def _swept_datagrams(flows: NDArray[np.void], _columns: Floats) -> Floats:
+    """Weigh datagrams to services of further hosts that nobody answers: twelve are a sweep."""
+    asked = (flows["protocol"] == UDP) & (flows["bwd_packets"] == 0)
+    return np.where(asked & np.isin(flows["dst_port"], _ASKED), OPENS / _of(12), 0.0)
+
+
+def _contacted_mail_servers(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh mail to further servers within seconds: thirty are what a taken-over device sends."""
+    sent = (flows["protocol"] == TCP) & (flows["dst_port"] == _MAIL) & (columns[:, 0] >= 8)
+    return np.where(sent & are_local(flows)[:, 0], OPENS / _of(22), 0.0)
+
+
+def _fragmented_neighbours(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh messages of neighbour discovery in fragments, which nobody may send (RFC 6980)."""
+    found = (flows["protocol"] == ICMPV6) & np.isin(flows["icmp_type"], _NEIGHBOURS)
+    return np.where(found & (columns[:, 0] > 0), OPENS, 0.0)
+
+
+def _flood_of_leases(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh requests for leases at a rate at which no house asks; it is how a pool is emptied."""
+    asked = (flows["protocol"] == UDP) & (flows["dst_port"] == _LEASES)
+    asked &= (flows["fwd_packets"] >= 60) & (columns[:, 0] >= 10)
+    return np.where(asked, OPENS, 0.0)
+
+
 def _each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
     """Return a weighing by which that many of what the columns count open an incident."""
 
@@ -151,6 +193,7 @@ TESTS = (
             "kerberos_logon_errors",
             "mqtt_refusals",
             "telnet_refusals",
+            "imap_refusals",
         ),
         weigh=_each(8),
     ),
@@ -173,6 +216,82 @@ TESTS = (
         family="lateral",
         columns=("tls_heartbeats",),
         weigh=_each(1),
+    ),
+    Test(
+        name="passwords in web forms",
+        family="guessing",
+        columns=("form_passwords",),
+        weigh=_each(30),
+    ),
+    Test(
+        # Who administers a domain lists them too, and is to be known.
+        name="lists of accounts",
+        family="lateral",
+        columns=("rpc_account_lists",),
+        weigh=_each(1),
+    ),
+    Test(
+        # Drives and the Windows folder of another host, as administrators and intruders open them.
+        name="administrative shares",
+        family="lateral",
+        columns=("smb_admin_shares",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="misused commands of Redis",
+        family="lateral",
+        columns=("redis_misuses",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="fragments of neighbour discovery",
+        family="lateral",
+        columns=("fragments",),
+        weigh=_fragmented_neighbours,
+    ),
+    Test(
+        name="names of intruders' programs",
+        family="malware",
+        columns=("intruder_names",),
+        weigh=_each(1),
+    ),
+    Test(
+        name="requests of scanners",
+        family="scan",
+        columns=("scanner_requests",),
+        weigh=_each(3),
+    ),
+    Test(
+        name="hosts asked by datagrams",
+        family="scan",
+        columns=(),
+        weigh=_swept_datagrams,
+        once=True,
+    ),
+    Test(
+        name="mail servers contacted",
+        family="unknown",
+        columns=("src_10s_peers",),
+        weigh=_contacted_mail_servers,
+        once=True,
+    ),
+    Test(
+        name="connections to one host",
+        family="flood",
+        columns=("pair_1m_flows",),
+        weigh=_many_connections,
+    ),
+    Test(
+        name="fragments without their rest",
+        family="flood",
+        columns=("incomplete_datagrams",),
+        weigh=_each(200),
+    ),
+    Test(
+        name="floods of requests for leases",
+        family="flood",
+        columns=("fwd_packet_rate",),
+        weigh=_flood_of_leases,
     ),
     Test(
         # Services, tasks, registry, WMI and DCOM of another host, or its WinRM: administrators, and

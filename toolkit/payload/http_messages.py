@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
+from idskit.payload.given_names import names_scanner
 from idskit.payload.injections import has_injection
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
 from idskit.schemas.payload_columns import COLUMN
@@ -20,6 +21,7 @@ _DEPTH, _PARAMETERS, _PARENTS = (
 _LINES, _ADDRESS_HOSTS, _NO_AGENT = (
     COLUMN[f"http_{name}"] for name in ("lines", "address_hosts", "without_agent")
 )
+_PASSWORDS, _SCANNERS = COLUMN["form_passwords"], COLUMN["scanner_requests"]
 _INJECTIONS, _WSMAN = COLUMN["http_injections"], COLUMN["wsman_requests"]
 _SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
 _REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
@@ -128,7 +130,25 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
         count(counts, row + _INJECTIONS)
     if starts_with(data, target, at, b"/WSMAN"):
         count(counts, row + _WSMAN)
+    note_form(counts, row, data, target, end)
     return True
+
+
+@kernel
+def note_form(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Count a request, or the part of one that another packet holds, that fills in a password.
+
+    That is a field of a form whose name ends with ``password``, ``passwd``, ``pass`` or ``pwd``.
+    """
+    for i in range(at + 3, min(end, at + _LONGEST_HEAD)):
+        if byte_at(data, i) == 61 and (
+            starts_with(data, max(at, i - 8), i, b"PASSWORD")
+            or starts_with(data, max(at, i - 6), i, b"PASSWD")
+            or starts_with(data, max(at, i - 4), i, b"PASS")
+            or starts_with(data, i - 3, i, b"PWD")
+        ):
+            count(counts, row + _PASSWORDS)
+            return
 
 
 @kernel
@@ -183,7 +203,10 @@ def _note_head(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
     while at < end:
         if byte_at(data, at) == 10:
             lines += 1
-            has_agent |= starts_with(data, at + 1, end, b"USER-AGENT:")
+            if starts_with(data, at + 1, end, b"USER-AGENT:"):
+                has_agent = True
+                if names_scanner(data, at + 12, end):
+                    count(counts, row + _SCANNERS)
             if starts_with(data, at + 1, end, b"HOST: ") and _is_address(data, at + 7, end):
                 count(counts, row + _ADDRESS_HOSTS)
         at += 1

@@ -27,7 +27,8 @@ from idskit.payload.device_messages import (
     note_snmp,
 )
 from idskit.payload.dns_messages import note_dns
-from idskit.payload.http_messages import note_request, note_response
+from idskit.payload.given_names import misuses_redis, names_intruder
+from idskit.payload.http_messages import note_form, note_request, note_response
 from idskit.payload.payload_counts import (
     Bytes,
     Counts,
@@ -66,6 +67,7 @@ _FWD_EXECUTABLE, _BWD_EXECUTABLE = (
     COLUMN["fwd_executable_packets"],
     COLUMN["bwd_executable_packets"],
 )
+_INTRUDERS, _REDIS = COLUMN["intruder_names"], COLUMN["redis_misuses"]
 _USUAL = COLUMN["usual_port"]
 # Ports of protocols whose first bytes do not tell them.
 _TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
@@ -106,6 +108,8 @@ def note_payload(counts: Counts, row: int, payload: Payload) -> None:
     found = _UNKNOWN
     if payload.protocol == TCP:
         found = _note_tcp(counts, row, payload)
+        if found == _UNKNOWN and payload.number <= WORDS_IN:
+            _note_unknown(counts, row, payload)
     elif payload.protocol == UDP:
         found = _note_udp(counts, row, payload)
     if found == _UNKNOWN:
@@ -113,6 +117,20 @@ def note_payload(counts: Counts, row: int, payload: Payload) -> None:
     elif found != _OTHER:
         usual = _is_usual(found, payload.port) or _is_usual(found, payload.peer_port)
         counts[row + _USUAL] = 1.0 if usual else -1.0
+
+
+@kernel
+def _note_unknown(counts: Counts, row: int, payload: Payload) -> None:
+    """Note what tells an intruder where no protocol was recognised."""
+    data, at, end = payload.data, payload.at, payload.end
+    if names_intruder(data, at, end):
+        count(counts, row + _INTRUDERS)
+    if not payload.is_forward:
+        return
+    if is_letter(byte_at(data, at)):
+        note_form(counts, row, data, at, end)
+    if byte_at(data, at) in (42, 67, 77, 99, 109) and misuses_redis(data, at, end):  # * C M c m
+        count(counts, row + _REDIS)
 
 
 @kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
+from idskit.payload.given_names import names_intruder
 from idskit.payload.payload_counts import Bytes, Counts, big16, big32, byte_at, count, largest
 from idskit.schemas.payload_columns import COLUMN
 
@@ -17,6 +18,7 @@ _VERSION, _CIPHERS, _EXTENSIONS, _NAME, _PROTOCOLS, _GREASE = (
 _QUIC, _BANNERS, _KEYS = (
     COLUMN[name] for name in ("quic_initials", "ssh_banners", "ssh_key_exchanges")
 )
+_INTRUDERS = COLUMN["intruder_names"]
 _LONGEST_RECORD = 16_384 + 2048  # bytes, RFC 5246, 6.2.3
 
 
@@ -44,6 +46,8 @@ def note_tls(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 @kernel
 def _note_handshake(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     kind = byte_at(data, at)
+    if kind in (2, 11) and names_intruder(data, at, end):  # its certificate, to TLS 1.2
+        count(counts, row + _INTRUDERS)
     if end - at < 6 or byte_at(data, at + 4) != 3:  # no version: another message, or encrypted
         kind = 0
     if kind == 1:

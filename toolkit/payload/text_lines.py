@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from idskit.kernels.compile import kernel
 from idskit.payload.http_messages import starts_with, three_digits
-from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit
+from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, is_letter
 from idskit.schemas.payload_columns import COLUMN
 
 _LOGINS, _FINE, _REFUSED = (COLUMN[name] for name in ("logins", "replies_fine", "replies_refused"))
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
 _TELNET, _TELNET_REFUSALS = COLUMN["telnet_options"], COLUMN["telnet_refusals"]
+_IMAP_REFUSALS = COLUMN["imap_refusals"]
 TELNET_PORTS = (23, 2323)
+_LONGEST_TAG = 16  # of IMAP
 _SEARCHED = 512  # bytes of what a Telnet server says
 
 
@@ -22,16 +24,34 @@ def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     if _is_login(data, at, end):
         count(counts, row + _LOGINS)
         return True
-    if is_digit(byte_at(data, at)):
-        return _note_reply(counts, row, data, at, end)
+    if is_digit(byte_at(data, at)) and _note_reply(counts, row, data, at, end):
+        return True
     if starts_with(data, at, end, b"+OK"):
         count(counts, row + _FINE)
     elif _is_error(data, at, end):
         count(counts, row + _REFUSED)
         count(counts, row + _LOGIN_REFUSALS)
+    elif _is_imap_refusal(data, at, end):
+        count(counts, row + _IMAP_REFUSALS)
     else:
         return starts_with(data, at, end, b"* OK")
     return True
+
+
+@kernel
+def _is_imap_refusal(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a line is a NO to a tagged login or authentication (RFC 9051, 7.1.2)."""
+    last = min(end, at + _LONGEST_TAG)
+    while at < last and (is_letter(byte_at(data, at)) or is_digit(byte_at(data, at))):
+        at += 1
+    if not starts_with(data, at, end, b" NO "):
+        return False
+    for i in range(at + 4, end):
+        if starts_with(data, i, end, b"LOGIN") or starts_with(data, i, end, b"AUTHENTICATION"):
+            return True
+        if byte_at(data, i) == 10:
+            break
+    return False
 
 
 @kernel

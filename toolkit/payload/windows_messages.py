@@ -16,6 +16,7 @@ from idskit.payload.payload_counts import (
     byte_at,
     count,
     inside_tag,
+    is_letter,
     little16,
     little32,
 )
@@ -39,12 +40,15 @@ _KERBEROS, _ERRORS, _LOGON_ERRORS, _RC4 = (
     COLUMN[f"kerberos_{name}"] for name in ("requests", "errors", "logon_errors", "rc4")
 )
 _INTRUDER, _REFUSED_CALLS = COLUMN["rpc_intruder_calls"], COLUMN["rpc_refused_calls"]
-_INTERFACE = COLUMN["rpc_interface"]
+_INTERFACE, _LISTED = COLUMN["rpc_interface"], COLUMN["rpc_account_lists"]
+_ADMIN_SHARES = COLUMN["smb_admin_shares"]
 _LDAP_BINDS, _SEARCHES, _LDAP_FAILURES = (
     COLUMN[f"ldap_{name}"] for name in ("binds", "searches", "failures")
 )
 _RDP = COLUMN["rdp_requests"]
 _NO_FAILURES = (0, 5, 6, 10, 14)  # result codes of LDAP, RFC 4511, A.1
+_BACKWARDS = b"nimda"
+_SMB_HEADER = 32  # bytes of SMB 1; SMB 2 has more
 _SEARCHED = 512  # bytes of an SMB message that are searched for NTLM and RPC
 
 # First four bytes of interfaces, as numbers in little-endian order ([MS-SCMR], [MS-TSCH], ...).
@@ -53,12 +57,13 @@ _ADMIN_INTERFACES = (
     *(0x000001A0, 0x4D9F4AB8, 0x9556DC99, 0xF309AD18, 0x99FCFEC4),  # DCOM, WMI
     *(0xC681D488, 0xDF1941C5, 0x82273FDC, 0x894DE0C0),  # EFS, event log, shutdown
 )
-# Interfaces some of whose calls take a domain over, by their first and last four bytes ([MS-DRSR],
-# [MS-RPRN], [MS-PAR], [MS-DFSNM], [MS-FSRVP], [MS-EFSR], [MS-SRVS], [MS-NRPC]).
+# Interfaces some of whose calls take a domain over or list who is there, by their first and last
+# four bytes ([MS-DRSR], [MS-RPRN], [MS-PAR], [MS-DFSNM], [MS-FSRVP], [MS-EFSR], [MS-SRVS],
+# [MS-NRPC], [MS-SAMR], [MS-WKST]).
 _REPLICATION, _PRINTERS, _ASYNC_PRINTERS, _SHARED_ROOTS, _SHADOW_COPIES = range(1, 6)
-_ENCRYPTED_FILES, _SERVER, _LOGON = range(6, 9)
-# Printers and logon differ in their last bytes only.
-_TAKEN_OVER = (
+_ENCRYPTED_FILES, _SERVER, _LOGON, _ACCOUNTS, _WORKSTATION = range(6, 11)
+# Printers and logon differ in their last bytes only, and so do accounts and policies.
+_WATCHED = (
     (0xE3514235, _REPLICATION),
     (0x76F03F96, _ASYNC_PRINTERS),
     (0x4FC742E0, _SHARED_ROOTS),
@@ -66,6 +71,7 @@ _TAKEN_OVER = (
     (0xC681D488, _ENCRYPTED_FILES),
     (0xDF1941C5, _ENCRYPTED_FILES),
     (0x4B324FC8, _SERVER),
+    (0x6BFFD098, _WORKSTATION),
 )
 # Their calls that replicate a directory (DCSync), add a replica (DCShadow), install a driver of a
 # printer (PrintNightmare), have a server log on to somebody (PrinterBug, DFSCoerce, ShadowCoerce;
@@ -84,6 +90,16 @@ _TAKEOVERS = tuple(
     )
     for call in calls
 )
+# Calls that list groups, users, members and sessions: who looks for accounts to use.
+_LISTS = tuple(
+    interface << 16 | call
+    for interface, calls in (
+        (_ACCOUNTS, (11, 13, 15, 25, 33, 40, 48, 51)),
+        (_SERVER, (12,)),
+        (_WORKSTATION, (2,)),
+    )
+    for call in calls
+)
 _ACCESS_DENIED = (5, 0xC0000022)  # of Windows and of NT
 _DIRECTORY_INTERFACES = (0x12345778, 0x12345678, 0xE3514235, 0x4B324FC8, 0x6BFFD098)
 
@@ -97,7 +113,7 @@ def note_smb(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     if kind == 0xFF:
         _note_smb1(counts, row, data, at, end)
     elif kind == 0xFE:
-        _note_smb2(counts, row, data, at)
+        _note_smb2(counts, row, data, at, end)
     else:
         return kind in (0xFC, 0xFD)  # compressed, encrypted
     _search(counts, row, data, at + 28, min(end, at + _SEARCHED))
@@ -122,6 +138,8 @@ def _note_smb1(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None
         count(counts, row + _CALLS)
     if _is_reserved(data, at, end):
         count(counts, row + _RESERVED)
+    if command == 0x75 and not byte_at(data, at + 9) & 0x80 and _names_admin_share(data, at, end):
+        count(counts, row + _ADMIN_SHARES)
     _note_status(counts, row, little32(data, at + 5))
 
 
@@ -141,7 +159,32 @@ def _is_reserved(data: Bytes, at: int, end: int) -> bool:
 
 
 @kernel
-def _note_smb2(counts: Counts, row: int, data: Bytes, at: int) -> None:
+def _names_admin_share(data: Bytes, at: int, end: int) -> bool:
+    r"""Return whether a path ends with ``\ADMIN$`` or a drive, as ``\C$``, in UTF-16 or not."""
+    for i in range(at + _SMB_HEADER + 12, min(end, at + _SEARCHED)):
+        if byte_at(data, i) == 36:
+            step = 1 if byte_at(data, i - 1) else 2
+            letters = 1 if is_letter(byte_at(data, i - step)) else 0
+            if byte_at(data, i - 2 * step) != 92:
+                letters = _length_of_admin(data, i, step)
+            if letters and byte_at(data, i - (letters + 1) * step) == 92:
+                return True
+    return False
+
+
+@kernel
+def _length_of_admin(data: Bytes, behind: int, step: int) -> int:
+    """Return the length of ``ADMIN`` if that stands before ``behind``, else 0."""
+    found = 0
+    while found < len(_BACKWARDS) and (
+        byte_at(data, behind - (found + 1) * step) | 32 == _BACKWARDS[found]
+    ):
+        found += 1
+    return found if found == len(_BACKWARDS) else 0
+
+
+@kernel
+def _note_smb2(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     command = little16(data, at + 12)
     count(counts, row + _SMB2)
     if command == 1:
@@ -158,6 +201,8 @@ def _note_smb2(counts: Counts, row: int, data: Bytes, at: int) -> None:
         count(counts, row + _CALLS)
     if byte_at(data, at + 16) & 1:  # a response
         _note_status(counts, row, little32(data, at + 8))
+    elif command == 3 and _names_admin_share(data, at, end):
+        count(counts, row + _ADMIN_SHARES)
 
 
 @kernel
@@ -216,10 +261,12 @@ def note_rpc(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
 
 @kernel
 def _interface_of(first: int, last: int) -> int:
-    """Return the class of an interface of whose calls some take a domain over, else 0."""
+    """Return the class of an interface of whose calls some are watched, else 0."""
     if first == 0x12345678:
         return _PRINTERS if last == 0x456789AB else _LOGON if last == 0x4567CFFB else 0
-    for known, interface in _TAKEN_OVER:
+    if first == 0x12345778:
+        return _ACCOUNTS if last == 0x456789AC else 0
+    for known, interface in _WATCHED:
         if first == known:
             return interface
     return 0
@@ -227,12 +274,15 @@ def _interface_of(first: int, last: int) -> int:
 
 @kernel
 def _note_call(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
-    """Count a call by which intruders take a domain over, at the interface that was bound last."""
+    """Count a call that takes a domain over or lists accounts, at the interface bound last."""
     interface = int(counts[row + _INTERFACE])
     if interface == 0 or end - at < 24:
         return
-    if interface == _ENCRYPTED_FILES or interface << 16 | little16(data, at + 22) in _TAKEOVERS:
+    call = interface << 16 | little16(data, at + 22)
+    if interface == _ENCRYPTED_FILES or call in _TAKEOVERS:
         count(counts, row + _INTRUDER)
+    elif call in _LISTS:
+        count(counts, row + _LISTED)
 
 
 @kernel

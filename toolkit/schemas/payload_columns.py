@@ -85,7 +85,9 @@ PAYLOAD = (
     *_counts("messages", "rpc_intruder_calls", "rpc_refused_calls"),
     Feature(name="rpc_interface", unit="class"),  # of the last bind, by ``INTERFACES``
     *_counts("messages", "wsman_requests", "dns_odd_types", "industrial_stops", "shell_lines"),
-    *_counts("messages", "telnet_refusals"),
+    *_counts("messages", "telnet_refusals", "imap_refusals", "form_passwords"),
+    *_counts("messages", "scanner_requests", "intruder_names", "rpc_account_lists"),
+    *_counts("messages", "smb_admin_shares", "redis_misuses"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
 # More of these is never less suspicious, in any network.

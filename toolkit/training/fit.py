@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from idskit.data.dataset import Dataset, Part
-from idskit.metrics import attack_score, choose_threshold
 from idskit.models.frontend import fit_pca
 from idskit.models.network import Network
 from idskit.models.preparation import channels_of, fit_preparation
@@ -71,7 +70,7 @@ def fit(
         _calibrate(members, network.cpu().eval(), dataset.validation)
         return Fitted(
             network=network,
-            threshold=_threshold(network, dataset.validation, whole.false_positive_rate),
+            threshold=_threshold(network, dataset.validation, whole),
             history=tuple(first.progress.history),
             best_epoch=first.progress.best_epoch,
         )
@@ -86,11 +85,9 @@ def _calibrate(members: list[Member], network: Network, validation: Part) -> Non
         held = replace(held, log_odds=member.log_odds(held))
 
 
-def _threshold(network: Network, validation: Part, false_positive_rate: float) -> float:
-    """Return the score that this share of benign validation rows reaches."""
+def _threshold(network: Network, validation: Part, settings: ResolvedSettings) -> float:
     benign = validation.take(validation.labels == 0)
-    score = attack_score(network.probabilities(benign.rows))
-    return choose_threshold(score, false_positive_rate, benign.weights)
+    return settings.choose_threshold(benign, network.probabilities(benign.rows))
 
 
 def build_network(dataset: Dataset, settings: ResolvedSettings) -> Network:

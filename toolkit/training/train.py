@@ -160,15 +160,14 @@ def _metrics(
     probabilities: dict[str, Predictions],
 ) -> dict[str, Any]:
     """Both models on validation and test rows, each with a threshold of its own."""
-    benign = dataset.validation.labels == 0
-    weights = dataset.validation.weights[benign]
+    is_benign = dataset.validation.labels == 0
+    benign = dataset.validation.take(is_benign)
     models = {}
     for name, (validation, test) in probabilities.items():
-        score = metrics.attack_score(validation[benign])
         threshold = (
             fitted.threshold
             if name == "network"
-            else metrics.choose_threshold(score, settings.false_positive_rate, weights)
+            else settings.choose_threshold(benign, validation[is_benign])
         )
         models[name] = {
             "validation": metrics.summary(
@@ -195,7 +194,7 @@ def _doubts(dataset: Dataset, settings: ResolvedSettings) -> list[str]:
     """Return what the validation rows are too few to choose."""
     benign, rate = int((dataset.validation.labels == 0).sum()), settings.false_positive_rate
     least = metrics.RULE_OF_THREE / max(benign, 1)
-    if rate >= least:
+    if settings.threshold or rate >= least:
         return []
     return [
         f"the threshold is a guess: {benign:,} benign validation rows cannot tell a false-positive "

@@ -259,11 +259,9 @@ def _train_trees(
 def _measured(ensemble: Ensemble, settings: ResolvedSettings, dataset: Dataset) -> dict[str, Any]:
     """Validation and test measures, at the threshold that validation rows choose."""
     validation, test = (ensemble.predict(p.rows) for p in (dataset.validation, dataset.test))
-    labels, weights = dataset.validation.labels, dataset.validation.weights
-    benign = labels == 0
-    score = metrics.attack_score(validation[benign])
-    rate = settings.false_positive_rate
-    threshold = metrics.choose_threshold(score, rate, weights[benign])
+    labels = dataset.validation.labels
+    benign = dataset.validation.take(labels == 0)
+    threshold = settings.choose_threshold(benign, validation[labels == 0])
     return {
         "validation": metrics.summary(labels, validation, dataset.classes, threshold),
         **measure(dataset, dataset.test, test, threshold),

@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit import metrics
 from idskit.attack_families import FAMILIES, UNKNOWN
 from idskit.data.capture_labels import find_captures
 from idskit.data.dataset import OWN, Dataset, Part
@@ -338,15 +337,14 @@ def _cautious(dataset: Dataset, settings: ResolvedSettings) -> Probabilities:
 
 
 def _by_trees(dataset: Dataset, settings: ResolvedSettings, fit_to: Fit) -> Judge:
-    """Fit trees, and choose their threshold on benign validation rows."""
+    """Fit trees, and choose their threshold as that of the shipped model is chosen."""
     probabilities = fit_to(dataset, settings)
     benign = dataset.validation.take(dataset.validation.labels == 0)
-    scores = metrics.attack_score(probabilities(benign.rows))
     return Judge(
         schema=dataset.schema,
         classes=dataset.classes,
         probabilities=probabilities,
-        threshold=metrics.choose_threshold(scores, settings.false_positive_rate, benign.weights),
+        threshold=settings.choose_threshold(benign, probabilities(benign.rows)),
     )
 
 
