@@ -26,7 +26,6 @@ from idskit.gateway.keeper import Keeper
 from idskit.gateway.learned.service_site import ServiceSite
 from idskit.gateway.service_options import CaptureOptions
 from idskit.gateway.steady_source import Interface, SteadySource
-from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
@@ -98,8 +97,7 @@ class PacketLoop:
         self.notifier = Notifier()
         self.source = SteadySource(names, self._tick, filter=capture.filter)
         self._reader = _reader(self.source, capture, judges.detector)
-        self._addresses = AddressWatch()
-        self._reader.on_claims = self._addresses.observe
+        self._reader.on_claims = self._observe_claims
         self.view = GatewayView(self._reader.capacity)
         self._judged = np.full(self._reader.capacity, -1, np.int64)  # by slot: serial of the flow
         self._blind: dict[str, Incident] = {}
@@ -120,7 +118,6 @@ class PacketLoop:
         self.notifier.stopping()
         self._learn_now()
         self._end_blindness(self._blind)
-        self._keeper.put(self._addresses.finish())
         self._keeper.put_state(self.judges.tracker.to_state(), is_last=True)
 
     def stop(self) -> None:
@@ -147,6 +144,9 @@ class PacketLoop:
         found = self._reader.statistics
         lost = {"flow_table_evicted": found.evicted, "flows_late": found.late}
         return lost | {f"frames_skipped_{reason}": n for reason, n in found.skipped.items()}
+
+    def _observe_claims(self, claims: NDArray[np.void]) -> None:
+        self.judges.tracker.observe_claims(claims)
 
     def _judge(self, batch: FlowBatch) -> None:
         judges, lag_us = self.judges, self.source.lag_us
@@ -251,7 +251,6 @@ class PacketLoop:
             self._site.judged_by(self.judges.detector)
         self.judges.tracker.site = self._site.levels
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
-        self._hand_on(self._addresses.take())
         self._watch_interfaces(now_s)
         self._reader.memory.look()
         statistics = self._reader.statistics

@@ -215,7 +215,7 @@ def incident_row(incident: Part, view: View) -> Markup:
         element(
             "div",
             _state(incident, view),
-            element("span", many(incident.count("flows"), "flow"), class_="flows"),
+            element("span", _size(incident), class_="flows"),
             class_="side",
         ),
         class_=kind,
@@ -329,6 +329,15 @@ def incident_page(incident: Part, view: View) -> Child:
     )  # fmt: skip
 
 
+def _size(incident: Part) -> str:
+    """Return of how much an incident is: flows, or messages where these are of none (ARP)."""
+    if incident.count("flows"):
+        return many(incident.count("flows"), "flow")
+    counted = next((one for one in incident.parts("evidence", 1)), None)
+    is_of_messages = counted is not None and counted.text("unit") == "messages"
+    return many(counted.count("value"), "message") if counted and is_of_messages else ""
+
+
 def _ends(incident: Part) -> Markup | None:
     """Return who does what to whom; None where nobody does."""
     if not has_ends(incident):
@@ -339,7 +348,7 @@ def _ends(incident: Part) -> Markup | None:
         element("p", element("span", "Attacker", class_="small"), _end(incident, "attacker")),
         element(
             "p",
-            element("span", many(incident.count("flows"), "flow"), class_="small"),
+            element("span", _size(incident), class_="small"),
             element("i", class_="arrow"),
             name(", ".join(services), "small"),
         ),
@@ -452,7 +461,7 @@ def _more(incident: Part) -> Markup:
     return panel(
         "Facts",
         facts(
-            ("Flows", f"{incident.count('flows'):,}"),
+            *([("Flows", f"{incident.count('flows'):,}")] if incident.count("flows") else []),
             ("Services", [element("span", name(one), class_="chip") for one in services] or DASH),
             ("Confidence", DASH if confidence is None else f"{confidence:.1%}"),
             ("ATT&CK technique", technique or DASH),
