@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -411,6 +411,7 @@ def _features(why: Part) -> Markup | None:
 
 def _feature(one: Part) -> Markup:
     value, unit = one.number("value"), one.text("unit", 24)
+    unit = "" if unit == "count" else unit  # the name says of what
     median, upper = one.number("usual_p50"), one.number("usual_p99")
     usual = f"usual {figure(median)}, 99th percentile {figure(upper)}"
     known = value is not None and median is not None and upper is not None
@@ -441,7 +442,8 @@ def _evidence(incident: Part) -> Markup | None:
 def _course(incident: Part) -> Markup:
     """Return what happened when."""
     started, updated, ended = (incident.moment(key) for key in ("started", "updated", "ended"))
-    lasted = "" if started is None or updated is None else f" after {span(updated - started)}"
+    elapsed = timedelta() if started is None or updated is None else updated - started
+    lasted = f" after {span(elapsed)}" if elapsed >= timedelta(seconds=1) else ""
     steps: list[tuple[str, Child]] = [("First packet", at(started))]
     steps.append((f"Latest packet{lasted}", at(updated)))
     if ended is not None:
@@ -455,16 +457,14 @@ def _course(incident: Part) -> Markup:
 
 
 def _more(incident: Part) -> Markup:
-    services, technique = incident.texts("services", 12, 24), incident.text("technique", 20)
     confidence = incident.number("confidence")
     flow_ids = incident.texts("flow_ids", 20, 24)
     return panel(
         "Facts",
         facts(
-            *([("Flows", f"{incident.count('flows'):,}")] if incident.count("flows") else []),
-            ("Services", [element("span", name(one), class_="chip") for one in services] or DASH),
+            *_of_flows(incident),
             ("Confidence", DASH if confidence is None else f"{confidence:.1%}"),
-            ("ATT&CK technique", technique or DASH),
+            ("ATT&CK technique", incident.text("technique", 20) or DASH),
             ("Identifier", name(incident.text("incident_id"), "code")),
         ),
         element(
@@ -476,3 +476,12 @@ def _more(incident: Part) -> Markup:
         if flow_ids
         else None,
     )
+
+
+def _of_flows(incident: Part) -> Iterator[tuple[str, Child]]:
+    """Yield the facts that only incidents of flows have."""
+    services = incident.texts("services", 12, 24)
+    if incident.count("flows"):
+        yield "Flows", f"{incident.count('flows'):,}"
+    if services:
+        yield "Services", [element("span", name(one), class_="chip") for one in services]
