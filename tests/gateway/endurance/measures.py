@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.gateway.endurance.bench import Bench, Lines, Row, cpu_s, part, rss_mb
 from tests.gateway.endurance.loads import Load, busy, flood, home
-from tests.gateway.live import Service
+from tests.gateway.live import PLAIN, Service
 from tests.sinks.parts import Broker
 
 from idskit.gateway.journal import read_journal
@@ -180,7 +180,7 @@ def start(bench: Bench, times: int) -> list[Row]:
     took, used = [], []
     for _ in range(times + 1):
         begin = time.monotonic()
-        with bench.running("start") as made:
+        with bench.running("start", program=PLAIN) as made:
             took.append(time.monotonic() - begin)
             used.append(cpu_s(made.process.pid))
             made.end()
