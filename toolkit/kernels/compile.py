@@ -88,6 +88,15 @@ class _KernelCache:
         """Cache what was compiled for a signature."""
         self._opened.save_overload(sig, data)
 
+    @property
+    def cache_path(self) -> str:
+        """Return the folder of its files, for ``Dispatcher.stats``."""
+        return str(self._opened.cache_path)
+
+    def flush(self) -> None:
+        """Drop what is cached, for ``Dispatcher.recompile``."""
+        self._opened.flush()
+
 
 @cache
 def cache_folder() -> Path | None:
