@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from idskit.errors import SchemaError
 
+_COLUMNS_KEPT = 16  # answers of ``columns_in``
+
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
@@ -98,6 +100,19 @@ class Schema:
             An index for each column; all of them as a slice, which copies nothing, where both are
             the same; None where ``wider`` is another schema or lacks one.
         """
+        known = self._columns_known.get(id(wider))
+        if known is None:
+            if len(self._columns_known) >= _COLUMNS_KEPT:
+                self._columns_known.clear()
+            known = self._columns_known[id(wider)] = wider, self._columns_in(wider)
+        return known[1]
+
+    @cached_property
+    def _columns_known(self) -> dict[int, tuple[Schema, NDArray[np.intp] | slice | None]]:
+        """What ``columns_in`` found, by identity: every batch of flows asks for the same."""
+        return {}
+
+    def _columns_in(self, wider: Schema) -> NDArray[np.intp] | slice | None:
         if wider == self:
             return slice(None)
         places = {feature: place for place, feature in enumerate(wider.features)}

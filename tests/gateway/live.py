@@ -18,6 +18,7 @@ from typing import Any
 from idskit.gateway.control_socket import ask
 from idskit.lab.namespaces import Host
 
+PLAIN = (sys.executable, "-m", "idskit")
 HANG_S = 120.0  # a process may stand still for seconds on a busy machine; more is a hang
 # The command, whose ends of the control socket wait for each other, and a drill for its incidents.
 PATIENT = (
@@ -78,14 +79,20 @@ class Service:
 
 @contextmanager
 def service(
-    host: Host, state: Path, *words: str, notices: Path, wait: bool = True, **environment: str
+    host: Host,
+    state: Path,
+    *words: str,
+    notices: Path,
+    wait: bool = True,
+    program: tuple[str, ...] = PATIENT,
+    **environment: str,
 ) -> Iterator[Service]:
     """Run a service in a namespace, once it reads packets."""
     notices.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(notices))
         named = {"STATE_DIRECTORY": str(state), "NOTIFY_SOCKET": str(notices)}
-        command = host.command(*PATIENT, "run", *words)
+        command = host.command(*program, "run", *words)
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import urllib.request
@@ -130,6 +131,33 @@ def test_a_scan_is_one_incident_that_survives_a_kill_and_takes_a_verdict(
         assert (again["incident_id"], again["verdict"]) == (identifier, "wrong")
         err = running.end()
         assert running.process.returncode == 0, err
+
+
+def arp(kind: int, mac: int, address: str, asked: str) -> bytes:
+    """Return an ARP message (RFC 826): a question to all (1), or an answer to one (2)."""
+    own, everybody, victim = bytes([2, 0, 0, 0, 0, mac]), b"\xff" * 6, bytes([2, 0, 0, 0, 0, 2])
+    ends = own + socket.inet_aton(address) + victim * (kind == 2) + bytes(6) * (kind == 1)
+    told = struct.pack(">HHBBH", 1, 0x0800, 6, 4, kind) + ends + socket.inet_aton(asked)
+    return (everybody if kind == 1 else victim) + own + b"\x08\x06" + told + bytes(18)
+
+
+def test_a_spoofing_incident_goes_on_after_a_restart(network: Wire, tmp_path: Path) -> None:
+    router, phone = "192.168.7.1", "192.168.7.2"
+    everyday = [arp(1, 2, phone, router), arp(2, 1, router, phone)]
+    claims = [arp(2, 0x66, router, phone)] * 4
+    state, notices = tmp_path / "state", tmp_path / "notify"
+    with service(network.near, state, "-i", "veth0", notices=notices) as running:
+        network.send(everyday)
+        network.send(claims)
+        (new,) = running.until(of_family("spoofing"))
+        running.end()
+    with service(network.near, state, "-i", "veth0", notices=notices) as running:
+        (kept,) = of_family("spoofing")(running.snapshot())
+        assert kept["type"] != "end"
+        network.send(claims * 3)
+        (grown,) = running.until(of_family("spoofing", "update"))
+        running.end()
+    assert new["incident_id"] == kept["incident_id"] == grown["incident_id"]
 
 
 def test_an_interface_that_vanishes_is_an_incident_until_it_returns(

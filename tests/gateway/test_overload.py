@@ -105,14 +105,36 @@ def test_the_order_of_the_shedding(loop: PacketLoop) -> None:
     }
 
 
-def test_learning_goes_first(loop: PacketLoop) -> None:
-    learned: list[int] = []
+@pytest.fixture
+def learned(loop: PacketLoop) -> list[list[int]]:
+    """Serials of the flows of each call to learn."""
+    found: list[list[int]] = []
     site: Any = loop._site
-    site.wants_flows, site.observe = True, lambda batch, _: learned.append(len(batch)) or []
+    site.wants_flows = True
+    site.observe = lambda batch, _: found.append(batch.flows["serial"].tolist()) or []
+    return found
+
+
+def test_learning_goes_first(loop: PacketLoop, learned: list[list[int]]) -> None:
     source: Any = loop.source
     for source.lag_us in (0, 300_000):
         loop._judge(batch((0, 7, 1, IDLE), (1, 8, 1, IDLE)))
-    assert (learned, loop.view.shed()) == ([2], {"flows to learn": 2})
+    loop._learn_now()
+    assert (learned, loop.view.shed()) == ([[7, 8]], {"flows to learn": 2})
+
+
+def test_batches_are_learned_together_and_a_full_one_at_once(
+    loop: PacketLoop, learned: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop._judge(batch((0, 7, 1, IDLE)))
+    loop._judge(batch((1, 8, 1, IDLE), (2, 9, 1, IDLE)))
+    assert learned == []
+    loop._learn_now()
+    loop._learn_now()
+    assert learned == [[7, 8, 9]]
+    monkeypatch.setattr(packet_loop, "BATCH", 2)
+    loop._judge(batch((1, 8, 1, IDLE), (2, 9, 1, IDLE)))
+    assert learned[1:] == [[8, 9]]
 
 
 def test_an_explanation_by_the_model_goes_next(

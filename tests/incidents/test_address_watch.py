@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from idskit import Detector, open_flows
 from idskit.decode.address_claims import CLAIM
-from idskit.incidents.address_watch import MOST, AddressWatch
+from idskit.incidents.address_watch import MOST, MOST_SAVED, AddressWatch
 from idskit.incidents.incident import Incident
 
 ROUTER, VICTIM, THIEF = 0x02_00_00_00_00_01, 0x02_00_00_00_00_02, 0x02_00_00_00_00_66
@@ -130,6 +131,49 @@ def test_memory_is_bounded_whatever_is_claimed():
     kept = (watch._holders, watch._asked, watch._own, watch._suspects)
     assert max(map(len, kept)) == MOST
     assert watch.take() == []
+
+
+def restarted(watch: AddressWatch) -> AddressWatch:
+    """Return the watch of the next start, which gets what was written."""
+    return AddressWatch.from_state(json.loads(json.dumps(watch.to_state())))
+
+
+def test_an_incident_goes_on_after_a_restart():
+    watch = AddressWatch()
+    watch.observe(np.array(EVERYDAY + poisoned(5), CLAIM))
+    (new,) = watch.take()
+    watch = restarted(watch)
+    assert [one.incident_id for one in watch.open_incidents] == [new.incident_id]
+    watch.observe(np.array(poisoned(20, start=40), CLAIM))
+    found = [*watch.take(), *watch.finish()]
+    assert [one.type for one in found] == ["update", "end"]
+    assert {one.incident_id for one in found} == {new.incident_id}
+    assert found[-1].evidence[0].value == 25
+    assert found[-1].attacker == "192.168.1.102"
+
+
+def test_a_thief_who_goes_on_after_a_restart_is_not_taken_for_the_holder():
+    watch = AddressWatch()
+    watch.observe(np.array(EVERYDAY, CLAIM))
+    watch = restarted(watch)
+    watch.observe(np.array(poisoned(3), CLAIM))
+    assert [one.attacker for one in watch.take()] == ["192.168.1.102"]
+
+
+def test_a_flood_of_claims_does_not_fill_the_state():
+    watch = AddressWatch()
+    flood = [asks(n / 1e3, n + 1, n + 1, GATEWAY) for n in range(3 * MOST_SAVED)]
+    watch.observe(np.array(flood, CLAIM))
+    assert len(json.dumps(watch.to_state())) < 40_000
+
+
+@pytest.mark.parametrize("damage", ["now_us", "holders", "own", "suspects"])
+def test_a_damaged_state_is_an_error_that_the_service_expects(damage: str):
+    watch = AddressWatch()
+    watch.observe(np.array(EVERYDAY + poisoned(5), CLAIM))
+    for value in (None, [[]], "x", [{"mac": 1}]):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            AddressWatch.from_state(watch.to_state() | {damage: value})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from idskit.detect.feature_table import read_flow_table
 from idskit.detect.raised import RaisedFlows, RaisedRows
 from idskit.errors import CaptureError, IdskitError
 from idskit.flow_input import VERDICT_AT_S, FlowInput
-from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.incident import Incident
 from idskit.incidents.incident_lines import incident_lines
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
@@ -167,17 +166,16 @@ def _read_packets(
 def _judge_flows(detector: Detector, flows: FlowReader, reading: _Reading) -> Batches:
     reading.origin, reading.throttle = _origin(flows), Throttle()
     raised = reading.raised = RaisedFlows(flows.capacity)
-    tracker, watch = detector.tracker(flows.schema, reading.site), AddressWatch()
-    flows.on_claims = watch.observe
+    tracker = detector.tracker(flows.schema, reading.site)
+    flows.on_claims = tracker.observe_claims
     failure: CaptureError | None = None
     try:
         try:
             for batch in flows.batches(BATCH, MAX_WAIT_MS):
-                yield Found(incidents=watch.take())
                 yield _judged(detector, tracker, batch, reading, raised)
         except CaptureError as error:  # the interface disappeared: what was open ends with it
             failure = error
-        yield Found(incidents=[*tracker.finish(), *watch.finish()])
+        yield Found(incidents=tracker.finish())
         if failure is not None:
             raise failure
     finally:

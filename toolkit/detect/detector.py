@@ -215,15 +215,11 @@ class Detector:
         Raises:
             SchemaError: the flows are of another schema.
         """
-        from idskit.incidents.address_watch import AddressWatch
-
-        tracker, watch = self.tracker(flows.schema), AddressWatch()
-        flows.on_claims = watch.observe
+        tracker = self.tracker(flows.schema)
+        flows.on_claims = tracker.observe_claims
         for batch in flows.batches():
-            yield from watch.take()
             yield from tracker.observe(batch, self.flow_probabilities(batch))
         yield from tracker.finish()
-        yield from watch.finish()
 
     def tracker(self, schema: Schema, site: Levels | None = None) -> IncidentTracker:
         """Return a tracker of what this model judges, without incidents.

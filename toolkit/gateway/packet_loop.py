@@ -9,7 +9,7 @@ the kernel then drops is counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,6 @@ from idskit.gateway.keeper import Keeper
 from idskit.gateway.learned.service_site import ServiceSite
 from idskit.gateway.service_options import CaptureOptions
 from idskit.gateway.steady_source import Interface, SteadySource
-from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.family_facts import BLIND, FAMILY_FACTS
 from idskit.incidents.incident import Evidence, Explanation, Incident, incident_id
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
@@ -35,11 +34,13 @@ from idskit.profiles.flow_reader import FlowBatch, FlowReader
 from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import profile_named
+from idskit.profiles.slot_memory import give_back_memory
 
 BATCH = 1024
 MAX_WAIT_MS = 250.0  # that a flow waits for others: each batch costs some milliseconds
 BLIND_AFTER_S = 5.0  # an interface that is set up anew is away for a moment
 SECOND_S = 1.0
+LEARN_S = 10.0  # for which flows that are to be learned may wait for others
 _RING_US = 100_000  # a packet may lie that long in a ring before it is read
 # How late packets are when work of a kind is shed, in microseconds, in the order of the shedding.
 _SHED_LEARNING, _SHED_EXPLANATIONS, _SHED_DEVICES = 250_000, 500_000, 1_000_000
@@ -96,13 +97,13 @@ class PacketLoop:
         self.notifier = Notifier()
         self.source = SteadySource(names, self._tick, filter=capture.filter)
         self._reader = _reader(self.source, capture, judges.detector)
-        self._addresses = AddressWatch()
-        self._reader.on_claims = self._addresses.observe
+        self._reader.on_claims = self._observe_claims
         self.view = GatewayView(self._reader.capacity)
         self._judged = np.full(self._reader.capacity, -1, np.int64)  # by slot: serial of the flow
         self._blind: dict[str, Incident] = {}
         self._why: dict[str, Explanation] = {}  # of open incidents
-        self._next_s = 0.0
+        self._unlearned: list[tuple[FlowBatch, NDArray[np.float32]]] = []
+        self._next_s = self._learn_s = 0.0
         self._is_ready = False
 
     def run(self) -> None:
@@ -115,8 +116,8 @@ class PacketLoop:
         for batch in self._reader.batches(BATCH, MAX_WAIT_MS):
             self._judge(batch)
         self.notifier.stopping()
+        self._learn_now()
         self._end_blindness(self._blind)
-        self._keeper.put(self._addresses.finish())
         self._keeper.put_state(self.judges.tracker.to_state(), is_last=True)
 
     def stop(self) -> None:
@@ -144,6 +145,9 @@ class PacketLoop:
         lost = {"flow_table_evicted": found.evicted, "flows_late": found.late}
         return lost | {f"frames_skipped_{reason}": n for reason, n in found.skipped.items()}
 
+    def _observe_claims(self, claims: NDArray[np.void]) -> None:
+        self.judges.tracker.observe_claims(claims)
+
     def _judge(self, batch: FlowBatch) -> None:
         judges, lag_us = self.judges, self.source.lag_us
         probabilities = self._probabilities(judges.detector, batch, lag_us)
@@ -156,11 +160,22 @@ class PacketLoop:
             self.view.add_shed("page rows", len(batch))
 
     def _learn(self, batch: FlowBatch, probabilities: NDArray[np.float32], lag_us: int) -> None:
-        if lag_us < _SHED_LEARNING:
-            own = batch.with_columns_of(self.judges.detector.schema)
-            self._keeper.put(self._site.observe(own, probabilities))
-        else:
+        """Take a batch to be learned later: not one by one, as each has a fixed cost."""
+        if lag_us >= _SHED_LEARNING:
             self.view.add_shed("flows to learn", len(batch))
+            return
+        own = batch.with_columns_of(self.judges.detector.schema)
+        self._unlearned.append((own, probabilities))
+        if sum(len(one) for one, _ in self._unlearned) >= BATCH:
+            self._learn_now()
+
+    def _learn_now(self) -> None:
+        """Learn the batches that wait for it."""
+        self._learn_s = time.monotonic() + LEARN_S
+        if self._unlearned:
+            batches, probabilities = zip(*self._unlearned, strict=True)
+            self._unlearned.clear()
+            self._keeper.put(self._site.observe(joined(batches), np.concatenate(probabilities)))
 
     def _probabilities(
         self, detector: Detector, batch: FlowBatch, lag_us: int
@@ -227,14 +242,17 @@ class PacketLoop:
         self._next_s = now_s + SECOND_S
         if not self._is_ready:
             self._is_ready = True
+            give_back_memory()
             self.notifier.ready(f"Reading {self.source.name}")
+        if now_s >= self._learn_s or self.successor is not None:
+            self._learn_now()
         if self.successor is not None:
             self.judges, self.successor = self.judges.succeeded_by(self.successor), None
             self._site.judged_by(self.judges.detector)
         self.judges.tracker.site = self._site.levels
         self._hand_on(self.judges.tracker.advance(self.source.now_us() - _RING_US))
-        self._hand_on(self._addresses.take())
         self._watch_interfaces(now_s)
+        self._reader.memory.look()
         statistics = self._reader.statistics
         self.view.note(
             Totals(
@@ -285,6 +303,12 @@ def blind_incident(interface: Interface, now_us: int, now_s: float) -> Incident:
         evidence=(Evidence(name="interface not seen", value=round(away_s, 1), unit="s"),),
         explanation=Explanation(sentence=sentence),
     )
+
+
+def joined(batches: Sequence[FlowBatch]) -> FlowBatch:
+    """Return batches that follow each other as one."""
+    flows = np.concatenate([one.flows for one in batches])
+    return replace(batches[0], flows=flows, features=np.vstack([one.features for one in batches]))
 
 
 def _reader(source: SteadySource, capture: CaptureOptions, detector: Detector) -> FlowReader:

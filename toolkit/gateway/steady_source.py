@@ -172,7 +172,8 @@ class SteadySource(JoinedInterfaces):
                 yield frames
                 ring.hand_back()
             if not came:
-                self._wait(rings)
+                self.lag_us = 0
+            self._wait(rings)  # not at all where more has come meanwhile
             for number, ring in rings:
                 if ring.is_stopped:
                     yield from (self._measured(number, frames) for frames in ring.rest())
@@ -200,7 +201,6 @@ class SteadySource(JoinedInterfaces):
 
     def _wait(self, rings: list[tuple[int, LiveCapture]]) -> None:
         """Sleep until there are frames, and notice interfaces that went away."""
-        self.lag_us = 0
         events = select.poll()
         for _, ring in rings:
             events.register(ring, select.POLLIN)

@@ -12,25 +12,29 @@ meant to be, a person says so once.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flow import MAPPED, address_text
 from idskit.incidents.attack_ends import AttackEnds
-from idskit.incidents.case import HALF_LIFE_US, UPDATES
+from idskit.incidents.case import HALF_LIFE_US, SILENCE_US, UPDATES
 from idskit.incidents.family_facts import FAMILY_FACTS, SPOOFING
 from idskit.incidents.incident import Evidence, Explanation, Incident, State, incident_id
 from idskit.incidents.sentence import sentence
-from idskit.incidents.tracker import SILENCE_US
 from idskit.local_network import is_local
 
 MOST = 4096  # addresses, questions and devices of each kind; the oldest are dropped
+MOST_SAVED = 256  # of each kind that a state has, the newest: a flood of claims must not fill it
 HELD_US = 600_000_000  # after its latest claim, for which an address is a device's own
 ASKED_US = 10_000_000  # after a question, for which its answer is one
 _OPENS, _CONTESTED, _UNASKED = 1.0, 1 / 2.5, 1 / 5.5
+
+_NUMBERS = ("mac", "started_us", "updated_us", "own", "claims", "next_update")  # of a suspect
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -76,6 +80,31 @@ class _Suspect:
             ),
         )
         return replace(found, explanation=Explanation(sentence=sentence(found)))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the suspect as plain types, for ``from_state``."""
+        return {name: getattr(self, name) for name in _NUMBERS} | {
+            "weight": self.weight,
+            "targets": self.targets.to_state(),
+            "opened": self.opened,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> _Suspect:
+        """Make the suspect again.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        targets = AttackEnds[int].from_state(state["targets"])
+        if not targets.number:
+            raise ValueError("somebody is suspected who claimed nothing")
+        return cls(
+            **{name: int(state[name]) for name in _NUMBERS},
+            weight=float(state["weight"]),
+            targets=targets,
+            opened=str(state["opened"]),
+        )
 
 
 class AddressWatch:
@@ -124,6 +153,41 @@ class AddressWatch:
         found = self.take()
         return found + [self._end(one) for one in list(self._suspects.values()) if one.opened]
 
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that have not ended."""
+        return [one.to_incident("update") for one in self._suspects.values() if one.opened]
+
+    def to_state(self) -> dict[str, Any]:
+        """Return open incidents and who holds which address, as plain types.
+
+        Without the holders, a thief who goes on would be the first to claim an address.
+        """
+        opened = {mac: one for mac, one in self._suspects.items() if one.opened}
+        return {
+            "now_us": self._now_us,
+            "holders": [[*place, *held] for place, held in _newest(self._holders)],
+            "own": [list(pair) for pair in _newest(self._own)],
+            "suspects": [one.to_state() for _, one in _newest(opened)],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> AddressWatch:
+        """Make the same again, without what was only suspected.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged.
+        """
+        watch = cls()
+        watch._now_us = int(state["now_us"])
+        for numbers in state["holders"][:MOST]:
+            vlan, address, mac, held_us = map(int, numbers)
+            watch._holders[vlan, address] = mac, held_us
+        watch._own.update((int(mac), int(address)) for mac, address in state["own"][:MOST])
+        suspects = [_Suspect.from_state(one) for one in state["suspects"][:MOST]]
+        watch._suspects.update((one.mac, one) for one in suspects)
+        return watch
+
     def _suspect(self, mac: int, address: int, time_us: int, weight: float) -> None:
         suspect = self._suspects.get(mac) or _Suspect(
             mac=mac, started_us=time_us, updated_us=time_us
@@ -154,6 +218,11 @@ class AddressWatch:
     def _end(self, suspect: _Suspect) -> Incident:
         del self._suspects[suspect.mac]
         return suspect.to_incident("end", suspect.updated_us)
+
+
+def _newest(kept: Mapping[Key, Value]) -> list[tuple[Key, Value]]:
+    """Return the newest that a state has room for, the oldest of them first."""
+    return list(islice(kept.items(), max(len(kept) - MOST_SAVED, 0), None))
 
 
 def _is_recent(then_us: int | None, now_us: int, within_us: int) -> bool:

@@ -34,6 +34,7 @@ from idskit.incidents.incident import (
 from idskit.incidents.sentence import sentence
 from idskit.local_network import is_local
 
+SILENCE_US = 900_000_000  # an incident ends after that long without a flow of its attack
 HALF_LIFE_US = 900_000_000
 SHOWN_FLOWS = 20
 SHOWN_SERVICES = 5

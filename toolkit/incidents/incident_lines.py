@@ -64,7 +64,7 @@ def _alert(incident: Incident) -> dict[str, Any]:
     context = {
         "incident_id": incident.incident_id,
         "label": incident.family,
-        "flows": incident.flows,
+        **({"flows": incident.flows} if incident.flows else {}),  # ARP has none
         "confidence": round(incident.confidence, 4),
     }
     return found | {"context": {"idskit": context}}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential_tests import OPENS, is_one_of
 from idskit.local_network import are_local
 from idskit.packet import TCP, UDP
 
@@ -139,7 +139,7 @@ def _may_call(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     answered &= (flows["protocol"] != TCP) | (flows["fwd_packets"] >= _HANDSHAKE)
     asks_time = (flows["protocol"] == UDP) & (flows["dst_port"] == _NTP)
     asks_time &= flows["fwd_bytes"] <= _NTP_FRAME * flows["fwd_packets"]
-    calls = np.isin(flows["protocol"], (TCP, UDP)) & local[:, 0] & ~local[:, 1]
+    calls = is_one_of(flows["protocol"], (TCP, UDP)) & local[:, 0] & ~local[:, 1]
     return np.asarray(calls & answered & ~asks_time)
 
 

@@ -189,7 +189,7 @@ def _window(evidence: Evidence) -> str:
 def _lasting(incident: Incident) -> str:
     """Return how long an incident has lasted; nothing for a moment, or where clocks disagree."""
     seconds = (incident.updated_us - incident.started_us) / 1e6
-    return f" in {_span(seconds)}" if seconds > 0 else ""
+    return f" in {_span(seconds)}" if seconds >= 0.001 else ""
 
 
 def _span(seconds: float) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.flow import VERDICT
-from idskit.incidents.case import Case
+from idskit.incidents.address_watch import AddressWatch
+from idskit.incidents.case import SILENCE_US, Case
 from idskit.incidents.evidence import EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident, State
@@ -28,7 +29,6 @@ from idskit.schema import Schema
 if TYPE_CHECKING:
     from idskit.profiles.flow_reader import FlowBatch
 
-SILENCE_US = 900_000_000  # an incident ends after that long without a flow of its attack
 MOST_SUSPECTED = 4096
 MOST_OPENED = 32  # incidents of one family in an hour; further ones are one incident
 CROWD = 8  # sources from which on an attack on one target is of many
@@ -95,6 +95,7 @@ class IncidentTracker:
         self.schema = schema
         self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
+        self._addresses = AddressWatch()
         self._regular = RegularContacts()
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by number, the oldest first
@@ -129,17 +130,22 @@ class IncidentTracker:
         latest = int(flows["end_us"].max()) if len(flows) else 0
         return [*found, *self.advance(latest)]
 
+    def observe_claims(self, claims: NDArray[np.void]) -> None:
+        """Note (n,) CLAIM of addresses; their incidents come with those of the next flows."""
+        self._addresses.observe(claims)
+
     def advance(self, now_us: int) -> list[Incident]:
-        """Move the clock, and return the incidents that ended by silence."""
+        """Move the clock; return the incidents that ended by silence, and those of claims."""
         self._now_us = max(self._now_us, now_us)
         silent = [
             case for case in self._open.values() if self._now_us - case.updated_us > SILENCE_US
         ]
-        return [self._end(case) for case in silent]
+        return [*(self._end(case) for case in silent), *self._addresses.take()]
 
     def finish(self) -> list[Incident]:
         """End every incident, because nothing more will be read."""
-        return [self._end(case) for case in list(self._open.values())]
+        ended = [self._end(case) for case in list(self._open.values())]
+        return [*ended, *self._addresses.finish()]
 
     def judge_by(self, classes: Sequence[str], threshold: float) -> None:
         """Go on with the probabilities of another model, of the same flows."""
@@ -167,11 +173,16 @@ class IncidentTracker:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that have not ended."""
-        return [self._shown(case, "update") for case in self._open.values()]
+        found = [self._shown(case, "update") for case in self._open.values()]
+        return found + self._addresses.open_incidents
 
     def to_state(self) -> dict[str, Any]:
         """Return the open incidents as plain types: after a restart they go on."""
-        return {"now_us": self._now_us, "open": [case.to_state() for case in self._open.values()]}
+        return {
+            "now_us": self._now_us,
+            "open": [case.to_state() for case in self._open.values()],
+            "addresses": self._addresses.to_state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on with the open incidents of ``to_state``.
@@ -180,6 +191,8 @@ class IncidentTracker:
             KeyError, TypeError, ValueError: the state is damaged; nothing is restored.
         """
         cases = [Case.from_state(found) for found in state["open"]]
+        if "addresses" in state:  # written by versions that kept them
+            self._addresses = AddressWatch.from_state(state["addresses"])
         for case in cases:
             self._open[case.opened] = case
             for attacker in case.attackers.ranked(1):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numba import config, types
+from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.event import Event, Listener, install_listener
+from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -51,16 +53,53 @@ def _compiled(function: Function, *, forceinline: bool) -> Function:
     if not is_compiling():
         return function
     options = {"nopython": True, "nogil": True, "error_model": "numpy", "forceinline": forceinline}
-    compiled = Program(function, options)
-    with _keeping() as kept:
-        if kept:
-            compiled.enable_caching()
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if file is not None:
+    compiled: Any = Program(function, options)
+    if cache_folder() is not None:
         _SOURCES[compiled] = _sources(function)
-        # numba itself would look only at the file of the kernel, not at those compiled into it.
-        file._source_stamp = _stamp(_SOURCES[compiled])
+        compiled._cache = _KernelCache(function, _SOURCES[compiled])
     return cast(Function, compiled)
+
+
+class _KernelCache:
+    """What is cached on disk of one kernel, in numba's files.
+
+    Most kernels are compiled into others, and never looked for themselves: numba would make a
+    temporary file for each, to see whether it can write.
+    """
+
+    def __init__(self, function: Callable[..., object], files: frozenset[str]) -> None:
+        self._function, self._files = function, files
+
+    @cached_property
+    def _opened(self) -> Any:
+        with _cache_directory():
+            opened: Any = FunctionCache(self._function)  # type: ignore[no-untyped-call]
+        # numba itself would look only at the file of the kernel, not at those compiled into it.
+        opened._cache_file._source_stamp = _stamp(self._files)
+        return opened
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is cached for a signature; None where nothing is.
+
+        numba would first import all that it can compile, which takes half a second and 60 MB;
+        whatever compiles does that by itself.
+        """
+        rtsys.initialize(target_context)
+        with self._opened._guard_against_spurious_io_errors():
+            return self._opened._load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Cache what was compiled for a signature."""
+        self._opened.save_overload(sig, data)
+
+    @property
+    def cache_path(self) -> str:
+        """Return the folder of its files, for ``Dispatcher.stats``."""
+        return str(self._opened.cache_path)
+
+    def flush(self) -> None:
+        """Drop what is cached, for ``Dispatcher.recompile``."""
+        self._opened.flush()
 
 
 @cache
@@ -90,17 +129,15 @@ def is_compiling() -> bool:
 
 
 @contextmanager
-def _keeping() -> Iterator[bool]:
-    """Set numba's cache directory while a kernel is decorated; yield whether one is writable.
+def _cache_directory() -> Iterator[None]:
+    """Set numba's cache directory while a cache is opened.
 
     The setting is restored, because it belongs to the whole process and other packages' functions.
     """
     given = config.CACHE_DIR  # type: ignore[attr-defined]
-    folder = cache_folder() if is_compiling() else None
-    if folder is not None:
-        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
     try:
-        yield folder is not None
+        yield
     finally:
         config.CACHE_DIR = given  # type: ignore[attr-defined]
 

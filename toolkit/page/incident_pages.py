@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -215,7 +215,7 @@ def incident_row(incident: Part, view: View) -> Markup:
         element(
             "div",
             _state(incident, view),
-            element("span", many(incident.count("flows"), "flow"), class_="flows"),
+            element("span", _size(incident), class_="flows"),
             class_="side",
         ),
         class_=kind,
@@ -329,6 +329,15 @@ def incident_page(incident: Part, view: View) -> Child:
     )  # fmt: skip
 
 
+def _size(incident: Part) -> str:
+    """Return of how much an incident is: flows, or messages where these are of none (ARP)."""
+    if incident.count("flows"):
+        return many(incident.count("flows"), "flow")
+    counted = next((one for one in incident.parts("evidence", 1)), None)
+    is_of_messages = counted is not None and counted.text("unit") == "messages"
+    return many(counted.count("value"), "message") if counted and is_of_messages else ""
+
+
 def _ends(incident: Part) -> Markup | None:
     """Return who does what to whom; None where nobody does."""
     if not has_ends(incident):
@@ -339,7 +348,7 @@ def _ends(incident: Part) -> Markup | None:
         element("p", element("span", "Attacker", class_="small"), _end(incident, "attacker")),
         element(
             "p",
-            element("span", many(incident.count("flows"), "flow"), class_="small"),
+            element("span", _size(incident), class_="small"),
             element("i", class_="arrow"),
             name(", ".join(services), "small"),
         ),
@@ -402,6 +411,7 @@ def _features(why: Part) -> Markup | None:
 
 def _feature(one: Part) -> Markup:
     value, unit = one.number("value"), one.text("unit", 24)
+    unit = "" if unit == "count" else unit  # the name says of what
     median, upper = one.number("usual_p50"), one.number("usual_p99")
     usual = f"usual {figure(median)}, 99th percentile {figure(upper)}"
     known = value is not None and median is not None and upper is not None
@@ -432,7 +442,8 @@ def _evidence(incident: Part) -> Markup | None:
 def _course(incident: Part) -> Markup:
     """Return what happened when."""
     started, updated, ended = (incident.moment(key) for key in ("started", "updated", "ended"))
-    lasted = "" if started is None or updated is None else f" after {span(updated - started)}"
+    elapsed = timedelta() if started is None or updated is None else updated - started
+    lasted = f" after {span(elapsed)}" if elapsed >= timedelta(seconds=1) else ""
     steps: list[tuple[str, Child]] = [("First packet", at(started))]
     steps.append((f"Latest packet{lasted}", at(updated)))
     if ended is not None:
@@ -446,16 +457,14 @@ def _course(incident: Part) -> Markup:
 
 
 def _more(incident: Part) -> Markup:
-    services, technique = incident.texts("services", 12, 24), incident.text("technique", 20)
     confidence = incident.number("confidence")
     flow_ids = incident.texts("flow_ids", 20, 24)
     return panel(
         "Facts",
         facts(
-            ("Flows", f"{incident.count('flows'):,}"),
-            ("Services", [element("span", name(one), class_="chip") for one in services] or DASH),
+            *_of_flows(incident),
             ("Confidence", DASH if confidence is None else f"{confidence:.1%}"),
-            ("ATT&CK technique", technique or DASH),
+            ("ATT&CK technique", incident.text("technique", 20) or DASH),
             ("Identifier", name(incident.text("incident_id"), "code")),
         ),
         element(
@@ -467,3 +476,12 @@ def _more(incident: Part) -> Markup:
         if flow_ids
         else None,
     )
+
+
+def _of_flows(incident: Part) -> Iterator[tuple[str, Child]]:
+    """Yield the facts that only incidents of flows have."""
+    services = incident.texts("services", 12, 24)
+    if incident.count("flows"):
+        yield "Flows", f"{incident.count('flows'):,}"
+    if services:
+        yield "Services", [element("span", name(one), class_="chip") for one in services]

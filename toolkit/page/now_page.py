@@ -235,7 +235,7 @@ def _interfaces(health: Part) -> Markup:
         if rows
         else element("p", "No interface is watched.", class_="nothing"),
         reasons if health.texts("reasons", 4) else None,
-        about=f"Its health is {state}.",
+        about=f"It is {state}.",
     )
 
 

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from idskit.errors import IdskitError
 from idskit.files.output import reason
-from idskit.page.web_server import Request
+
+if TYPE_CHECKING:
+    from idskit.page.web_server import Request
 
 SESSION_S = 30 * 86_400  # a display on a wall stays signed in that long
 _LEAST, _MOST = 22, 512  # characters of a token: 22 of base64 hold 128 bits

@@ -29,6 +29,7 @@ from idskit.packet import FRAME, PACKET, Frames
 from idskit.profiles.flow_settings import settings_for
 from idskit.profiles.reading_statistics import FlowStatistics
 from idskit.profiles.registry import Profile, profile_named
+from idskit.profiles.slot_memory import SlotMemory
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES
 
@@ -200,6 +201,7 @@ class FlowReader:
         on_drops: called while an interface is read, each time that the kernel dropped more frames,
             with how many it has dropped by then.
         on_claims: called with what frames say of addresses by ARP, (n,) CLAIM, where there are any.
+        memory: what gives the memory of flows that ended back to the system, when asked to look.
     """
 
     def __init__(
@@ -218,6 +220,7 @@ class FlowReader:
             rest = settings.memory_bytes - bytes_of(self._datagrams)
             settings = replace(settings, memory_bytes=rest)
         self._state = profile.make(settings)
+        self.memory = SlotMemory(self._state)
         self._packets = np.zeros(CHUNK_FRAMES, PACKET)
         self._skipped = np.zeros(len(SKIP_REASONS), np.int64)
         self._decoded = self._given = self._verdicts = 0

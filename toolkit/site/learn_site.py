@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from idskit.capture.capture_files import CaptureFiles, open_captures
 from idskit.detect.detector import Detector
@@ -23,8 +22,8 @@ from idskit.detect.feature_table import read_flow_table
 from idskit.errors import IdskitError
 from idskit.flow import address_text
 from idskit.flow_input import VERDICT_AT_S, FlowInput
+from idskit.incidents.case import SILENCE_US
 from idskit.incidents.sequential_tests import OPENS
-from idskit.incidents.tracker import SILENCE_US
 from idskit.modelfile.signature import Signer
 from idskit.options import option
 from idskit.process.signals import finish_on_signals
@@ -41,6 +40,9 @@ from idskit.site.incident_budget import (
 from idskit.site.site_file import write_site
 from idskit.site.site_learner import FIRST_US, SiteLearner
 from idskit.site.site_normal import SiteNormal
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JOINED_FROM_HOUR = 490_896  # 2026-01-01, in hours since the epoch
 LONGEST_JOINED_HOURS = 24 * 7

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from idskit.errors import IdskitError
 from idskit.flow import VERDICT
+from idskit.incidents.case import SILENCE_US
 from idskit.incidents.evidence import FACTS, log_odds
-from idskit.incidents.tracker import SILENCE_US, IncidentTracker
+from idskit.incidents.tracker import IncidentTracker
 from idskit.packet import TCP
 from idskit.schema import Schema
 from idskit.site.case_peaks import HOUR_US, PeakWatcher

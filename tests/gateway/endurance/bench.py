@@ -19,7 +19,7 @@ from typing import Any
 from tests.flows.namespaces import Wire, wire
 from tests.gateway.endurance import play_capture
 from tests.gateway.endurance.loads import Load
-from tests.gateway.live import Service, service
+from tests.gateway.live import PATIENT, Service, service
 
 from idskit.lab.play.drill_packets import Ends, send
 
@@ -46,14 +46,22 @@ class Bench:
     config: str = ""
 
     @contextmanager
-    def running(self, state: str = "state", *, core: int | None = None) -> Iterator[Service]:
+    def running(
+        self,
+        state: str = "state",
+        *,
+        core: int | None = None,
+        program: tuple[str, ...] = PATIENT,
+    ) -> Iterator[Service]:
         """Run a service with the page and the sinks of ``config``, once it reads packets."""
         path = self.folder / "idskit.toml"
         path.write_text(f'[capture]\ninterfaces = ["veth0"]\n{self.config}')
         words, notices = ("-c", str(path)), self.folder / "notify"
         with (
             on_core(core),
-            service(self.wire.near, self.folder / state, *words, notices=notices) as made,
+            service(
+                self.wire.near, self.folder / state, *words, notices=notices, program=program
+            ) as made,
         ):
             threading.Thread(target=_drain, args=(made,), daemon=True).start()
             yield made
