@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from tests.payload.naive_devices import Devices
 from tests.payload.naive_windows import Windows
 
-from idskit.payload.given_names import AGENTS, INTRUDERS, REDIS
+from idskit.payload.content.given_names import AGENTS, INTRUDERS, REDIS
+from idskit.payload.content.words import WORDS
 from idskit.payload.injections import ANYWHERE, IN_TARGETS
 from idskit.payload.shell_lines import COMMANDS
-from idskit.payload.words import WORDS
 from idskit.schemas.payload_columns import PAYLOAD, WORD_GROUPS
 
 TCP, UDP, ICMP = 6, 17, (1, 58)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
-from idskit.payload.given_names import names_scanner
+from idskit.payload.content.given_names import names_scanner
 from idskit.payload.injections import has_injection
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
 from idskit.schemas.payload_columns import COLUMN

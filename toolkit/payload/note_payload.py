@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from idskit.kernels.compile import kernel
 from idskit.packet import TCP, UDP
-from idskit.payload.byte_classes import note_byte_classes
+from idskit.payload.content.byte_classes import note_byte_classes
+from idskit.payload.content.given_names import misuses_redis, names_intruder
+from idskit.payload.content.words import SCANNED, note_words
 from idskit.payload.device_messages import (
     note_bacnet,
     note_dhcp,
@@ -27,7 +29,6 @@ from idskit.payload.device_messages import (
     note_snmp,
 )
 from idskit.payload.dns_messages import note_dns
-from idskit.payload.given_names import misuses_redis, names_intruder
 from idskit.payload.http_messages import note_form, note_request, note_response
 from idskit.payload.payload_counts import (
     Bytes,
@@ -54,7 +55,6 @@ from idskit.payload.windows_messages import (
     note_rpc,
     note_smb,
 )
-from idskit.payload.words import SCANNED, note_words
 from idskit.schemas.payload_columns import COLUMN
 
 WORDS_IN = 4  # packets with a payload in each direction that are searched for words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idskit.kernels.compile import kernel
-from idskit.payload.given_names import names_intruder
+from idskit.payload.content.given_names import names_intruder
 from idskit.payload.payload_counts import Bytes, Counts, big16, big32, byte_at, count, largest
 from idskit.schemas.payload_columns import COLUMN
 

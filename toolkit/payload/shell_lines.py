@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from idskit.kernels.compile import kernel
+from idskit.payload.content.words import EMPTY, hash_with, hash_word
 from idskit.payload.http_messages import starts_with
 from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, is_letter
-from idskit.payload.words import EMPTY, hash_with, hash_word
 from idskit.schemas.payload_columns import COLUMN
 
 _LINES, _TELNET = COLUMN["shell_lines"], COLUMN["telnet_options"]

@@ -14,7 +14,7 @@ BYTE_CLASSES = (
     *("run", "token"),
 )
 _LENGTHS = ("run", "token")
-# Groups of words that are counted in the first packets of each direction, see ``payload.words``.
+# Groups of words that are counted in the first packets of a direction: ``payload.content.words``.
 WORD_GROUPS = (*("sql", "script", "shell", "path", "code", "login", "failure", "windows", "tool"),)
 
 

@@ -1,0 +1,1 @@
+"""What payloads hold, whatever their protocol: classes of bytes, words, names of programs."""
