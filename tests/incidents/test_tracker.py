@@ -119,7 +119,7 @@ def test_every_strong_flow_is_in_one_incident_however_it_is_batched(
     assert Counter(i.incident_id for i in ended(whole)) == dict.fromkeys(started, 1)
 
 
-@pytest.mark.parametrize(("score", "counted"), [(0.3, True), (0.2, False)])
+@pytest.mark.parametrize(("score", "counted"), [(0.2, True), (0.1, False)])
 def test_flows_just_below_the_threshold_count_in_an_incident_and_open_none(
     score: float, counted: bool
 ) -> None:

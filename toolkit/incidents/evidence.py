@@ -37,7 +37,7 @@ TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: ei
 _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 # Nats below the threshold down to which a flow counts in an incident of its ends, although it is no
 # alert: one attack has flows on both sides. A million of them would not open an incident.
-_COUNTED, _NOTHING = 1.1, 1e-6
+_COUNTED, _NOTHING = 2.0, 1e-6
 _EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
