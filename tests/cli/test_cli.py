@@ -119,7 +119,7 @@ def test_an_unexpected_error_is_said_as_such(monkeypatch, capsys):
 
 def test_generate_extract_and_detect_on_a_capture(tmp_path):
     capture = tmp_path / "home.pcap"
-    assert run("generate", "-o", capture, "--packets", 2000, "--seed", 3).returncode == 0
+    assert run("generate", "-o", capture, "--packets", 4000, "--seed", 3).returncode == 0
     table = run("extract", "-r", capture)
     assert table.returncode == 0, table.stderr
     header, *rows = table.stdout.splitlines()

@@ -170,7 +170,7 @@ def test_a_pipe_gives_its_alerts_while_it_is_open_and_a_summary_at_a_signal(
         with drained(process.stdout) as lines:
             process.stdin.write(SAMPLE.read_bytes())
             process.stdin.flush()
-            until(lambda: len(lines) >= 500, process)
+            until(lambda: len(lines) >= 200, process)
             process.send_signal(number)
         code, _, err = ended(process)
     assert code == 0

@@ -204,9 +204,10 @@ def test_the_shipped_model_finds_the_guesses_and_names_their_source(
 ) -> None:
     capture = shared / "cases" / "evasion" / "synack_guess.pcap"
     with pytest.raises(SystemExit) as ended:
-        main(["detect", "--alerts", "-r", str(capture)])
+        main(["detect", "-r", str(capture)])
     assert ended.value.code in (0, None)
-    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    guesses = [alert for alert in alerts if "guess" in str(alert.get("alert")) and "flow" in alert]
-    assert len(guesses) >= 8  # as many as without the forged answers: 9
-    assert {alert["src_ip"] for alert in guesses} == {CLIENT}
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    incidents = [event["incident"] for event in events if event["event_type"] == "incident"]
+    guesses = [one for one in incidents if one["type"] == "end" and one["label"] == "guessing"]
+    assert [one["attacker"] for one in guesses] == [CLIENT]
+    assert guesses[0]["flows"] >= 8
