@@ -36,8 +36,8 @@ STRONG = 2.2
 TRY = OPENS / 8  # nats of a flow of guessing, however near to the threshold: eight tries are enough
 _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 # Nats below the threshold down to which a flow counts in an incident of its ends, although it is no
-# alert: one attack has flows on both sides. A million of them would not open an incident.
-_COUNTED, _NOTHING = 2.0, 1e-6
+# alert: one attack has flows on both sides of it.
+_COUNTED, LEAST_SIGN = 2.0, 1e-6
 _EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
@@ -178,7 +178,7 @@ class EvidenceReader:
         above = log_odds(probabilities) - self._threshold
         weights = np.nan_to_num(above, nan=-1.0) * (OPENS / STRONG)
         tries = np.where(self._named(probabilities) == "guessing", TRY, 0.0)
-        alike = np.where(above >= -_COUNTED, _NOTHING, 0.0)
+        alike = np.where(above >= -_COUNTED, LEAST_SIGN, 0.0)
         return np.where(weights >= 0, np.maximum(weights + tries, _LEAST), alike)
 
     def _named(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from idskit.flow import VERDICT
 from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.case import SILENCE_US, Case
-from idskit.incidents.evidence import EvidenceReader, Sign
+from idskit.incidents.evidence import LEAST_SIGN, EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident, State
 from idskit.incidents.regular_contacts import RegularContacts
@@ -224,6 +224,8 @@ class IncidentTracker:
         )
 
     def _add(self, sign: Sign, flow: np.void, features: NDArray[np.float64]) -> None:
+        if sign.weight <= LEAST_SIGN and not self._belongs(sign):
+            return
         sign = self.site.weighed(sign, flow)
         case = self._find(sign)
         if case is not None and case.opened and sign.end_us - case.updated_us > SILENCE_US:
@@ -238,6 +240,12 @@ class IncidentTracker:
             self._found.append(self._shown(case, "update"))
         elif not case.opened and self.site.opens(case):
             self._open_case(case)
+
+    def _belongs(self, sign: Sign) -> bool:
+        """Return whether a flow that is no alert is of an incident, once it has ended."""
+        case = self._by_attacker.get((sign.family, sign.attacker))
+        is_same = case is not None and case.opened and sign.target in case.targets
+        return bool(is_same and sign.end != VERDICT)
 
     def _before(self, sign: Sign, case: Case) -> float | None:
         """Return the nats that earlier rows of a flow gave a case; None if it had none."""
