@@ -119,6 +119,7 @@ def status(line: bytes, port: int, columns: dict[str, float], protocol: int = TC
     return Message(line.decode(), line + b"\r\nA: b\r\n\r\n", port, columns, protocol, False)
 
 
+CHALLENGE = {"login_refusals": 1, "challenges": 1}  # nothing was given to log in before it
 WEB = [
     Message("get", GET, 8080, GOT | {"usual_port": 1}),
     Message(
@@ -189,11 +190,11 @@ WEB = [
     Message("a method in a line of text", b"HELLO world\r\n", 80, {}, known=False),
     status(b"HTTP/1.1 200 OK", 80, {"http_ok": 1, "usual_port": 1}),
     status(b"HTTP/1.0 302 Found", 80, {"http_moved": 1, "usual_port": 1}),
-    status(b"HTTP/1.1 401 Go", 81, {"http_refused": 1, "login_refusals": 1, "usual_port": 1}),
+    status(b"HTTP/1.1 401 Go", 81, CHALLENGE | {"http_refused": 1, "usual_port": 1}),
     status(b"HTTP/1.1 404 No", 80, {"http_not_found": 1, "usual_port": 1}),
     status(b"HTTP/2 503 Busy", 9, {"http_errors": 1, "usual_port": -1}),
     status(b"HTTP/1.1 OK", 80, {"usual_port": 1}),
-    status(b"SIP/2.0 407 Who", 5060, {"replies_refused": 1, "login_refusals": 1}, UDP),
+    status(b"SIP/2.0 407 Who", 5060, CHALLENGE | {"replies_refused": 1}, UDP),
     status(b"RTSP/1.0 200 OK", 554, {"replies_fine": 1, "usual_port": 1}),
     Message("sip", b"REGISTER sip:a@b SIP/2.0\r\n\r\n", 5060, {"sip_requests": 1}, UDP),
     Message(
@@ -491,7 +492,11 @@ DIRECTORY = [
     Message("search over udp", ldap(0x63, bytes(40)), 389, {"ldap_searches": 1}, UDP),
     Message("bound", ldap(0x61, result(0)), 389, {}, forward=False),
     Message(
-        "invalid credentials", ldap(0x61, result(49)), 389, {"ldap_failures": 1}, forward=False
+        "invalid credentials",
+        ldap(0x61, result(49)),
+        389,
+        {"ldap_failures": 1, "service_refusals": 1},
+        forward=False,
     ),
     Message("sasl goes on", ldap(0x61, result(14)), 389, {}, forward=False),
     Message("no such object", ldap(0x65, result(32)), 389, {"ldap_failures": 1}, forward=False),

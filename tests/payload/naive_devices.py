@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.payload.naive_tally import Tally, content
+from tests.payload.naive_tally import Tally, content, number_of
 
 
 class Devices(Tally):
@@ -45,7 +45,11 @@ class Devices(Tally):
             **dict.fromkeys((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43), "reads"),
             **dict.fromkeys((5, 6, 15, 16, 21, 22, 23), "writes"),
         }
-        return self.industrial("exceptions" if function > 127 else kinds.get(function, "controls"))
+        if function > 127:
+            self.put("declined", self.values["asked"])
+            return self.industrial("exceptions")
+        self.values["asked"] = number_of(data[7:10])
+        return self.industrial(kinds.get(function, "controls"))
 
     def iec104(self, data: bytes) -> bool:
         if len(data) < 6 or data[0] != 0x68:
@@ -70,11 +74,22 @@ class Devices(Tally):
         if len(data) < 2:
             return False
         kind = data[0] >> 4
+        if kind == 1:
+            self.values["credentials"] = self.given(data[2 if data[1] < 128 else 3 :])
         if kind in (1, 3):
             self.add("mqtt_connects" if kind == 1 else "mqtt_publishes")
         if kind == 2 and len(data) >= 4 and data[3]:
             self.add("mqtt_refusals")
         return kind > 0
+
+    def given(self, connect: bytes) -> int:
+        """What is behind the identifier of a client, in what is behind the length of CONNECT."""
+        protocol = connect[2 + int.from_bytes(connect[:2]) :]
+        client = protocol[4:]
+        if len(connect) < 2 or len(client) < 2:
+            return 0
+        rest = client[2 + int.from_bytes(client[:2]) :]
+        return number_of(rest) if rest else 0
 
     def snmp(self, data: bytes) -> bool:
         is_message = len(data) >= 8 and data[0] == 0x30

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable
 
 from tests.payload.naive_devices import Devices
+from tests.payload.naive_tally import number_of
 from tests.payload.naive_windows import Windows
 
 from idskit.payload.content.given_names import AGENTS, INTRUDERS, REDIS
@@ -91,6 +92,8 @@ class Notes(Windows, Devices):
             kind = self.tcp(data, side)
             if not kind and number <= 4:
                 self.unknown(data, side)
+                if side == "bwd" and self.refuses(data, number):
+                    self.add("service_refusals")
         elif self.protocol == UDP:
             kind = self.udp(data)
         if not kind:
@@ -126,10 +129,21 @@ class Notes(Windows, Devices):
     def unknown(self, data: bytes, side: str) -> None:
         if named(data, INTRUDERS):
             self.add("intruder_names")
-        if side == "fwd" and re.match(rb"[A-Za-z]", data) and PASSWORD.search(data[:1024]):
-            self.add("form_passwords")
+        if side == "fwd" and re.match(rb"[A-Za-z]", data):
+            self.form(data)
         if side == "fwd" and re.match(rb"(?i)[*cm]", data) and named(data, REDIS):
             self.add("redis_misuses")
+
+    def refuses(self, data: bytes, number: int) -> bool:
+        """Whether a server says that a password is wrong: MySQL, PostgreSQL, SQL Server, RFB."""
+        if self.dst_port == 3306:
+            return data[4:7] in (b"\xff\x15\x04", b"\xff\xa2\x06")
+        if self.dst_port == 5432:
+            return bool(re.match(rb"(?s)E.{4}.*?C28(000|P01)", data[:128]))
+        if self.dst_port == 1433:
+            return data[:1] == b"\4" and data[8:9] == b"\xaa" and data[11:15] == b"\x18H\0\0"
+        is_screen = 5900 <= self.dst_port <= 5909
+        return is_screen and number >= 3 and data[:4] == b"\0\0\0\1"
 
     # Which protocol.
 
@@ -215,21 +229,34 @@ class Notes(Windows, Devices):
         method, target = found.groups()
         rest = data[found.end() :]
         if re.match(rb"(?i) (SIP|RTSP)/", rest):
+            self.authorization(rest)
             return self.add("sip_requests")
         if method == b"NOTIFY" or method.startswith(b"M-SEARCH"):
             return self.add("ssdp_messages")
         if method not in (b"GET", b"POST") and not re.match(rb"(?i) HTTP/", rest):
             return False
         self.add({b"GET": "http_gets", b"POST": "http_posts"}.get(method, "http_other_methods"))
+        self.values["asked"] = number_of(target)
         self.target(target)
         self.head(rest[:1024])
-        if PASSWORD.search(data[found.start(2) :][:1024]):
-            self.add("form_passwords")
+        self.authorization(rest)
+        self.form(data[found.start(2) :])
         if target.lower().startswith(b"/wsman"):
             self.add("wsman_requests")
         if injected(target, ANYWHERE + IN_TARGETS) or injected(rest[:1024], ANYWHERE):
             self.add("http_injections")
         return True
+
+    def authorization(self, rest: bytes) -> None:
+        given = re.search(rb"(?i)\n((proxy-)?authorization:[^\x00-\x1f]*)", rest)
+        self.values["credentials"] = number_of(given[1]) if given else 0
+
+    def form(self, data: bytes) -> None:
+        field = PASSWORD.search(data[:1024])
+        if field:
+            self.add("form_passwords")
+            value = re.match(rb"[^\x00-\x20&]*", data[field.end() :])
+            self.values["credentials"] = number_of(value[0] if value else b"")
 
     def target(self, target: bytes) -> None:
         def count(pattern: bytes) -> int:
@@ -264,16 +291,27 @@ class Notes(Windows, Devices):
         code = int(status.group(1))
         if code in REFUSED:
             self.add("login_refusals")
+            if not self.values["credentials"] or re.search(
+                rb'(?i)stale=("true|true)', data[:1024]
+            ):
+                self.add("challenges")
         if found.group().upper() != b"HTTP/":
             return self.add("replies_fine" if code < 400 else "replies_refused")
         if code < 400:
             return self.add("http_ok" if code < 300 else "http_moved")
+        if code not in REFUSED:
+            self.put("missing" if code == 404 else "failed", self.values["asked"])
         special = {404: "http_not_found", **dict.fromkeys(REFUSED, "http_refused")}
         return self.add(special.get(code, "http_errors"))
 
     def line(self, data: bytes) -> bool:
+        said = re.match(rb"[^\x00-\x1f]*", data)
+        line = said[0] if said else b""
         if re.match(rb"(?i)(PASS|USER|AUTH) ", data[:5]):
-            return len(data) >= 5 and self.add("logins")
+            given = self.values["credentials"] if line[:1] in b"Pp" else 0
+            is_given = re.match(rb"(?i)(PASS|USER|AUTH PLAIN(?= .)) ", line)
+            self.values["credentials"] = number_of(line, given) if is_given else 0
+            return self.add("logins")
         reply = re.match(rb"([1-5]\d\d)[ -]", data)
         if reply:
             code = int(reply.group(1))
@@ -287,6 +325,9 @@ class Notes(Windows, Devices):
         refusal = re.match(rb"(?i)[a-z0-9]{0,16} NO ([^\n]*)", data)
         if refusal and re.search(rb"(?i)login|authentication", refusal.group(1)):
             return self.add("imap_refusals")
+        command = re.match(rb"(?i)[a-z0-9]{0,16}( LOGIN .*)", line)
+        if command:
+            self.values["credentials"] = number_of(command[1])
         return bool(re.match(rb"(?i)\* OK", data))
 
     # What is encrypted.

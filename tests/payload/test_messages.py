@@ -11,6 +11,9 @@ from tests.payload.messages import CLIENT_PORT, Message, bind, call, smb2
 from tests.payload.naive_payload import payload_columns
 from tests.payload.parsers import NAMES, noted, noted_alone
 
+from idskit.schemas.payload_columns import PAYLOAD, STATE
+
+NUMBERED = {feature.name for feature in PAYLOAD if feature.unit == STATE}
 GENERAL = re.compile("(fwd|bwd)_.*_(bytes|words|packets)$|dst_port_class")
 MESSAGES = [*messages.MESSAGES, *intruder_messages.MESSAGES]
 every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
@@ -26,6 +29,7 @@ def reference(message: Message) -> dict[str, float]:
 def test_a_message_fills_the_columns_of_its_protocol_and_no_others(message: Message) -> None:
     found = {name: value for name, value in noted_alone(message).items() if value}
     special = {name: value for name, value in found.items() if not GENERAL.match(name)}
+    special = {name: value for name, value in special.items() if name not in NUMBERED}
     assert special == pytest.approx(message.columns)
 
 
@@ -49,6 +53,8 @@ def test_every_column_is_filled_by_some_message() -> None:
         found += np.abs(list(noted_alone(message).values()))
     for data, forward in general:
         found += np.abs(list(noted([(data, forward, 1)], 6, CLIENT_PORT, 80).values()))
+    for said, port in [*REFUSED.values(), *((said, 80) for said in CHALLENGES)]:
+        found += np.abs(list(noted(said, 6, CLIENT_PORT, port).values()))
     for interface, number in ((0xE3514235, 3), (0x4B324FC8, 12)):
         found += np.abs(list(noted(dialogue(interface, number), 6, CLIENT_PORT, 135).values()))
     silent = [name for name, value in zip(NAMES, found, strict=True) if not value]
@@ -109,6 +115,109 @@ def test_calls_that_list_accounts(interface: int, last: str, number: int, lists:
     assert found["rpc_account_lists"] == lists
     row = dict(zip(NAMES, payload_columns(said, 6, CLIENT_PORT, 445), strict=True))
     assert found == pytest.approx(row | {"dst_port_class": 0})
+
+
+def talk(*parts: bytes) -> list[tuple[bytes, bool, int]]:
+    """What client and server say in turn; what begins with < is the server's."""
+    said, numbers = [], {True: 0, False: 0}
+    for part in parts:
+        forward = part[:1] != b"<"
+        numbers[forward] += 1
+        said.append((part if forward else part[1:], forward, numbers[forward]))
+    return said
+
+
+ASKED = b"GET /a HTTP/1.1\r\nUser-Agent: x\r\n\r\n"
+GIVEN = b"GET /a HTTP/1.1\r\nUser-Agent: x\r\nauthorization: Basic %s\r\n\r\n"
+PAGES = [
+    b"<HTTP/1.1 404 No\r\n\r\n" if n % 2 else b"GET /%d HTTP/1.1\r\n\r\n" % (n // 2)
+    for n in range(24)
+]
+CHALLENGES = [
+    talk(ASKED, b"<HTTP/1.1 401 Who\r\n\r\n", GIVEN % b"YTpi", b"<HTTP/1.1 401 No\r\n\r\n"),
+    talk(GIVEN % b"YTpi", b"<HTTP/1.1 401 No\r\nWWW-Authenticate: Digest stale=TRUE\r\n\r\n"),
+    talk(GIVEN % b"YTpi", b"<HTTP/1.1 403 No\r\n\r\n", ASKED, b"<HTTP/1.1 403 No\r\n\r\n"),
+    talk(b"POST /in HTTP/1.1\r\n\r\nuser=a&pass=b&x=1", b"<HTTP/1.1 500 No\r\n\r\n"),
+    talk(*PAGES),
+]
+# Servers that say that a password is wrong, on their ports.
+REFUSED = {
+    "mysql": (talk(b"<greeting", b"login", b"<\x17\0\0\2\xff\x15\x04#28000Access denied"), 3306),
+    "postgresql": (talk(b"startup", b"<R", b"p", b"<E\0\0\0dSFATAL\0VFATAL\0C28P01\0Mno\0\0"), 5432),
+    "sql server": (talk(b"pre", b"<\4\1", b"in", b"<\4\1\0\x40\0\x33\1\0\xaa\x2a\0\x18H\0\0\1"), 1433),
+    "screen": (talk(b"<RFB 003.008\n", b"RFB", b"<\1\2", b"\2", b"<" + bytes(16), b"<\0\0\0\1"), 5901),
+    "directory": (talk(b"bind", b"<0\x0c\2\1\1a\7\x0a\1\x31\4\0\4\0"), 389),
+}
+
+
+@pytest.mark.parametrize(("said", "port"), REFUSED.values(), ids=REFUSED)
+def test_wrong_passwords_of_databases_and_screens(
+    said: list[tuple[bytes, bool, int]], port: int
+) -> None:
+    assert as_reference(said, port)["service_refusals"] == 1
+    assert as_reference(said, 9)["service_refusals"] == 0
+    assert as_reference(said[:-1], port)["service_refusals"] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "refused", "unproven"), [(0, 2, 1), (1, 1, 1), (2, 2, 1), (3, 0, 0)]
+)
+def test_a_refusal_of_who_gave_no_password_is_a_challenge(
+    number: int, refused: int, unproven: int
+) -> None:
+    found = as_reference(CHALLENGES[number], 80)
+    assert (found["login_refusals"], found["challenges"]) == (refused, unproven)
+
+
+def test_different_pages_that_are_missing_are_a_set() -> None:
+    found = as_reference(CHALLENGES[-1], 80)
+    again = as_reference(talk(*[b"GET /a HTTP/1.1\r\n\r\n", PAGES[1]] * 12), 80)
+    assert found["http_not_found"] == again["http_not_found"] == 12
+    assert 6 < int(found["missing"]).bit_count() <= 12
+    assert int(again["missing"]).bit_count() == 1
+
+
+LOGINS = [
+    (talk(b"USER me\r\n", b"PASS a\r\n"), talk(b"USER me\r\n", b"PASS b\r\n"), 21),
+    (talk(b"USER me\r\n", b"PASS a\r\n"), talk(b"USER you\r\n", b"PASS a\r\n"), 110),
+    (talk(b"AUTH PLAIN YTpi\r\n"), talk(b"AUTH PLAIN YTpj\r\n"), 25),
+    (talk(b"a1 login me one\r\n"), talk(b"a2 login me two\r\n"), 143),
+    (talk(GIVEN % b"YTpi"), talk(GIVEN % b"YTpj"), 80),
+    (talk(b"GET /?password=a HTTP/1.1\r\n\r\n"), talk(b"GET /?password=b HTTP/1.1\r\n\r\n"), 80),
+    (
+        talk(b"\x10\x14\0\4MQTT\4\xc2\0\x3c\0\1c\0\1u\0\1p"),
+        talk(b"\x10\x14\0\4MQTT\4\xc2\0\x3c\0\1c\0\1u\0\1q"),
+        1883,
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "port"), LOGINS)
+def test_other_passwords_are_other_credentials(
+    one: list[tuple[bytes, bool, int]], other: list[tuple[bytes, bool, int]], port: int
+) -> None:
+    first, second = (as_reference(said, port)["credentials"] for said in (one, other))
+    assert 0 < first != second > 0
+    assert as_reference(one, port)["credentials"] == first
+
+
+def test_the_name_of_a_client_is_no_password() -> None:
+    named = (b"\x10\x14\0\4MQTT\4\xc2\0\x3c\0\1%c\0\1u\0\1p" % name for name in b"cd")
+    found = {as_reference(talk(said), 1883)["credentials"] for said in named}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("said", [b"AUTH LOGIN\r\n", b"AUTH PLAIN\r\n", b"AUTH PLAIN \r\n"])
+def test_a_password_that_comes_later_is_not_known(said: bytes) -> None:
+    assert as_reference(talk(b"USER me\r\n", said), 25)["credentials"] == 0
+
+
+def as_reference(said: list[tuple[bytes, bool, int]], port: int) -> dict[str, float]:
+    """What is noted, after it was compared with the reference."""
+    found = noted(said, 6, CLIENT_PORT, port)
+    row = dict(zip(NAMES, payload_columns(said, 6, CLIENT_PORT, port), strict=True))
+    assert found == pytest.approx(row | {"dst_port_class": 0})
+    return found
 
 
 CONTENT = [

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tests.site.site_rows import table
 
 from idskit.data.capture_labels import find_captures
+from idskit.data.dataset import Dataset
 from idskit.data.families import CLASSES
 from idskit.data.labelled_captures import LabelledFlows, generated_flows, read_capture
 from idskit.flow_input import VERDICT_AT_S, FlowInput
@@ -326,7 +327,7 @@ def _means(rows: Sequence[dict[str, float]]) -> dict[str, Any]:
 def judged_captures(folders: Sequence[Path]) -> Bench:
     """Read captures, and judge each by trees that never saw its repository."""
     settings = TrainingSettings(labels="family", threads=1).resolved()
-    read = [read_capture(capture) for capture in find_captures(folders)]
+    read = [read_capture(capture, GATEWAY) for capture in find_captures(folders)]
     read = [item for item in read if len(item.rows) and not item.is_probe]
     made = generated_flows(settings.generated, settings.split_seed, GATEWAY.name)
     folds = divided_into(read, "repositories", FOLDS)
@@ -336,14 +337,15 @@ def judged_captures(folders: Sequence[Path]) -> Bench:
         trees = fit_cautious(dataset, seed=1, threads=1), fit_families(dataset, seed=1, threads=1)
         for item in read:
             if item.capture.group in fold.units:
-                captures.append(_judged(item, trees, dataset.classes))
+                captures.append(_judged(item, trees, dataset))
         print(f"{number + 1} of {len(folds)} folds judged", file=sys.stderr)
     return Bench(schema=GATEWAY, classes=CLASSES["family"], captures=tuple(captures))
 
 
-def _judged(item: LabelledFlows, trees: Any, classes: Sequence[str]) -> JudgedCapture:
-    attack = trees[0].predict_proba(item.rows)[:, 1:]
-    known = np.hstack([1 - attack, attack * trees[1].predict_proba(item.rows)])
+def _judged(item: LabelledFlows, trees: Any, dataset: Dataset) -> JudgedCapture:
+    rows, classes = item.rows[:, : len(dataset.schema)], dataset.classes
+    attack = trees[0].predict_proba(rows)[:, 1:]
+    known = np.hstack([1 - attack, attack * trees[1].predict_proba(rows)])
     probabilities = np.zeros((len(known), len(CLASSES["family"])), np.float32)
     probabilities[:, [CLASSES["family"].index(name) for name in classes]] = known
     given = FlowInput(capture=(item.capture.path,))

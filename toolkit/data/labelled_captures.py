@@ -32,7 +32,7 @@ from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.generate import generate
 from idskit.profiles.flow_reader import open_input
 from idskit.schema import Schema
-from idskit.schemas.catalog import schema_named
+from idskit.schemas.catalog import learned
 
 SCHEMAS = ("gateway", "packets", "gateway-packets")  # the first by default
 DIVISION = 3  # of the rule by which captures are divided; a run records it
@@ -160,19 +160,23 @@ def assemble(
     schema: str,
     rng: np.random.Generator,
 ) -> Dataset:
-    """Return the data set of captures whose units have the ``sides`` given, drawn by ``rng``."""
+    """Return the data set of captures whose units have the ``sides`` given, drawn by ``rng``.
+
+    Columns behind those of ``learned(schema)``, which only tests of incidents read, are left out.
+    """
+    columns = learned(schema)
     flows = [part for item in read for part in item.by_family()]
     groups = _groups(flows)
     of_group = {part.group: part for part in flows}
     repositories = [of_group[group].repository for group in groups]
     labs = np.unique(repositories, return_inverse=True)[1]
     train, validation, test = (
-        weigh(_part(flows, sides, side, labels, rng), labs) for side in SIDES
+        weigh(_part(flows, sides, side, labels, len(columns), rng), labs) for side in SIDES
     )
     return Dataset(
         name="captures",
         protocol=protocol,
-        schema=schema_named(schema),
+        schema=columns,
         classes=CLASSES[labels],
         groups=groups,
         train=train,
@@ -198,11 +202,13 @@ def read_flows(capture: Capture, schema: str = SCHEMAS[0]) -> list[Flows]:
 def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> LabelledFlows:
     """Return all flows of one capture with their families, as they are when they are judged.
 
+    A schema's name stands for the columns of it that models learn from.
+
     Raises:
         CaptureError: not a capture.
         DataError: a label file that cannot be read.
     """
-    wanted = schema_named(schema) if isinstance(schema, str) else schema
+    wanted = learned(schema) if isinstance(schema, str) else schema
     if is_below_ip(capture):
         return LabelledFlows(
             capture=capture,
@@ -345,15 +351,16 @@ def _part(
     sides: Mapping[str, str],
     side: str,
     labels: Labels,
+    columns: int,
     rng: np.random.Generator,
 ) -> Part:
-    """Return the rows of one side, at most ``MOST_ROWS`` per capture and family."""
+    """Return the first columns of one side's rows, at most ``MOST_ROWS`` a capture and family."""
     groups = _groups(flows)
     chosen = [item for item in flows if sides.get(item.unit) == side]
     parts = [_capped(item, labels, groups.index(item.group), rng) for item in chosen]
-    columns = flows[0].rows.shape[1] if flows else 0
-    empty = _empty(columns)
-    return join([empty, *(part.take(part.labels >= 0) for part in parts)])
+    width = flows[0].rows.shape[1] if flows else columns
+    rows = join([_empty(width), *(part.take(part.labels >= 0) for part in parts)])
+    return replace(rows, rows=rows.rows[:, :columns])
 
 
 def _capped(item: Flows, labels: Labels, group: int, rng: np.random.Generator) -> Part:

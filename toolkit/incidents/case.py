@@ -172,7 +172,7 @@ class Case:
     flow_ids: list[int] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
     _strongest: float = 0.0
-    _contacts: dict[tuple[int, tuple[int, int]], int] = field(default_factory=dict)
+    _contacts: dict[tuple[int, tuple[int, int], int], int] = field(default_factory=dict)
 
     def add(self, sign: Sign, features: NDArray[np.float64], gained: float) -> None:
         """Count a sign.
@@ -310,7 +310,7 @@ class Case:
         )
 
     def _weigh(self, sign: Sign, gained: float) -> None:
-        if sign.once and not self.opened:
+        if (sign.once or sign.place) and not self.opened:
             gained *= self._newness(sign)
         if gained > 0:
             for found in sign.found_by:
@@ -325,10 +325,11 @@ class Case:
     def _newness(self, sign: Sign) -> float:
         """Return what a failure counts: 1 at a new place, less than nothing where it is retried.
 
-        Scanners send a probe again within seconds. Programs whose server is down come back later,
-        to the same few places; beyond MOST_RETRIED places nobody is taken for one.
+        Scanners send a probe again within seconds. Programs whose server is down, or whose password
+        is an old one, come back later to the same few places and things; beyond MOST_RETRIED of
+        them nobody is taken for one.
         """
-        place = sign.target, sign.service
+        place = sign.target, sign.service, sign.place
         first_us = self._contacts.get(place)
         if first_us is not None:
             is_retry = sign.start_us - first_us > RETRY_US and len(self._contacts) < MOST_RETRIED

@@ -78,6 +78,7 @@ class Sign(NamedTuple):
     score: float  # 1 - P(benign), or of a test 1 less its error rate
     test: str  # name of the sequential test that gave it; empty for the model
     once: bool  # whether further flows to the same service of the target say nothing more
+    place: int  # what was asked there: further flows that ask it say nothing more; 0 is unknown
     row: int  # in its batch
     facts: list[float]  # by FACTS
     found_by: tuple[FoundBy, ...]  # all that suspects the flow
@@ -103,8 +104,9 @@ class EvidenceReader:
         self._threshold = float(log_odds(np.array([[1 - threshold, threshold]]))[0])
         position = {name: at for at, name in enumerate(schema.names)}
         self._facts = [position.get(column, -1) for column, *_ in FACTS]
-        known = [test for test in TESTS if set(test.columns) <= position.keys()]
+        known = [test for test in TESTS if set(test.read) <= position.keys()]
         self._tests = [(test, [position[name] for name in test.columns]) for test in known]
+        self._places = np.array([-1, *(position.get(test.place, -1) for test in known)])
         self._deciding = [
             (test.name, [(name, position[name]) for name in test.deciding if name in position])
             for test in known
@@ -134,6 +136,7 @@ class EvidenceReader:
             best,
             weights[best, chosen],
             1 - probabilities[chosen, 0],
+            self._places_of(features[chosen], best),
             self._facts_of(features[chosen]),
         )
         found_by = self._found_by(weights[:, chosen], features[chosen])
@@ -194,19 +197,26 @@ class EvidenceReader:
         best: NDArray[np.int64],
         weights: Floats,
         scores: NDArray[np.float32],
+        places: NDArray[np.int64],
         facts: Floats,
     ) -> list[Sign]:
         tests = [None, *(test for test, _ in self._tests)]
-        columns = (chosen, families, best, weights, scores, facts)
+        columns = (chosen, families, best, weights, scores, places, facts)
         copied = (flows[name][chosen] for name in _COPIED)
         return [
-            _sign(ends, row, family, tests[which], weight, score, fact, rest)
-            for ends, row, family, which, weight, score, fact, *rest in zip(
+            _sign(ends, row, family, tests[which], weight, score, place, fact, rest)
+            for ends, row, family, which, weight, score, place, fact, *rest in zip(
                 ends_of(flows[chosen]),
                 *(column.tolist() for column in (*columns, *copied)),
                 strict=True,
             )
         ]
+
+    def _places_of(self, features: Floats, best: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what each flow asked, by the column of the test that suspects it most."""
+        columns = self._places[best]
+        asked = features[np.arange(len(best)), columns]
+        return np.where(columns >= 0, asked, 0).astype(np.int64)
 
     def _facts_of(self, features: Floats) -> Floats:
         found = np.zeros((len(features), len(FACTS)))
@@ -237,6 +247,7 @@ def _sign(
     test: Test | None,
     weight: float,
     score: float,
+    place: int,
     facts: list[float],
     copied: list[int],
 ) -> Sign:
@@ -255,6 +266,7 @@ def _sign(
         score if test is None else 1 - math.exp(-weight),
         "" if test is None else test.name,
         test is not None and test.once,
+        place,
         row,
         facts,
         (),
@@ -268,7 +280,7 @@ def _call(ends: FlowEnds, row: int, facts: list[float], caller: Caller, copied: 
     service, score, once = (ends.protocol, ends.dst_port), 1 - math.exp(-OPENS), False
     slot, serial, end, start_us, end_us = copied
     return Sign(
-        "malware", attacker, target, service, OPENS, score, TEST, once, row, facts,
+        "malware", attacker, target, service, OPENS, score, TEST, once, 0, row, facts,
         (FoundBy(TEST, OPENS, ()),),
         slot, serial, end, min(start_us, caller.times[0]), end_us, caller.take(),
     )  # fmt: skip

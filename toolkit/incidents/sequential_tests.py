@@ -22,6 +22,7 @@ from idskit.local_network import are_local
 from idskit.packet import ICMP, ICMPV6, TCP, UDP
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES, schema_named
+from idskit.schemas.payload_columns import BUCKETS
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,11 @@ _FEW = 4096  # comparisons that take less time than ``np.isin`` takes to begin
 _MAIL, _BUSY, _BUSY_DNS = 25, 250, 1000  # port; flows within a minute or so from one to another
 _LEASES, _NEIGHBOURS = 67, (133, 134, 135, 136, 137)  # port; types of ICMPv6, RFC 4861
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 70  # port; bytes of a name that carries data
+_REFUSALS = (
+    *("login_refusals", "smb_logon_failures", "kerberos_logon_errors", "mqtt_refusals"),
+    *("telnet_refusals", "imap_refusals", "service_refusals"),
+)
+_LEAST_SHOWN = 10_000  # bytes of a desktop: its first picture alone has more
 _SSH_FAILED = 3_000, 3_300  # bytes from server and client within which no session was opened
 
 
@@ -63,6 +69,8 @@ class Test:
         weigh: nats (n,) of flows (n,) by these columns (n, columns); 0 suspects nothing.
         decided_by: columns without which it suspects nothing, for an explanation: all if empty.
         once: whether further flows to the same target and service say nothing more.
+        place: a column that stands for what was asked there, 0 where that is unknown: further flows
+            that ask the same say nothing more.
     """
 
     name: str
@@ -70,7 +78,13 @@ class Test:
     columns: tuple[str, ...]
     weigh: Callable[[NDArray[np.void], Floats], Floats]
     once: bool = False
+    place: str = ""
     decided_by: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that it reads, with that of its place."""
+        return (*self.columns, self.place) if self.place else self.columns
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -100,6 +114,13 @@ def _failed_ssh_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
     failed = (banners > 1) & (exchanges > 0) & (fins + resets > 0)
     failed &= (from_server < _SSH_FAILED[0]) & (from_client < _SSH_FAILED[1])
     return np.where(failed, OPENS / _of(6), 0.0)
+
+
+def _failed_desktops(_flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh remote desktops that end before anything is shown: eight to one server open one."""
+    requests, from_server, fins, resets = columns.T
+    failed = (requests > 0) & (from_server < _LEAST_SHOWN) & (fins + resets > 0)
+    return np.where(failed, OPENS / _of(8), 0.0)
 
 
 def _echo_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
@@ -192,6 +213,32 @@ def _each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
     return weigh
 
 
+def _refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh refused logins, without refusals of requests that gave nothing to log in with."""
+    refused = columns[:, 1:].sum(axis=1) - columns[:, 0]
+    return np.asarray(np.maximum(refused, 0.0) * OPENS / _of(8))
+
+
+def _different(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
+    """Return a weighing by which that many different things, in a set and counted, open one.
+
+    The number of things is estimated by the bits of the set that are 1, which several may share
+    (linear counting, Whang et al., ACM TODS 1990); it is not more than their count.
+    """
+    bits = np.minimum(np.arange(BUCKETS + 1), BUCKETS - 0.5)
+    estimate = -BUCKETS * np.log1p(-bits / BUCKETS)
+
+    def weigh(_flows: NDArray[np.void], columns: Floats) -> Floats:
+        found = np.zeros(len(columns))
+        some = np.flatnonzero(columns[:, 1])
+        sets = columns[some, 0].astype(np.int64)
+        ones = (sets[:, None] >> np.arange(BUCKETS) & 1).sum(axis=1)
+        found[some] = np.minimum(estimate[ones], columns[some, 1])
+        return np.asarray(found * OPENS / _of(failures))
+
+    return weigh
+
+
 TESTS = (
     Test(
         name="failed first contacts",
@@ -204,15 +251,10 @@ TESTS = (
     Test(
         name="refused logins",
         family="guessing",
-        columns=(
-            "login_refusals",
-            "smb_logon_failures",
-            "kerberos_logon_errors",
-            "mqtt_refusals",
-            "telnet_refusals",
-            "imap_refusals",
-        ),
-        weigh=_each(8),
+        columns=("challenges", *_REFUSALS),
+        weigh=_refused_logins,
+        place="credentials",
+        decided_by=_REFUSALS,
     ),
     Test(
         name="failed SSH logins",
@@ -229,6 +271,13 @@ TESTS = (
         decided_by=("ssh_banners",),
     ),
     Test(
+        name="failed remote desktops",
+        family="guessing",
+        columns=("rdp_requests", "bwd_payload", "fin_count", "rst_count"),
+        weigh=_failed_desktops,
+        decided_by=("rdp_requests",),
+    ),
+    Test(
         # No program sends them by itself; Heartbleed does (CVE-2014-0160).
         name="TLS heartbeats",
         family="lateral",
@@ -240,6 +289,7 @@ TESTS = (
         family="guessing",
         columns=("form_passwords",),
         weigh=_each(30),
+        place="credentials",
     ),
     Test(
         # Who administers a domain lists them too, and is to be known.
@@ -356,8 +406,10 @@ TESTS = (
     Test(
         name="requests a device refused",
         family="lateral",
-        columns=("industrial_exceptions",),
-        weigh=_each(5),
+        columns=("declined", "industrial_exceptions"),
+        weigh=_different(5),
+        decided_by=("industrial_exceptions",),
+        place="asked",
     ),
     Test(
         # EternalBlue (CVE-2017-0144) and DoublePulsar send them, no client does ([MS-CIFS]).
@@ -375,14 +427,18 @@ TESTS = (
     Test(
         name="failed web requests",
         family="web",
-        columns=("http_errors",),
-        weigh=_each(5),
+        columns=("failed", "http_errors"),
+        weigh=_different(5),
+        decided_by=("http_errors",),
+        place="asked",
     ),
     Test(
         name="pages that are not there",
         family="web",
-        columns=("http_not_found",),
-        weigh=_each(25),
+        columns=("missing", "http_not_found"),
+        weigh=_different(25),
+        decided_by=("http_not_found",),
+        place="asked",
     ),
     Test(
         name="data in echo requests",
@@ -441,6 +497,6 @@ def with_tested_columns(schema: Schema) -> Schema:
     """
     if schema.name not in NAMES:
         return schema
-    tested = {name for test in TESTS for name in test.columns} - set(schema.names)
+    tested = {name for test in TESTS for name in test.read} - set(schema.names)
     behind = (feature for feature in schema_named(schema.name).features if feature.name in tested)
     return replace(schema, features=(*schema.features, *behind))

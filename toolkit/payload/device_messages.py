@@ -17,6 +17,8 @@ from idskit.payload.payload_counts import (
     inside_tag,
     little16,
     little32,
+    number_of,
+    put_into,
 )
 from idskit.schemas.payload_columns import COLUMN
 
@@ -24,6 +26,7 @@ _READS, _WRITES, _CONTROLS, _EXCEPTIONS = (
     COLUMN[f"industrial_{name}"] for name in ("reads", "writes", "controls", "exceptions")
 )
 _STOPS = COLUMN["industrial_stops"]
+_ASKED, _CREDENTIALS, _DECLINED = (COLUMN[name] for name in ("asked", "credentials", "declined"))
 _CONNECTS, _REFUSALS, _PUBLISHES = (
     COLUMN[f"mqtt_{name}"] for name in ("connects", "refusals", "publishes")
 )
@@ -41,7 +44,10 @@ def note_modbus(counts: Counts, row: int, data: Bytes, at: int, end: int) -> boo
     function = byte_at(data, at + 7)
     if function & 0x80:
         count(counts, row + _EXCEPTIONS)
-    elif function in (1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43):
+        put_into(counts, row + _DECLINED, counts[row + _ASKED])
+        return True
+    counts[row + _ASKED] = number_of(data, at + 7, min(end, at + 10))  # function and address
+    if function in (1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43):
         count(counts, row + _READS)
     elif function in (5, 6, 15, 16, 21, 22, 23):
         count(counts, row + _WRITES)
@@ -148,12 +154,30 @@ def note_mqtt(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     kind = byte_at(data, at) >> 4
     if kind == 1:
         count(counts, row + _CONNECTS)
+        counts[row + _CREDENTIALS] = _credentials_of(data, at, end)
     elif kind == 2:
         if end - at >= 4 and byte_at(data, at + 3):
             count(counts, row + _REFUSALS)
     elif kind == 3:
         count(counts, row + _PUBLISHES)
     return 1 <= kind <= 15
+
+
+@kernel
+def _credentials_of(data: Bytes, at: int, end: int) -> int:
+    """Return what stands for the part of a CONNECT behind its client identifier; 0 if all is cut.
+
+    Behind the length of the packet come ten or more bytes, of which the first two say how long the
+    name of the protocol is (MQTT 3.1.1, 3.1.2), and then the identifier behind its length.
+    """
+    at += 2 if byte_at(data, at + 1) < 128 else 3
+    if end - at < 2:
+        return 0
+    at += big16(data, at) + 6
+    if end - at < 2:
+        return 0
+    at += big16(data, at) + 2
+    return number_of(data, at, end) if at < end else 0
 
 
 @kernel

@@ -5,7 +5,17 @@ from __future__ import annotations
 from idskit.kernels.compile import kernel
 from idskit.payload.content.given_names import names_scanner
 from idskit.payload.injections import has_injection
-from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, largest
+from idskit.payload.payload_counts import (
+    Bytes,
+    Counts,
+    byte_at,
+    count,
+    is_digit,
+    largest,
+    line_end,
+    number_of,
+    put_into,
+)
 from idskit.schemas.payload_columns import COLUMN
 
 _GETS, _POSTS, _OTHERS = (COLUMN[f"http_{name}"] for name in ("gets", "posts", "other_methods"))
@@ -25,7 +35,9 @@ _PASSWORDS, _SCANNERS = COLUMN["form_passwords"], COLUMN["scanner_requests"]
 _INJECTIONS, _WSMAN = COLUMN["http_injections"], COLUMN["wsman_requests"]
 _SIP, _SSDP = COLUMN["sip_requests"], COLUMN["ssdp_messages"]
 _REPLY_REFUSED, _REPLY_FINE = COLUMN["replies_refused"], COLUMN["replies_fine"]
-_LOGIN_REFUSALS = COLUMN["login_refusals"]
+_LOGIN_REFUSALS, _CHALLENGES = COLUMN["login_refusals"], COLUMN["challenges"]
+_ASKED, _CREDENTIALS = COLUMN["asked"], COLUMN["credentials"]
+_MISSING, _FAILED = COLUMN["missing"], COLUMN["failed"]
 _LONGEST_METHOD = 17  # UPDATEREDIRECTREF, the longest that IANA lists
 _LONGEST_VERSION = 16  # bytes of a status line in which its first blank is looked for
 _LONGEST_ADDRESS = 15  # of IPv4 as text
@@ -62,7 +74,20 @@ def note_response(counts: Counts, row: int, data: Bytes, at: int, end: int) -> b
         count(counts, row + (_REPLY_FINE if status < 400 else _REPLY_REFUSED))
     if status in (401, 403, 407):
         count(counts, row + _LOGIN_REFUSALS)
+        if not counts[row + _CREDENTIALS] or _is_stale(data, at, end):
+            count(counts, row + _CHALLENGES)
     return True
+
+
+@kernel
+def _is_stale(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a response refuses a nonce for its age, not a password (RFC 7616, 3.3)."""
+    for i in range(at, min(end, at + _LONGEST_HEAD)):
+        if byte_at(data, i) & 0xDF == 83 and (
+            starts_with(data, i, end, b"STALE=TRUE") or starts_with(data, i, end, b'STALE="TRUE')
+        ):
+            return True
+    return False
 
 
 @kernel
@@ -97,8 +122,10 @@ def _count_status(counts: Counts, row: int, status: int) -> None:
         count(counts, row + _REFUSED)
     elif status == 404:
         count(counts, row + _NOT_FOUND)
+        put_into(counts, row + _MISSING, counts[row + _ASKED])
     else:
         count(counts, row + _ERRORS)
+        put_into(counts, row + _FAILED, counts[row + _ASKED])
 
 
 @kernel
@@ -115,6 +142,7 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
         at += 1
     if starts_with(data, at, end, b" SIP/") or starts_with(data, at, end, b" RTSP/"):
         count(counts, row + _SIP)
+        _note_credentials(counts, row, data, at, end)
         return True
     if starts_with(data, method, end, b"M-SEARCH") or starts_with(data, method, end, b"NOTIFY "):
         count(counts, row + _SSDP)
@@ -124,8 +152,10 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
         return False
     if not is_known:
         count(counts, row + _OTHERS)
+    counts[row + _ASKED] = number_of(data, target, at)
     _note_target(counts, row, data, target, at)
     _note_head(counts, row, data, at, end)
+    _note_credentials(counts, row, data, at, end)
     if has_injection(data, target, at, end):
         count(counts, row + _INJECTIONS)
     if starts_with(data, target, at, b"/WSMAN"):
@@ -135,10 +165,24 @@ def note_request(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bo
 
 
 @kernel
+def _note_credentials(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Keep what a request's ``Authorization`` or ``Proxy-Authorization`` holds; 0 without one."""
+    counts[row + _CREDENTIALS] = 0.0
+    for i in range(at, end):
+        if byte_at(data, i) == 10 and (
+            starts_with(data, i + 1, end, b"AUTHORIZATION:")
+            or starts_with(data, i + 1, end, b"PROXY-AUTHORIZATION:")
+        ):
+            counts[row + _CREDENTIALS] = number_of(data, i + 1, line_end(data, i + 1, end))
+            return
+
+
+@kernel
 def note_form(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count a request, or the part of one that another packet holds, that fills in a password.
 
     That is a field of a form whose name ends with ``password``, ``passwd``, ``pass`` or ``pwd``.
+    What it holds is kept as credentials.
     """
     for i in range(at + 3, min(end, at + _LONGEST_HEAD)):
         if byte_at(data, i) == 61 and (
@@ -148,7 +192,16 @@ def note_form(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
             or starts_with(data, i - 3, i, b"PWD")
         ):
             count(counts, row + _PASSWORDS)
+            counts[row + _CREDENTIALS] = number_of(data, i + 1, _field_end(data, i + 1, end))
             return
+
+
+@kernel
+def _field_end(data: Bytes, at: int, end: int) -> int:
+    """Return where a field of a form ends: at an ampersand, a blank or a control character."""
+    while at < end and byte_at(data, at) > 32 and byte_at(data, at) != 38:
+        at += 1
+    return at
 
 
 @kernel

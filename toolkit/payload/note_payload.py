@@ -40,6 +40,7 @@ from idskit.payload.payload_counts import (
     is_digit,
     is_letter,
 )
+from idskit.payload.refused_logins import refuses_login
 from idskit.payload.secure_hellos import note_quic, note_ssh, note_tls
 from idskit.payload.shell_lines import note_shell
 from idskit.payload.text_lines import (
@@ -68,6 +69,7 @@ _FWD_EXECUTABLE, _BWD_EXECUTABLE = (
     COLUMN["bwd_executable_packets"],
 )
 _INTRUDERS, _REDIS = COLUMN["intruder_names"], COLUMN["redis_misuses"]
+_REFUSALS = COLUMN["service_refusals"]
 _USUAL = COLUMN["usual_port"]
 # Ports of protocols whose first bytes do not tell them.
 _TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
@@ -126,6 +128,8 @@ def _note_unknown(counts: Counts, row: int, payload: Payload) -> None:
     if names_intruder(data, at, end):
         count(counts, row + _INTRUDERS)
     if not payload.is_forward:
+        if refuses_login(data, at, end, payload.port, payload.number):
+            count(counts, row + _REFUSALS)
         return
     if is_letter(byte_at(data, at)):
         note_form(counts, row, data, at, end)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from idskit.kernels.compile import kernel
 from idskit.payload.http_messages import starts_with, three_digits
-from idskit.payload.payload_counts import Bytes, Counts, byte_at, count, is_digit, is_letter
+from idskit.payload.payload_counts import (
+    Bytes,
+    Counts,
+    byte_at,
+    count,
+    is_digit,
+    is_letter,
+    line_end,
+    number_of,
+)
 from idskit.schemas.payload_columns import COLUMN
 
 _LOGINS, _FINE, _REFUSED = (COLUMN[name] for name in ("logins", "replies_fine", "replies_refused"))
 _LOGIN_REFUSALS = COLUMN["login_refusals"]
 _TELNET, _TELNET_REFUSALS = COLUMN["telnet_options"], COLUMN["telnet_refusals"]
-_IMAP_REFUSALS = COLUMN["imap_refusals"]
+_IMAP_REFUSALS, _CREDENTIALS = COLUMN["imap_refusals"], COLUMN["credentials"]
 TELNET_PORTS = (23, 2323)
 _LONGEST_TAG = 16  # of IMAP
 _SEARCHED = 512  # bytes of what a Telnet server says
@@ -23,6 +32,7 @@ def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         return False
     if _is_login(data, at, end):
         count(counts, row + _LOGINS)
+        _note_credentials(counts, row, data, at, end)
         return True
     if is_digit(byte_at(data, at)) and _note_reply(counts, row, data, at, end):
         return True
@@ -34,16 +44,38 @@ def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     elif _is_imap_refusal(data, at, end):
         count(counts, row + _IMAP_REFUSALS)
     else:
+        tag = _tag_end(data, at, end)
+        if starts_with(data, tag, end, b" LOGIN "):
+            counts[row + _CREDENTIALS] = number_of(data, tag, line_end(data, tag, end))
         return starts_with(data, at, end, b"* OK")
     return True
 
 
 @kernel
-def _is_imap_refusal(data: Bytes, at: int, end: int) -> bool:
-    """Return whether a line is a NO to a tagged login or authentication (RFC 9051, 7.1.2)."""
+def _note_credentials(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
+    """Keep what a login gives: a name, a name and a password, or 0 where it comes later."""
+    first, behind = byte_at(data, at) & 0xDF, line_end(data, at, end)
+    given = 0
+    if first == 80:
+        given = number_of(data, at, behind, int(counts[row + _CREDENTIALS]))
+    elif first == 85 or (starts_with(data, at, end, b"AUTH PLAIN ") and behind - at > 11):
+        given = number_of(data, at, behind)
+    counts[row + _CREDENTIALS] = given
+
+
+@kernel
+def _tag_end(data: Bytes, at: int, end: int) -> int:
+    """Return where the tag of a command or reply of IMAP ends."""
     last = min(end, at + _LONGEST_TAG)
     while at < last and (is_letter(byte_at(data, at)) or is_digit(byte_at(data, at))):
         at += 1
+    return at
+
+
+@kernel
+def _is_imap_refusal(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a line is a NO to a tagged login or authentication (RFC 9051, 7.1.2)."""
+    at = _tag_end(data, at, end)
     if not starts_with(data, at, end, b" NO "):
         return False
     for i in range(at + 4, end):

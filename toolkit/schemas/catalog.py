@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import cast
 
 from idskit.errors import SchemaError
 from idskit.schema import Schema
+from idskit.schemas.payload_columns import STATE
 
 _SCHEMAS = {  # module and attribute
     "gateway": ("idskit.schemas.gateway_columns", "GATEWAY"),
@@ -40,3 +42,17 @@ def schema_named(name: str) -> Schema:
         raise SchemaError(f"there is no feature schema {name!r}: choose one of {', '.join(NAMES)}")
     module, attribute = _SCHEMAS[name]
     return cast(Schema, getattr(import_module(module), attribute))
+
+
+def learned(name: str) -> Schema:
+    """Return the columns of ``schema_named`` that models learn from.
+
+    What a parser remembers is left out: a number that stands for a name of a page would teach a
+    model which captures it knows.
+
+    Raises:
+        SchemaError: there is no such schema.
+    """
+    schema = schema_named(name)
+    kept = tuple(feature for feature in schema.features if feature.unit != STATE)
+    return replace(schema, features=kept)

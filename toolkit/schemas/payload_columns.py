@@ -14,6 +14,8 @@ BYTE_CLASSES = (
     *("run", "token"),
 )
 _LENGTHS = ("run", "token")
+BUCKETS = 24  # bits that a float32 holds exactly
+STATE = "state"  # the unit of what a parser remembers
 # Groups of words that are counted in the first packets of a direction: ``payload.content.words``.
 WORD_GROUPS = (*("sql", "script", "shell", "path", "code", "login", "failure", "windows", "tool"),)
 
@@ -87,7 +89,11 @@ PAYLOAD = (
     *_counts("messages", "wsman_requests", "dns_odd_types", "industrial_stops", "shell_lines"),
     *_counts("messages", "telnet_refusals", "imap_refusals", "form_passwords"),
     *_counts("messages", "scanner_requests", "intruder_names", "rpc_account_lists"),
-    *_counts("messages", "smb_admin_shares", "redis_misuses"),
+    *_counts("messages", "smb_admin_shares", "redis_misuses", "service_refusals", "challenges"),
+    # What a parser remembers from one message to the next, which no model learns from. Numbers that
+    # stand for what was asked last, and for what was last given to log in; what was asked and is
+    # missing (404), failed, or was refused by a device, as sets of ``BUCKETS`` bits.
+    *_counts(STATE, "asked", "credentials", "missing", "failed", "declined"),
 )
 COLUMN = {feature.name: number for number, feature in enumerate(PAYLOAD)}
 # More of these is never less suspicious, in any network.

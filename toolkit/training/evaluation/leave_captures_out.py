@@ -35,7 +35,9 @@ from idskit.data.labelled_captures import (
 from idskit.data.resample import resample
 from idskit.errors import DataError, RunError
 from idskit.files.output import write_json
+from idskit.incidents.sequential_tests import with_tested_columns
 from idskit.report.console import PeopleConsole
+from idskit.schemas.catalog import learned
 from idskit.training.checkpoint import check_identity
 from idskit.training.evaluation.unseen_captures import (
     Judge,
@@ -104,7 +106,8 @@ def leave_captures_out(
             "--teacher lightgbm"
         )
     schema = SCHEMAS[0] if whole.schema == OWN else whole.schema
-    read = [read_capture(capture, schema) for capture in find_captures(data)]
+    columns = with_tested_columns(learned(schema))
+    read = [read_capture(capture, columns) for capture in find_captures(data)]
     made = generated_flows(whole.generated, whole.split_seed, schema)
     file = output / CAPTURES_FILE
     hashes = {item.capture.name: item.sha256 for item in read}
