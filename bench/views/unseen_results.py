@@ -64,7 +64,10 @@ def unseen_tables(result: Found, command: str, revision: str) -> dict[str, Measu
         first = next(iter(models.values()))
         about = _about(first["judged"], next(iter(models)), len(left_out["folds"]))
         rows = {
-            INCIDENTS: _rows(models, _incident_readers()),
+            INCIDENTS: [
+                *_rows(models, _incident_readers(first["incidents"])),
+                _areas({name: found["incidents"] for name, found in models.items()}),
+            ],
             FLOWS: [_areas(models), *_rows(models, _flow_readers(first))],
         }
     except (KeyError, TypeError, StopIteration) as error:
@@ -115,8 +118,9 @@ def _about(judged: Sequence[Found], model: str, folds: int) -> str:
     )
 
 
-def _incident_readers() -> dict[str, Reader]:
+def _incident_readers(found: Found) -> dict[str, Reader]:
     """Return what reads each measure of incidents from the result of a model, by its name."""
+    at = "all: attack captures found by evidence at {:g} % of benign captures"
     name = "{}: {} captures with an incident"
     by_tests = "{}: {} captures with an incident without the model, by tests alone"
     by_flows = "all: attack captures that flow scores find when as many benign ones are flagged"
@@ -125,6 +129,10 @@ def _incident_readers() -> dict[str, Reader]:
         **{name.format("all", kind): _stored("incidents", kind) for kind in KINDS},
         **{by_tests.format(*of): _captures(*of, "by_tests") for of in product(PARTS, KINDS)},
         by_flows: _stored("incidents", "attack_by_flows"),
+        **{
+            at.format(100 * float(rate)): _stored("incidents", "found_at", rate)
+            for rate in found["found_at"]
+        },
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.flows.frames import frame, write
 
 from idskit import Detector, open_flows
-from idskit.incidents.sequential_tests import TESTS, with_tested_columns
+from idskit.incidents.sequential.sequential_tests import TESTS, with_tested_columns
 from idskit.schema import Feature, Schema
 
 CLIENT, SERVER = ("192.0.2.9", 40_000), ("192.168.1.5", 80)

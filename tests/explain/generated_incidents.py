@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from idskit.detect.detector import Detector
 from idskit.explain.explain_incident import explained
 from idskit.incidents.incident import Incident
-from idskit.incidents.sequential_tests import OPENS, TESTS, Test
+from idskit.incidents.sequential.nats import OPENS
+from idskit.incidents.sequential.sequential_tests import TESTS, Test
 
 MOST = 25  # incidents of each test
 MOST_FLOWS = 80  # of an incident

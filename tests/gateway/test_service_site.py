@@ -27,7 +27,7 @@ from idskit.gateway.run_gateway import Gateway
 from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.incident import Incident
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.tracker import IncidentTracker
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schemas.gateway_columns import GATEWAY

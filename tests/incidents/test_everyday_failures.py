@@ -150,7 +150,10 @@ EVERYDAY = {
     "a register that an inverter lacks": kept(lambda _: register(40_069), 502, 10, 64),
 }
 ATTACKS = {
-    "passwords of pages": (again(lambda n: get("/", "401 Who", basic(str(n))), 80, 1, 40), "guessing"),
+    "passwords of pages": (
+        again(lambda n: get("/", "401 Who", basic(str(n))), 80, 1, 40),
+        "guessing",
+    ),
     "passwords of sensors": (again(lambda n: mqtt(f"pw{n}"), 1883, 1, 40), "guessing"),
     "passwords of mail": (again(lambda n: imap(f"pw{n}"), 143, 1, 40), "guessing"),
     "passwords of files": (again(lambda n: ftp(f"pw{n}"), 21, 1, 40), "guessing"),

@@ -19,7 +19,7 @@ from idskit.incidents.regular_contacts import (
     RegularContacts,
     timer_nats,
 )
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.tracker import SHIPPED_LEVELS, Levels
 
 DEVICE, CONTROLLER = "192.168.1.20", "203.0.113.9"

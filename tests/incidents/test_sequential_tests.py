@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from tests.incidents.judged_flows import Judged, incidents_of
 
@@ -106,6 +108,17 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
     assert incidents_of(asked) == []
 
 
+DESKTOP = {"rdp_requests": 1.0, "fin_count": 2.0}
+MADE_UP = {"dns_no_such_name": 1.0}
+ALONE = {"answered": False, "packets": 1}
+OPENINGS = {
+    **{"syn_count": 1.0, "dst_64_services": 1.0, "dst_64_peers": 1.0, "dst_64_unanswered": 1.0},
+    "dst_64_span": 1.5e6,
+}
+ANSWERS = {"ack_count": 1.0, "dst_64_services": 60.0, "dst_64_peers": 60.0}
+DATAGRAMS = {"syn_count": 0.0, "dst_64_peers": 64.0, "dst_64_span": 1e5}
+
+
 @pytest.mark.parametrize(
     ("columns", "changed", "flows", "family"),
     [
@@ -116,9 +129,10 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
         ({"overlapping_fragments": 1.0}, {}, 1, "unknown"),
         ({"icmp_code": 9.0}, {"protocol": 1, "icmp_type": 8}, 2, "scan"),
         ({}, {"protocol": 1, "icmp_type": 13}, 2, "scan"),
-        ({"industrial_exceptions": 1.0}, {}, 5, "lateral"),
-        ({"http_errors": 1.0}, {}, 5, "web"),
-        ({"http_not_found": 12.5}, {}, 2, "web"),
+        ({"industrial_exceptions": 1.0, "declined": 8.0}, {}, 5, "lateral"),
+        ({"http_errors": 1.0, "failed": 64.0}, {}, 5, "web"),
+        ({"http_not_found": 12.5, "missing": 4095.0}, {}, 2, "web"),
+        ({"http_not_found": 64.0, "missing": 1.0}, {"dport": 80}, 25, "web"),
         ({"wsman_requests": 1.0}, {}, 1, "lateral"),
         ({"rpc_intruder_calls": 1.0}, {}, 1, "lateral"),
         ({"rpc_refused_calls": 2.0}, {}, 4, "lateral"),
@@ -129,6 +143,14 @@ def test_names_that_carry_data_are_a_tunnel_and_names_of_services_are_not() -> N
         ({"smb_logon_failures": 2.0}, {}, 4, "guessing"),
         ({"imap_refusals": 2.0}, {"dport": 143}, 4, "guessing"),
         ({"form_passwords": 1.0}, {"dport": 80}, 30, "guessing"),
+        ({"service_refusals": 1.0}, {"dport": 3306}, 8, "guessing"),
+        ({"login_refusals": 2.0, "challenges": 1.0}, {"dport": 80}, 8, "guessing"),
+        ({**DESKTOP, "bwd_payload": 1900.0}, {"dport": 3389}, 8, "guessing"),
+        ({"ftp_bounces": 1.0}, {"dport": 21}, 3, "scan"),
+        ({**MADE_UP, "dns_name_length": 16.0}, {"protocol": 17, "dport": 53}, 100, "malware"),
+        (OPENINGS, ALONE, 8, "flood"),
+        ({**OPENINGS, **ANSWERS}, ALONE, 8, "flood"),
+        ({**OPENINGS, **DATAGRAMS}, {**ALONE, "protocol": 17}, 8, "flood"),
         ({"rpc_account_lists": 1.0}, {}, 1, "lateral"),
         ({"smb_admin_shares": 1.0}, {}, 1, "lateral"),
         ({"redis_misuses": 1.0}, {}, 1, "lateral"),
@@ -145,7 +167,7 @@ def test_what_is_refused_opens_an_incident_when_it_goes_on(
     columns: dict[str, float], changed: dict[str, int], flows: int, family: str
 ) -> None:
     for count, found in ((flows - 1, []), (flows, [family])):
-        rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(count)]
+        rows = [Judged(at=i / 10, columns=columns, **BENIGN, **changed) for i in range(count)]
         assert [i.family for i in incidents_of(rows) if i.type == "new"] == found
 
 
@@ -156,6 +178,14 @@ def test_what_is_refused_opens_an_incident_when_it_goes_on(
         ({"pair_1m_flows": 240.0}, {"dport": 80}),
         ({"pair_1m_flows": 900.0}, {"dport": 53}),
         ({"fwd_packet_rate": 20.0}, {"protocol": 17, "dport": 67, "packets": 50}),
+        ({"login_refusals": 1.0, "challenges": 1.0}, {"dport": 80}),
+        ({**DESKTOP, "bwd_payload": 90_000.0}, {"dport": 3389}),
+        ({**MADE_UP, "dns_name_length": 30.0, "dns_name_digits": 0.4}, {"dport": 53}),
+        (OPENINGS, {}),  # somebody answers
+        ({**OPENINGS, "dst_64_span": 9e6}, {"answered": False, "packets": 1}),
+        ({**OPENINGS, **ANSWERS, "dst_64_peers": 9.0}, {"answered": False, "packets": 1}),
+        ({**OPENINGS, **DATAGRAMS, "dst_64_peers": 9.0}, {**ALONE, "protocol": 17}),
+        ({**OPENINGS, **DATAGRAMS, "dst_64_span": 9e5}, {**ALONE, "protocol": 17}),
     ],
 )
 def test_what_happens_every_day_opens_nothing(
@@ -163,6 +193,45 @@ def test_what_happens_every_day_opens_nothing(
 ) -> None:
     rows = [Judged(at=float(i), columns=columns, **BENIGN, **changed) for i in range(100)]
     assert incidents_of(rows) == []
+
+
+@pytest.mark.parametrize(("count", "found"), [(14, 0), (15, 1)])
+def test_ports_that_no_datagram_reaches_are_a_scan(count: int, found: int) -> None:
+    asked = {"protocol": 17, "columns": {"src_10s_services": 12.0, "src_10s_peers": 1.0}}
+    asked |= ALONE | BENIGN
+    rows = [Judged(dport=100 + i, at=i / 10, **asked) for i in range(count)]
+    assert [i.family for i in incidents_of(rows) if i.type == "new"] == ["scan"] * found
+    traced = [Judged(dport=33_434 + i, at=i / 10, **asked) for i in range(count)]
+    assert incidents_of(traced) == []
+
+
+def test_protocols_that_nobody_uses_are_a_scan_and_those_of_routers_are_not() -> None:
+    def asked(numbers: Iterable[int]) -> list[Judged]:
+        bare = {"sport": 0, "dport": 0, **ALONE, **BENIGN}
+        return [Judged(protocol=number, at=number / 10, **bare) for number in numbers]
+
+    assert incidents_of(asked(range(150, 155))) == []
+    assert incidents_of(asked(range(150, 156)))[0].family == "scan"
+    assert incidents_of(asked([2, 47, 50, 51, 88, 89, 103, 112, 115, 132, 2, 47])) == []
+
+
+def test_the_same_again_is_counted_once_and_others_each_time() -> None:
+    same, others = (
+        [
+            Judged(
+                at=30.0 * i,
+                slot=i,
+                serial=i,
+                dport=21,
+                columns={"login_refusals": 1.0, "credentials": 1.0 + i * step},
+                **BENIGN,
+            )
+            for i in range(60)
+        ]
+        for step in (0, 1)
+    )
+    assert incidents_of(same) == []
+    assert incidents_of(others)[0].family == "guessing"
 
 
 @pytest.mark.parametrize(("count", "found"), [(11, 0), (12, 1)])

@@ -90,7 +90,7 @@ class Notes(Windows, Devices):
         kind = ""
         if self.protocol == TCP:
             kind = self.tcp(data, side)
-            if not kind and number <= 4:
+            if not kind and number <= (16 if self.dst_port in (21, 25, 587) else 4):
                 self.unknown(data, side)
                 if side == "bwd" and self.refuses(data, number):
                     self.add("service_refusals")
@@ -291,9 +291,7 @@ class Notes(Windows, Devices):
         code = int(status.group(1))
         if code in REFUSED:
             self.add("login_refusals")
-            if not self.values["credentials"] or re.search(
-                rb'(?i)stale=("true|true)', data[:1024]
-            ):
+            if not self.values["credentials"] or re.search(rb'(?i)stale=("true|true)', data[:1024]):
                 self.add("challenges")
         if found.group().upper() != b"HTTP/":
             return self.add("replies_fine" if code < 400 else "replies_refused")
@@ -325,6 +323,8 @@ class Notes(Windows, Devices):
         refusal = re.match(rb"(?i)[a-z0-9]{0,16} NO ([^\n]*)", data)
         if refusal and re.search(rb"(?i)login|authentication", refusal.group(1)):
             return self.add("imap_refusals")
+        if re.match(rb"(?i)PORT (?:[^,]*,){4}[0-3],", line):
+            self.add("ftp_bounces")
         command = re.match(rb"(?i)[a-z0-9]{0,16}( LOGIN .*)", line)
         if command:
             self.values["credentials"] = number_of(command[1])
@@ -415,6 +415,7 @@ class Notes(Windows, Devices):
             at += 1 + data[at]
         name = b"".join(label for _, label in labels).lower()
         length = min(at, len(data))
+        self.values["asked"] = number_of(data[:length])
         letters = max(length - len(labels), 1)
         self.most("dns_name_length", length)
         self.most("dns_label_length", max((size for size, _ in labels), default=0))

@@ -17,7 +17,6 @@ class Tally:
     def most(self, name: str, value: float) -> None:
         self.values[name] = max(self.values[name], value)
 
-
     def put(self, name: str, number: float) -> None:
         """Put a number into a set of 24 bits."""
         self.values[name] = int(self.values[name]) | 1 << int(number) % 24

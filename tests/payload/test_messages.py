@@ -143,9 +143,18 @@ CHALLENGES = [
 # Servers that say that a password is wrong, on their ports.
 REFUSED = {
     "mysql": (talk(b"<greeting", b"login", b"<\x17\0\0\2\xff\x15\x04#28000Access denied"), 3306),
-    "postgresql": (talk(b"startup", b"<R", b"p", b"<E\0\0\0dSFATAL\0VFATAL\0C28P01\0Mno\0\0"), 5432),
-    "sql server": (talk(b"pre", b"<\4\1", b"in", b"<\4\1\0\x40\0\x33\1\0\xaa\x2a\0\x18H\0\0\1"), 1433),
-    "screen": (talk(b"<RFB 003.008\n", b"RFB", b"<\1\2", b"\2", b"<" + bytes(16), b"<\0\0\0\1"), 5901),
+    "postgresql": (
+        talk(b"startup", b"<R", b"p", b"<E\0\0\0dSFATAL\0VFATAL\0C28P01\0Mno\0\0"),
+        5432,
+    ),
+    "sql server": (
+        talk(b"pre", b"<\4\1", b"in", b"<\4\1\0\x40\0\x33\1\0\xaa\x2a\0\x18H\0\0\1"),
+        1433,
+    ),
+    "screen": (
+        talk(b"<RFB 003.008\n", b"RFB", b"<\1\2", b"\2", b"<" + bytes(16), b"<\0\0\0\1"),
+        5901,
+    ),
     "directory": (talk(b"bind", b"<0\x0c\2\1\1a\7\x0a\1\x31\4\0\4\0"), 389),
 }
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, poisson
 
 from idskit.errors import IdskitError
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.site.case_peaks import HOUR_US, Peak
 from idskit.site.incident_budget import (
     LEAST_HOURS,

@@ -8,7 +8,7 @@ from tests.site.made_traffic import CLASSES, FIRST_HOUR, THRESHOLD, Traffic, tra
 
 from idskit.errors import IdskitError
 from idskit.flow import VERDICT, address_number
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.device_normal import MOST_CONTACTS, MOST_FLOWS, contact_text
 from idskit.site.incident_budget import Budget

@@ -10,7 +10,7 @@ from tests.site.made_traffic import CLASSES, THRESHOLD, Traffic, traffic
 
 from idskit.flow import address_number
 from idskit.incidents.evidence import STRONG
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker
 from idskit.schemas.gateway_columns import GATEWAY
 from idskit.site.device_normal import STEADY_HOURS

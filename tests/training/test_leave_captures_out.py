@@ -17,6 +17,7 @@ from idskit.data.capture_labels import Capture
 from idskit.data.dataset import Dataset
 from idskit.data.labelled_captures import LabelledFlows
 from idskit.data.reviews import Review
+from idskit.decode.address_claims import CLAIM
 from idskit.errors import DataError, RunError
 from idskit.flow import FLOW
 from idskit.schemas.catalog import schema_named
@@ -64,6 +65,7 @@ def make(name: str, repository: str, family: str = "benign", **more: Any) -> Lab
         labelled_by=more.get("probe") or "filter",
         sha256=name,
         records=np.zeros(8, FLOW),
+        claims=np.empty(0, CLAIM),
     )
 
 

@@ -27,6 +27,7 @@ from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Labels, Part, Protocol, check_dataset, join
 from idskit.data.families import CLASSES, class_index
 from idskit.data.reviews import Review
+from idskit.decode.address_claims import CLAIM
 from idskit.flow import FLOW
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.generate import generate
@@ -62,6 +63,7 @@ class LabelledFlows:
     labelled_by: str  # the capture, the flow, a filter, addresses; or why there is no label
     sha256: str  # of the file; empty of a generated one
     records: NDArray[np.void]  # (n,) FLOW
+    claims: NDArray[np.void]  # (m,) CLAIM: what frames say of addresses by ARP
 
     @property
     def is_attack(self) -> bool:
@@ -217,9 +219,12 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
             labelled_by=BELOW,
             sha256="",
             records=np.empty(0, FLOW),
+            claims=np.empty(0, CLAIM),
         )
     given = FlowInput(capture=(capture.path,))
+    claims = [np.empty(0, CLAIM)]
     with open_input(given, wanted, verdict_at_s=VERDICT_AT_S) as reader:
+        reader.on_claims = claims.append
         batches = list(reader.batches(BATCH))
     records = np.concatenate([np.empty(0, FLOW), *(batch.flows for batch in batches)])
     rows = np.concatenate([np.empty((0, len(wanted))), *(batch.features for batch in batches)])
@@ -231,6 +236,7 @@ def read_capture(capture: Capture, schema: str | Schema = SCHEMAS[0]) -> Labelle
         labelled_by=labelled_by,
         sha256=hashlib.sha256(capture.path.read_bytes()).hexdigest(),
         records=records,
+        claims=np.concatenate(claims),
     )
 
 

@@ -201,7 +201,7 @@ class Detector:
     @cached_property
     def flow_schema(self) -> Schema:
         """Columns to open flows with: the model's, then those that only tests of incidents read."""
-        from idskit.incidents.sequential_tests import with_tested_columns
+        from idskit.incidents.sequential.sequential_tests import with_tested_columns
 
         return with_tested_columns(self.schema)
 

@@ -17,7 +17,7 @@ from idskit.explain.explain_flow import LEADING, Judge, explain_flow
 from idskit.explain.usual import Usual, shipped_usual
 from idskit.incidents.incident import SUSPECTED, Evidence, Explanation, FeatureShare, Incident
 from idskit.incidents.sentence import sentence
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.schema import Schema
 
 

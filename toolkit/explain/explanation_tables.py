@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idskit.incidents.incident import Evidence, Explanation, FeatureShare, Incident
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.report.section import Section
 from idskit.report.text import visible
 from idskit.schemas.column_words import in_words

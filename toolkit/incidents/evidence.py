@@ -26,7 +26,8 @@ from idskit.incidents.family_facts import (
 )
 from idskit.incidents.incident import SUSPECTED
 from idskit.incidents.regular_contacts import TEST, Caller
-from idskit.incidents.sequential_tests import OPENS, TESTS, Test
+from idskit.incidents.sequential.nats import OPENS
+from idskit.incidents.sequential.sequential_tests import TESTS, Test
 from idskit.schema import Schema
 
 Floats = NDArray[np.float64]
@@ -78,7 +79,6 @@ class Sign(NamedTuple):
     score: float  # 1 - P(benign), or of a test 1 less its error rate
     test: str  # name of the sequential test that gave it; empty for the model
     once: bool  # whether further flows to the same service of the target say nothing more
-    place: int  # what was asked there: further flows that ask it say nothing more; 0 is unknown
     row: int  # in its batch
     facts: list[float]  # by FACTS
     found_by: tuple[FoundBy, ...]  # all that suspects the flow
@@ -88,6 +88,7 @@ class Sign(NamedTuple):
     start_us: int
     end_us: int
     flows: int = 1  # that it stands for: earlier calls of a device had no sign of their own
+    place: int = 0  # what was asked: further flows that ask it say nothing more; 0 is unknown
 
 
 class EvidenceReader:
@@ -136,13 +137,13 @@ class EvidenceReader:
             best,
             weights[best, chosen],
             1 - probabilities[chosen, 0],
-            self._places_of(features[chosen], best),
             self._facts_of(features[chosen]),
         )
         found_by = self._found_by(weights[:, chosen], features[chosen])
+        places = self._places_of(features[chosen], best).tolist()
         return [
-            sign._replace(found_by=tuple(found))
-            for sign, found in zip(signs, found_by, strict=True)
+            sign._replace(found_by=tuple(found), place=place)
+            for sign, found, place in zip(signs, found_by, places, strict=True)
         ]
 
     def calls(
@@ -197,15 +198,14 @@ class EvidenceReader:
         best: NDArray[np.int64],
         weights: Floats,
         scores: NDArray[np.float32],
-        places: NDArray[np.int64],
         facts: Floats,
     ) -> list[Sign]:
         tests = [None, *(test for test, _ in self._tests)]
-        columns = (chosen, families, best, weights, scores, places, facts)
+        columns = (chosen, families, best, weights, scores, facts)
         copied = (flows[name][chosen] for name in _COPIED)
         return [
-            _sign(ends, row, family, tests[which], weight, score, place, fact, rest)
-            for ends, row, family, which, weight, score, place, fact, *rest in zip(
+            _sign(ends, row, family, tests[which], weight, score, fact, rest)
+            for ends, row, family, which, weight, score, fact, *rest in zip(
                 ends_of(flows[chosen]),
                 *(column.tolist() for column in (*columns, *copied)),
                 strict=True,
@@ -247,7 +247,6 @@ def _sign(
     test: Test | None,
     weight: float,
     score: float,
-    place: int,
     facts: list[float],
     copied: list[int],
 ) -> Sign:
@@ -266,7 +265,6 @@ def _sign(
         score if test is None else 1 - math.exp(-weight),
         "" if test is None else test.name,
         test is not None and test.once,
-        place,
         row,
         facts,
         (),
@@ -280,7 +278,7 @@ def _call(ends: FlowEnds, row: int, facts: list[float], caller: Caller, copied: 
     service, score, once = (ends.protocol, ends.dst_port), 1 - math.exp(-OPENS), False
     slot, serial, end, start_us, end_us = copied
     return Sign(
-        "malware", attacker, target, service, OPENS, score, TEST, once, 0, row, facts,
+        "malware", attacker, target, service, OPENS, score, TEST, once, row, facts,
         (FoundBy(TEST, OPENS, ()),),
         slot, serial, end, min(start_us, caller.times[0]), end_us, caller.take(),
     )  # fmt: skip

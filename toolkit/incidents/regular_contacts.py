@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from idskit.incidents.sequential_tests import OPENS, is_one_of
+from idskit.incidents.sequential.nats import OPENS, is_one_of
 from idskit.local_network import are_local
 from idskit.packet import TCP, UDP
 

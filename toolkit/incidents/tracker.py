@@ -23,7 +23,7 @@ from idskit.incidents.evidence import LEAST_SIGN, EvidenceReader, Sign
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident, State
 from idskit.incidents.regular_contacts import RegularContacts
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.schema import Schema
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class IncidentTracker:
         schema: of the flows' features.
         site: the levels that it asks; others may take their place between batches.
         evicted: suspected cases that were dropped because there were too many.
+        strongest: most nats that a case had so far.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class IncidentTracker:
         site: Levels = SHIPPED_LEVELS,
     ) -> None:
         self.evicted = 0
+        self.strongest = 0.0
         self.schema = schema
         self.site = site
         self._evidence = EvidenceReader(schema, classes, threshold)
@@ -234,6 +236,7 @@ class IncidentTracker:
         case = case or self._suspect(sign)
         before = self._before(sign, case)
         case.add(sign, features, max(0.0, sign.weight - (before or 0.0)))
+        self.strongest = max(self.strongest, case.weight)
         if before is None:
             case.count_flow(sign, flow)
         if case.opened and case.is_due():

@@ -14,6 +14,7 @@ from idskit.payload.payload_counts import (
     is_digit,
     is_letter,
     largest,
+    number_of,
 )
 from idskit.schemas.payload_columns import COLUMN
 
@@ -25,6 +26,7 @@ _NAME, _LABEL, _LABELS = (
 _DIGITS, _DISTINCT = COLUMN["dns_name_digits"], COLUMN["dns_name_distinct"]
 _TEXT, _ADDRESS, _OTHER = (COLUMN[f"dns_{kind}_types"] for kind in ("text", "address", "other"))
 _RECORDS, _ODD = COLUMN["dns_answer_records"], COLUMN["dns_odd_types"]
+_ASKED = COLUMN["asked"]
 _HEADER = 12
 _LONGEST_NAME = 255
 
@@ -72,6 +74,7 @@ def _note_question(counts: Counts, row: int, data: Bytes, at: int, end: int) -> 
         labels, longest = labels + 1, max(longest, size)
         at += 1 + size
     length = min(at, end) - start
+    counts[row + _ASKED] = number_of(data, start, start + length)
     _note_name(counts, row, length, labels, longest, digits, seen)
     if at + 3 <= end and byte_at(data, at) == 0:  # else the name is compressed or too long
         _note_type(counts, row, big16(data, at + 1))

@@ -25,7 +25,7 @@ IN_TARGETS: Final = (
     *("wp-config.php", "/etc/shadow", "data://", "allow_url_include", "auto_prepend_file"),
     *(";wget", "|wget", ";cat ", "|cat ", "powershell -", "powershell.exe"),
     # What is asked for by who takes a device over: GPON, Huawei, Linksys and Netgear routers,
-    # PHPUnit, Laravel, WebLogic, JBoss, FortiGate, F5, ThinkPHP; and by who looks for such a server.
+    # PHPUnit, Laravel, WebLogic, JBoss, FortiGate, F5, ThinkPHP; and by who looks for one.
     *("gponform/diag_form", "/ctrlt/deviceupgrade", "/tmunblock.cgi", "next_file=netgear.cfg"),
     *("phpunit/src/util/php/eval-stdin", "/_ignition/execute-solution", "/wls-wsat/"),
     *("/jmxinvokerservlet", "/remote/fgt_lang", "/mgmt/tm/util/bash", "invokefunction&function="),

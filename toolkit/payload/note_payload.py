@@ -59,6 +59,7 @@ from idskit.payload.windows_messages import (
 from idskit.schemas.payload_columns import COLUMN
 
 WORDS_IN = 4  # packets with a payload in each direction that are searched for words
+SAID_IN = 16  # the same where a conversation comes before what it is about: mail, FTP
 LOOKED_AT = 2048  # bytes of a payload, at most
 NOTED = 64  # packets with a payload in each direction that are looked at
 _FWD_BYTES, _BWD_BYTES = COLUMN["fwd_letters_bytes"], COLUMN["bwd_letters_bytes"]
@@ -74,6 +75,7 @@ _USUAL = COLUMN["usual_port"]
 # Ports of protocols whose first bytes do not tell them.
 _TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
 _UDP_PORTS = (53, 5353, 5355, 67, 68, 123, 161, 162, 88, 389, 47808)
+_TALKING_PORTS = (21, 25, 587)
 _NAME_PORTS, _SHELL_PORTS = (53, 5353, 5355), (22, 2222)
 _WEB_PORTS = (  # with RTSP (554, 8554), SSDP (1900) and SIP (5060) over TCP
     *(80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985),
@@ -110,7 +112,8 @@ def note_payload(counts: Counts, row: int, payload: Payload) -> None:
     found = _UNKNOWN
     if payload.protocol == TCP:
         found = _note_tcp(counts, row, payload)
-        if found == _UNKNOWN and payload.number <= WORDS_IN:
+        searched = SAID_IN if payload.port in _TALKING_PORTS else WORDS_IN
+        if found == _UNKNOWN and payload.number <= searched:
             _note_unknown(counts, row, payload)
     elif payload.protocol == UDP:
         found = _note_udp(counts, row, payload)

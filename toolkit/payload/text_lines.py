@@ -17,7 +17,7 @@ from idskit.payload.payload_counts import (
 from idskit.schemas.payload_columns import COLUMN
 
 _LOGINS, _FINE, _REFUSED = (COLUMN[name] for name in ("logins", "replies_fine", "replies_refused"))
-_LOGIN_REFUSALS = COLUMN["login_refusals"]
+_LOGIN_REFUSALS, _BOUNCES = COLUMN["login_refusals"], COLUMN["ftp_bounces"]
 _TELNET, _TELNET_REFUSALS = COLUMN["telnet_options"], COLUMN["telnet_refusals"]
 _IMAP_REFUSALS, _CREDENTIALS = COLUMN["imap_refusals"], COLUMN["credentials"]
 TELNET_PORTS = (23, 2323)
@@ -44,6 +44,8 @@ def note_line(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
     elif _is_imap_refusal(data, at, end):
         count(counts, row + _IMAP_REFUSALS)
     else:
+        if starts_with(data, at, end, b"PORT ") and _names_low_port(data, at + 5, end):
+            count(counts, row + _BOUNCES)
         tag = _tag_end(data, at, end)
         if starts_with(data, tag, end, b" LOGIN "):
             counts[row + _CREDENTIALS] = number_of(data, tag, line_end(data, tag, end))
@@ -70,6 +72,18 @@ def _tag_end(data: Bytes, at: int, end: int) -> int:
     while at < last and (is_letter(byte_at(data, at)) or is_digit(byte_at(data, at))):
         at += 1
     return at
+
+
+@kernel
+def _names_low_port(data: Bytes, at: int, end: int) -> bool:
+    """Return whether the fifth of six numbers is 0 to 3, so the port is below 1024 (RFC 959)."""
+    commas, last = 0, line_end(data, at, end)
+    while at < last and commas < 4:
+        commas += byte_at(data, at) == 44
+        at += 1
+    if commas < 4 or last - at < 2:
+        return False
+    return 48 <= byte_at(data, at) <= 51 and byte_at(data, at + 1) == 44
 
 
 @kernel

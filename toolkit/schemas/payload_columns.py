@@ -83,13 +83,14 @@ PAYLOAD = (
     *_counts("messages", "dhcp_requests", "dhcp_replies"),
     # Requests that no honest client makes: see ``payload.injections`` and [MS-CIFS], 2.2.6.15.
     *_counts("messages", "http_injections", "smb_reserved_calls"),
-    # What only tests of incidents read: see ``incidents.sequential_tests``.
+    # What only tests of incidents read: see ``incidents.sequential.sequential_tests``.
     *_counts("messages", "rpc_intruder_calls", "rpc_refused_calls"),
     Feature(name="rpc_interface", unit="class"),  # of the last bind, by ``INTERFACES``
     *_counts("messages", "wsman_requests", "dns_odd_types", "industrial_stops", "shell_lines"),
     *_counts("messages", "telnet_refusals", "imap_refusals", "form_passwords"),
     *_counts("messages", "scanner_requests", "intruder_names", "rpc_account_lists"),
     *_counts("messages", "smb_admin_shares", "redis_misuses", "service_refusals", "challenges"),
+    *_counts("messages", "ftp_bounces"),
     # What a parser remembers from one message to the next, which no model learns from. Numbers that
     # stand for what was asked last, and for what was last given to log in; what was asked and is
     # missing (404), failed, or was refused by a device, as sets of ``BUCKETS`` bits.

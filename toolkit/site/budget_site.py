@@ -14,7 +14,7 @@ from rich.console import Console
 from idskit.detect.detector import Detector
 from idskit.flow_input import FlowInput
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.tracker import IncidentTracker
 from idskit.options import option
 from idskit.report.section import Section, show_sections

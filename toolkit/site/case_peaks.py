@@ -13,7 +13,7 @@ import numpy as np
 
 from idskit.incidents.case import Case
 from idskit.incidents.evidence import Sign
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.tracker import Levels
 from idskit.site.site_levels import Service, contacts_of, device_of
 

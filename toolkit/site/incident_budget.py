@@ -19,7 +19,7 @@ import numpy as np
 
 from idskit.errors import IdskitError
 from idskit.incidents.family_facts import FAMILY_FACTS
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.site.case_peaks import HOUR_US, LEAST_NATS, Peak
 
 HOURS_A_DAY = 24

@@ -23,7 +23,7 @@ from idskit.errors import IdskitError
 from idskit.flow import address_text
 from idskit.flow_input import VERDICT_AT_S, FlowInput
 from idskit.incidents.case import SILENCE_US
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.modelfile.signature import Signer
 from idskit.options import option
 from idskit.process.signals import finish_on_signals

@@ -17,7 +17,8 @@ from idskit.incidents.evidence import Sign
 from idskit.incidents.incident import Explanation, Incident
 from idskit.incidents.regular_contacts import TEST as REGULAR
 from idskit.incidents.sentence import sentence
-from idskit.incidents.sequential_tests import OPENS, TESTS
+from idskit.incidents.sequential.nats import OPENS
+from idskit.incidents.sequential.sequential_tests import TESTS
 from idskit.incidents.tracker import Levels
 from idskit.local_network import is_local
 

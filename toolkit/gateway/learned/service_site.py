@@ -33,7 +33,7 @@ from idskit.gateway.service_options import SiteSection
 from idskit.gateway.state_folder import CheckedFile
 from idskit.incidents.family_facts import FAMILY_FACTS
 from idskit.incidents.incident import Incident
-from idskit.incidents.sequential_tests import OPENS
+from idskit.incidents.sequential.nats import OPENS
 from idskit.profiles.flow_reader import FlowBatch
 from idskit.schema import Schema
 from idskit.site.device_normal import DeviceNormal, service_text

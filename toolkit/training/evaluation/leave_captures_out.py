@@ -35,7 +35,7 @@ from idskit.data.labelled_captures import (
 from idskit.data.resample import resample
 from idskit.errors import DataError, RunError
 from idskit.files.output import write_json
-from idskit.incidents.sequential_tests import with_tested_columns
+from idskit.incidents.sequential.sequential_tests import with_tested_columns
 from idskit.report.console import PeopleConsole
 from idskit.schemas.catalog import learned
 from idskit.training.checkpoint import check_identity

@@ -9,6 +9,7 @@ of policy, unsure, not visible) is shown apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 from idskit.data.capture_labels import BENIGN, Capture
 from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.errors import DataError
-from idskit.incidents.sequential_tests import with_tested_columns
+from idskit.incidents.evidence import log_odds
+from idskit.incidents.sequential.nats import OPENS
+from idskit.incidents.sequential.sequential_tests import with_tested_columns
 from idskit.incidents.tracker import IncidentTracker
 from idskit.metrics import area_under, attack_score, exact_interval, roc_curve
 from idskit.schema import Schema
@@ -29,6 +32,7 @@ BENIGN_RATES = (0.01, 0.02, 0.05)  # of benign captures that may be flagged
 RESAMPLES = 1_000  # draws of the bootstrap over repositories
 _CONFIDENCE = 95.0  # per cent
 _LISTED = BENIGN_RATES[-1]  # the rate at which kinds of attacks are listed
+NOTHING = -1e3  # nats that a capture without flows has
 UNSEEN = "not said"  # where an attack shows, if nobody said
 
 Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -74,6 +78,8 @@ class Judged:
     probe: str = ""  # why the capture counts as neither benign nor attack; empty where it counts
     incidents: int = 0  # that its flows open
     by_tests: int = 0  # that sequential tests open without the model
+    # Most nats of a case; where there is none, what the best flow has above the threshold.
+    evidence: float = NOTHING
 
     @property
     def is_attack(self) -> bool:
@@ -101,6 +107,9 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
     own = rows[:, : len(by.schema)]
     probabilities = by.probabilities(own) if len(rows) else np.empty((0, len(by.classes)), "f4")
     found = attack_score(probabilities)
+    incidents, evidence = _tracked(read, counted, probabilities, by)
+    by_tests, _ = _tracked(read, counted, _all_benign(probabilities), by)
+    short = log_odds(probabilities) - math.log(by.threshold / (1 - by.threshold))
     return Judged(
         capture=read.capture.name,
         repository=read.capture.repository,
@@ -111,20 +120,25 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
         group=read.capture.group,
         where=review.where if review is not None and read.is_attack else "",
         probe=read.labelled_by if read.is_probe else "",
-        incidents=_incidents(read.records[counted], rows, probabilities, by),
-        by_tests=_incidents(read.records[counted], rows, _all_benign(probabilities), by),
+        incidents=incidents,
+        by_tests=by_tests,
+        evidence=evidence or min(float(short.max(initial=NOTHING)), 0.0),
     )
 
 
-def _incidents(
-    records: NDArray[np.void],
-    rows: NDArray[np.float32],
+def _tracked(
+    read: LabelledFlows,
+    counted: NDArray[np.bool_],
     probabilities: NDArray[np.float32],
     by: Judge,
-) -> int:
+) -> tuple[int, float]:
+    """Return the incidents that flows open, with claims of addresses, and the most evidence."""
     tracker = IncidentTracker(by.flow_schema, by.classes, by.threshold)
-    found = tracker.observe_flows(records, rows.astype(np.float64), probabilities)
-    return sum(incident.type == "new" for incident in found)
+    tracker.observe_claims(read.claims)
+    rows = read.rows[counted].astype(np.float64)
+    found = tracker.observe_flows(read.records[counted], rows, probabilities)
+    opened = sum(incident.type == "new" for incident in found)
+    return opened, max(tracker.strongest, OPENS if opened else 0.0)
 
 
 def _all_benign(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,7 +166,7 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
         captures (benign and attack: how many, how many raised, share and its exact 95 % interval),
         incidents (the same of captures with an incident, of those that have one without the model,
         by sequential tests alone, and of the attacks that flow scores find when as many benign
-        captures are flagged),
+        captures are flagged; and the next three, of captures ranked by the evidence of incidents),
         flows (benign ones: how many, flagged, share, interval), roc_auc over captures with its
         interval over repositories, found_at (attack captures found when so many benign captures
         are flagged, with intervals), categories, repositories and where (captures, raised; of
@@ -172,24 +186,37 @@ def report(found: Sequence[Judged], *, seed: int = 0) -> dict[str, Any]:
             "give captures of both kinds"
         )
     score = np.array([item.score for item in judged])
-    levels = {rate: level_at(score[~attack], rate) for rate in BENIGN_RATES}
-    level = levels[_LISTED]
+    evidence = np.array([item.evidence for item in judged])
+    level = level_at(score[~attack], _LISTED)
     benign, attacks = ([i for i in judged if i.is_attack == kind] for kind in (False, True))
     return {
         "captures": {"benign": _raised(benign), "attack": _raised(attacks)},
-        "incidents": _with_incidents(benign, attacks),
-        "benign_flows": share(sum(i.flagged for i in benign), sum(i.flows for i in benign)),
-        "roc_auc": area_under(roc_curve(attack, score)),
-        "roc_auc_interval": _auc_interval(judged, attack, score, seed),
-        "found_at": {
-            f"{rate:g}": share(int((score[attack] > least).sum()), len(attacks))
-            for rate, least in levels.items()
+        "incidents": {
+            **_with_incidents(benign, attacks),
+            **_ranked(judged, attack, evidence, seed),
         },
+        "benign_flows": share(sum(i.flagged for i in benign), sum(i.flows for i in benign)),
+        **_ranked(judged, attack, score, seed),
         "categories": _grouped(judged, lambda item: item.category, level),
         "repositories": _grouped(judged, lambda i: f"{i.repository} ({_kind(i)})", level),
         "where": _grouped(attacks, lambda item: item.where or UNSEEN, level),
         "probes": _grouped([i for i in found if i.probe], lambda item: item.probe, level),
         "wrong": [asdict(item) for item in _wrong(judged)],
+    }
+
+
+def _ranked(
+    judged: Sequence[Judged], attack: NDArray[np.bool_], score: NDArray[np.float64], seed: int
+) -> dict[str, Any]:
+    """Return how well a score ranks attack captures above benign ones."""
+    levels = {rate: level_at(score[~attack], rate) for rate in BENIGN_RATES}
+    return {
+        "roc_auc": area_under(roc_curve(attack, score)),
+        "roc_auc_interval": _auc_interval(judged, attack, score, seed),
+        "found_at": {
+            f"{rate:g}": share(int((score[attack] > least).sum()), int(attack.sum()))
+            for rate, least in levels.items()
+        },
     }
 
 

@@ -81,13 +81,21 @@ def wild_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "benign ones without the model": found["incidents"]["benign_by_tests"],
         "attacks found by flow scores at that rate": found["incidents"]["attack_by_flows"],
     }
+    return [
+        *((name, *_counted(share)) for name, share in shares.items()),
+        *_ranked_rows("evidence of incidents", found["incidents"]),
+        *_ranked_rows("flow scores", found),
+    ]
+
+
+def _ranked_rows(by: str, found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the rows of captures that are ranked by something."""
     area, interval = found["roc_auc"], found["roc_auc_interval"]
     between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one repository"
     return [
-        *((name, *_counted(share)) for name, share in shares.items()),
-        ("AUC over captures", f"{area:.3f}", between),
+        (f"AUC over captures, by {by}", f"{area:.3f}", between),
         *(
-            (f"attacks found, {float(rate):.0%} of benign captures flagged", *_counted(share))
+            (f"attacks found by {by} at {float(rate):.0%} of benign captures", *_counted(share))
             for rate, share in found["found_at"].items()
         ),
     ]

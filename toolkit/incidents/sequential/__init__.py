@@ -1,0 +1,1 @@
+"""Sequential tests: what needs no model, because each failure can be counted."""
