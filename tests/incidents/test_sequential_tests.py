@@ -113,9 +113,11 @@ MADE_UP = {"dns_no_such_name": 1.0}
 ALONE = {"answered": False, "packets": 1}
 OPENINGS = {
     **{"syn_count": 1.0, "dst_64_services": 1.0, "dst_64_peers": 1.0, "dst_64_unanswered": 1.0},
-    "dst_64_span": 1.5e6,
+    **{"dst_64_span": 1.5e6, "dst_64_flows": 64.0},
 }
 ANSWERS = {"ack_count": 1.0, "dst_64_services": 60.0, "dst_64_peers": 60.0}
+LEFT_OPEN = {"fwd_payload": 300.0, "pair_1m_flows": 60.0, "flow_duration": 9e6}
+EMPTY = {"dst_64_unanswered": 0.0, "dst_64_span": 9e5}
 DATAGRAMS = {"syn_count": 0.0, "dst_64_peers": 64.0, "dst_64_span": 1e5}
 
 
@@ -149,6 +151,8 @@ DATAGRAMS = {"syn_count": 0.0, "dst_64_peers": 64.0, "dst_64_span": 1e5}
         ({"ftp_bounces": 1.0}, {"dport": 21}, 3, "scan"),
         ({**MADE_UP, "dns_name_length": 16.0}, {"protocol": 17, "dport": 53}, 100, "malware"),
         (OPENINGS, ALONE, 8, "flood"),
+        ({**OPENINGS, **EMPTY}, {}, 8, "flood"),
+        (LEFT_OPEN, {"dport": 80}, 20, "flood"),
         ({**OPENINGS, **ANSWERS}, ALONE, 8, "flood"),
         ({**OPENINGS, **DATAGRAMS}, {**ALONE, "protocol": 17}, 8, "flood"),
         ({"rpc_account_lists": 1.0}, {}, 1, "lateral"),
@@ -181,7 +185,11 @@ def test_what_is_refused_opens_an_incident_when_it_goes_on(
         ({"login_refusals": 1.0, "challenges": 1.0}, {"dport": 80}),
         ({**DESKTOP, "bwd_payload": 90_000.0}, {"dport": 3389}),
         ({**MADE_UP, "dns_name_length": 30.0, "dns_name_digits": 0.4}, {"dport": 53}),
-        (OPENINGS, {}),  # somebody answers
+        ({**OPENINGS, **EMPTY, "dst_64_payload_mean": 90.0}, {}),  # somebody says something
+        ({**LEFT_OPEN, "pair_1m_flows": 12.0}, {}),
+        ({**LEFT_OPEN, "bwd_payload": 200.0}, {}),
+        ({**OPENINGS, **EMPTY, "dst_64_services": 9.0}, {}),
+        ({**OPENINGS, "dst_64_flows": 30.0}, {"answered": False, "packets": 1}),
         ({**OPENINGS, "dst_64_span": 9e6}, {"answered": False, "packets": 1}),
         ({**OPENINGS, **ANSWERS, "dst_64_peers": 9.0}, {"answered": False, "packets": 1}),
         ({**OPENINGS, **DATAGRAMS, "dst_64_peers": 9.0}, {**ALONE, "protocol": 17}),

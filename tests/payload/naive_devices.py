@@ -48,7 +48,7 @@ class Devices(Tally):
         if function > 127:
             self.put("declined", self.values["asked"])
             return self.industrial("exceptions")
-        self.values["asked"] = number_of(data[7:10])
+        self.values["asked"] = number_of(data[6:10])
         return self.industrial(kinds.get(function, "controls"))
 
     def iec104(self, data: bytes) -> bool:

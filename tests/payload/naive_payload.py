@@ -39,7 +39,7 @@ WEB = {80, 81, 554, 591, 1900, 3128, 5000, 5060, 5985, 8000, 8008, 8080, 8081, 8
 SECURE = {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 3389, 4433, 5061, 8443}
 USUAL = {"web": WEB, "secure": SECURE, "shell": {22, 2222}, "names": {53, 5353, 5355}}
 TELNET_REFUSAL = re.compile(rb"(?i)incorrect|invalid|failed|failure|denied")
-PASSWORD = re.compile(rb"(?i)(password|passwd|pass|pwd)=")
+PASSWORD = re.compile(rb"(?i)(password|passwd|pass|pwd)(=|\":)")
 REFUSED = {401, 403, 407}
 
 
@@ -90,6 +90,9 @@ class Notes(Windows, Devices):
         kind = ""
         if self.protocol == TCP:
             kind = self.tcp(data, side)
+            is_body = number <= 4 or self.values["http_posts"]
+            if not kind and side == "fwd" and is_body and re.match(rb"[A-Za-z{]", data):
+                self.form(data)
             if not kind and number <= (16 if self.dst_port in (21, 25, 587) else 4):
                 self.unknown(data, side)
                 if side == "bwd" and self.refuses(data, number):
@@ -129,8 +132,6 @@ class Notes(Windows, Devices):
     def unknown(self, data: bytes, side: str) -> None:
         if named(data, INTRUDERS):
             self.add("intruder_names")
-        if side == "fwd" and re.match(rb"[A-Za-z]", data):
-            self.form(data)
         if side == "fwd" and re.match(rb"(?i)[*cm]", data) and named(data, REDIS):
             self.add("redis_misuses")
 
@@ -255,7 +256,7 @@ class Notes(Windows, Devices):
         field = PASSWORD.search(data[:1024])
         if field:
             self.add("form_passwords")
-            value = re.match(rb"[^\x00-\x20&]*", data[field.end() :])
+            value = re.match(rb" ?[^\x00-\x20&,}]*", data[field.end() :])
             self.values["credentials"] = number_of(value[0] if value else b"")
 
     def target(self, target: bytes) -> None:

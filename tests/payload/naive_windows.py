@@ -172,7 +172,7 @@ class Windows(Tally):
             result = content(operation)
             if len(result) >= 3 and result[0] == 10 and result[2] not in (0, 5, 6, 10, 14):
                 self.add("ldap_failures")
-                if result[2] == 49:
+                if kind == 0x61:
                     self.add("service_refusals")
         return 0x42 <= kind <= 0x78
 

@@ -192,6 +192,11 @@ LOGINS = [
     (talk(b"AUTH PLAIN YTpi\r\n"), talk(b"AUTH PLAIN YTpj\r\n"), 25),
     (talk(b"a1 login me one\r\n"), talk(b"a2 login me two\r\n"), 143),
     (talk(GIVEN % b"YTpi"), talk(GIVEN % b"YTpj"), 80),
+    (
+        talk(b"POST /in HTTP/1.1\r\n\r\n", b'{"user": "me", "password": "a"}'),
+        talk(b"POST /in HTTP/1.1\r\n\r\n", b'{"user": "me", "password": "b"}'),
+        80,
+    ),
     (talk(b"GET /?password=a HTTP/1.1\r\n\r\n"), talk(b"GET /?password=b HTTP/1.1\r\n\r\n"), 80),
     (
         talk(b"\x10\x14\0\4MQTT\4\xc2\0\x3c\0\1c\0\1u\0\1p"),

@@ -46,7 +46,7 @@ def note_modbus(counts: Counts, row: int, data: Bytes, at: int, end: int) -> boo
         count(counts, row + _EXCEPTIONS)
         put_into(counts, row + _DECLINED, counts[row + _ASKED])
         return True
-    counts[row + _ASKED] = number_of(data, at + 7, min(end, at + 10))  # function and address
+    counts[row + _ASKED] = number_of(data, at + 6, min(end, at + 10))  # unit, function, address
     if function in (1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43):
         count(counts, row + _READS)
     elif function in (5, 6, 15, 16, 21, 22, 23):

@@ -181,25 +181,37 @@ def _note_credentials(counts: Counts, row: int, data: Bytes, at: int, end: int) 
 def note_form(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count a request, or the part of one that another packet holds, that fills in a password.
 
-    That is a field of a form whose name ends with ``password``, ``passwd``, ``pass`` or ``pwd``.
-    What it holds is kept as credentials.
+    That is a field of a form, or of JSON, whose name ends with ``password``, ``passwd``, ``pass``
+    or ``pwd``. What it holds is kept as credentials.
     """
     for i in range(at + 3, min(end, at + _LONGEST_HEAD)):
-        if byte_at(data, i) == 61 and (
-            starts_with(data, max(at, i - 8), i, b"PASSWORD")
-            or starts_with(data, max(at, i - 6), i, b"PASSWD")
-            or starts_with(data, max(at, i - 4), i, b"PASS")
-            or starts_with(data, i - 3, i, b"PWD")
-        ):
-            count(counts, row + _PASSWORDS)
-            counts[row + _CREDENTIALS] = number_of(data, i + 1, _field_end(data, i + 1, end))
-            return
+        byte = byte_at(data, i)
+        if byte == 61 or (byte == 58 and byte_at(data, i - 1) == 34):
+            behind = i if byte == 61 else i - 1
+            if _names_password(data, at, behind):
+                count(counts, row + _PASSWORDS)
+                counts[row + _CREDENTIALS] = number_of(data, i + 1, _field_end(data, i + 1, end))
+                return
+
+
+@kernel
+def _names_password(data: Bytes, at: int, end: int) -> bool:
+    return (
+        starts_with(data, max(at, end - 8), end, b"PASSWORD")
+        or starts_with(data, max(at, end - 6), end, b"PASSWD")
+        or starts_with(data, max(at, end - 4), end, b"PASS")
+        or starts_with(data, max(at, end - 3), end, b"PWD")
+    )
 
 
 @kernel
 def _field_end(data: Bytes, at: int, end: int) -> int:
-    """Return where a field of a form ends: at an ampersand, a blank or a control character."""
-    while at < end and byte_at(data, at) > 32 and byte_at(data, at) != 38:
+    """Return where a value ends: at ``&``, a comma, a brace, a blank or a control character.
+
+    The blank that may stand before a value of JSON belongs to it.
+    """
+    at += at < end and byte_at(data, at) == 32
+    while at < end and byte_at(data, at) > 32 and byte_at(data, at) not in (38, 44, 125):
         at += 1
     return at
 

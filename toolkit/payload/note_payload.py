@@ -70,7 +70,7 @@ _FWD_EXECUTABLE, _BWD_EXECUTABLE = (
     COLUMN["bwd_executable_packets"],
 )
 _INTRUDERS, _REDIS = COLUMN["intruder_names"], COLUMN["redis_misuses"]
-_REFUSALS = COLUMN["service_refusals"]
+_REFUSALS, _POSTS = COLUMN["service_refusals"], COLUMN["http_posts"]
 _USUAL = COLUMN["usual_port"]
 # Ports of protocols whose first bytes do not tell them.
 _TCP_PORTS = (53, 5353, 88, 389, 3268, 502, 1883, 2404, 44818)
@@ -115,6 +115,8 @@ def note_payload(counts: Counts, row: int, payload: Payload) -> None:
         searched = SAID_IN if payload.port in _TALKING_PORTS else WORDS_IN
         if found == _UNKNOWN and payload.number <= searched:
             _note_unknown(counts, row, payload)
+        if found == _UNKNOWN and payload.is_forward:
+            _note_forms(counts, row, payload)
     elif payload.protocol == UDP:
         found = _note_udp(counts, row, payload)
     if found == _UNKNOWN:
@@ -134,10 +136,18 @@ def _note_unknown(counts: Counts, row: int, payload: Payload) -> None:
         if refuses_login(data, at, end, payload.port, payload.number):
             count(counts, row + _REFUSALS)
         return
-    if is_letter(byte_at(data, at)):
-        note_form(counts, row, data, at, end)
     if byte_at(data, at) in (42, 67, 77, 99, 109) and misuses_redis(data, at, end):  # * C M c m
         count(counts, row + _REDIS)
+
+
+@kernel
+def _note_forms(counts: Counts, row: int, payload: Payload) -> None:
+    """Note a form that comes behind the head of its request, or without one."""
+    data, at, end = payload.data, payload.at, payload.end
+    if payload.number > WORDS_IN and not counts[row + _POSTS]:
+        return
+    if is_letter(byte_at(data, at)) or byte_at(data, at) == 123:  # {
+        note_form(counts, row, data, at, end)
 
 
 @kernel

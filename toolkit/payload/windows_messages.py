@@ -47,7 +47,7 @@ _LDAP_BINDS, _SEARCHES, _LDAP_FAILURES = (
 )
 _RDP = COLUMN["rdp_requests"]
 _NO_FAILURES = (0, 5, 6, 10, 14)  # result codes of LDAP, RFC 4511, A.1
-_WRONG_PASSWORD, _SERVICE_REFUSALS = 49, COLUMN["service_refusals"]
+_SERVICE_REFUSALS = COLUMN["service_refusals"]
 _BACKWARDS = b"nimda"
 _SMB_HEADER = 32  # bytes of SMB 1; SMB 2 has more
 _SEARCHED = 512  # bytes of an SMB message that are searched for NTLM and RPC
@@ -365,7 +365,7 @@ def note_ldap(counts: Counts, row: int, data: Bytes, at: int, end: int) -> bool:
         at = inside_tag(data, at)
         if end - at >= 3 and byte_at(data, at) == 10 and byte_at(data, at + 2) not in _NO_FAILURES:
             count(counts, row + _LDAP_FAILURES)
-            if byte_at(data, at + 2) == _WRONG_PASSWORD:
+            if kind == 0x61:  # of a bind
                 count(counts, row + _SERVICE_REFUSALS)
     return 0x42 <= kind <= 0x78
 

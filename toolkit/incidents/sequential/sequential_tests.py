@@ -175,14 +175,21 @@ TESTS = (
         once=True,
     ),
     Test(
-        name="openings and datagrams without answer",
+        name="flows that say nothing",
         family="flood",
         columns=(
             *("syn_count", "ack_count", "dst_64_services", "dst_64_peers", "dst_64_unanswered"),
-            "dst_64_span",
+            *("dst_64_span", "dst_64_flows", "dst_64_payload_mean", "payload_max"),
         ),
-        weigh=unanswered.unanswered_flood,
-        decided_by=("dst_64_unanswered", "dst_64_span"),
+        weigh=unanswered.burst,
+        decided_by=("dst_64_flows", "dst_64_span"),
+    ),
+    Test(
+        name="requests left open",
+        family="flood",
+        columns=("fwd_payload", "bwd_payload", "pair_1m_flows", "flow_duration"),
+        weigh=unanswered.open_requests,
+        decided_by=("pair_1m_flows", "flow_duration"),
     ),
     Test(
         name="names that are not there",

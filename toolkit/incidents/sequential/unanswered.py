@@ -17,9 +17,10 @@ _ASKED = (
     *(11211, 17185, 20000, 44818, 47808),
 )
 _MAIL, _DNS = 25, 53
+_SHORT, _LONG_US, _HALF_BUSY = 4_000, 5_000_000, 30  # bytes, time, connections in a minute
 _BUSY, _BUSY_DNS = 250, 1000  # flows within a minute or so from one host to another
 _LEASES, _NEIGHBOURS = 67, (133, 134, 135, 136, 137)  # port; types of ICMPv6, RFC 4861
-_MANY, _BURST_US = 32, 2_000_000  # sources of the last 64 flows to a host, and their time
+_LATEST, _MANY, _BURST_US = 64, 32, 2_000_000  # flows to a host, their sources, their time
 # Protocols of IP that networks use, by their numbers at IANA.
 _USED = (
     *(0, 1, 2, 4, 6, 17, 27, 33, 41, 43, 44, 46, 47, 50, 51, 58, 59, 60, 88, 89, 94, 97, 103, 108),
@@ -69,21 +70,36 @@ def swept_datagrams(flows: NDArray[np.void], _columns: Floats) -> Floats:
     return np.where(asked & is_one_of(flows["dst_port"], _ASKED), OPENS / of(12), 0.0)
 
 
-def unanswered_flood(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh openings and datagrams that nobody answers, dozens a second to one host.
+def burst(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh flows of which 64 came to one host within two seconds and said nothing.
 
-    Openings (SYN) come to one or two of its services, from however many sources; answers that it
-    did not ask for (SYN with ACK) and datagrams from many sources, whom nobody can count on. Eight
-    open an incident, once the last 64 flows to the host were all alike.
+    They are openings (SYN) that nobody answers, to one or two of its services, from however many
+    sources; answers that it did not ask for (SYN with ACK), and datagrams, from many sources that
+    get no answer; or connections to one or two services that carry nothing, answered or not. Eight
+    such flows open an incident.
     """
-    syns, acks, services, peers, unanswered, span_us = columns.T
-    alike = (flows["bwd_packets"] == 0) & (flows["fwd_packets"] <= 3)
-    alike &= (unanswered >= 0.9) & (span_us > 0) & (span_us <= _BURST_US)
-    opening = (flows["protocol"] == TCP) & (syns > 0)
-    many = peers >= _MANY
+    syns, acks, services, peers, unanswered, span_us, number, payload, own = columns.T
+    ignored = (flows["bwd_packets"] == 0) & (flows["fwd_packets"] <= 3) & (unanswered >= 0.9)
+    is_tcp, many, few = flows["protocol"] == TCP, peers >= _MANY, services <= 2
+    openings = is_tcp & (syns > 0) & np.where(acks > 0, many, few)
     at_once = (flows["protocol"] == UDP) & many & (span_us <= _BURST_US / 4)
-    flood = (opening & (acks == 0) & (services <= 2)) | (opening & (acks > 0) & many) | at_once
-    return np.where(alike & flood, OPENS / of(8), 0.0)
+    empty = is_tcp & few & (payload < 1) & (own == 0)
+    found = (
+        (number >= _LATEST) & (span_us <= _BURST_US) & ((ignored & (openings | at_once)) | empty)
+    )
+    return np.where(found, OPENS / of(8), 0.0)
+
+
+def open_requests(flows: NDArray[np.void], columns: Floats) -> Floats:
+    """Weigh requests that go on for seconds and are not complete: twenty use up a server.
+
+    Their client opens dozens of connections a minute; who waits for news, or for a server that
+    hangs, opens a few.
+    """
+    asked, answered, number, lasted_us = columns.T
+    opened = (flows["protocol"] == TCP) & (flows["bwd_packets"] > 0) & (answered == 0)
+    opened &= (asked > 0) & (asked < _SHORT) & (lasted_us >= _LONG_US) & (number >= _HALF_BUSY)
+    return np.where(opened, OPENS / of(20), 0.0)
 
 
 def asked_ports(flows: NDArray[np.void], columns: Floats) -> Floats:
