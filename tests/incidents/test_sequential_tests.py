@@ -149,7 +149,7 @@ DATAGRAMS = {"syn_count": 0.0, "dst_64_peers": 64.0, "dst_64_span": 1e5}
         ({"login_refusals": 2.0, "challenges": 1.0}, {"dport": 80}, 8, "guessing"),
         ({**DESKTOP, "bwd_payload": 1900.0}, {"dport": 3389}, 8, "guessing"),
         ({"ftp_bounces": 1.0}, {"dport": 21}, 3, "scan"),
-        ({**MADE_UP, "dns_name_length": 16.0}, {"protocol": 17, "dport": 53}, 100, "malware"),
+        ({**MADE_UP, "dns_name_length": 16.0}, {"protocol": 17, "dport": 53}, 303, "malware"),
         (OPENINGS, ALONE, 8, "flood"),
         ({**OPENINGS, **EMPTY}, {}, 8, "flood"),
         (LEFT_OPEN, {"dport": 80}, 20, "flood"),

@@ -48,7 +48,7 @@ from idskit.training.settings import TrainingSettings
 
 LEAST_CAPTURES = 40  # of a repository that is a site
 BATCH = 256
-THRESHOLD = 0.865
+THRESHOLD = 0.95  # of models of captures, as they are trained
 DRAWS = 2
 BUDGETS = ("0.5/day", "1/day")
 PARTS = ("sites", "poison", "drift", "replay")

@@ -45,13 +45,14 @@ def data_in_names(flows: NDArray[np.void], columns: Floats) -> Floats:
 
 
 def names_that_are_not(_flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh answers that a name is not there, of names in letters: a hundred are made up.
+    """Weigh answers that a name is not there, of names in letters: three hundred are made up.
 
-    Lists of addresses that are looked up in names (black lists, reverse names) are digits.
+    A resolver that blocks advertisements by this answer says it to a person a hundred times. Lists
+    of addresses that are looked up in names (black lists, reverse names) are digits.
     """
     missing, digits, length = columns.T
     made = (missing > 0) & (digits <= 0.25) & (length >= 8)
-    return np.where(made, missing * OPENS / of(100), 0.0)
+    return np.where(made, missing * OPENS / of(300), 0.0)
 
 
 def fragmented_neighbours(flows: NDArray[np.void], columns: Floats) -> Floats:
