@@ -153,6 +153,7 @@ DATAGRAMS = {"syn_count": 0.0, "dst_64_peers": 64.0, "dst_64_span": 1e5}
         (OPENINGS, ALONE, 8, "flood"),
         ({**OPENINGS, **EMPTY}, {}, 8, "flood"),
         (LEFT_OPEN, {"dport": 80}, 20, "flood"),
+        ({**LEFT_OPEN, "bwd_payload": 900.0, "fwd_init_window": 1152.0}, {}, 20, "flood"),
         ({**OPENINGS, **ANSWERS}, ALONE, 8, "flood"),
         ({**OPENINGS, **DATAGRAMS}, {**ALONE, "protocol": 17}, 8, "flood"),
         ({"rpc_account_lists": 1.0}, {}, 1, "lateral"),
@@ -187,7 +188,7 @@ def test_what_is_refused_opens_an_incident_when_it_goes_on(
         ({**MADE_UP, "dns_name_length": 30.0, "dns_name_digits": 0.4}, {"dport": 53}),
         ({**OPENINGS, **EMPTY, "dst_64_payload_mean": 90.0}, {}),  # somebody says something
         ({**LEFT_OPEN, "pair_1m_flows": 12.0}, {}),
-        ({**LEFT_OPEN, "bwd_payload": 200.0}, {}),
+        ({**LEFT_OPEN, "bwd_payload": 200.0, "fwd_init_window": 64_240.0}, {}),
         ({**OPENINGS, **EMPTY, "dst_64_services": 9.0}, {}),
         ({**OPENINGS, "dst_64_flows": 30.0}, {"answered": False, "packets": 1}),
         ({**OPENINGS, "dst_64_span": 9e6}, {"answered": False, "packets": 1}),

@@ -187,7 +187,9 @@ TESTS = (
     Test(
         name="requests left open",
         family="flood",
-        columns=("fwd_payload", "bwd_payload", "pair_1m_flows", "flow_duration"),
+        columns=(
+            *("fwd_payload", "bwd_payload", "pair_1m_flows", "flow_duration", "fwd_init_window"),
+        ),
         weigh=unanswered.open_requests,
         decided_by=("pair_1m_flows", "flow_duration"),
     ),

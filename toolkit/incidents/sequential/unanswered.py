@@ -18,6 +18,7 @@ _ASKED = (
 )
 _MAIL, _DNS = 25, 53
 _SHORT, _LONG_US, _HALF_BUSY = 4_000, 5_000_000, 30  # bytes, time, connections in a minute
+_TINY = 1_400  # bytes of a window that hold less than one packet
 _BUSY, _BUSY_DNS = 250, 1000  # flows within a minute or so from one host to another
 _LEASES, _NEIGHBOURS = 67, (133, 134, 135, 136, 137)  # port; types of ICMPv6, RFC 4861
 _LATEST, _MANY, _BURST_US = 64, 32, 2_000_000  # flows to a host, their sources, their time
@@ -91,13 +92,14 @@ def burst(flows: NDArray[np.void], columns: Floats) -> Floats:
 
 
 def open_requests(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh requests that go on for seconds and are not complete: twenty use up a server.
+    """Weigh requests that are not complete after seconds, or not read: twenty use up a server.
 
     Their client opens dozens of connections a minute; who waits for news, or for a server that
-    hangs, opens a few.
+    hangs, opens a few. Who does not read takes less at a time than one packet holds.
     """
-    asked, answered, number, lasted_us = columns.T
-    opened = (flows["protocol"] == TCP) & (flows["bwd_packets"] > 0) & (answered == 0)
+    asked, answered, number, lasted_us, window = columns.T
+    opened = (flows["protocol"] == TCP) & (flows["bwd_packets"] > 0)
+    opened &= (answered == 0) | ((window > 0) & (window < _TINY))
     opened &= (asked > 0) & (asked < _SHORT) & (lasted_us >= _LONG_US) & (number >= _HALF_BUSY)
     return np.where(opened, OPENS / of(20), 0.0)
 
