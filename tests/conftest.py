@@ -20,8 +20,10 @@ from idskit.schema import Feature, Schema
 # Before torch and LightGBM load OpenMP: the tests run in parallel, and threads that wait for each
 # other in a loop only keep the other worker from its processor.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Under nohup a hangup is ignored, by every process that a test starts too.
+# Under nohup a hangup is ignored, and behind a shell's ampersand an interrupt, by every process
+# that a test starts too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A process may stand still for seconds on a busy machine: how long an example takes says nothing.
 # Examples are the same each time: nobody's change fails by chance; `make fuzz` takes others.
 settings.register_profile(

@@ -123,9 +123,12 @@ def test_it_ends_with_the_service_however_that_ends(
     ) as parent:
         assert parent.stdout
         pid, url = parent.stdout.readline().split()
-        assert ask(url).status == 200
-        parent.send_signal(number)
-        parent.wait(WAIT_S)
+        try:
+            assert ask(url).status == 200
+            parent.send_signal(number)
+            parent.wait(WAIT_S)
+        finally:
+            parent.kill()
         end = time.monotonic() + WAIT_S
         while _runs(int(pid)):
             assert time.monotonic() < end, "the page has outlived the service"

@@ -21,6 +21,7 @@ from tests.sinks.parts import (
     broker,
     certificates,
     incident,
+    need,
     sink_of,
     until,
 )
@@ -168,6 +169,7 @@ def test_two_gateways_of_one_identifier_do_not_flap(
 # The client leaves the socket of a failed handshake to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_with_a_password(tmp_path: Path) -> None:
+    need("mosquitto_passwd")
     made = certificates(tmp_path)
     passwords, secret = tmp_path / "passwords", tmp_path / "secret"
     command = ["mosquitto_passwd", "-b", "-c", str(passwords), "gateway", "correct horse"]
