@@ -329,7 +329,7 @@ def judged_captures(folders: Sequence[Path]) -> Bench:
     settings = TrainingSettings(labels="family", threads=1).resolved()
     read = [read_capture(capture, GATEWAY) for capture in find_captures(folders)]
     read = [item for item in read if len(item.rows) and not item.is_probe]
-    made = generated_flows(settings.generated, settings.split_seed, GATEWAY.name)
+    made = generated_flows(settings.generated, settings.split_seed, GATEWAY)
     folds = divided_into(read, "repositories", FOLDS)
     captures: list[JudgedCapture] = []
     for number, fold in enumerate(folds):

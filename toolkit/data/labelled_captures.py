@@ -271,8 +271,8 @@ def _reviewed(
     return np.where(attack, family, ""), labelled_by
 
 
-def generated_flows(count: int, seed: int, schema: str) -> list[LabelledFlows]:
-    """Return the flows of ``count`` generated captures."""
+def generated_flows(count: int, seed: int, schema: str | Schema) -> list[LabelledFlows]:
+    """Return the flows of ``count`` generated captures, as ``read_capture`` reads them."""
     found = []
     with TemporaryDirectory() as folder:
         for number in range(count):

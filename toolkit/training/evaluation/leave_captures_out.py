@@ -108,7 +108,7 @@ def leave_captures_out(
     schema = SCHEMAS[0] if whole.schema == OWN else whole.schema
     columns = with_tested_columns(learned(schema))
     read = [read_capture(capture, columns) for capture in find_captures(data)]
-    made = generated_flows(whole.generated, whole.split_seed, schema)
+    made = generated_flows(whole.generated, whole.split_seed, columns)
     file = output / CAPTURES_FILE
     hashes = {item.capture.name: item.sha256 for item in read}
     identity = {**whole.recorded(), "data": hashes, "folds": folds, "network": network}
