@@ -178,7 +178,7 @@ def test_the_rival_comes_before_the_trees_of_our_own_network(left_out):
     left_out["repositories"]["network"] = left_out["repositories"]["trees"]
     table = unseen_tables(left_out, "idskit train captures", "abc1234")["incidents_unseen"]
     assert table.about.endswith("The column idskit is: network and trees.")
-    assert [list(row.others) for row in table.rows] == [["LightGBM", "trees alone"]] * 15
+    assert [list(row.others) for row in table.rows] == [["LightGBM", "trees alone"]] * 19
 
 
 def test_models_have_the_names_that_training_gives_them():

@@ -51,6 +51,6 @@ def test_flows_have_the_columns_of_the_model_first_and_then_those_of_the_tests()
     model = Schema(name="gateway", features=(Feature(name="http_errors", unit="messages"),))
     found = with_tested_columns(model)
     assert found.features[:1] == model.features
-    assert set(found.names) == {name for test in TESTS for name in test.columns}
+    assert set(found.names) == {name for test in TESTS for name in test.read}
     assert with_tested_columns(found) == found
     assert with_tested_columns(Schema(name="own", features=())).names == ()

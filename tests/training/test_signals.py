@@ -22,6 +22,7 @@ from idskit.models.frontend import LearnableMFCC
 from idskit.models.saved_run import load_run
 from idskit.profiles import schema_named
 from idskit.profiles.flow_reader import open_flows
+from idskit.schemas.catalog import learned
 from idskit.training.fit import build_network, fit
 from idskit.training.settings import TrainingSettings
 from idskit.training.train import load_data, train
@@ -83,7 +84,9 @@ def test_the_exported_file_is_exact_and_alerts_on_what_torch_would(
 def test_both_schemas_in_one_record(captures: Path):
     settings = replace(TINY, dataset="captures", schema="gateway-packets", generated=0).resolved()
     dataset = load_data(settings, captures)
-    assert dataset.train.rows.shape[1] == len(schema_named("gateway-packets"))
+    assert dataset.train.rows.shape[1] == len(learned("gateway-packets"))
+    assert "credentials" in schema_named("gateway-packets").names
+    assert "credentials" not in learned("gateway-packets").names
     assert settings.signal == "features"
     assert build_network(dataset, settings).preparation.channels == 1
 

@@ -26,10 +26,6 @@ _PAUSE_S = 0.0005  # between two packets
 _IPV4 = 0x0800
 _WINDOW = 64_240
 _WELCOME = b"220 ready\r\n"
-_LOGIN = (
-    (b"USER drill\r\n", b"331 password?\r\n"),
-    (b"PASS wrong\r\n", b"530 Login incorrect.\r\n"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +69,16 @@ class Connection:
         yield self.packet(RST | ACK, by_attacker=False)
 
     def failed_login(self) -> Iterator[bytes]:
-        """Yield a login to an FTP server with a wrong password (RFC 959)."""
+        """Yield a login to an FTP server with a wrong password, another on each port (RFC 959)."""
         yield self.packet(SYN, by_attacker=True)
         yield self.packet(SYN | ACK, by_attacker=False)
         yield self.packet(ACK, by_attacker=True)
         yield self.packet(PSH | ACK, _WELCOME, by_attacker=False)
-        for asked, answered in _LOGIN:
+        said = (
+            (b"USER drill\r\n", b"331 password?\r\n"),
+            (b"PASS wrong%d\r\n" % self.port, b"530 Login incorrect.\r\n"),
+        )
+        for asked, answered in said:
             yield self.packet(PSH | ACK, asked, by_attacker=True)
             yield self.packet(PSH | ACK, answered, by_attacker=False)
         yield self.packet(FIN | ACK, by_attacker=True)
