@@ -14,9 +14,18 @@ from idskit.data import labelled_captures as captures
 from idskit.data.capture_labels import Capture, FlowLabels, find_captures
 from idskit.data.dataset import Dataset, Part
 from idskit.data.datasets import load
-from idskit.data.labelled_captures import MOST_ROWS, Flows, divide, read_flows, weigh
+from idskit.data.labelled_captures import (
+    MOST_ROWS,
+    Flows,
+    divide,
+    generated_flows,
+    read_flows,
+    weigh,
+)
 from idskit.errors import DataError
 from idskit.generate import GeneratedCapture, generate
+from idskit.incidents.sequential.sequential_tests import with_tested_columns
+from idskit.schemas.catalog import learned
 
 HEADER = "file,label,category\n"
 
@@ -243,6 +252,14 @@ def test_rows_have_the_class_of_their_capture(folder: Path):
     dataset = load_captures(folder)
     attack = np.array([name.startswith("syn-flood") for name in dataset.groups])
     assert (dataset.train.labels == attack[dataset.train.groups]).all()
+
+
+def test_generated_captures_have_the_columns_that_are_asked_for():
+    columns = with_tested_columns(learned("gateway"))
+    (made,) = generated_flows(1, 0, columns)
+    assert made.rows.shape == (len(made.records), len(columns))
+    (learned_from,) = generated_flows(1, 0, "gateway")
+    np.testing.assert_array_equal(learned_from.rows, made.rows[:, : len(learned("gateway"))])
 
 
 def test_generated_captures_are_added_and_named(folder: Path):
