@@ -13,7 +13,7 @@ from idskit.incidents.tracker import SHIPPED_LEVELS, IncidentTracker, Levels
 from idskit.schemas.gateway_columns import GATEWAY
 
 CLASSES = ("benign", "web", "amplification", "guessing", "tunnel", "malware", "flood", "scan")
-THRESHOLD = 0.5
+THRESHOLD = 0.1  # one flow of which the model is sure opens an incident, and nothing less
 SECOND = 1_000_000
 NOON = 1_700_000_000 * SECOND
 MAPPED = 0xFFFF << 32
@@ -27,7 +27,7 @@ class Judged:
     dst: str = "192.168.1.5"
     at: float = 0.0  # seconds after noon
     label: str = "scan"
-    score: float = 0.99
+    score: float = 1.0
     sport: int = 40_000
     dport: int = 22
     protocol: int = 6

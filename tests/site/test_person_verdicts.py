@@ -21,7 +21,7 @@ KEY = ("malware", address_number("192.168.1.20"), (6, 443))
 
 def incidents(levels: SiteLevels, **more: object) -> list[Incident]:
     tracker = IncidentTracker(GATEWAY, CLASSES, THRESHOLD, levels)
-    tracker.observe_flows(*traffic(0, 3, score=0.99, **more).parts)  # type: ignore[arg-type]
+    tracker.observe_flows(*traffic(0, 9, score=0.99, **more).parts)  # type: ignore[arg-type]
     return tracker.finish()
 
 

@@ -91,7 +91,7 @@ def test_an_hour_of_an_accused_device_is_not_learned() -> None:
 
 
 def test_what_would_have_been_an_incident_is_kept_as_a_peak() -> None:
-    strong = traffic(5, 3, score=0.99, family="web")
+    strong = traffic(5, 9, score=0.99, family="web")
     (peak,) = learned(traffic(0), strong).peaks
     assert (peak.family, peak.device, peak.service) == ("web", DEVICE, (6, 443))
     assert peak.nats > OPENS
@@ -99,7 +99,7 @@ def test_what_would_have_been_an_incident_is_kept_as_a_peak() -> None:
 
 
 def test_a_case_has_a_peak_for_each_time_it_was_active() -> None:
-    strong = [traffic(hour, 3, score=0.99, family="web") for hour in (0, 0.1, 2)]
+    strong = [traffic(hour, 9, score=0.99, family="web") for hour in (0, 0.1, 2)]
     assert len(learned(*strong, traffic(3)).peaks) == 2
 
 
@@ -168,7 +168,7 @@ def test_the_same_traffic_gives_the_same_site() -> None:
 
 
 def test_an_anonymous_site_names_nobody() -> None:
-    strong = traffic(5, 3, score=0.99, family="web")
+    strong = traffic(5, 9, score=0.99, family="web")
     text = str(learned(traffic(0), strong).anonymous().to_json())
     assert "192.168" not in text
     assert "93.184" not in text

@@ -21,10 +21,10 @@ from idskit.site.site_levels import SiteLevels, contacts_of
 DEVICE = address_number("192.168.1.20")
 
 
-def score(nats: float) -> float:
-    """Return the score that weighs so many nats as a flow."""
-    odds = math.log(THRESHOLD / (1 - THRESHOLD)) + nats * STRONG / OPENS
-    return 1 / (1 + math.exp(-odds))
+def weighing(nats: float, **ends: str) -> Traffic:
+    """Return eight flows that weigh so many nats together."""
+    odds = math.log(THRESHOLD / (1 - THRESHOLD)) + nats / 8 * STRONG / OPENS
+    return traffic(0, 8, score=1 / (1 + math.exp(-odds)), **ends)  # type: ignore[arg-type]
 
 
 def incidents(found, levels=SHIPPED_LEVELS):
@@ -39,7 +39,7 @@ def known(found) -> SiteLevels:
 
 @pytest.mark.parametrize("nats", [OPENS - 2, OPENS + 2])
 def test_the_nats_of_a_family_decide(nats) -> None:
-    found = traffic(0, 1, score=score(nats))
+    found = weighing(nats)
     assert len(incidents(found)) == (nats > OPENS)
     assert len(incidents(found, SiteLevels(nats={"malware": OPENS + 4}))) == 0
     assert len(incidents(found, SiteLevels(nats={"malware": OPENS / 2}))) == 1
@@ -47,27 +47,27 @@ def test_the_nats_of_a_family_decide(nats) -> None:
 
 
 def test_while_a_budget_burns_more_evidence_is_needed() -> None:
-    found = traffic(0, 1, score=score(20))
+    found = weighing(20)
     assert len(incidents(found, SiteLevels(factor=1.5))) == 1
     assert incidents(found, SiteLevels(factor=2.0)) == []
 
 
 def test_a_level_of_a_device_is_for_that_device() -> None:
     levels = SiteLevels(device_nats={(DEVICE, "malware"): 30.0})
-    assert incidents(traffic(0, 1, score=score(20)), levels) == []
-    assert len(incidents(traffic(0, 1, score=score(20), src="192.168.1.21"), levels)) == 1
+    assert incidents(weighing(20), levels) == []
+    assert len(incidents(weighing(20, src="192.168.1.21"), levels)) == 1
 
 
 def test_a_flow_to_a_known_contact_weighs_half() -> None:
-    found = traffic(0, 1, score=score(20))
+    found = weighing(20)
     assert len(incidents(found)) == 1
     assert incidents(found, known(found)) == []
-    elsewhere = traffic(0, 1, score=score(20), dst="93.184.217.34")
+    elsewhere = weighing(20, dst="93.184.217.34")
     assert len(incidents(elsewhere, known(found))) == 1
 
 
 def test_a_flow_that_is_much_like_an_attack_weighs_all() -> None:
-    found = traffic(0, 1, score=score(2 * OPENS + 1))
+    found = weighing(2 * OPENS + 1)
     assert len(incidents(found, known(found))) == 1
 
 
@@ -77,7 +77,7 @@ def test_what_a_test_counts_weighs_all() -> None:
 
 
 def test_what_was_said_changes_what_is_alike() -> None:
-    found, service = traffic(0, 1, score=score(20)), (6, 443)
+    found, service = weighing(20), (6, 443)
     for factor, number in ((0.5, 1), (2.0, 0), (math.inf, 0)):
         levels = SiteLevels(said={("malware", DEVICE, service): factor})
         assert len(incidents(found, levels)) == number

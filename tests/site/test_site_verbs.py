@@ -91,7 +91,7 @@ def report(strong_hours: int, attacks: tuple[float, ...]) -> BudgetReport:
     for hour in range(96):
         learner.observe(*traffic(hour, 3).parts)
         if hour < strong_hours:
-            odd = traffic(hour + 0.5, 1, src=f"192.168.2.{hour + 1}", score=0.985, family="web")
+            odd = traffic(hour + 0.5, 9, src=f"192.168.2.{hour + 1}", score=0.985, family="web")
             learner.observe(*odd.parts)
     normal = learner.finish()
     (like, *_) = normal.peaks

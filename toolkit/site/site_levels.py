@@ -23,7 +23,7 @@ from idskit.incidents.tracker import Levels
 from idskit.local_network import is_local
 
 KNOWN_SHARE = 0.5  # of the nats of a flow to a contact that its device is known to have
-STRONG_SIGN = 2 * OPENS  # a flow that weighs that much is an attack, to whomever it goes
+STRONG_SIGN = OPENS / 4  # a flow to which the model gives that much is an attack, to whomever
 TEST_NAMES = frozenset((*(test.name for test in TESTS), REGULAR))
 _LOW_IPV4, _LOW_IPV6 = 8, 80  # bits of an address within its /24 or /48
 _is_local = lru_cache(maxsize=1 << 14)(is_local)
