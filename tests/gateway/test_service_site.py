@@ -290,7 +290,7 @@ def test_a_person_lowers_it_on_the_command_line(start: Start, tmp_path: Path) ->
 
 
 def test_raised_evidence_opens_no_weak_incident(start: Start) -> None:
-    site, one = start(learn_hours=0), traffic(3, 1, score=0.99)  # 14.9 nats
+    site, one = start(learn_hours=0), traffic(3, 8, score=0.99)  # 14.6 nats
     for opened in (1, 0):
         tracker = Judges.of(detector(), site.levels).tracker
         tracker.observe_flows(*one.parts)
@@ -360,7 +360,7 @@ def test_health_is_learning_until_the_site_is_learned_and_nothing_is_worse(start
 def found(levels: Any, port: int = 25) -> list[Incident]:
     """Return the incidents that malware to a port opens by some levels."""
     tracker = Judges.of(detector(), levels).tracker
-    tracker.observe_flows(*traffic(3, 3, score=0.99, port=port).parts)
+    tracker.observe_flows(*traffic(3, 9, score=0.99, port=port).parts)
     return tracker.finish()
 
 

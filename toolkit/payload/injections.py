@@ -26,10 +26,10 @@ IN_TARGETS: Final = (
     *(";wget", "|wget", ";cat ", "|cat ", "powershell -", "powershell.exe"),
     # What is asked for by who takes a device over: GPON, Huawei, Linksys and Netgear routers,
     # PHPUnit, Laravel, WebLogic, JBoss, FortiGate, F5, ThinkPHP; and by who looks for one.
-    *("gponform/diag_form", "/ctrlt/deviceupgrade", "/tmunblock.cgi", "next_file=netgear.cfg"),
-    *("phpunit/src/util/php/eval-stdin", "/_ignition/execute-solution", "/wls-wsat/"),
-    *("/jmxinvokerservlet", "/remote/fgt_lang", "/mgmt/tm/util/bash", "invokefunction&function="),
-    *("/nice ports,", "/nmaplowercheck", "/w00tw00t", "muieblackcat"),
+    *("gponform/diag_form", "ctrlt/deviceupgrade", "tmunblock.cgi", "next_file=netgear.cfg"),
+    *("phpunit/src/util/php/eval-stdin", "_ignition/execute-solution", "wls-wsat/"),
+    *("jmxinvokerservlet", "remote/fgt_lang", "mgmt/tm/util/bash", "invokefunction&function="),
+    *("nice ports,", "nmaplowercheck", "w00tw00t", "muieblackcat"),
 )
 # In the target, the header lines or the first bytes of the body.
 ANYWHERE: Final = (
