@@ -66,7 +66,9 @@ def unseen_tables(result: Found, command: str, revision: str) -> dict[str, Measu
         rows = {
             INCIDENTS: [
                 *_rows(models, _incident_readers(first["incidents"])),
-                _areas({name: found["incidents"] for name, found in models.items()}),
+                _areas(
+                    {name: found["incidents"] for name, found in models.items()}, ", by evidence"
+                ),
             ],
             FLOWS: [_areas(models), *_rows(models, _flow_readers(first))],
         }
@@ -164,12 +166,12 @@ def _row(name: str, unit: str, numbers: Mapping[str, Number]) -> Measure:
     return Measure(measure=name, unit=unit, idskit=ours, others=dict(reversed(others)))
 
 
-def _areas(models: Mapping[str, Found]) -> Measure:
+def _areas(models: Mapping[str, Found], by: str = "") -> Measure:
     areas = {}
     for name, found in models.items():
         low, high = found["roc_auc_interval"] or (None, None)
         areas[name] = Number(value=found["roc_auc"], low=low, high=high)
-    return _row("all: ROC AUC over captures", SCORE, areas)
+    return _row(f"all: ROC AUC over captures{by}", SCORE, areas)
 
 
 def _captures(part: str, kind: str, count: str) -> Reader:
