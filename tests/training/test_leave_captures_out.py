@@ -51,6 +51,8 @@ def make(name: str, repository: str, family: str = "benign", **more: Any) -> Lab
         attack_filter="",
         where=more.get("where", ""),
     )
+    records = np.zeros(8, FLOW)
+    records["slot"] = records["serial"] = np.arange(8)
     return LabelledFlows(
         capture=Capture(
             path=Path(name),
@@ -64,7 +66,7 @@ def make(name: str, repository: str, family: str = "benign", **more: Any) -> Lab
         families=families,
         labelled_by=more.get("probe") or "filter",
         sha256=name,
-        records=np.zeros(8, FLOW),
+        records=records,
         claims=np.empty(0, CLAIM),
     )
 
@@ -281,8 +283,8 @@ def test_what_is_found_lies_above_the_level_of_benign_captures():
 
 
 def test_incidents_are_counted_and_compared_with_flows_at_the_same_rate():
-    calm = [judged(make(f"calm {i}", "lab"), 0.99 if i == 0 else 0.1) for i in range(20)]
-    storm = [judged(make("s", "lab", "scan"), score) for score in (0.95, 0.995, 0.2)]
+    calm = [judged(make(f"calm {i}", "lab"), 0.9999 if i == 0 else 0.1) for i in range(20)]
+    storm = [judged(make("s", "lab", "scan"), score) for score in (0.9995, 0.9999, 0.2)]
     found = report([*calm, *storm])["incidents"]
     assert (found["benign"]["raised"], found["benign"]["of"]) == (1, 20)
     assert (found["attack"]["raised"], found["attack"]["of"]) == (2, 3)
@@ -290,9 +292,9 @@ def test_incidents_are_counted_and_compared_with_flows_at_the_same_rate():
 
 
 def test_incidents_of_tests_alone_are_counted_apart():
-    calm = [judged(make(f"calm {i}", "lab"), 0.99 if i == 0 else 0.1) for i in range(4)]
+    calm = [judged(make(f"calm {i}", "lab"), 0.9999 if i == 0 else 0.1) for i in range(4)]
     bled = judged(make("s", "lab", "exploit"), 0.1, heartbeats=1)
-    storm = judged(make("t", "lab", "scan"), 0.995)
+    storm = judged(make("t", "lab", "scan"), 0.9999)
     assert [(one.incidents > 0, one.by_tests) for one in (bled, storm)] == [(True, 1), (True, 0)]
     found = report([*calm, bled, storm])["incidents"]
     assert (found["benign"]["raised"], found["benign_by_tests"]["raised"]) == (1, 0)

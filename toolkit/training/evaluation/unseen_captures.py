@@ -9,7 +9,6 @@ of policy, unsure, not visible) is shown apart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -109,7 +108,8 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
     found = attack_score(probabilities)
     incidents, evidence = _tracked(read, counted, probabilities, by)
     by_tests, _ = _tracked(read, counted, _all_benign(probabilities), by)
-    short = log_odds(probabilities) - math.log(by.threshold / (1 - by.threshold))
+    needed = log_odds(np.array([[1 - by.threshold, by.threshold]]))[0]
+    above = float((log_odds(probabilities) - needed).max(initial=NOTHING))
     return Judged(
         capture=read.capture.name,
         repository=read.capture.repository,
@@ -122,7 +122,7 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
         probe=read.labelled_by if read.is_probe else "",
         incidents=incidents,
         by_tests=by_tests,
-        evidence=evidence or min(float(short.max(initial=NOTHING)), 0.0),
+        evidence=evidence or min(above, 0.0),
     )
 
 
