@@ -182,7 +182,7 @@ def note_form(counts: Counts, row: int, data: Bytes, at: int, end: int) -> None:
     """Count a request, or the part of one that another packet holds, that fills in a password.
 
     That is a field of a form, or of JSON, whose name ends with ``password``, ``passwd``, ``pass``
-    or ``pwd``. What it holds is kept as credentials.
+    or ``pwd``. Its value is kept as credentials.
     """
     for i in range(at + 3, min(end, at + _LONGEST_HEAD)):
         byte = byte_at(data, i)
