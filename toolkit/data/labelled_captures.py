@@ -362,11 +362,11 @@ def _part(
 ) -> Part:
     """Return the first columns of one side's rows, at most ``MOST_ROWS`` a capture and family."""
     groups = _groups(flows)
-    chosen = [item for item in flows if sides.get(item.unit) == side]
+    chosen = [
+        replace(item, rows=item.rows[:, :columns]) for item in flows if sides.get(item.unit) == side
+    ]
     parts = [_capped(item, labels, groups.index(item.group), rng) for item in chosen]
-    width = flows[0].rows.shape[1] if flows else columns
-    rows = join([_empty(width), *(part.take(part.labels >= 0) for part in parts)])
-    return replace(rows, rows=rows.rows[:, :columns])
+    return join([_empty(columns), *(part.take(part.labels >= 0) for part in parts)])
 
 
 def _capped(item: Flows, labels: Labels, group: int, rng: np.random.Generator) -> Part:

@@ -105,7 +105,7 @@ class EvidenceReader:
 
     def __init__(self, schema: Schema, classes: Sequence[str], threshold: float) -> None:
         self._families = np.array([family_of(name) for name in classes])
-        self._threshold = float(log_odds(np.array([[1 - threshold, threshold]]))[0])
+        self._threshold = nats_of(threshold)
         position = {name: at for at, name in enumerate(schema.names)}
         self._facts = [position.get(column, -1) for column, *_ in FACTS]
         known = [test for test in TESTS if set(test.read) <= position.keys()]
@@ -241,6 +241,11 @@ def log_odds(probabilities: NDArray[np.floating[Any]], least: float = _EDGE) -> 
     benign = np.maximum(probabilities[:, 0].astype(np.float64), least)
     attack = np.maximum(probabilities[:, 1:].sum(axis=1, dtype=np.float64), least)
     return np.asarray(np.log(attack) - np.log(benign))
+
+
+def nats_of(score: float) -> float:
+    """Return the log-odds of a score, in nats, within the bounds of ``log_odds``."""
+    return float(log_odds(np.array([[1 - score, score]]))[0])
 
 
 def _sign(

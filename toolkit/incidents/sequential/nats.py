@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,3 +24,12 @@ def is_one_of(values: NDArray[Any], among: Sequence[int]) -> NDArray[np.bool_]:
 def of(failures: int) -> float:
     """Return what divides ``OPENS`` so that many failures reach it, although the first decay."""
     return failures - 0.5
+
+
+def each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
+    """Return a weighing by which that many of what the columns count open an incident."""
+
+    def weigh(_flows: NDArray[np.void], columns: Floats) -> Floats:
+        return np.asarray(columns.sum(axis=1) * OPENS / (of(failures) if failures > 1 else 1))
+
+    return weigh

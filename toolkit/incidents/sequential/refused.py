@@ -33,15 +33,6 @@ def failed_desktops(_flows: NDArray[np.void], columns: Floats) -> Floats:
     return np.where(failed, OPENS / of(8), 0.0)
 
 
-def each(failures: int) -> Callable[[NDArray[np.void], Floats], Floats]:
-    """Return a weighing by which that many of what the columns count open an incident."""
-
-    def weigh(_flows: NDArray[np.void], columns: Floats) -> Floats:
-        return np.asarray(columns.sum(axis=1) * OPENS / (of(failures) if failures > 1 else 1))
-
-    return weigh
-
-
 def refused_logins(_flows: NDArray[np.void], columns: Floats) -> Floats:
     """Weigh refused logins, without refusals of requests that gave nothing to log in with."""
     refused = columns[:, 1:].sum(axis=1) - columns[:, 0]

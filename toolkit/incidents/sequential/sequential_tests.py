@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.sequential import odd_messages, refused, unanswered
-from idskit.incidents.sequential.nats import Floats
+from idskit.incidents.sequential.nats import Floats, each
 from idskit.schema import Schema
 from idskit.schemas.catalog import NAMES, schema_named
 
@@ -105,13 +105,13 @@ TESTS = (
         name="TLS heartbeats",
         family="lateral",
         columns=("tls_heartbeats",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="passwords in web forms",
         family="guessing",
         columns=("form_passwords",),
-        weigh=refused.each(30),
+        weigh=each(30),
         place="credentials",
     ),
     Test(
@@ -119,20 +119,20 @@ TESTS = (
         name="lists of accounts",
         family="lateral",
         columns=("rpc_account_lists",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         # Drives and the Windows folder of another host, as administrators and intruders open them.
         name="administrative shares",
         family="lateral",
         columns=("smb_admin_shares",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="misused commands of Redis",
         family="lateral",
         columns=("redis_misuses",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="fragments of neighbour discovery",
@@ -144,13 +144,13 @@ TESTS = (
         name="names of intruders' programs",
         family="malware",
         columns=("intruder_names",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="requests of scanners",
         family="scan",
         columns=("scanner_requests",),
-        weigh=refused.each(3),
+        weigh=each(3),
     ),
     Test(
         name="hosts asked by datagrams",
@@ -206,7 +206,7 @@ TESTS = (
         name="transfers to ports of others",
         family="scan",
         columns=("ftp_bounces",),
-        weigh=refused.each(3),
+        weigh=each(3),
     ),
     Test(
         name="mail servers contacted",
@@ -225,7 +225,7 @@ TESTS = (
         name="fragments without their rest",
         family="flood",
         columns=("incomplete_datagrams",),
-        weigh=refused.each(200),
+        weigh=each(200),
     ),
     Test(
         name="floods of requests for leases",
@@ -239,41 +239,41 @@ TESTS = (
         name="remote administration",
         family="lateral",
         columns=("rpc_admin_binds", "wsman_requests"),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         # Copying a directory, printer drivers, forced log-ons: see payload.windows_messages.
         name="calls that take over a domain",
         family="lateral",
         columns=("rpc_intruder_calls",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="refused calls of RPC",
         family="lateral",
         columns=("rpc_refused_calls",),
-        weigh=refused.each(8),
+        weigh=each(8),
     ),
     Test(
         # Controllers that restart or stop; maintenance does it too, and is to be known.
         name="stops of a controller",
         family="lateral",
         columns=("industrial_stops",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         # Commands, prompts and answers of a shell on a port of no protocol.
         name="a shell in clear text",
         family="malware",
         columns=("shell_lines",),
-        weigh=refused.each(2),
+        weigh=each(2),
     ),
     Test(
         # NULL and private types carry tunnels; SIG is SIGRed (CVE-2020-1350).
         name="name types nobody asks for",
         family="tunnel",
         columns=("dns_odd_types",),
-        weigh=refused.each(2),
+        weigh=each(2),
     ),
     Test(
         name="requests a device refused",
@@ -288,13 +288,13 @@ TESTS = (
         name="SMB calls that are reserved",
         family="lateral",
         columns=("smb_reserved_calls",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="web injections",
         family="web",
         columns=("http_injections",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="failed web requests",
@@ -344,7 +344,7 @@ TESTS = (
         name="overlapping fragments",
         family="unknown",
         columns=("overlapping_fragments",),
-        weigh=refused.each(1),
+        weigh=each(1),
     ),
     Test(
         name="floods of echo requests",

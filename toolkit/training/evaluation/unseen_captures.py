@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from idskit.data.capture_labels import BENIGN, Capture
 from idskit.data.labelled_captures import LabelledFlows, read_capture
 from idskit.errors import DataError
-from idskit.incidents.evidence import log_odds
+from idskit.incidents.evidence import log_odds, nats_of
 from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.sequential.sequential_tests import with_tested_columns
 from idskit.incidents.tracker import IncidentTracker
@@ -108,8 +108,7 @@ def judged(read: LabelledFlows, by: Judge) -> Judged:
     found = attack_score(probabilities)
     incidents, evidence = _tracked(read, counted, probabilities, by)
     by_tests, _ = _tracked(read, counted, _all_benign(probabilities), by)
-    needed = log_odds(np.array([[1 - by.threshold, by.threshold]]))[0]
-    above = float((log_odds(probabilities) - needed).max(initial=NOTHING))
+    above = float((log_odds(probabilities) - nats_of(by.threshold)).max(initial=NOTHING))
     return Judged(
         capture=read.capture.name,
         repository=read.capture.repository,
