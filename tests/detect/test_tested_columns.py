@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-from tests.flows.frames import frame, write
+from tests.flows.frames import Record, conversation, write
 
 from idskit import Detector, open_flows
 from idskit.incidents.sequential.sequential_tests import TESTS, with_tested_columns
 from idskit.schema import Feature, Schema
 
 CLIENT, SERVER = ("192.0.2.9", 40_000), ("192.168.1.5", 80)
-SYN, ACK, DATA, FIN = 2, 16, 24, 17
 
 
-def request(target: bytes) -> list[tuple[int, int, bytes]]:
+def request(target: bytes) -> list[Record]:
     """A connection with one request and its answer, as records of a capture."""
     asked = b"GET " + target + b" HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: x\r\n\r\n"
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    there, back = (CLIENT, SERVER), (SERVER, CLIENT)
-    sent = [(there, SYN, b""), (back, SYN | ACK, b""), (there, ACK, b""), (there, DATA, asked)]
-    sent += [(back, DATA, said), (there, FIN, b""), (back, FIN, b""), (there, ACK, b"")]
-    numbers = {there: 1000, back: 5000}
-    records = []
-    for place, (way, flags, payload) in enumerate(sent):
-        (src, sport), (dst, dport) = way
-        acked = numbers[way[::-1]] if flags & ACK else 0
-        head = struct.pack(
-            ">HHIIBBHHH", sport, dport, numbers[way], acked, 0x50, flags, 64_240, 0, 0
-        )
-        records.append((1_700_000_000, 1000 * place, frame(src, dst, 6, head + payload)))
-        numbers[way] += len(payload) + (1 if flags & 3 else 0)
-    return records
+    return conversation(CLIENT, SERVER, [(True, asked), (False, said)], 1_700_000_000 * 10**6)
 
 
 def families(tmp_path: Path, target: bytes) -> list[str]:

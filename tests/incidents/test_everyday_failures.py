@@ -8,49 +8,32 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.flows.frames import Record, frame, udp, write
+from tests.flows.frames import Record, conversation, udp, write
 
 from idskit import Detector, open_flows
 
 DEVICE, SERVER = "192.168.1.40", "192.168.1.9"
-SYN, ACK, DATA, FIN = 2, 16, 24, 17
+EPOCH_US = 1_700_000_000 * 10**6
 Said = list[tuple[bool, bytes]]  # whether the client says it, and what
-
-
-def connection(said: Said, port: int, start_s: float, src_port: int) -> Iterator[Record]:
-    """A TCP connection in which each side says its part, as records of a capture."""
-    ends = {True: (DEVICE, src_port), False: (SERVER, port)}
-    numbers = {True: 1000, False: 5000}
-    sent = [(True, SYN, b""), (False, SYN | ACK, b""), (True, ACK, b"")]
-    sent += [(forward, DATA, payload) for forward, payload in said]
-    sent += [(True, FIN, b""), (False, FIN, b""), (True, ACK, b"")]
-    for place, (forward, flags, payload) in enumerate(sent):
-        (src, src_port), (dst, dst_port) = ends[forward], ends[not forward]
-        head = struct.pack(
-            ">HHIIBBHHH",
-            *(src_port, dst_port, numbers[forward], numbers[not forward] * (flags != SYN)),
-            *(0x50, flags, 64_240, 0, 0),
-        )
-        at = start_s + place / 1000
-        yield int(at), int(at % 1 * 1e6), frame(src, dst, 6, head + payload)
-        numbers[forward] += len(payload) + (flags & 3 > 0)
 
 
 def again(said: Callable[[int], Said], port: int, every_s: float, times: int) -> list[Record]:
     """Connections one after another, each its own."""
     found: list[Record] = []
     for n in range(times):
-        found += connection(said(n), port, 1_700_000_000 + n * every_s, 30_000 + n % 30_000)
+        client, start_us = (DEVICE, 30_000 + n % 30_000), round(EPOCH_US + n * every_s * 10**6)
+        found += conversation(client, (SERVER, port), said(n), start_us)
     return found
 
 
 def kept(said: Callable[[int], Said], port: int, every_s: float, times: int) -> list[Record]:
     """One connection that goes on, as records of a capture."""
-    found = list(connection([part for n in range(times) for part in said(n)], port, 0, 30_000))
+    parts_said = [part for n in range(times) for part in said(n)]
+    found = conversation((DEVICE, 30_000), (SERVER, port), parts_said, 0)
     opened, closed, parts = found[:3], found[-3:], len(said(0))
     talk = [
         (1_700_000_000 + int(place // parts * every_s), place % parts * 1000, sent)
