@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,8 +103,26 @@ def table(subjects: list[Subject], times: dict[int, dict[str, Rows]]) -> Table:
     return shown
 
 
-def share(content: bytes, rows: Rows, us_a_row: float) -> str:
-    """How much of the machine's int8 product the int8 file uses, by the processor's time."""
+class Use(NamedTuple):
+    """What a file asks of the machine, by the processor's time."""
+
+    macs: int  # of one flow
+    reached: float  # GMAC/s
+    possible: float  # GMAC/s of one large product of bytes, in the same run
+
+    @property
+    def share(self) -> float:
+        return self.reached / self.possible
+
+    def __str__(self) -> str:
+        return (
+            f"{self.macs / 1e6:.2f} M multiply-adds a flow, {self.reached:.0f} GMAC/s of "
+            f"{self.possible:.0f} (MatMulInteger {SIZE} x {SIZE}, U8S8): {self.share:.0%}"
+        )
+
+
+def measured_use(content: bytes, rows: Rows, us_a_row: float) -> Use:
+    """How much of the machine's int8 product the int8 file uses."""
     product = product_call("U8S8", 1)
     product()
     spent = []
@@ -112,13 +130,8 @@ def share(content: bytes, rows: Rows, us_a_row: float) -> str:
         start = time.process_time()
         product()
         spent.append(time.process_time() - start)
-    best = SIZE**3 / statistics.median(spent) / 1e9
     macs = count_macs(content, rows)
-    used = macs / us_a_row / 1e3
-    return (
-        f"{macs / 1e6:.2f} M multiply-adds a flow, {used:.0f} GMAC/s of {best:.0f} "
-        f"(MatMulInteger {SIZE} x {SIZE}, U8S8): {used / best:.0%}"
-    )
+    return Use(macs, macs / us_a_row / 1e3, SIZE**3 / statistics.median(spent) / 1e9)
 
 
 def main(
@@ -144,10 +157,10 @@ def main(
         subjects = [*(open_subject(model, threads=1) for model in models), *peers]
         rows = realistic_rows(trained.held.flows, trained.schema, batch, seed=0)
         times = {n: processor_times(subjects, rows[:n]) for n in (batch, 1)}
-        used = share(models[0].read_bytes(), rows, times[batch][OURS][1])
+        used = measured_use(models[0].read_bytes(), rows, times[batch][OURS][1])
     console = Console(width=130)
     console.print(table(subjects, times))
-    console.print("\n".join((used, *missing)))
+    console.print("\n".join((str(used), *missing)))
 
 
 if __name__ == "__main__":

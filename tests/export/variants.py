@@ -1,25 +1,25 @@
 """Networks with less work than the paper's, as int8 files, beside what others make of the paper's.
 
-    python -m tests.export.variants
+    python -m tests.export.variants --save bench/results/paper_network.json
 
 Random weights: they do not change the speed. All take turns in one process, on one thread, by the
 processor's time, as in ``tests.export.speed``. How accurate the variants are is for training to say
-(toolkit/training/DECISIONS.md).
+(bench/experiments/width.csv).
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from tests.export.speed import processor_times, random_run, share
+from tests.export.speed import Use, measured_use, processor_times, random_run
 
 from idskit.bench.peers.model_peers import open_peers
 from idskit.bench.subject import Rows, Subject, open_subject, realistic_rows
+from idskit.bench.views.measured_table import PERCENT, Measure, MeasuredTable, Number, checked_out
 from idskit.export import export
 from idskit.models.resnet import Attention
 from idskit.models.saved_run import save_run
@@ -28,12 +28,10 @@ from idskit.models.saved_run import save_run
 VARIANTS: tuple[tuple[Attention, float], ...] = (
     ("both", 1.0),
     ("squeeze", 1.0),
-    ("both", 0.5),
-    ("squeeze", 0.5),
-    ("both", 0.25),
     ("squeeze", 0.25),
     ("squeeze", 0.125),
 )
+PAPERS = "the paper's network"
 
 
 def export_variant(
@@ -47,29 +45,44 @@ def export_variant(
     return model
 
 
-def table(ours: list[Subject], others: list[Subject], times: dict[int, dict[str, Rows]]) -> Table:
-    """Of each variant: bytes, microseconds a flow, and how many times as long others take."""
-    shown = Table("int8 file", "bytes", title="x: " + " / ".join(o.model.name for o in others))
-    for batch in times:
-        shown.add_column(f"us, batch {batch}")
-        shown.add_column(f"x, batch {batch}")
-    for subject in ours:
-        cells = [subject.model.name, f"{subject.model.bytes:,}"]
-        for by_name in times.values():
-            us = by_name[subject.model.name][1]
-            ratios = [by_name[other.model.name][1] / us for other in others]
-            cells += [f"{us:.1f}", " / ".join(f"{ratio:.1f}" for ratio in ratios)]
-        shown.add_row(*cells)
-    return shown
+def described(attention: Attention, inner: float) -> str:
+    """The name of a variant for people."""
+    if (attention, inner) == VARIANTS[0]:
+        return PAPERS
+    return f"{attention} attention, {inner:.1%} of the inner channels"
+
+
+def measures(
+    ours: list[Subject], others: list[Subject], times: dict[int, dict[str, Rows]], used: list[Use]
+) -> Iterator[Measure]:
+    """Time, size and share of the machine of each variant; others run the paper's network."""
+    for number, (subject, use) in enumerate(zip(ours, used, strict=True)):
+        name = described(*VARIANTS[number])
+        for batch, by_name in times.items():
+            us = {other.model.name: by_name[other.model.name][1] for other in others}
+            if number > 0:
+                us = {PAPERS: by_name[ours[0].model.name][1]}
+            yield Measure(
+                measure=f"{name}: a flow, {batch} at once" if batch > 1 else f"{name}: one flow",
+                unit="µs",
+                idskit=Number(value=round(by_name[subject.model.name][1], 1)),
+                others={o: Number(value=round(us[o], 1)) for o in sorted(us, key=lambda o: us[o])},
+            )
+        megabytes = round(subject.model.bytes / 1e6, 2)
+        yield Measure(measure=f"{name}: size", unit="MB", idskit=Number(value=megabytes))
+        measure = f"{name}: share of the machine's int8 product"
+        yield Measure(measure=measure, unit=PERCENT, idskit=Number(value=use.share))
 
 
 def main(
+    save: Annotated[Path, typer.Option(help="The table, as a file of bench/results.")],
+    machine: Annotated[str, typer.Option(help="On which it is measured.")],
     width: Annotated[int, typer.Option()] = 64,
     columns: Annotated[int, typer.Option()] = 78,
     classes: Annotated[int, typer.Option()] = 8,
     batch: Annotated[int, typer.Option()] = 256,
 ) -> None:
-    """Export every variant and measure it beside the peers of the first."""
+    """Export every variant, measure it beside the peers of the first, and write the table."""
     with tempfile.TemporaryDirectory() as name:
         models = [
             export_variant(Path(name), columns, classes, width=width, attention=a, inner=i)
@@ -81,11 +94,20 @@ def main(
         rows = realistic_rows(paper.held.flows, paper.schema, batch, seed=0)
         times = {n: processor_times([*ours, *others], rows[:n]) for n in (batch, 1)}
         used = [
-            f"{model.stem}: {share(model.read_bytes(), rows, times[batch][model.stem][1])}"
-            for model in models
+            measured_use(model.read_bytes(), rows, times[batch][subject.model.name][1])
+            for model, subject in zip(models, ours, strict=True)
         ]
-    Console(width=180).print(table(ours, others, times))
-    print("\n".join((*used, *missing)))
+    MeasuredTable(
+        title="Speed of the paper's network, and of networks with less work",
+        about=f"int8 files of ResNet-18, width {width}, {columns} columns, {classes} classes; "
+        "one thread, processor time, medians. What else runs the paper's network is beside it: "
+        "plain is torch's own export in onnxruntime; LightGBM has 300 trees a class.",
+        commands=("python -m tests.export.variants --save FILE --machine TEXT",),
+        revision=checked_out(),
+        machine=machine,
+        rows=tuple(measures(ours, others, times, used)),
+        notes=(*map(str, used), *missing),
+    ).save(save)
 
 
 if __name__ == "__main__":

@@ -55,12 +55,14 @@ def _is_command(data: Bytes, at: int, end: int) -> bool:
 @kernel
 def _is_prompt(data: Bytes, at: int, end: int) -> bool:
     r"""Return whether the last line is a prompt: ``C:\>`` of Windows, ``user@host:~$ `` of Unix."""
+    last, before = byte_at(data, end - 1), byte_at(data, end - 2)
+    if last not in (32, 62):
+        return False
     start = end
     while start > at and end - start < _LONGEST_PROMPT and byte_at(data, start - 1) != 10:
         start -= 1
     if end - start < 3:
         return False
-    last, before = byte_at(data, end - 1), byte_at(data, end - 2)
     if last == 62 or (last == 32 and before == 62):
         drive = is_letter(byte_at(data, start)) and byte_at(data, start + 1) == 58
         return drive and byte_at(data, start + 2) == 92

@@ -50,6 +50,23 @@ _FIRST = np.array(
 )
 
 
+def _numbers() -> tuple[np.ndarray, np.ndarray]:
+    """Number the bytes that names begin with, in either case, and mark the pairs that occur."""
+    letters = sorted(set("".join(name[:2] for name in _NAMES)))
+    of_byte = np.zeros(256, np.int64)  # 0: of all others
+    for number, letter in enumerate(letters, 1):
+        of_byte[[ord(letter), ord(letter.upper())]] = number
+    pairs = np.zeros((len(_KINDS), _NUMBERS, _NUMBERS), bool)
+    for kind, names in enumerate(_KINDS):
+        for name in names:
+            pairs[kind, of_byte[ord(name[0])], of_byte[ord(name[1])]] = True
+    return of_byte, pairs.ravel()
+
+
+_NUMBERS = 64  # at least one more than there are such bytes
+_NUMBER, _BEGINNINGS = _numbers()
+
+
 @kernel
 def names_scanner(data: Bytes, at: int, end: int) -> bool:
     """Return whether the line at ``at``, the value of a ``User-Agent``, names a scanner."""
@@ -73,11 +90,23 @@ def misuses_redis(data: Bytes, at: int, end: int) -> bool:
 
 @kernel
 def _names(data: Bytes, at: int, end: int, kind: int) -> bool:
-    for i in range(at, end):
-        byte = _lower(byte_at(data, i))
-        for name in range(_FIRST[kind, byte], _FIRST[kind, byte + 1]):
-            if _is_name(data, i, end, name):
-                return True
+    """Return whether a name of a kind occurs; bytes are read as pairs until one may begin."""
+    first = kind * _NUMBERS * _NUMBERS
+    number = _NUMBER[data[at]] if at < end else 0
+    for i in range(at, end - 1):
+        following = _NUMBER[data[i + 1]]
+        if _BEGINNINGS[first + number * _NUMBERS + following] and _begins(data, i, end, kind):
+            return True
+        number = following
+    return False
+
+
+@kernel
+def _begins(data: Bytes, at: int, end: int, kind: int) -> bool:
+    byte = _lower(byte_at(data, at))
+    for name in range(_FIRST[kind, byte], _FIRST[kind, byte + 1]):
+        if _is_name(data, at, end, name):
+            return True
     return False
 
 
