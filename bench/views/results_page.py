@@ -27,7 +27,7 @@ IN_README = (  # file, and measure as it stands there
     ("incidents_unseen", "lab: benign captures with an incident"),
     ("real_tools", "real tools, shipped file: attack captures with an incident"),
     ("nsl_kdd", "KDDTest+: accuracy at the threshold"),
-    ("paper_network", "the paper's network: a flow, 256 at once"),
+    ("paper_network", "the paper's network, int8: a flow, 256 at once"),
     ("flow_programs", "packets to flows: processor time, 1 M mixed packets"),
 )
 _README_HEAD = "| measure | idskit | best rival |\n"  # of the one table that is replaced

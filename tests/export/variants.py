@@ -31,7 +31,7 @@ VARIANTS: tuple[tuple[Attention, float], ...] = (
     ("squeeze", 0.25),
     ("squeeze", 0.125),
 )
-PAPERS = "the paper's network"
+PAPERS = "the paper's network, int8"
 
 
 def export_variant(
