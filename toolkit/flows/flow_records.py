@@ -144,7 +144,12 @@ STATE = np.dtype(
 )
 
 _LIST = np.dtype([("head", "<i4"), ("tail", "<i4")])
-_KIND = np.dtype([("nearest", "<i8")])  # no list of the kind holds a flow due before this tick
+_KIND = np.dtype(
+    [
+        ("nearest", "<i8"),  # no list of the kind holds a flow due before this tick
+        ("open", "<i8"),  # flows in its lists
+    ]
+)
 _AGE = np.dtype([("us", "<i8"), ("head", "<i4"), ("tail", "<i4")])
 MAX_AGE_US = 120_000_000
 MOST_VLANS = 8  # flows at once that only the VLAN tells apart, less one

@@ -23,6 +23,7 @@ _Record = np.void
 
 
 _TICK_BITS = 20  # a tick of the wheel is 2**20 us, about a second
+_SHARE_OF_EMPTY = 8  # one flow in so many may be without payload while others are evicted
 
 
 @kernel
@@ -152,6 +153,7 @@ def _append(table: Table, slot: int, where: int) -> None:
         flows[tail]["next"] = slot
     ends["tail"] = slot
     kind = table.kinds[int(where >= table.state[0]["buckets"])]
+    kind["open"] += 1
     kind["nearest"] = min(kind["nearest"], _due(table.state[0], where))
 
 
@@ -167,6 +169,7 @@ def _unlink(table: Table, slot: int) -> None:
     flows = table.flows
     flow = flows[slot]
     ends, previous, following = table.lists[flow["list"]], flow["previous"], flow["next"]
+    table.kinds[int(flow["list"] >= table.state[0]["buckets"])]["open"] -= 1
     if previous < 0:
         ends["head"] = following
     else:
@@ -272,9 +275,14 @@ def is_full(table: Table) -> bool:
 
 @kernel
 def victim(table: Table) -> int:
-    """The flow to evict: the one nearest to expiry of those without payload, else of the others."""
-    slot = _first_due(table, 0)
-    return slot if slot >= 0 else _first_due(table, 1)
+    """Return the flow to evict: the one nearest to expiry of those without payload.
+
+    Where these hold no more than their share, it is one of the others: what has just begun has had
+    no time for a payload, and would be evicted before its answer comes.
+    """
+    kind = 0 if table.kinds[0]["open"] > table.state[0]["capacity"] // _SHARE_OF_EMPTY else 1
+    slot = _first_due(table, kind)
+    return slot if slot >= 0 else _first_due(table, 1 - kind)
 
 
 @kernel

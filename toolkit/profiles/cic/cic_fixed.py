@@ -223,7 +223,7 @@ def _begin(
 @kernel
 def _restart(table: Table, slot: int, packet: _Record, swapped: bool) -> None:
     """Open a connection in this slot; a SYN+ACK counts as the answer to a SYN not captured."""
-    answer = packet["flags"] & (SYN | ACK) == SYN | ACK
+    answer = (packet["flags"] & (SYN | ACK)) == (SYN | ACK)
     mark_empty(table, slot)
     start_flow(table, slot, packet, swapped != answer)
     flow = table.flows[slot]

@@ -68,7 +68,7 @@ def begin_connection(
 
     ``before`` packets on this key were provisional.
     """
-    is_answer = int(packet["flags"]) & (SYN | ACK | RST) == SYN | ACK and from_b == src_is_b
+    is_answer = (int(packet["flags"]) & (SYN | ACK | RST)) == (SYN | ACK) and from_b == src_is_b
     if _is_to_itself(packet):
         is_answer = False
     connection["state"] = _ANSWERED_ONLY if is_answer else _UNOPENED
@@ -118,7 +118,7 @@ def put_evidence(row: _Row, at: int, connection: _Record) -> int:
 @kernel
 def is_opening(packet: _Record) -> bool:
     """Return whether the packet asks for a connection."""
-    return int(packet["flags"]) & (SYN | ACK | RST) == SYN
+    return (int(packet["flags"]) & (SYN | ACK | RST)) == SYN
 
 
 @kernel
@@ -319,7 +319,7 @@ def _confirms(connection: _Record, flow: _Record, packet: _Record, from_b: bool)
         is_answer = flags & ACK and flags & (SYN | RST)
         return bool(is_answer and _is_next(signed(packet["acknowledgement"]), pending))
     is_source = flow["src_is_b"] == from_b
-    is_ack = flags & (SYN | RST | FIN | ACK) == ACK
+    is_ack = (flags & (SYN | RST | FIN | ACK)) == ACK
     return bool(is_source and is_ack and _is_next(signed(packet["sequence"]), pending))
 
 

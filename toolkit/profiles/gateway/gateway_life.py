@@ -436,10 +436,16 @@ def _note(gateway: Gateway, slot: int, packet: _Record, is_answer: bool) -> None
         refused = packet["flags"] & RST != 0
         note_answer(hosts, context, connection, refused)
         host_history.note_answer(gateway.history, hosts.hosts, context, slot, connection, refused)
-    if count & (count - 1) == 0 and flow["serial"] == connection:
+    if _is_power_of_two(count) and flow["serial"] == connection:
         payload = forward_of(table, slot)["payload"] + backward_of(table, slot)["payload"]
         if payload:
             _note_payload(gateway, slot, payload)
+
+
+@kernel
+def _is_power_of_two(count: int) -> bool:
+    """Return whether a count has doubled once more; it is at least 1."""
+    return (count & (count - 1)) == 0
 
 
 @inlined

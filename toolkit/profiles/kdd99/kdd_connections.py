@@ -363,7 +363,7 @@ def _first_state(packet: _Record) -> int:
     """Return the state after one packet; a SYN+ACK (the extractor's S4) ends as OTH at once."""
     if packet["protocol"] != TCP:
         return _SF
-    return _S0 if packet["flags"] & (SYN | ACK) == SYN else _OTH
+    return _S0 if (packet["flags"] & (SYN | ACK)) == SYN else _OTH
 
 
 @kernel
@@ -388,7 +388,7 @@ def _after_s0(from_originator: bool, flags: int) -> int:
         return _SH if flags & FIN else _S0
     if flags & RST:
         return _REJ
-    return _S1 if flags & (SYN | ACK) == SYN | ACK else _S0
+    return _S1 if (flags & (SYN | ACK)) == (SYN | ACK) else _S0
 
 
 @kernel
