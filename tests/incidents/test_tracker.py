@@ -192,7 +192,7 @@ def test_spoofed_sources_and_targets_take_bounded_memory(monkeypatch: pytest.Mon
     ]
     assert observed(made, weak) == []
     assert made.evicted == 2950
-    sizes = [len(index) for index in (made._by_attacker, made._by_target, made._keys)]
+    sizes = [len(index) for index in (made._by_owner, made._by_shared, made._keys)]
     assert max(sizes) <= 51
 
 

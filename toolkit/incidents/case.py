@@ -42,6 +42,7 @@ UPDATES = 10  # factor of flows between two updates
 PAUSE_US = 1_000_000  # at least so long apart
 RETRY_US = 20_000_000  # after which a failure at the same place is a retry
 MOST_RETRIED = 64
+_NAMES = 53  # port
 TRAIN_BINS, TRAIN_STEP_US = 64, 100_000  # of the flows of a case by time
 MOST_ZEROS = 2  # columns of a test that are shown although nothing was counted in them
 
@@ -206,6 +207,21 @@ class Case:
         if len(self.flow_ids) < SHOWN_FLOWS:
             known = Flow.from_record(flow).flow_id
             self.flow_ids += [] if known is None else [known]
+
+    @property
+    def owners(self) -> AttackEnds[int]:
+        """The ends whose evidence adds up, see ``owner_and_shared``."""
+        return self.targets if FAMILY_FACTS[self.family].from_inside else self.attackers
+
+    @property
+    def shared(self) -> AttackEnds[int]:
+        """The ends that owners may have in common."""
+        return self.attackers if FAMILY_FACTS[self.family].from_inside else self.targets
+
+    @property
+    def asks_names(self) -> bool:
+        """Whether most flows go to a name server, which everybody asks."""
+        return self.services.busiest[1] == _NAMES
 
     def open(self) -> None:
         """Make the case an incident."""

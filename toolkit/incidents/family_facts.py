@@ -97,6 +97,11 @@ def is_attacked_by_source(family: str, ends: FlowEnds) -> bool:
     return True
 
 
+def owner_and_shared(family: str, attacker: int, target: int) -> tuple[int, int]:
+    """Return the end whose evidence adds up, and the one that several owners may have in common."""
+    return (target, attacker) if FAMILY_FACTS[family].from_inside else (attacker, target)
+
+
 def named_family(family: str, ends: FlowEnds) -> str:
     """Return the family, or ``flood`` where the protocol contradicts it.
 

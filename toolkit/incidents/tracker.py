@@ -1,10 +1,13 @@
 """Track attacks: signs of flows become cases, cases with enough evidence become incidents.
 
-    signs ──> the case of the attacker, or of the target that many attack ──> new, update, end
+    signs ──> the case of their owner, or of the end that many owners share ──> new, update, end
 
-One attack is one incident, however its flows are labelled and however many sources it has. Memory
-is bounded whatever arrives: suspected cases are evicted oldest first and counted; incidents beyond
-MOST_OPENED an hour of one family are one more incident of all their ends.
+The owner is the attacker and the shared end its target; where a device was taken over, it is the
+device and its controller. So a hundred devices that ask one server for a missing name each are not
+one that asks for a hundred. One attack is one incident, however its flows are labelled and however
+many sources it has. Memory is bounded whatever arrives: suspected cases are evicted oldest first
+and counted; incidents beyond MOST_OPENED an hour of one family are one more incident of all their
+ends.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from idskit.flow import VERDICT
 from idskit.incidents.address_watch import AddressWatch
 from idskit.incidents.case import SILENCE_US, Case
 from idskit.incidents.evidence import LEAST_SIGN, EvidenceReader, Sign
-from idskit.incidents.family_facts import FAMILY_FACTS
+from idskit.incidents.family_facts import FAMILY_FACTS, owner_and_shared
 from idskit.incidents.incident import Incident, State
 from idskit.incidents.regular_contacts import RegularContacts
 from idskit.incidents.sequential.nats import OPENS
@@ -102,8 +105,8 @@ class IncidentTracker:
         self._now_us = 0
         self._suspected: OrderedDict[int, Case] = OrderedDict()  # by number, the oldest first
         self._open: dict[str, Case] = {}  # by incident_id
-        self._by_attacker: dict[Key, Case] = {}
-        self._by_target: dict[Key, Case] = {}  # of families that come from many
+        self._by_owner: dict[Key, Case] = {}
+        self._by_shared: dict[Key, Case] = {}  # by the end that many owners may have in common
         self._keys: dict[int, list[tuple[dict[Key, Case], Key]]] = {}  # of a case, by its number
         # By slot of an open flow: its serial, the number of the case, the nats that it gave.
         self._given: dict[int, tuple[int, int, float]] = {}
@@ -197,9 +200,9 @@ class IncidentTracker:
             self._addresses = AddressWatch.from_state(state["addresses"])
         for case in cases:
             self._open[case.opened] = case
-            for attacker in case.attackers.ranked(1):
-                self._enter(case, self._by_attacker, (case.family, attacker))
-            self._enter_target(case, case.targets.busiest)
+            for owner in case.owners.ranked(1):
+                self._enter(case, self._by_owner, (case.family, owner))
+            self._enter_shared(case, case.shared.busiest)
 
     # A sign finds its case.
 
@@ -246,8 +249,9 @@ class IncidentTracker:
 
     def _belongs(self, sign: Sign) -> bool:
         """Return whether a flow that is no alert is of an incident, once it has ended."""
-        case = self._by_attacker.get((sign.family, sign.attacker))
-        is_same = case is not None and case.opened and sign.target in case.targets
+        owner, shared = owner_and_shared(sign.family, sign.attacker, sign.target)
+        case = self._by_owner.get((sign.family, owner))
+        is_same = case is not None and case.opened and shared in case.shared
         return bool(is_same and sign.end != VERDICT)
 
     def _before(self, sign: Sign, case: Case) -> float | None:
@@ -261,11 +265,11 @@ class IncidentTracker:
         return before
 
     def _find(self, sign: Sign) -> Case | None:
-        family = sign.family
-        case = self._by_attacker.get((family, sign.attacker))
+        owner, shared = owner_and_shared(sign.family, sign.attacker, sign.target)
+        case = self._by_owner.get((sign.family, owner))
         if case is None and not sign.once:
-            shared = self._by_target.get((family, sign.target))
-            case = shared if shared is not None and shared.targets.number == 1 else None
+            many = self._by_shared.get((sign.family, shared))
+            case = many if many is not None and many.shared.number == 1 else None
         if case is not None and case.opened:
             return case
         return self._variant(sign) or case
@@ -278,21 +282,22 @@ class IncidentTracker:
         many ports is a scan as well.
         """
         for family in _ALIKE.get(sign.family, ()) if sign.test else FAMILY_FACTS:
-            for attacker, target in ((sign.attacker, sign.target), (sign.target, sign.attacker)):
-                case = self._by_attacker.get((family, attacker))
-                if case is not None and case.opened and target in case.targets:
+            for owner, shared in ((sign.attacker, sign.target), (sign.target, sign.attacker)):
+                case = self._by_owner.get((family, owner))
+                if case is not None and case.opened and shared in case.shared:
                     return case
-            crowd = self._by_target.get((family, sign.target))
-            if crowd is not None and crowd.opened and crowd.attackers.number >= CROWD:
+            crowd = self._by_shared.get((family, sign.target))
+            if crowd is not None and crowd.opened and crowd.owners.number >= CROWD:
                 return crowd
         return None
 
     def _suspect(self, sign: Sign) -> Case:
         case = Case(family=sign.family, started_us=sign.start_us, updated_us=sign.end_us)
         self._suspected[case.number] = case
-        self._enter(case, self._by_attacker, (sign.family, sign.attacker))
-        if (sign.family, sign.target) not in self._by_target:
-            self._enter_target(case, sign.target)
+        owner, shared = owner_and_shared(sign.family, sign.attacker, sign.target)
+        self._enter(case, self._by_owner, (sign.family, owner))
+        if (sign.family, shared) not in self._by_shared:
+            self._enter_shared(case, shared)
         if len(self._suspected) > MOST_SUSPECTED:
             self._drop(next(iter(self._suspected.values())))
             self.evicted += 1
@@ -307,29 +312,29 @@ class IncidentTracker:
             self._leave(case)
             whole.absorb(case)
             if len(self._keys[whole.number]) < MOST_SUSPECTED:
-                self._enter(whole, self._by_attacker, (case.family, case.attackers.busiest))
+                self._enter(whole, self._by_owner, (case.family, case.owners.busiest))
             return
         case.open()
         self._open[case.opened] = case
-        self._enter_target(case, case.targets.busiest)
+        self._enter_shared(case, case.shared.busiest)
         self._found.append(self._shown(case, "new"))
 
     def _joined(self, case: Case) -> Case | None:
-        """Return the incident of the same family on the same, only target, if there is one."""
-        shared = self._by_target.get((case.family, case.targets.busiest))
-        is_same = shared is not None and shared.opened and shared.targets.number == 1
-        return shared if is_same and case.targets.number == 1 else None
+        """Return the incident of the same family with the same, only, shared end, if any."""
+        many = self._by_shared.get((case.family, case.shared.busiest))
+        is_same = many is not None and many.opened and many.shared.number == 1
+        return many if is_same and case.shared.number == 1 else None
 
     def _storm(self, case: Case) -> Case | None:
         """Return the incident that takes further ones of its family this hour, if there is one."""
         times = self._opened.setdefault(case.family, deque(maxlen=MOST_OPENED))
         is_full = len(times) == MOST_OPENED and case.updated_us - times[0] < _HOUR_US
-        known = self._by_attacker.get((case.family, _ANYBODY))
+        known = self._by_owner.get((case.family, _ANYBODY))
         if is_full and known is not None and known.opened:
             return known
         times.append(case.updated_us)
         if is_full:
-            self._enter(case, self._by_attacker, (case.family, _ANYBODY))
+            self._enter(case, self._by_owner, (case.family, _ANYBODY))
         return None
 
     def _end(self, case: Case) -> Incident:
@@ -347,9 +352,12 @@ class IncidentTracker:
         index[key] = case
         self._keys.setdefault(case.number, []).append((index, key))
 
-    def _enter_target(self, case: Case, target: int) -> None:
-        if FAMILY_FACTS[case.family].from_many and case.targets.number <= 1:
-            self._enter(case, self._by_target, (case.family, target))
+    def _enter_shared(self, case: Case, shared: int) -> None:
+        """Let other owners join: in suspicion on one target, or in calls of a known controller."""
+        facts = FAMILY_FACTS[case.family]
+        is_controller = case.opened and facts.from_inside and not case.asks_names
+        if (facts.from_many or is_controller) and case.shared.number <= 1:
+            self._enter(case, self._by_shared, (case.family, shared))
 
     def _drop(self, case: Case) -> None:
         del self._suspected[case.number]
