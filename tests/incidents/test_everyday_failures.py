@@ -10,9 +10,11 @@ import base64
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from string import ascii_lowercase
 
 import pytest
-from tests.flows.frames import Record, conversation, udp, write
+from tests.flows.frames import Record, conversation, frame, udp, write
 
 from idskit import Detector, open_flows
 
@@ -108,7 +110,60 @@ def challenged(n: int) -> Said:
     return [*get("/onvif", "401 Unauthorized"), *get("/onvif", "200 OK", digest(n))]
 
 
+def device(n: int) -> str:
+    return f"192.168.{2 + n // 200}.{1 + n % 200}"
+
+
+def missing_name(client: str, n: int, start_us: int) -> list[Record]:
+    """A name in letters that the resolver does not know, asked once (RFC 1035)."""
+    host = "".join(Random(n).choices(ascii_lowercase, k=12)).encode()
+    question = bytes([len(host)]) + host + b"\x03com\x00\x00\x01\x00\x01"
+    port, found = 20_000 + n % 40_000, []
+    for src, dst, flags in ((client, SERVER, 0x0100), (SERVER, client, 0x8183)):
+        said = struct.pack(">HHHHHH", n & 0xFFFF, flags, 1, 0, 0, 0) + question
+        ports = (port, 53) if src == client else (53, port)
+        at_us = start_us + (src == SERVER) * 900
+        found.append((at_us // 10**6, at_us % 10**6, udp(src, dst, *ports, said)))
+    return found
+
+
+def missing_names(clients: int, each: int) -> list[Record]:
+    """Devices ask one resolver for names that are not there, others each time, for ten minutes."""
+    step_us = 600_000_000 // (clients * each)
+    asked = (
+        missing_name(device(n % clients), n, EPOCH_US + n * step_us) for n in range(clients * each)
+    )
+    return [record for records in asked for record in records]
+
+
+def power_returns(group: str, port: int) -> list[Record]:
+    """A hundred devices start at once, and look for services."""
+    found: list[Record] = []
+    for n in range(300):
+        said = b"M-SEARCH * HTTP/1.1\r\nST: upnp:rootdevice\r\n\r\n"
+        sent = udp(device(n % 100), group, 40_000 + n // 100, port, said)
+        found.append((1_700_000_000, 1500 * n, sent))
+    return found
+
+
+def echo(n: int, size: int, kind: int) -> Record:
+    said = struct.pack(">BBHHH", kind, 0, 0, 7, n) + bytes(range(8, 8 + 48)) * (size // 48)
+    ends = (DEVICE, SERVER) if kind == 8 else (SERVER, DEVICE)
+    return 1_700_000_000 + n, 500 * (kind == 0), frame(*ends, 1, said)
+
+
+def two_sizes_of_ping() -> list[Record]:
+    """Somebody pings with 48 bytes, then with 960; an answer is lost."""
+    sent = [echo(n, size, kind) for n, size in enumerate([48] * 8 + [960] * 8) for kind in (8, 0)]
+    return sent[:-1]
+
+
 EVERYDAY = {
+    "a hundred devices that each ask for names that are not there": missing_names(100, 12),
+    "a hundred devices that look for others when power returns": power_returns(
+        "239.255.255.250", 1900
+    ),
+    "a ping of two sizes, of which an answer is lost": two_sizes_of_ping(),
     "a camera that asks every request for its password": again(challenged, 80, 10, 200),
     "the same over one connection": kept(challenged, 80, 10, 60),
     "a phone that registers": phone(stale=False),
@@ -150,6 +205,11 @@ ATTACKS = {
         "web",
     ),
     "requests that break a server": (again(lambda n: get(f"/q{n}", "500 No"), 80, 1, 20), "web"),
+    "names that a device makes up": (missing_names(1, 600), "malware"),
+    "echo requests that carry a conversation": (
+        [echo(n, 48 * (1 + n * n % 17), kind) for n in range(40) for kind in (8, 0)],
+        "tunnel",
+    ),
     "registers that are tried": (kept(lambda n: register(100 * n), 502, 0.1, 40), "lateral"),
 }
 

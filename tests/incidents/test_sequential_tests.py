@@ -270,15 +270,17 @@ def test_a_device_that_sends_mail_to_many_servers_is_reported_and_a_mail_program
 
 def test_a_ping_is_no_tunnel_and_no_sweep() -> None:
     ping = {"protocol": 1, "icmp_type": 8, "dport": 0, "sport": 0, **BENIGN}
-    one_size = {"payload_max": 1400.0}
+    one_size = {"fwd_payload_max": 1400.0, "bwd_payload_max": 1400.0}
     monitored = [
         Judged(dst=f"192.168.1.{i}", at=60.0 * i, columns=one_size, **ping) for i in range(60)
     ]
     assert incidents_of(monitored) == []
-    sizes = {"payload_max": 1008.0, "fwd_payload_std": 395.0, "bwd_payload_std": 395.0}
+    sizes = {"fwd_payload_std": 395.0, "bwd_payload_std": 395.0, "fwd_payload_max": 1008.0}
+    sizes["bwd_payload_max"] = 1008.0
     tried = Judged(columns=sizes, packets=12, **ping)
     assert incidents_of([tried]) == []
     tried.columns["bwd_payload_mean"] = 50.0  # the answers say something else
+    tried.columns["bwd_payload_max"] = 90.0
     assert incidents_of([tried])[0].family == "tunnel"
     swept = [
         Judged(dst=f"192.168.1.{i}", at=i / 9, columns={"src_10s_peers": float(i)}, **ping)

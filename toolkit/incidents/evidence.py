@@ -28,6 +28,8 @@ from idskit.incidents.incident import SUSPECTED
 from idskit.incidents.regular_contacts import TEST, Caller
 from idskit.incidents.sequential.nats import OPENS
 from idskit.incidents.sequential.sequential_tests import TESTS, Test
+from idskit.local_network import go_to_groups
+from idskit.packet import UDP
 from idskit.schema import Schema
 
 Floats = NDArray[np.float64]
@@ -42,6 +44,7 @@ _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 # Nats below the threshold down to which a flow counts in an incident of its ends, although it is no
 # alert: one attack has flows on both sides of it.
 _COUNTED, LEAST_SIGN = 2.0, 1e-6
+_FLOODS, _STORM = ("flood", "amplification"), 64  # packets to a group that are more than news
 _EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
@@ -125,7 +128,7 @@ class EvidenceReader:
         """
         weights = np.vstack(
             [
-                self._model_weights(probabilities),
+                self._model_weights(flows, probabilities),
                 *(test.weigh(flows, features[:, columns]) for test, columns in self._tests),
             ]
         )
@@ -181,12 +184,21 @@ class EvidenceReader:
             found[at].append(FoundBy(name, float(weights[which, at]), values))
         return found
 
-    def _model_weights(self, probabilities: NDArray[np.float32]) -> Floats:
+    def _model_weights(self, flows: NDArray[np.void], probabilities: NDArray[np.float32]) -> Floats:
+        """Return the nats that the model gives each of n flows.
+
+        A group of hosts is no victim of a flood: where many devices announce themselves at once,
+        each says little. A flow that goes on may be a storm.
+        """
         above = log_odds(probabilities) - self._threshold
         weights = np.nan_to_num(above, nan=-1.0) * (OPENS / STRONG)
-        tries = np.where(self._named(probabilities) == "guessing", TRY, 0.0)
+        families = self._named(probabilities)
+        tries = np.where(families == "guessing", TRY, 0.0)
         alike = np.where(above >= -_COUNTED, LEAST_SIGN, 0.0)
-        return np.where(weights >= 0, np.maximum(weights + tries, _LEAST), alike)
+        found = np.where(weights >= 0, np.maximum(weights + tries, _LEAST), alike)
+        announces = (flows["protocol"] == UDP) & (flows["fwd_packets"] < _STORM)
+        announces &= go_to_groups(flows) & np.isin(families, _FLOODS)
+        return np.where(announces, 0.0, found)
 
     def _named(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
         """Return the most probable family of attack of each flow."""

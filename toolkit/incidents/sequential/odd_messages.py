@@ -9,18 +9,25 @@ from idskit.incidents.sequential.nats import OPENS, Floats, is_one_of, of
 from idskit.packet import ICMP, ICMPV6
 
 _NEIGHBOURS = (133, 134, 135, 136, 137)  # types of ICMPv6, RFC 4861
+_MANY_SIZES = 0.8  # of the variance that two sizes have, at most
 _DNS, _TEXT_NAME, _LONG_NAME = 53, 35, 70  # port; bytes of a name that carries data
 
 
 def data_in_echoes(flows: NDArray[np.void], columns: Floats) -> Floats:
-    """Weigh echo requests whose sizes vary and whose answers differ, or that vary for long.
+    """Weigh echo requests whose sizes vary and whose answers differ, or of many sizes for long.
 
-    A ping repeats one size and gets it back; a person who tries sizes tries a few.
+    A ping repeats one size and gets it back; a person who tries sizes tries a few. Where an answer
+    is lost, the sizes of those that came differ, but none is larger than what was asked. Of no more
+    than two sizes the variance is the product of their distances from the mean (Bhatia and Davis,
+    2000), and of many it is less.
     """
-    asked, answered, largest, request, reply = columns.T
+    asked, answered, request, reply, least, largest, back = columns.T
     varies = is_one_of(flows["protocol"], (ICMP, ICMPV6)) & (flows["bwd_packets"] >= 8)
-    varies &= (np.maximum(asked, answered) > 8) & (largest > 100)
-    varies &= (np.abs(request - reply) > 4) | (flows["fwd_packets"] >= 30)
+    varies &= (np.maximum(asked, answered) > 8) & (np.maximum(largest, back) > 100)
+    all_answered = flows["fwd_packets"] == flows["bwd_packets"]
+    differs = (np.abs(request - reply) > 4) & (all_answered | (back - largest > 4))
+    many = asked**2 < _MANY_SIZES * (largest - request) * (request - least)
+    varies &= differs | (many & (flows["fwd_packets"] >= 30))
     return np.where(varies, OPENS, 0.0)
 
 

@@ -316,11 +316,8 @@ TESTS = (
         name="data in echo requests",
         family="tunnel",
         columns=(
-            "fwd_payload_std",
-            "bwd_payload_std",
-            "payload_max",
-            "fwd_payload_mean",
-            "bwd_payload_mean",
+            *("fwd_payload_std", "bwd_payload_std", "fwd_payload_mean", "bwd_payload_mean"),
+            *("fwd_payload_min", "fwd_payload_max", "bwd_payload_max"),
         ),
         weigh=odd_messages.data_in_echoes,
         decided_by=("fwd_payload_std", "bwd_payload_std"),

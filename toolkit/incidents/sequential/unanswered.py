@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idskit.incidents.sequential.nats import OPENS, Floats, is_one_of, of
-from idskit.local_network import are_local
+from idskit.local_network import are_local, go_to_groups
 from idskit.packet import ICMP, ICMPV6, TCP, UDP
 
 # A device whose way to the internet is cut fails at these, again and again, and scans nothing.
@@ -77,13 +77,15 @@ def burst(flows: NDArray[np.void], columns: Floats) -> Floats:
     They are openings (SYN) that nobody answers, to one or two of its services, from however many
     sources; answers that it did not ask for (SYN with ACK), and datagrams, from many sources that
     get no answer; or connections to one or two services that carry nothing, answered or not. Eight
-    such flows open an incident.
+    such flows open an incident. What is said to a group gets no answer, and devices that start
+    together all say it.
     """
     syns, acks, services, peers, unanswered, span_us, number, payload, own = columns.T
     ignored = (flows["bwd_packets"] == 0) & (flows["fwd_packets"] <= 3) & (unanswered >= 0.9)
     is_tcp, many, few = flows["protocol"] == TCP, peers >= _MANY, services <= 2
     openings = is_tcp & (syns > 0) & np.where(acks > 0, many, few)
     at_once = (flows["protocol"] == UDP) & many & (span_us <= _BURST_US / 4)
+    at_once &= ~go_to_groups(flows)
     empty = is_tcp & few & (payload < 1) & (own == 0)
     found = (
         (number >= _LATEST) & (span_us <= _BURST_US) & ((ignored & (openings | at_once)) | empty)
