@@ -163,6 +163,25 @@ def test_flows_with_payload_outlive_a_flood_of_empty_ones() -> None:
     assert not evicted[result.flows["dst_port"] == 443].any()
 
 
+@pytest.mark.parametrize("schema", ["gateway", "cic-fixed"])
+def test_a_flow_that_begins_is_answered_where_all_others_have_payload(schema: str) -> None:
+    """Each opening waits for its answer while five others begin."""
+    talks = flood(FLOOD, payload=9)
+    opened = flood(300, start=10)
+    opened["dst_port"] = 443
+    answers = opened.copy()
+    for one, other in (("src_low", "dst_low"), ("src_port", "dst_port")):
+        answers[one], answers[other] = opened[other], opened[one]
+    answers["time_us"] = opened["time_us"] + 5 * np.diff(opened["time_us"])[0] + 1
+    rows = np.concatenate([opened, answers])
+    rows = rows[np.argsort(rows["time_us"], kind="stable")]
+    result = run(schema, np.concatenate([talks, rows]), memory_bytes=MEMORY)
+    assert (result.flows["end"] == ENDS.index("evicted")).sum() > FLOOD // 2
+    started = result.flows[result.flows["dst_port"] == 443]
+    assert len(started) == 300
+    assert (started["bwd_packets"] == 1).all()
+
+
 def test_flows_with_payload_are_evicted_when_there_are_no_others() -> None:
     result = run("gateway", flood(FLOOD, payload=9), memory_bytes=MEMORY)
     assert (result.flows["end"] == ENDS.index("evicted")).sum() > FLOOD // 2
