@@ -55,7 +55,7 @@ PLANTED, TRIES = 40, 20_000  # flows of each group, at most; pairs of flows that
 ROUNDS = 5  # of random features, for each alert
 BATCH, FLOWS_OF_INCIDENTS = 64, 500  # flows of a batch; of a capture
 PI_TIMES = 3.0  # of a server's core, on one of a Raspberry Pi 5: assumed, nothing was measured
-COMMAND = "python -m tests.explain.faithfulness --lab LAB --save bench/results/explanations.json"
+COMMAND = "python -m tests.explain.faithfulness{} --save bench/results/explanations.json"
 
 
 class Planted(NamedTuple):
@@ -96,7 +96,7 @@ def main() -> None:
         print(": ".join(row.cells()[:2]), flush=True)
         rows.append(row)
     if given.save:
-        table(rows).save(given.save)
+        table(rows, " --lab LAB" if lab else "").save(given.save)
 
 
 def measures(detector: Detector, flows: Flows, lab: Flows | None, most: int) -> Iterator[Measure]:
@@ -177,17 +177,17 @@ def share(measure: str, hits: int, of: int) -> Measure:
     return Measure(measure=measure, unit="%", idskit=number)
 
 
-def table(rows: Sequence[Measure]) -> MeasuredTable:
-    """Return the measures as a table of results."""
+def table(rows: Sequence[Measure], lab: str) -> MeasuredTable:
+    """Return the measures as a table of results; ``lab`` is the option of a lab that was read."""
     return MeasuredTable(
         title="What explanations name",
         about=(
             "The shipped file. Deletion: what is named becomes usual; does the alert, or the "
             "incident, still come? Planted causes: benign flows with some columns of an attack."
         ),
-        commands=(COMMAND,),
+        commands=(COMMAND.format(lab),),
         revision=checked_out(),
-        machine="AMD EPYC",
+        machine="x86-64 server, one thread",
         rows=tuple(rows),
         notes=(
             "A feature is a quantity with all columns that measure it, such as a count over "
