@@ -106,6 +106,8 @@ def test_the_output_that_is_shown_is_real(folder):
     real = run(command, folder).stderr
     assert len(shown.split()) > 20
     assert [word for word in shown.split() if word not in real.split()] == []
+    counts = r"\d+ incidents: [\d,]+ packets in [\d,]+ flows"
+    assert re.findall(counts, README) == re.findall(counts, real)
 
 
 def test_it_is_short_enough_for_a_newcomer():
