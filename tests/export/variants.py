@@ -1,6 +1,6 @@
 """Networks with less work than the paper's, as int8 files, beside what others make of the paper's.
 
-    python -m tests.export.variants --save bench/results/paper_network.json
+    python -m tests.export.variants --save bench/results/paper_network.json --machine "..."
 
 Random weights: they do not change the speed. All take turns in one process, on one thread, by the
 processor's time, as in ``tests.export.speed``. How accurate the variants are is for training to say
@@ -46,10 +46,13 @@ def export_variant(
 
 
 def described(attention: Attention, inner: float) -> str:
-    """The name of a variant for people."""
-    if (attention, inner) == VARIANTS[0]:
-        return PAPERS
-    return f"{attention} attention, {inner:.1%} of the inner channels"
+    """The name of a variant for people: what `idskit train --set` is given."""
+    is_papers = (attention, inner) == VARIANTS[0]
+    return PAPERS if is_papers else f"attention={attention}, inner={inner:g}"
+
+
+def _proper(peer: Subject) -> str:
+    return peer.model.name.replace("lightgbm", "LightGBM").replace("openvino", "OpenVINO")
 
 
 def measures(
@@ -59,7 +62,7 @@ def measures(
     for number, (subject, use) in enumerate(zip(ours, used, strict=True)):
         name = described(*VARIANTS[number])
         for batch, by_name in times.items():
-            us = {other.model.name: by_name[other.model.name][1] for other in others}
+            us = {_proper(other): by_name[other.model.name][1] for other in others}
             if number > 0:
                 us = {PAPERS: by_name[ours[0].model.name][1]}
             yield Measure(
@@ -106,7 +109,10 @@ def main(
         revision=checked_out(),
         machine=machine,
         rows=tuple(measures(ours, others, times, used)),
-        notes=(*map(str, used), *missing),
+        notes=(
+            *(f"{described(*v)}: {use}" for v, use in zip(VARIANTS, used, strict=True)),
+            *missing,
+        ),
     ).save(save)
 
 

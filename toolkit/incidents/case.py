@@ -42,7 +42,7 @@ UPDATES = 10  # factor of flows between two updates
 PAUSE_US = 1_000_000  # at least so long apart
 RETRY_US = 20_000_000  # after which a failure at the same place is a retry
 MOST_RETRIED = 64
-_NAMES = 53  # port
+_DNS = 53  # port
 TRAIN_BINS, TRAIN_STEP_US = 64, 100_000  # of the flows of a case by time
 MOST_ZEROS = 2  # columns of a test that are shown although nothing was counted in them
 
@@ -221,7 +221,7 @@ class Case:
     @property
     def asks_names(self) -> bool:
         """Whether most flows go to a name server, which everybody asks."""
-        return self.services.busiest[1] == _NAMES
+        return self.services.busiest[1] == _DNS
 
     def open(self) -> None:
         """Make the case an incident."""

@@ -44,7 +44,7 @@ _LEAST = 1e-3  # nats of a flow at the threshold: it is counted and shown
 # Nats below the threshold down to which a flow counts in an incident of its ends, although it is no
 # alert: one attack has flows on both sides of it.
 _COUNTED, LEAST_SIGN = 2.0, 1e-6
-_FLOODS, _STORM = ("flood", "amplification"), 64  # packets to a group that are more than news
+_STORM = 64  # packets to a group that are more than news
 _EDGE = 1e-7  # smaller probabilities say no more: nats stay within 16.2 of 0
 # What an incident shows of the flows it counts: the column, what it is called, its unit. Flows add
 # up in the first ``SUMS`` of them, the largest counts in the others.
@@ -197,7 +197,7 @@ class EvidenceReader:
         alike = np.where(above >= -_COUNTED, LEAST_SIGN, 0.0)
         found = np.where(weights >= 0, np.maximum(weights + tries, _LEAST), alike)
         announces = (flows["protocol"] == UDP) & (flows["fwd_packets"] < _STORM)
-        announces &= go_to_groups(flows) & np.isin(families, _FLOODS)
+        announces &= go_to_groups(flows) & ((families == "flood") | (families == "amplification"))
         return np.where(announces, 0.0, found)
 
     def _named(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
